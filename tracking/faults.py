@@ -1,0 +1,71 @@
+"""What can go wrong, told so that the reader knows where, what was found and what would do.
+
+Each kind carries the exit code of the command (0 and 1 are not faults: done, done under the pass mark).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+
+class Fault(BaseModel, frozen=True, extra="forbid"):
+    """One thing that is wrong: `where` is a file with its line, a shard, a setting; `message` says what would do."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+class Refusal(Exception):
+    """Work that was not begun or not finished, with all of its faults at once."""
+
+    exit_code: ClassVar[int]
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+    @classmethod
+    def at(cls, where: object, message: str) -> Refusal:
+        """The refusal for a single fault."""
+        return cls(Fault(where=str(where), message=message))
+
+    @classmethod
+    def unless_empty(cls, faults: Iterable[Fault]) -> None:
+        """Raise one refusal that carries all of `faults`, if there are any."""
+        found = tuple(faults)
+        if found:
+            raise cls(*found)
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[Fault, ...]]:
+        # an exception that crosses a process boundary (Spark worker, spawned rank) keeps its faults
+        return type(self), self.faults
+
+
+class WrongRecipe(Refusal):
+    """The command or the recipe is wrong."""
+
+    exit_code = 2
+
+
+class BadData(Refusal):
+    """Data are missing, corrupt or refused."""
+
+    exit_code = 3
+
+
+class BadEnvironment(Refusal):
+    """Something of the environment is missing or full: Java, disk, the tracking server."""
+
+    exit_code = 4
+
+
+class TrainingFailed(Refusal):
+    """Training broke: a loss that is not a number, no memory."""
+
+    exit_code = 5

@@ -1,0 +1,55 @@
+"""Finds a part (a source, step, network, task) by its path: the file is the registration.
+
+`find("training.networks", "cnn/lenet")` is the module `training/networks/cnn/lenet.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+
+class UnknownPart(LookupError):
+    """No file of that name; the message offers the nearest."""
+
+
+def names(package: str) -> list[str]:
+    """All parts below a package, as `family/name`, sorted."""
+    root = _folder(package)
+    files = (file.relative_to(root).with_suffix("") for file in root.rglob("*.py"))
+    return sorted(file.as_posix() for file in files if not file.name.startswith("_"))
+
+
+def find(package: str, name: object) -> ModuleType:
+    """The module of the part called `name`.
+
+    Raises UnknownPart with the nearest names when there is no such file. A name is looked up in the
+    folder's listing and never turned into a path, so it cannot lead out of the package.
+    """
+    known = names(package)
+    if name not in known:
+        noun = package.rpartition(".")[2].removesuffix("s")
+        raise UnknownPart(f"{name!r}: no such {noun}; {suggest(str(name), known)}")
+    return importlib.import_module(f"{package}.{str(name).replace('/', '.')}")
+
+
+def class_of(module: ModuleType) -> type:
+    """The class that gives a file its name: `steps/scale.py` holds `Scale`, `tasks/deep_q.py` holds `DeepQ`."""
+    stem = module.__name__.rpartition(".")[2]
+    found: type = getattr(module, "".join(word.capitalize() for word in stem.split("_")))
+    return found
+
+
+def suggest(wrong: str, known: Iterable[str]) -> str:
+    """`did you mean 'hidden'? known are ...`, or the known names alone when nothing is near."""
+    names_known = sorted(known)
+    near = difflib.get_close_matches(wrong, names_known, n=1, cutoff=0.6)
+    listed = f"known: {', '.join(names_known)}" if names_known else "none is known"
+    return f"did you mean {near[0]!r}? {listed}" if near else listed
+
+
+def _folder(package: str) -> Path:
+    return Path(next(iter(importlib.import_module(package).__path__)))

@@ -1,0 +1,327 @@
+"""The contract of a recipe: one YAML file with data, task, network, fit, budgets and pass mark.
+
+Here stands what all sections have in common; each section's own fields are checked by the package that it belongs
+to (`pipelines.prepare.faults`, `training.build.faults`), with `config_of` from this file.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from tracking import parts, yaml_text
+from tracking.faults import Fault, WrongRecipe
+
+Budget = Literal["smoke", "cpu", "full"]
+BUDGETS: tuple[Budget, ...] = ("smoke", "cpu", "full")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
+_MARK = re.compile(r"(>=|<=)\s*(\S+)")
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class Data(BaseModel, frozen=True, extra="forbid"):
+    """The data section: which source, and which steps in which order."""
+
+    source: dict[str, Any] = Field(description="`name` of a file in pipelines/sources and its fields")
+    steps: tuple[dict[str, Any], ...] = Field((), description="one `step: {fields}` each, in the order of work")
+    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the dataset; default: the source's")
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _none_is_empty(cls, steps: Any) -> Any:
+        for at, step in enumerate(steps or ()):
+            if not isinstance(step, dict) or len(step) != 1:
+                raise ValueError(f"step {at}: expected one `name: {{fields}}`, found {step!r}")
+        return steps or ()
+
+    @field_validator("source")
+    @classmethod
+    def _named(cls, source: dict[str, Any]) -> dict[str, Any]:
+        return _with_name(source)
+
+
+class Repeat(BaseModel, frozen=True, extra="forbid"):
+    """The whole recipe, run once for each value of one field; the metrics are means over these runs (given folds)."""
+
+    field: str = Field(description="dotted path of the field that varies, such as data.steps.0.split.fold")
+    values: tuple[int, ...] = Field(min_length=2, description="its values, one nested run each")
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
+    """A recipe whose budget and settings have been applied."""
+
+    about: str = Field(min_length=1)
+    data: Data | None = None
+    environment: dict[str, Any] | None = None
+    task: dict[str, Any]
+    network: dict[str, Any]
+    fit: dict[str, Any] = Field(default_factory=dict)
+    budgets: dict[Budget, dict[str, Any]] = Field(default_factory=dict)
+    marks: dict[str, str] = Field(default_factory=dict, alias="pass", description="metric: '>= x' or '<= x'")
+    repeat: Repeat | None = None
+
+    @field_validator("task", "network")
+    @classmethod
+    def _named(cls, section: dict[str, Any]) -> dict[str, Any]:
+        return _with_name(section)
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _none_is_empty(cls, budgets: Any) -> Any:
+        return {name: fields or {} for name, fields in budgets.items()} if isinstance(budgets, dict) else budgets
+
+    @field_validator("marks")
+    @classmethod
+    def _readable(cls, marks: dict[str, str]) -> dict[str, str]:
+        for metric, mark in marks.items():
+            parse_mark(metric, mark)
+        return marks
+
+    @model_validator(mode="after")
+    def _data_or_environment(self) -> Recipe:
+        if (self.data is None) == (self.environment is None):
+            raise ValueError("a recipe has either data: or environment:, and not both")
+        return self
+
+    def passed(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether every pass mark is reached; None when the recipe has none. A metric that is missing is not reached."""
+        if not self.marks:
+            return None
+        limits = {metric: parse_mark(metric, mark) for metric, mark in self.marks.items()}
+        return all(metric in metrics and compare(metrics[metric], limit) for metric, (compare, limit) in limits.items())
+
+
+@dataclass(frozen=True)
+class Located:
+    """A recipe with its name and where each of its fields was written; it may still have `faults`."""
+
+    sections: Mapping[str, Any]
+    name: str
+    file: Path
+    budget: Budget
+    lines: Mapping[str, int]
+    overrides: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The checked recipe. Raises WrongRecipe when `faults` has any."""
+        WrongRecipe.unless_empty(self.faults)
+        return Recipe.model_validate(self.sections)
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section as it was written, so that its fields can be checked even if another section is wrong."""
+        found = self.sections.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def where(self, field: str) -> str:
+        """`file:line` of a dotted field, of its nearest written parent, or the `--set` that gave it."""
+        for path in _parents(field):
+            if path in self.overrides:
+                return f"--set {path}"
+            if path in self.lines:
+                return f"{self.file}:{self.lines[path]}"
+        return str(self.file)
+
+    def fault(self, field: str, message: str) -> Fault:
+        return Fault(where=self.where(field), message=f"{field}: {message}")
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe as plain data, as it is written into the run."""
+        return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets"})
+
+
+def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Located:
+    """The recipe called `name` (`cnn/lenet-mnist`) or in the YAML file `name`, with its budget and then `sets` applied.
+
+    `sets` are texts `field.path=value`, the value read as plain YAML. Faults of the recipe's shape are collected in
+    the result, for its reader to raise together with those of the sections. Raises WrongRecipe for text that is no
+    YAML, or no recipe at all.
+    """
+    file = _file(name)
+    value, lines = yaml_text.read(file)
+    if not isinstance(value, dict):
+        raise WrongRecipe.at(file, f"expected a mapping with about, task, network, fit; found {type(value).__name__}")
+    faults: list[Fault] = []
+    for field, new in _budget_changes(value, budget):
+        faults += _change(value, field, new, f"{file}:{lines.get(f'budgets.{budget}.{field}', 1)}")
+    overrides = []
+    for text in sets:
+        field, equals, written = text.partition("=")
+        if not equals or not field:
+            faults.append(Fault(where=f"--set {text}", message="expected field.path=value, such as fit.epochs=3"))
+            continue
+        new = yaml_text.parse(written, f"--set {field}")[0] if written.strip() else ""
+        faults += _change(value, field, new, f"--set {field}")
+        overrides.append(_canonical(value, field))
+    located = Located(value, _name(name, file), file, budget, lines, tuple(overrides))
+    faults += config_of(Recipe, value, located, "")[1]
+    return replace(located, faults=tuple(faults))
+
+
+def catalogue() -> dict[str, Path]:
+    """The shipped recipes by name, studies left out."""
+    root = Path(str(resources.files("recipes")))
+    found = {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.glob("*/*.yaml"))}
+    return {name: file for name, file in found.items() if not name.startswith("studies/")}
+
+
+def config_of(
+    model: type[ConfigT], values: Mapping[str, Any], located: Located, field: str
+) -> tuple[ConfigT | None, list[Fault]]:
+    """`values`, which stand at `field` of the recipe, as a `model`; or every fault in them, with line and nearest name."""
+    try:
+        return model.model_validate(values), []
+    except ValidationError as error:
+        return None, [_fault(model, one, located, field) for one in error.errors()]
+
+
+def part_of(
+    package: str, section: Mapping[str, Any], located: Located, field: str
+) -> tuple[ModuleType | None, dict[str, Any], list[Fault]]:
+    """The module that a section's `name` stands for, the section's other fields, and the faults."""
+    rest = {key: value for key, value in section.items() if key != "name"}
+    try:
+        return parts.find(package, section.get("name")), rest, []
+    except parts.UnknownPart as error:
+        return None, rest, [located.fault(f"{field}.name", str(error.args[0]))]
+
+
+def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], float]:
+    """The comparison and the limit of a pass mark such as '>= 0.989'. Raises ValueError with what was expected."""
+    found = _MARK.fullmatch(mark.strip())
+    try:
+        if not found:
+            raise ValueError
+        return _COMPARE[found[1]], float(found[2])
+    except ValueError:
+        raise ValueError(f"{metric}: expected '>= number' or '<= number', found {mark!r}") from None
+
+
+def _fault(model: type[BaseModel], error: Any, located: Located, field: str) -> Fault:
+    path = ".".join([field, *map(str, error["loc"])] if field else map(str, error["loc"]))
+    given = error.get("input")
+    if error["type"] == "extra_forbidden":
+        holder = _model_at(model, error["loc"][:-1])
+        known = [info.alias or name for name, info in holder.model_fields.items()] if holder else []
+        return located.fault(path, f"no such field; {parts.suggest(str(error['loc'][-1]), known)}")
+    if error["type"] == "missing":
+        return located.fault(path, "required, and missing")
+    if error["type"] == "value_error":
+        return located.fault(path or "recipe", error["msg"].removeprefix("Value error, "))
+    shown = json.dumps(given, default=str)
+    return located.fault(path, error["msg"] if len(shown) > 60 else f"{error['msg']}; found {shown}")
+
+
+def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The model that stands at `loc`, where each step names a field whose type is a model or holds one."""
+    for step in loc:
+        info = model.model_fields.get(str(step)) or next((i for i in model.model_fields.values() if i.alias == step), None)
+        if info is None:
+            continue  # an index, a key or the name of a union's member
+        nested = _models_in(info.annotation)
+        if not nested:
+            return None
+        model = nested[0]
+    return model
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for one in getattr(annotation, "__args__", ()) for found in _models_in(one)]
+
+
+def _with_name(section: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(section.get("name"), str):
+        raise ValueError("expected a mapping with a name, such as {name: ...}")
+    return section
+
+
+def _file(name: str) -> Path:
+    known = catalogue()
+    if name in known:
+        return known[name]
+    file = Path(name)
+    if file.suffix in (".yaml", ".yml"):
+        return file
+    raise WrongRecipe.at(f"recipe {name!r}", f"no such recipe; {parts.suggest(name, known)}; or give the path of a YAML file")
+
+
+def _name(name: str, file: Path) -> str:
+    by_file = {path.resolve(): known for known, path in catalogue().items()}
+    return by_file.get(file.resolve(), file.stem) if name not in by_file.values() else name
+
+
+def _budget_changes(value: dict[str, Any], budget: str) -> list[tuple[str, Any]]:
+    budgets = value.get("budgets")
+    chosen = budgets.get(budget) if isinstance(budgets, dict) else None
+    return list(chosen.items()) if isinstance(chosen, dict) else []
+
+
+def _change(tree: dict[str, Any], field: str, new: Any, where: str) -> list[Fault]:
+    try:
+        _put(tree, field, new)
+    except (LookupError, TypeError, ValueError) as error:
+        return [Fault(where=where, message=f"{field}: no such place in the recipe ({error})")]
+    return []
+
+
+def _put(tree: Any, field: str, new: Any) -> None:
+    """Set a dotted field; a step of a list is named by its index or by its only key (`data.steps.split.valid`)."""
+    *path, last = field.split(".")
+    for name in path:
+        tree = _step_into(tree, name)
+    if isinstance(tree, list):
+        tree[int(last)] = new
+    elif isinstance(tree, dict):
+        tree[last] = new
+    else:
+        raise TypeError(f"{field.rpartition('.')[0]} holds {tree!r}, no fields")
+
+
+def _step_into(tree: Any, name: str) -> Any:
+    if isinstance(tree, list):
+        if name.isdigit():
+            return tree[int(name)]
+        named = [one for one in tree if isinstance(one, dict) and name in one]
+        if not named:
+            raise LookupError(f"no {name!r} in the list")
+        return _step_into(named[0], name)
+    if not isinstance(tree, dict):
+        raise TypeError(f"{tree!r} has no fields")
+    if tree.get(name) is None:
+        tree[name] = {}
+    return tree[name]
+
+
+def _canonical(tree: Any, field: str) -> str:
+    """The field's path with list places as numbers, as pydantic names them."""
+    path = []
+    for name in field.split("."):
+        if isinstance(tree, list) and not name.isdigit():
+            at = next((i for i, one in enumerate(tree) if isinstance(one, dict) and name in one), None)
+            if at is None:
+                return field
+            path.append(str(at))
+            tree = tree[at]
+        path.append(name)
+        tree = tree[int(name)] if isinstance(tree, list) and int(name) < len(tree) else tree.get(name) if isinstance(tree, dict) else None
+    return ".".join(path)
+
+
+def _parents(field: str) -> Iterable[str]:
+    while field:
+        yield field
+        field = field.rpartition(".")[0]

@@ -1,0 +1,32 @@
+"""What the feed yields: one rank's part of a global batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """b slots of one rank, of which the last ones of an epoch's last batch may be masked.
+
+    Every rank has equally many slots and batches. Masked slots hold zeros and have weight 0.
+    """
+
+    inputs: tuple[Tensor, ...]
+    """The tensors of `Signature.inputs` in order, float32 or int64, first axis b; tokens bring their lengths along."""
+    target: Tensor | None
+    weight_B: Tensor
+    """float32: the sample's weight (1 without a weight column), 0 where masked."""
+    mask_B: Tensor
+    """bool: whether the slot holds a sample."""
+    real: int
+    """Samples in the global batch, over all ranks."""
+    ranks: int
+    epoch: int
+    index: int
+    """Number of the global batch within its epoch."""
+
+    def mean(self, per_row_B: Tensor) -> Tensor:
+        """The weighted mean over the global batch's samples, scaled so that the mean over ranks (DDP) is right."""
+        return (self.weight_B * per_row_B).sum() * (self.ranks / self.real)
