@@ -1,0 +1,83 @@
+"""What flows through a preparation, and the two things that make it flow: sources and steps.
+
+A source is a frozen pydantic model in `pipelines/sources/<name>.py`, a step one in `pipelines/steps/<name>.py`; the
+class is called after its file (`steps/scale.py` holds `Scale`). Its fields are the fields of the recipe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pyspark.sql import DataFrame, SparkSession
+
+from tracking.manifest import Column
+
+Learned = dict[str, Any]
+"""What a step fitted on the train split: plain JSON values, kept in the manifest as they are."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with their columns' meaning.
+
+    `frame` has the columns of `columns` and the lineage: sample_id (string, unique, the same in every run), parent_id
+    and op (strings, null for original rows), and `split` (train, valid or test; null until a step or source sets it).
+    `refused` has the rows that were not taken: sample_id, reason (short, counted), content (the row as text).
+    """
+
+    frame: DataFrame
+    columns: tuple[Column, ...]
+    refused: DataFrame | None = None
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+    def replacing(self, frame: DataFrame, *columns: Column) -> Table:
+        """This table with another frame, and with `columns` in the place of those of the same name (or added)."""
+        new = {column.name: column for column in columns}
+        kept = tuple(new.pop(column.name, column) for column in self.columns)
+        return Table(frame, (*kept, *new.values()), self.refused)
+
+
+@dataclass(frozen=True)
+class OriginFile:
+    """A file that a source reads: `<data set>/<file>` in the mirror, or fetched from `url`."""
+
+    name: str
+    url: str | None = None
+    sha256: str | None = None
+    """Of the bytes, uncompressed ones for `.gz`: two archives of one file may differ."""
+
+
+class Source(Protocol):
+    """Raw data as a typed table."""
+
+    licence: str
+    origin: str
+
+    def files(self) -> tuple[OriginFile, ...]:
+        """The files that `read` needs; none for embedded or generated data."""
+        ...
+
+    def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
+        """All rows, from the local, verified files named by `files`."""
+        ...
+
+
+class Step(Protocol):
+    """One change of a table. Raise its `version` whenever the same config would give other rows: it enters the version."""
+
+    version: ClassVar[int]
+    train_only: ClassVar[bool]
+    """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it."""
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        """What the step has to know of the data, from the train split alone; empty for steps that learn nothing."""
+        ...
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        """The changed table. Draws follow from (seed, sample_id, purpose), never from the order of rows."""
+        ...
