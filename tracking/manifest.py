@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -134,6 +135,13 @@ class Signature(_Record):
     def classes(self) -> tuple[str, ...]:
         """Names of the target's classes; empty when the target is no category."""
         return (self.target.columns[0].classes or ()) if self.target else ()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers tell the target: one a class, or the size of a numeric target. Raises BadData without a target."""
+        if self.target is None:
+            raise BadData.at("network", "needs a target to know how many outputs it has; give the task one")
+        return len(self.classes) or math.prod(self.target.shape)
 
     def single(self, meaning: Meaning) -> InputField:
         """The only input, of the meaning that the network can read.

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from tracking.faults import BadData
+
 
 class Batch(NamedTuple):
     """b slots of one rank, of which the last ones of an epoch's last batch may be masked.
@@ -26,6 +28,13 @@ class Batch(NamedTuple):
     epoch: int
     index: int
     """Number of the global batch within its epoch."""
+
+    @property
+    def truth(self) -> Tensor:
+        """The target. Raises BadData when the signature has none."""
+        if self.target is None:
+            raise BadData.at("feed", "the task compares with a target, and its signature has none")
+        return self.target
 
     def mean(self, per_row_B: Tensor) -> Tensor:
         """The weighted mean over the global batch's samples, scaled so that the mean over ranks (DDP) is right."""

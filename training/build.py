@@ -1,0 +1,58 @@
+"""Makes a recipe's task with its network from the signature of a dataset (or of an environment)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from tracking.faults import WrongRecipe
+from tracking.manifest import Manifest, Signature
+from tracking.recipe import Located
+from tracking.seeds import key
+from training import check
+from training.fit_config import Fit
+from training.task import Task
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts that a recipe names, with their checked configs."""
+
+    task: Any
+    task_config: Any
+    network: Any
+    network_config: BaseModel
+    fit: Fit
+
+    @property
+    def target(self) -> str | None:
+        found: str | None = self.task.target_of(self.task_config)
+        return found
+
+    def signature(self, manifest: Manifest) -> Signature:
+        return manifest.signature(self.target)
+
+    def build(self, signature: Signature) -> Task:
+        """The task with freshly drawn weights, which follow from `fit.seed` alone."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(key(self.fit.seed, "weights"))
+            network = self.network.build(self.network_config, signature)
+        task: Task = self.task(self.task_config, network, signature, self.fit)
+        return task
+
+
+def parts_of(located: Located) -> Parts:
+    """Raises WrongRecipe with all faults of the recipe's training sections."""
+    WrongRecipe.unless_empty([*located.faults, *check.faults(located)])
+    found = {}
+    for package, section in (("training.tasks", "task"), ("training.networks", "network")):
+        part, faults = check.part_config(package, located, section)
+        if part is None:
+            raise WrongRecipe(*faults)
+        found[section] = part
+    (task, task_config), (network, network_config) = found["task"], found["network"]
+    fit = Fit.model_validate(located.section("fit"))
+    return Parts(check.task_class(task), task_config, network, network_config, fit)

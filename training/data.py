@@ -1,0 +1,50 @@
+"""The feeds of a dataset version, as Lightning asks for them."""
+
+from __future__ import annotations
+
+import pytorch_lightning as lightning
+
+from tracking.dataset import Dataset
+from tracking.manifest import Signature
+from training.feed.batches import Feed
+from training.fit_config import Fit
+
+
+class Splits(lightning.LightningDataModule):
+    """One feed a split, each rank its lanes; `train` is shuffled, `valid` and `test` come in stored order."""
+
+    def __init__(self, dataset: Dataset, signature: Signature, fit: Fit) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.signature = signature
+        self.fit = fit
+        self._feeds: dict[str, Feed] = {}
+
+    def feed(self, split: str) -> Feed:
+        """The feed of a split for this rank, made once."""
+        if split not in self._feeds:
+            rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+            self._feeds[split] = Feed(
+                self.dataset,
+                split,
+                self.signature,
+                seed=self.fit.seed,
+                batch_size=self.fit.batch_size,
+                lanes=self.fit.lanes,
+                window_bytes=self.fit.window_mib << 20,
+                engine=self.fit.engine,
+                memory=self.fit.memory,
+                rank=rank,
+                ranks=ranks,
+                shuffle=split == "train",
+            )
+        return self._feeds[split]
+
+    def train_dataloader(self) -> Feed:
+        return self.feed("train")
+
+    def val_dataloader(self) -> Feed:
+        return self.feed("valid")
+
+    def test_dataloader(self) -> Feed:
+        return self.feed("test")

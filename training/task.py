@@ -1,0 +1,116 @@
+"""What every task shares: one learning problem as a LightningModule around a network that it is given.
+
+A task is a file `training/tasks/<name>.py` with a frozen `Config` and the class called after the file. It says what
+the loss of each row is, which metrics are read, which pictures are drawn and what the registered model gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import pytorch_lightning as lightning
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+
+from tracking.manifest import Signature
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.optimizers import scheduler
+
+Stage = str
+"""`valid` or `test`."""
+
+
+class Task(lightning.LightningModule):
+    """One learning problem.
+
+    A subclass gives `rows`, `metrics`, `measure`, `predict`, and what it draws in `figures`. A task that has its own
+    way to step (two optimizers, an environment) overrides `training_step` and `configure_optimizers`.
+    """
+
+    Config: ClassVar[type[BaseModel]]
+    outputs: ClassVar[Mapping[str, str]] = {}
+    """Columns that `predict` gives, with MLflow's type of each (`string`, `long`, `double`, `Array(double)`)."""
+
+    def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        super().__init__()
+        self.config = config
+        self.network = network
+        self.signature = signature
+        self.fit = fit
+        self.measured = nn.ModuleDict({stage: self._stage_metrics() for stage in ("valid", "test")})
+
+    @classmethod
+    def target_of(cls, config: Any) -> str | None:
+        """The column that the task learns to tell, if there is one."""
+        return getattr(config, "target", None)
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        """The loss of each row, (b,), and the network's output, which `measure` reads."""
+        raise NotImplementedError(f"{type(self).__name__} gives no rows()")
+
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics of one stage by name, `loss` left out."""
+        return {}
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        """Update `metrics` with the real rows of `batch`, those where `mask_B` is true."""
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        """What the registered model gives for a table of inputs: the columns of `outputs`, one value a row."""
+        raise NotImplementedError(f"{type(self).__name__} gives no predict()")
+
+    def figures(self) -> dict[str, Figure]:
+        """Pictures by name, drawn after the test."""
+        return {}
+
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
+        per_row, _ = self.rows(batch)
+        loss = batch.mean(per_row)
+        self.log("train/loss", loss.detach(), sync_dist=False)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        self._evaluation_step(batch, "valid")
+
+    def test_step(self, batch: Batch, index: int) -> None:
+        self._evaluation_step(batch, "test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._report("valid")
+
+    def on_test_epoch_end(self) -> None:
+        self._report("test")
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        optimizer = self.fit.optimizer.build(self.network.parameters())
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = scheduler(optimizer, self.fit.schedule.factor, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _stage_metrics(self) -> nn.ModuleDict:
+        return nn.ModuleDict({"loss": MeanMetric(nan_strategy="disable"), "rest": MetricCollection(dict(self.metrics()))})
+
+    def _evaluation_step(self, batch: Batch, stage: Stage) -> None:
+        per_row, output = self.rows(batch)
+        stage_metrics: Any = self.measured[stage]
+        stage_metrics["loss"].update(per_row[batch.mask_B])
+        self.measure(stage_metrics["rest"], output, batch)
+
+    def _report(self, stage: Stage) -> None:
+        stage_metrics: Any = self.measured[stage]
+        values = {"loss": stage_metrics["loss"].compute(), **stage_metrics["rest"].compute()}
+        self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, sync_dist=False)
+        stage_metrics["loss"].reset()
+        stage_metrics["rest"].reset()
+
+
+def as_numpy(tensor: Tensor) -> NDArray[Any]:
+    """The tensor's values on the host."""
+    return np.asarray(tensor.detach().cpu())
