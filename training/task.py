@@ -70,6 +70,10 @@ class Task(lightning.LightningModule):
         """Pictures by name, drawn after the test."""
         return {}
 
+    def films(self) -> dict[str, bytes]:
+        """Moving pictures by name, as GIF, drawn after the test."""
+        return {}
+
     def training_step(self, batch: Batch, index: int) -> Tensor | None:
         per_row, _ = self.rows(batch)
         loss = batch.mean(per_row)

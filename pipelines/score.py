@@ -1,0 +1,92 @@
+"""A registered model over a table on Spark: raw columns in, predictions out, whole or nothing.
+
+The model reaches torch through MLflow, at run time and on the workers alone: they need the training extras.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+from pyspark.errors import AnalysisException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
+
+from pipelines.session import session
+from tracking import models
+from tracking.faults import BadData
+from tracking.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TYPES: dict[str, DataType] = {
+    "string": StringType(),
+    "double": DoubleType(),
+    "long": LongType(),
+    "Array(double)": ArrayType(DoubleType()),
+}
+
+
+class Scored(BaseModel, frozen=True):
+    rows: int
+    output: str
+    seconds: float
+
+
+def score(model_uri: str, source: str, output: str, settings: Settings, *, master: str | None = None) -> Scored:
+    """Write `source` (Parquet, or CSV with a header) with the model's predictions beside its columns to `output`.
+
+    `output` is a folder of Parquet that must not exist: it appears when all rows are scored. Raises BadData for input
+    that cannot be read, misses columns, or would be overwritten.
+    """
+    started = time.monotonic()
+    target = Path(output)
+    if target.exists():
+        raise BadData.at(target, "is there already; give a path that is not, nothing is overwritten")
+    model = models.describe_signature(model_uri, settings)
+    spark = session(master, settings)
+    frame = _read(spark, source)
+    missing = [name for name in model.inputs if name not in frame.columns]
+    if missing:
+        raise BadData.at(source, f"no columns {missing}; the model takes {list(model.inputs)}, found {frame.columns}")
+    clash = [name for name in model.outputs if name in frame.columns]
+    if clash:
+        raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
+    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    scored = _predict(frame, model.folder, model.inputs, model.outputs)
+    scored.write.parquet(str(staged))
+    rows = spark.read.parquet(str(staged)).count()
+    staged.rename(target)
+    return Scored(rows=rows, output=str(target), seconds=round(time.monotonic() - started, 3))
+
+
+def _read(spark: SparkSession, source: str) -> DataFrame:
+    try:
+        if source.endswith((".csv", ".csv.gz")):
+            return spark.read.csv(source, header=True, inferSchema=True, ignoreLeadingWhiteSpace=True, mode="FAILFAST")
+        return spark.read.parquet(source)
+    except AnalysisException as error:
+        raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
+
+
+def _predict(frame: DataFrame, folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:
+    added = [StructField(name, _TYPES[kind]) for name, kind in outputs.items()]
+    schema = StructType([*frame.schema.fields, *added])
+    names = list(inputs)
+    location = str(folder)
+
+    def pieces(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        import mlflow  # on the worker, once a partition
+
+        model: Any = mlflow.pyfunc.load_model(location)
+        for piece in frames:
+            if len(piece):
+                found = model.predict(piece[names])
+                yield piece.assign(**{name: list(found[name]) for name in outputs})
+
+    return frame.mapInPandas(pieces, schema)

@@ -1,0 +1,50 @@
+"""Ties a checkpoint to the recipe and the dataset version that it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as lightning
+
+from tracking.faults import Fault, WrongRecipe
+from tracking.manifest import Manifest
+from tracking.recipe import Located
+
+FREE = ("fit.memory", "fit.engine", "fit.checkpoint_every", "fit.epochs")
+"""Fields that may differ between stop and resume: they change neither the batches nor what a step does.
+
+More epochs stretch the schedule, so `fit.epochs` is free only where the rate is constant; see `_comparable`.
+"""
+
+
+class Provenance(lightning.Callback):
+    """Writes the resolved recipe into each checkpoint, and refuses one whose recipe or dataset differs."""
+
+    def __init__(self, located: Located, manifest: Manifest | None) -> None:
+        self.file = located.file
+        self.facts = _comparable(located.resolved())
+        self.facts["dataset version"] = manifest.version if manifest else None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"facts": self.facts}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Raises WrongRecipe with every difference."""
+        before = state["facts"]
+        differing = sorted(name for name in before.keys() | self.facts.keys() if before.get(name) != self.facts.get(name))
+        WrongRecipe.unless_empty(
+            Fault(
+                where=str(self.file),
+                message=f"{name}: {self.facts.get(name)!r}, and {before.get(name)!r} in the run to be resumed; "
+                "put it back, or train without --resume",
+            )
+            for name in differing
+        )
+
+
+def _comparable(resolved: dict[str, Any]) -> dict[str, Any]:
+    found = {section: resolved.get(section) for section in ("data", "environment", "task", "network")}
+    fit = dict(resolved.get("fit", {}))
+    steady = (fit.get("schedule") or {}).get("name", "constant") == "constant"
+    free = {name.removeprefix("fit.") for name in FREE if name != "fit.epochs" or steady}
+    return found | {f"fit.{name}": value for name, value in fit.items() if name not in free}

@@ -1,0 +1,72 @@
+"""Carries metrics from the trainer into the run, and keeps their course for the learning curves."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as lightning
+from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.utilities import rank_zero_only
+
+from tracking.run import Run
+from training.feed.batches import Feed
+
+
+class RunLogger(Logger):
+    """Lightning's metrics, under the names that the tasks gave them, into one run."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.run = run
+
+    @property
+    def name(self) -> str:
+        return "millstream"
+
+    @property
+    def version(self) -> str:
+        return str(self.run.id)
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        named = {name: float(value) for name, value in metrics.items() if "/" in name}
+        if named:
+            self.run.metrics(named, step=step or 0)
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the resolved recipe is logged once, by the run."""
+
+
+class History(lightning.Callback):
+    """The course of each metric as [[step, value], ...]; it travels in the checkpoint, so curves survive a restart."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, list[list[float]]] = {}
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        for name, value in trainer.callback_metrics.items():
+            if name.count("/") == 1 and not name.startswith("test/"):
+                self.curves.setdefault(name, []).append([float(trainer.global_step), float(value)])
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"curves": self.curves}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.curves = state["curves"]
+
+
+class FeedFigures(lightning.Callback):
+    """How fast the feed was in each epoch, and which share of the time training waited for it."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        feed = trainer.train_dataloader
+        if isinstance(feed, Feed) and trainer.logger is not None:
+            figures = feed.statistics
+            seconds = max(1e-9, time.monotonic() - self.started)
+            told = {"feed/rows_per_s": figures.rows / seconds, "feed/wait": figures.wait_s / seconds}
+            trainer.logger.log_metrics(told, step=trainer.global_step)

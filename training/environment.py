@@ -1,0 +1,25 @@
+"""Puts the task of a reinforcement recipe into its environment, from which it takes its signature and its data."""
+
+from __future__ import annotations
+
+from tracking.faults import WrongRecipe
+from tracking.recipe import Located
+from training import check
+from training.build import Parts
+from training.task import Task
+
+
+def enter(parts: Parts, located: Located) -> Task:
+    """The task, built for the environment's observations and actions, and standing in it.
+
+    Raises WrongRecipe when the environment section is wrong or the task learns from a dataset alone.
+    """
+    part, faults = check.part_config("training.environments", located, "environment")
+    if part is None:
+        raise WrongRecipe(*faults)
+    environment, config = part
+    task = parts.build(environment.signature(config))
+    if not hasattr(task, "enter"):
+        raise WrongRecipe.at(located.where("task.name"), f"{type(task).__name__} learns from data:, not in an environment:")
+    task.enter(environment, config)
+    return task

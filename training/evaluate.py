@@ -1,0 +1,64 @@
+"""A registered model on a split of the dataset version that it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as lightning
+from pydantic import BaseModel
+
+from tracking import models
+from tracking.dataset import Dataset
+from tracking.faults import BadData
+from tracking.manifest import Manifest
+from tracking.settings import Settings
+from training import serve
+from training.callbacks.keyed_draws import KeyedDraws
+from training.data import Splits
+
+
+class Evaluated(BaseModel, frozen=True):
+    metrics: dict[str, float]
+    rows: int
+
+
+def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Evaluated:
+    """The metrics of a model on `split`, with the batches and draws with which it was tested after training.
+
+    Raises BadData when the dataset version is gone from the store, or is another than the model's.
+    """
+    model = serve.load(models.model_folder(model_uri, settings))
+    fit = model.task.fit
+    trainer = _trainer(fit.seed)
+    if model.manifest is None:
+        values: list[Any] = list(trainer.test(model.task, verbose=False))
+        return Evaluated(metrics=_named(values, split), rows=int(sum(trainer.num_test_batches)))
+    dataset = _dataset(model.manifest, settings)
+    feed = Splits(dataset, model.task.signature, fit).make(split, shuffle=False)
+    values = list(trainer.test(model.task, dataloaders=feed, verbose=False))
+    return Evaluated(metrics=_named(values, split), rows=dataset.manifest.splits[split].rows)
+
+
+def _trainer(seed: int) -> lightning.Trainer:
+    return lightning.Trainer(
+        devices=1,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        callbacks=[KeyedDraws(seed)],
+    )
+
+
+def _dataset(manifest: Manifest, settings: Settings) -> Dataset:
+    dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store)
+    told = {split: facts.digest for split, facts in manifest.splits.items()}
+    found = {split: facts.digest for split, facts in dataset.manifest.splits.items()}
+    if told != found:
+        raise BadData.at(dataset.folder, f"digests {found}; the model was trained on {told}, prepare its recipe again")
+    return dataset
+
+
+def _named(values: list[Any], split: str) -> dict[str, float]:
+    return {f"{split}/{name.removeprefix('test/')}": float(v) for one in values for name, v in one.items()}
