@@ -1,0 +1,35 @@
+"""Random forest, by scikit-learn.
+
+Source: Breiman 2001, doi:10.1023/A:1010933404324.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+from tracking.manifest import Signature
+from training.scikit import Scikit
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    trees: int = Field(100, ge=1)
+    criterion: Literal["gini", "entropy"] = Field("gini", description="impurity of a node; squared error for a number")
+    depth: int | None = Field(None, ge=1, description="deepest level; default: until leaves are pure")
+    leaf: int = Field(1, ge=1, description="fewest samples in a leaf")
+    seed: int = Field(0, ge=0, description="bootstrap samples and columns tried at each split")
+
+
+def build(config: Config, signature: Signature) -> Scikit:
+    shape = {
+        "n_estimators": config.trees,
+        "max_depth": config.depth,
+        "min_samples_leaf": config.leaf,
+        "random_state": config.seed,
+        "n_jobs": -1,
+    }
+    classes = len(signature.classes)
+    blank = RandomForestClassifier(criterion=config.criterion, **shape) if classes else RandomForestRegressor(**shape)
+    return Scikit(blank, classes)

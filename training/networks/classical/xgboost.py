@@ -1,0 +1,89 @@
+"""Gradient-boosted trees, by XGBoost.
+
+Source: Chen & Guestrin 2016, arXiv 1603.02754.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xgboost
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from tracking.manifest import Signature
+from training.estimator import Estimator, log
+
+BINARY = 2
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    rounds: int = Field(200, ge=1, description="trees, one after the other (for each class)")
+    depth: int = Field(6, ge=1, description="deepest level of a tree")
+    rate: float = Field(0.1, gt=0, le=1, description="share of each tree that is added")
+    child_weight: float = Field(1.0, ge=0, description="least weight (hessian) in a leaf")
+    rows: float = Field(1.0, gt=0, le=1, description="share of rows drawn for each tree")
+    columns: float = Field(1.0, gt=0, le=1, description="share of columns drawn for each tree")
+    penalty: float = Field(1.0, ge=0, description="L2 penalty on leaf values")
+    seed: int = Field(0, ge=0, description="draws of rows and columns")
+
+
+def build(config: Config, signature: Signature) -> Estimator:
+    # the order is that of `training.estimator.flat`: input by input, column by column
+    kinds = [kind for one in signature.inputs for kind in _kinds(one.meaning, int(np.prod(one.shape)))]
+    return XGBoost(config, len(signature.classes), kinds)
+
+
+class XGBoost(Estimator):
+    """Categories are split as sets of values, not as numbers in an order."""
+
+    def __init__(self, config: Config, classes: int, kinds: list[str]) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = classes
+        self.kinds = kinds
+
+    def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
+        data = self._matrix(x_BD, label=y_B, weight=weight_B)
+        self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
+
+    def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
+        found = self.fitted.predict(self._matrix(x_BD))
+        if not self.classes:
+            return np.asarray(found).reshape(len(x_BD), -1)
+        return log(np.stack([1 - found, found], axis=1) if self.classes == BINARY else found)
+
+    def dump(self) -> bytes:
+        return bytes(self.fitted.save_raw("ubj"))
+
+    def restore(self, content: bytes) -> None:
+        self.fitted = xgboost.Booster(model_file=bytearray(content))
+
+    def _matrix(self, x_BD: NDArray[Any], **more: Any) -> xgboost.DMatrix:
+        return xgboost.DMatrix(x_BD, feature_types=self.kinds, enable_categorical=True, **more)
+
+    def _settings(self) -> dict[str, Any]:
+        config = self.config
+        return _objective(self.classes) | {
+            "max_depth": config.depth,
+            "eta": config.rate,
+            "min_child_weight": config.child_weight,
+            "subsample": config.rows,
+            "colsample_bytree": config.columns,
+            "lambda": config.penalty,
+            "seed": config.seed,
+            "tree_method": "hist",
+        }
+
+
+def _kinds(meaning: str, width: int) -> list[str]:
+    return (["c"] if meaning == "category" else ["q"]) * width
+
+
+def _objective(classes: int) -> dict[str, Any]:
+    if not classes:
+        return {"objective": "reg:squarederror"}
+    if classes == BINARY:
+        return {"objective": "binary:logistic"}
+    return {"objective": "multi:softprob", "num_class": classes}
