@@ -1,0 +1,95 @@
+"""Finds the files that a source reads: in the mirror, among earlier downloads, or at their origin. Always by hash."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import IO, Any
+
+from pipelines.table import OriginFile
+from tracking.faults import BadData
+from tracking.manifest import File
+from tracking.settings import Settings
+
+TIMEOUT_S = 60
+
+
+def locate(file: OriginFile, settings: Settings) -> Path:
+    """The local path of an origin file whose hash is right.
+
+    Looked for in the mirror, in the current folder (one's own files need no hash), among the downloads, and last at
+    its url. Raises BadData when it is nowhere, or its bytes are others than those that were said.
+    """
+    name = Path(file.name)
+    if ".." in name.parts:
+        raise BadData.at(file.name, "leads out of its folder; give a path without ..")
+    places = [settings.mirror / name] if settings.mirror and not name.is_absolute() else []
+    places += [Path.cwd() / name, settings.downloads / name.relative_to(name.anchor)]
+    for place in places:
+        if place.is_file():
+            _check(place, file)
+            return place
+    if file.url is None or file.sha256 is None:
+        looked = ", ".join(str(place.parent) for place in places)
+        raise BadData.at(file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it")
+    return _download(file, file.url, places[-1])
+
+
+def record(file: OriginFile, path: Path) -> File:
+    """What the manifest says of an origin file."""
+    return File(name=file.name, sha256=file.sha256 or content_hash(path), bytes=path.stat().st_size)
+
+
+def content_hash(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, of the uncompressed ones for `.gz` (a tar archive counts as it is)."""
+    compressed = path.suffix == ".gz" and not path.name.endswith(".tar.gz")
+    digest = hashlib.sha256()
+    try:
+        with gzip.open(path) if compressed else path.open("rb") as stream:
+            while piece := stream.read(1 << 20):
+                digest.update(piece)
+    except (OSError, EOFError) as error:
+        raise BadData.at(path, f"cannot be read to its end ({error}); get the file again") from error
+    return digest.hexdigest()
+
+
+def _check(path: Path, file: OriginFile) -> None:
+    if file.sha256 is None:
+        return
+    found = content_hash(path)
+    if found != file.sha256:
+        raise BadData.at(path, f"sha256 {found}; expected {file.sha256}: it is another file, or damaged; get it again")
+
+
+def _download(file: OriginFile, url: str, target: Path) -> Path:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        with _open(url) as answer, beside.open("wb") as out:
+            shutil.copyfileobj(answer, out)
+        _check(beside, file)
+        beside.replace(target)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise BadData.at(url, f"cannot be fetched ({error}); put {file.name} into the folder of MILLSTREAM_MIRROR") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return target
+
+
+def _open(url: str) -> IO[bytes]:
+    if not url.startswith("https://"):
+        raise BadData.at(url, "is not https; files are fetched over https alone")
+    stream: IO[bytes] = urllib.request.build_opener(_SameScheme).open(url, timeout=TIMEOUT_S)
+    return stream
+
+
+class _SameScheme(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, request: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith("https://"):
+            raise BadData.at(request.full_url, f"sends on to {newurl}; a redirect to another scheme is not followed")
+        return super().redirect_request(request, fp, code, msg, headers, newurl)

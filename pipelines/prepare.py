@@ -1,0 +1,253 @@
+"""The job: source, steps, checks, publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from pipelines import checks, origin, publish
+from pipelines.session import session
+from pipelines.table import Source, Step, Table
+from tracking import manifest as contract
+from tracking import parts, recipe
+from tracking.dataset import Dataset
+from tracking.faults import BadData, BadEnvironment, Fault, WrongRecipe
+from tracking.manifest import SPLITS, File, Manifest
+from tracking.recipe import Data, Located
+from tracking.settings import Settings
+
+Say = Callable[[str], None]
+NEEDS_SPLIT = ("scale", "encode", "rebalance", "augment")
+"""Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
+
+
+class Prepared(BaseModel, frozen=True):
+    dataset: str
+    version: str
+    path: str
+    rows: dict[str, int]
+    quarantined: int
+    reused: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a data section asks for, checked."""
+
+    name: str
+    source_name: str
+    source: Any
+    steps: tuple[tuple[str, Any], ...]
+    seed: int
+
+
+def faults(located: Located) -> list[Fault]:
+    """Every fault in the data section: unknown names, wrong fields, an order of steps that would leak."""
+    return _work(located)[1] if located.sections.get("data") is not None else []
+
+
+def prepare(located: Located, settings: Settings, *, master: str | None = None, say: Say = print) -> Prepared:
+    """Make the recipe's dataset version, or find it: the same input names the same version.
+
+    Raises WrongRecipe, BadData or BadEnvironment; then nothing is left that was not there before.
+    """
+    started = time.monotonic()
+    work = _checked(located)
+    store = _local_store(settings)
+    found = {file: origin.locate(file, settings) for file in work.source.files()}
+    records = tuple(origin.record(file, path) for file, path in found.items())
+    version = version_of(work, records)
+    publish.sweep(store, work.name)
+    folder = store / work.name / version
+    reused = (folder / contract.FILE).is_file()
+    if reused:
+        say(f"{work.name}/{version} is there already")
+        publish.point_latest(folder)
+    else:
+        spark = session(master, settings)
+        table = work.source.read(spark, {file.name: path for file, path in found.items()}, work.seed)
+        _make(spark, work, table, version, records, store, say)
+    return _told(Dataset.open(folder, store), reused, started)
+
+
+def version_of(work: Work, records: tuple[File, ...]) -> str:
+    """16 hex digits that follow from the source's bytes, the resolved data section, the seed and the steps' versions."""
+    facts = {
+        "format": contract.FORMAT,
+        "name": work.name,
+        "source": [work.source_name, work.source.model_dump(mode="json"), getattr(work.source, "version", 1)],
+        "files": [[record.name, record.sha256] for record in records],
+        "steps": [[name, step.model_dump(mode="json"), step.version] for name, step in work.steps],
+        "seed": work.seed,
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def _make(
+    spark: SparkSession, work: Work, table: Table, version: str, records: tuple[File, ...], store: Path, say: Say
+) -> None:
+    done: list[contract.Step] = []
+    table = replace(table, frame=table.frame.persist())
+    for name, step in work.steps:
+        table, record = _step(name, step, table, work.seed)
+        done.append(record)
+        say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {record.seconds:.1f} s")
+    _check_splits(table.frame)
+    with publish.staging(store, work.name, version) as staged:
+        splits = {}
+        for split in SPLITS:
+            rows = table.frame.where(F.col("split") == split)
+            if not rows.isEmpty():
+                splits[split] = publish.write_split(spark, rows, table.columns, staged, split, work.seed)
+                say(f"{split}: {splits[split].rows:,} rows in {len(splits[split].shards)} shards")
+        manifest = Manifest(
+            name=work.name,
+            version=version,
+            seed=work.seed,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            source=_source_record(work, records),
+            steps=tuple(done),
+            columns=table.columns,
+            splits=splits,
+            checks=checks.leakage(table),
+            quarantine=publish.write_refused(table.refused, staged),
+        )
+        failed = [check for check in manifest.checks if not check.ok]
+        BadData.unless_empty(Fault(where=f"check {one.name}", message=_leak(one)) for one in failed)
+        publish.commit(staged, store, manifest)
+    table.frame.unpersist()
+
+
+def _step(name: str, step: Step, table: Table, seed: int) -> tuple[Table, contract.Step]:
+    """Apply one step; what it learns, it learns from the train rows, and a `train_only` step meets no other row."""
+    started = time.monotonic()
+    rows_in = table.frame.count()
+    train = replace(table, frame=table.frame.where("split = 'train'"))
+    learned = step.fit(train, seed)
+    if step.train_only:
+        changed = step.apply(train, learned, seed)
+        rest = table.frame.where("split <> 'train'")
+        for column, value in getattr(step, "fill", {}).items():
+            rest = rest.withColumn(column, F.lit(value)) if column in changed.frame.columns else rest
+        after = replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
+    else:
+        after = step.apply(table, learned, seed)
+    after = replace(after, frame=after.frame.persist())
+    rows_out = after.frame.count()
+    table.frame.unpersist()
+    record = contract.Step(
+        name=name,
+        version=step.version,
+        config=step.model_dump(mode="json"),  # type: ignore[attr-defined]
+        learned=learned,
+        rows_in=rows_in,
+        rows_out=rows_out,
+        seconds=round(time.monotonic() - started, 3),
+    )
+    return after, record
+
+
+def _check_splits(frame: DataFrame) -> None:
+    counts = {row[0]: row[1] for row in frame.groupBy("split").count().collect()}
+    if counts.get(None):
+        raise BadData.at("data.steps", f"{counts[None]} rows belong to no split; add a split step")
+    if not counts.get("train"):
+        raise BadData.at("data.steps", f"no row is left to train on (rows by split: {counts}); look at the quarantine reasons")
+
+
+def _work(located: Located) -> tuple[Work | None, list[Fault]]:
+    data, found = recipe.config_of(Data, located.section("data"), located, "data")
+    if data is None:
+        return None, found
+    source, more = _part("pipelines.sources", data.source, located, "data.source")
+    found += more
+    steps = []
+    for at, entry in enumerate(data.steps):
+        (name, fields), field = next(iter(entry.items())), f"data.steps.{at}"
+        step, more = _part("pipelines.steps", {"name": name, **(fields or {})}, located, field)
+        found += more
+        steps.append((name, step))
+    found += _order_faults([name for name, _ in steps], located)
+    if found:
+        return None, found
+    seed = located.section("fit").get("seed", 0)
+    name = str(data.source["name"])
+    return Work(data.name or name, name, source, tuple(steps), int(seed)), []
+
+
+def _part(package: str, section: dict[str, Any], located: Located, field: str) -> tuple[Any, list[Fault]]:
+    if not isinstance(section, dict):
+        return None, [located.fault(field, f"expected fields, found {section!r}")]
+    module, fields, found = recipe.part_of(package, section, located, field)
+    if module is None:
+        return None, found
+    inner = f"{field}.{section['name']}" if package.endswith("steps") else field
+    return recipe.config_of(parts.class_of(module), fields, located, inner)
+
+
+def _order_faults(names: list[str], located: Located) -> list[Fault]:
+    found = []
+    split = names.index("split") if "split" in names else len(names)
+    for at, name in enumerate(names[:split]):
+        if name in NEEDS_SPLIT:
+            told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
+            found.append(located.fault(f"data.steps.{at}.{name}", f"{told}: it would learn from test rows; put split first"))
+    for at, name in enumerate(names):
+        if name == "split" and at != split:
+            found.append(located.fault(f"data.steps.{at}.{name}", "a second split; rows are split once"))
+    return found
+
+
+def _checked(located: Located) -> Work:
+    if located.sections.get("data") is None:
+        raise WrongRecipe.at(located.file, "has no data: section, so there is nothing to prepare")
+    work, found = _work(located)
+    WrongRecipe.unless_empty([*located.faults, *found])
+    if work is None:
+        raise WrongRecipe.at(located.where("data"), "the data section could not be read")
+    return work
+
+
+def _local_store(settings: Settings) -> Path:
+    if "://" in settings.store:
+        told = "stores on other file systems come with a later version; set MILLSTREAM_STORE to a folder"
+        raise BadEnvironment.at(settings.store, told)
+    return Path(settings.store)
+
+
+def _source_record(work: Work, records: tuple[File, ...]) -> contract.Source:
+    return contract.Source(
+        name=work.source_name,
+        config=work.source.model_dump(mode="json"),
+        licence=work.source.licence,
+        origin=work.source.origin,
+        files=records,
+    )
+
+
+def _leak(check: contract.Check) -> str:
+    return f"{check.figures}: rows of one sample stand in two splits; split by a key that keeps them together"
+
+
+def _told(dataset: Dataset, reused: bool, started: float) -> Prepared:
+    manifest = dataset.manifest
+    return Prepared(
+        dataset=manifest.name,
+        version=manifest.version,
+        path=str(dataset.folder),
+        rows={split: manifest.splits[split].rows if split in manifest.splits else 0 for split in SPLITS},
+        quarantined=sum(manifest.quarantine.values()),
+        reused=reused,
+        seconds=round(time.monotonic() - started, 3),
+    )

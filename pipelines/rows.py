@@ -1,0 +1,80 @@
+"""Between rows in memory, Spark frames and the manifest's columns."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    DataType,
+    DoubleType,
+    FloatType,
+    IntegerType,
+    LongType,
+    ShortType,
+    StringType,
+    StructField,
+    StructType,
+)
+
+from pipelines.table import Table
+from tracking.manifest import Column
+
+_SCALARS: dict[str, DataType] = {
+    "string": StringType(),
+    "float32": FloatType(),
+    "float64": DoubleType(),
+    "uint8": ShortType(),
+    "int16": ShortType(),
+    "int32": IntegerType(),
+    "int64": LongType(),
+}
+PLACES = ("sample_id", "parent_id", "op", "split")
+
+
+def spark_type(column: Column) -> DataType:
+    """The Parquet type of a column."""
+    if column.layout == "tensor":
+        return BinaryType()
+    scalar = _SCALARS[column.dtype]
+    return ArrayType(scalar) if column.layout == "list" else scalar
+
+
+def schema_of(columns: tuple[Column, ...]) -> StructType:
+    """Lineage, split and columns, in the order in which frames keep them."""
+    places = [StructField(name, StringType()) for name in PLACES]
+    return StructType([*places, *(StructField(column.name, spark_type(column)) for column in columns)])
+
+
+def from_pandas(spark: SparkSession, rows: pd.DataFrame, columns: tuple[Column, ...]) -> Table:
+    """A table of rows in memory; `rows` has sample_id and the columns, and may have split."""
+    schema = schema_of(columns)
+    full = rows.reindex(columns=schema.names)
+    full = full.astype({name: object for name in PLACES}).where(full.notna(), None)
+    return Table(spark.createDataFrame(full, schema), columns)
+
+
+def with_places(frame: DataFrame) -> DataFrame:
+    """The frame with those of parent_id, op and split that it lacks, as nulls."""
+    for name in PLACES[1:]:
+        if name not in frame.columns:
+            frame = frame.withColumn(name, F.lit(None).cast("string"))
+    return frame
+
+
+def escaped(name: str) -> str:
+    """A column name as Spark SQL reads it, whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def draw(seed: int, purpose: str, *keys: str) -> str:
+    """A Spark SQL expression: a 64-bit hash of the seed, the purpose and the columns `keys`."""
+    quoted = purpose.replace("'", "''")
+    return f"xxhash64({seed}L, '{quoted}', {', '.join(escaped(key) for key in keys)})"
+
+
+def share(hash_expression: str) -> str:
+    """A hash as a number in [0, 1), exact to 2**-53."""
+    return f"(shiftrightunsigned({hash_expression}, 11) / 9007199254740992.0D)"
