@@ -65,7 +65,7 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     started = time.monotonic()
     work = _checked(located)
     store = _local_store(settings)
-    found = {file: origin.locate(file, settings) for file in work.source.files()}
+    found = {file: origin.locate(file, settings) for file in work.source.origin_files()}
     records = tuple(origin.record(file, path) for file, path in found.items())
     version = version_of(work, records)
     publish.sweep(store, work.name)

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from tracking.manifest import Column
 
@@ -41,6 +43,14 @@ class Table:
         kept = tuple(new.pop(column.name, column) for column in self.columns)
         return Table(frame, (*kept, *new.values()), self.refused)
 
+    def refusing(self, rows: DataFrame, reason: SparkColumn) -> Table:
+        """This table with `rows` (of its frame, perhaps with more columns) among the refused ones."""
+        shown = [f"`{column.name}`" for column in self.columns if column.layout != "tensor" and column.name in rows.columns]
+        content = F.to_json(F.struct(*shown)) if shown else F.lit("")
+        refused = rows.select("sample_id", reason.cast("string").alias("reason"), content.alias("content"))
+        both = refused if self.refused is None else self.refused.unionByName(refused)
+        return Table(self.frame, self.columns, both)
+
 
 @dataclass(frozen=True)
 class OriginFile:
@@ -58,7 +68,7 @@ class Source(Protocol):
     licence: str
     origin: str
 
-    def files(self) -> tuple[OriginFile, ...]:
+    def origin_files(self) -> tuple[OriginFile, ...]:
         """The files that `read` needs; none for embedded or generated data."""
         ...
 
@@ -72,7 +82,10 @@ class Step(Protocol):
 
     version: ClassVar[int]
     train_only: ClassVar[bool]
-    """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it."""
+    """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it.
+
+    Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get.
+    """
 
     def fit(self, train: Table, seed: int) -> Learned:
         """What the step has to know of the data, from the train split alone; empty for steps that learn nothing."""

@@ -30,7 +30,7 @@ class Digits(BaseModel, frozen=True, extra="forbid"):
 
     limit: int | None = Field(None, ge=1, description="take the first rows alone")
 
-    def files(self) -> tuple[OriginFile, ...]:
+    def origin_files(self) -> tuple[OriginFile, ...]:
         return ()
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:

@@ -43,7 +43,7 @@ class Mnist(BaseModel, frozen=True, extra="forbid"):
 
     limit: int | None = Field(None, ge=14, description="take this many rows in all, in the given proportion of the splits")
 
-    def files(self) -> tuple[OriginFile, ...]:
+    def origin_files(self) -> tuple[OriginFile, ...]:
         return tuple(OriginFile(f"mnist/{name}.gz", f"{_URL}{name}.gz", sha256) for name, sha256 in _HASHES.items())
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:

@@ -1,0 +1,30 @@
+"""Text files as numbered lines: the same number for a line whatever the partitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import LongType, StringType, StructField, StructType
+
+from tracking.faults import BadData
+
+SCHEMA = StructType([StructField("line", StringType()), StructField("number", LongType())])
+
+
+def numbered(spark: SparkSession, path: Path) -> DataFrame:
+    """Columns `line` and `number` (from 1), a byte order mark taken off. Raises BadData for an empty file."""
+    if path.stat().st_size == 0:
+        raise BadData.at(path, "empty; expected lines of text")
+    lines = spark.read.text(f"file:{path}").rdd.map(lambda row: row[0]).zipWithIndex()
+    rows = lines.map(lambda pair: (pair[0].lstrip("\ufeff") if pair[1] == 0 else pair[0], pair[1] + 1))
+    return spark.createDataFrame(rows, SCHEMA)
+
+
+def first_line(path: Path) -> str:
+    """The first line without its end. Raises BadData when it is no UTF-8."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            return file.readline().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise BadData.at(f"{path}:1", f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None

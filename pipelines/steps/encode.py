@@ -1,0 +1,130 @@
+"""Turns categories into class numbers, and texts into token numbers, by what the train split knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import BaseModel, Field
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, LongType
+
+from pipelines.rows import escaped
+from pipelines.table import Learned, Table
+from tracking import preprocess
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+
+class Encode(BaseModel, frozen=True, extra="forbid"):
+    """`index`: class numbers; an input's class 0 is "(unknown)", a target of an unknown class is put aside.
+
+    | city | ->  | city |      classes: (unknown), Bonn, Graz
+    | Graz |     |    2 |
+    | Oslo |     |    0 |
+
+    `characters`: token numbers in a new column; 0 is padding, 1 a character that train does not have.
+
+    | text | ->  | tokens    |
+    | abba |     | 2 3 3 2   |
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    columns: tuple[str, ...] | Literal["categories"] = Field(description="which columns, or all that are categories in text")
+    method: Literal["index", "characters"] = "index"
+    to: str = Field("tokens", description="name of the column with the tokens (characters)")
+    lower: bool = Field(False, description="read texts in lower case (characters)")
+    longest: int = Field(256, ge=1, description="most characters of a text that are read; a longer one is put aside")
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        """Raises BadData for a column that is missing or holds something else."""
+        learn = self._classes if self.method == "index" else self._vocabulary
+        return {column.name: learn(train, column) for column in self._chosen(train)}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        for column in self._chosen(table):
+            step = self._index if self.method == "index" else self._characters
+            table = step(table, column, learned[column.name])
+        return table
+
+    def _chosen(self, table: Table) -> list[Column]:
+        if self.columns == "categories":
+            return [column for column in table.columns if column.meaning == "category" and column.dtype == "string"]
+        found = [table.column(name) for name in self.columns]
+        missing = [name for name, column in zip(self.columns, found, strict=True) if column is None]
+        if missing:
+            raise BadData.at("step encode", f"{missing}: no such columns; it has {[c.name for c in table.columns]}")
+        texts = [column for column in found if column is not None]
+        if self.method == "characters" and any(column.dtype != "string" for column in texts):
+            raise BadData.at("step encode", f"characters are read from texts; {[(c.name, c.dtype) for c in texts]}")
+        return texts
+
+    def _classes(self, train: Table, column: Column) -> Learned:
+        rows = train.frame.select(F.col(escaped(column.name)).alias("value")).where("value IS NOT NULL").distinct().collect()
+        classes = sorted({preprocess.as_text(row[0]) for row in rows})
+        if column.role != "target":
+            classes = [preprocess.UNKNOWN_CLASS, *classes]
+        return {"method": "index", "from": column.dtype, "classes": classes}
+
+    def _vocabulary(self, train: Table, column: Column) -> Learned:
+        texts = train.frame.select(F.col(escaped(column.name)).alias("text"))
+        seen = texts.select(F.explode(F.array_distinct(F.split("text", ""))).alias("one")).distinct().collect()
+        characters = sorted({one for row in seen for one in preprocess.normal(row[0] or "", lower=self.lower)} | _spaces(seen))
+        vocabulary = [preprocess.PADDING, preprocess.UNKNOWN_TOKEN, *characters]
+        options = {"to": self.to, "lower": self.lower, "longest": self.longest}
+        return {"method": "characters", "vocabulary": vocabulary, **options}
+
+    def _index(self, table: Table, column: Column, learned: Learned) -> Table:
+        classes = tuple(learned["classes"])
+
+        @F.pandas_udf(LongType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+        def numbers(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+            for piece in pieces:
+                yield preprocess.category_numbers(piece, classes, unknown=0 if column.role != "target" else -1)
+
+        frame = table.frame.withColumn(column.name, numbers(F.col(escaped(column.name))))
+        if column.role == "target":
+            unknown = frame.where(F.col(escaped(column.name)) < 0)
+            original = table.frame.join(unknown.select("sample_id"), "sample_id", "left_semi")
+            table = table.refusing(original, F.lit(f"{column.name}: missing, or no class of train"))
+            frame = frame.where(F.col(escaped(column.name)) >= 0)
+        update = {"dtype": "int64", "meaning": "category", "classes": classes}
+        return table.replacing(frame, column.model_copy(update=update))
+
+    def _characters(self, table: Table, column: Column, learned: Learned) -> Table:
+        options: Any = {"lower": self.lower, "longest": self.longest}
+        vocabulary = tuple(learned["vocabulary"])
+
+        @F.pandas_udf(ArrayType(LongType()))  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+        def numbers(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+            for piece in pieces:
+                yield preprocess.token_numbers(piece, vocabulary, **options)
+
+        text = F.trim(F.col(escaped(column.name)))
+        long = table.frame.where(F.length(text) > self.longest)
+        empty = table.frame.where(F.coalesce(F.length(text), F.lit(0)) == 0)
+        table = table.refusing(long, F.lit(f"{column.name}: over {self.longest} characters"))
+        table = table.refusing(empty, F.lit(f"{column.name}: empty"))
+        kept = table.frame.where(F.length(text).between(1, self.longest))
+        frame = kept.withColumn(self.to, numbers(F.col(escaped(column.name))))
+        longest = frame.agg(F.max(F.size(self.to))).collect()[0][0] or 1
+        tokens = Column(
+            name=self.to,
+            dtype="int64",
+            layout="list",
+            shape=(int(longest),),
+            axes="T",
+            role="input",
+            meaning="tokens",
+            vocabulary=vocabulary,
+        )
+        # the text stays beside its tokens to be looked at; what the network reads are the tokens
+        return table.replacing(frame, column.model_copy(update={"role": "key"}), tokens)
+
+
+def _spaces(seen: list[Any]) -> set[str]:
+    """White space inside texts is a character like others; at their ends it is not read."""
+    return {row[0] for row in seen if row[0] and row[0].isspace()}

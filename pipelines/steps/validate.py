@@ -1,0 +1,73 @@
+"""Takes the rows that keep the rules, and puts the others aside with the rule that they break."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, Field, field_validator
+from pyspark.errors import AnalysisException, ParseException
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from pipelines.rows import escaped
+from pipelines.table import Learned, Table
+from tracking.faults import BadData, Fault
+
+_FORBIDDEN = ("select", "java_method", "reflect", "exists(", "rand(", "randn(", "uuid(")
+
+
+class Validate(BaseModel, frozen=True, extra="forbid"):
+    """A row that breaks several rules is put aside under the first.
+
+    | age | rules: {age is an age: "age BETWEEN 0 AND 130"} -> | age |   quarantine: 300, "age is an age"
+    |  31 |                                                    |  31 |
+    | 300 |
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    rules: dict[str, str] = Field(default_factory=dict, description="name: a Spark SQL expression that is true of a good row")
+    required: tuple[str, ...] = Field((), description="columns that may not be missing")
+    unique: tuple[str, ...] = Field((), description="columns of which no value may come twice; the later rows are put aside")
+
+    @field_validator("rules")
+    @classmethod
+    def _plain(cls, rules: dict[str, str]) -> dict[str, str]:
+        for name, rule in rules.items():
+            found = [word for word in _FORBIDDEN if word in rule.lower()]
+            if found:
+                raise ValueError(f"rule {name!r}: {found[0]!r} is not for a rule; compare columns and values")
+        return rules
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        return {}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        """Raises BadData with every rule that cannot be read or names a column that is not there, or if no row is left."""
+        self._check(table)
+        frame = table.frame
+        reasons = [F.when(F.col(escaped(name)).isNull(), F.lit(f"{name} is missing")) for name in self.required]
+        for name in self.unique:
+            order = Window.partitionBy(F.col(escaped(name))).orderBy("sample_id")
+            frame = frame.withColumn(f"_place_{name}", F.row_number().over(order))
+            twice = (F.col(escaped(f"_place_{name}")) > 1) & F.col(escaped(name)).isNotNull()
+            reasons.append(F.when(twice, F.lit(f"{name} comes twice")))
+        reasons += [F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in self.rules.items()]
+        judged = frame.withColumn("_reason", F.coalesce(*reasons, F.lit(None)))
+        judged = judged.drop(*(f"_place_{name}" for name in self.unique))
+        refused = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason")).refused
+        return Table(judged.where("_reason IS NULL").drop("_reason"), table.columns, refused)
+
+    def _check(self, table: Table) -> None:
+        found = []
+        for name in (*self.required, *self.unique):
+            if name not in table.frame.columns:
+                found.append(Fault(where="step validate", message=f"{name!r}: no such column; it has {table.frame.columns}"))
+        for name, rule in self.rules.items():
+            try:
+                table.frame.where(F.expr(rule))
+            except (AnalysisException, ParseException) as error:
+                told = str(error).splitlines()[0]
+                found.append(Fault(where=f"step validate, rule {name!r}", message=f"{rule}: {told}"))
+        BadData.unless_empty(found)
