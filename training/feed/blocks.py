@@ -1,0 +1,197 @@
+"""How a row lies in memory: Parquet columns become dense arrays, and these the tensors of a batch.
+
+Arrays keep the dtype in which they are stored (an image its bytes) until a batch is made; only then numbers become
+float32 and a column's affine map is applied.
+Axes: n rows of a shard, D columns side by side, T longest list.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracking.faults import BadData
+from tracking.manifest import Column, InputField, Manifest, Signature
+
+Array = NDArray[Any]
+Arrays = tuple[Array, ...]
+Role = Literal["input", "target", "weight"]
+NUMERIC = "biuf"
+
+
+@dataclass(frozen=True)
+class Padded:
+    """A list column: values (n, T) int64, 0 behind a list's end, and the lengths (n,) int64."""
+
+    values: Array
+    lengths: Array
+
+
+Dense = Array | Padded
+
+
+@dataclass(frozen=True)
+class Block:
+    """One array of the rows in memory, and the tensor that a batch has of it."""
+
+    field: InputField
+    role: Role
+    is_lengths: bool = False
+
+    @property
+    def first(self) -> Column:
+        return self.field.columns[0]
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        if self.first.layout == "tensor":
+            return np.dtype(self.first.dtype).newbyteorder("<")
+        return np.dtype("int64" if self.first.layout == "list" else self.field.dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Without the row axis."""
+        return () if self.is_lengths else self.field.shape
+
+    @property
+    def row_bytes(self) -> int:
+        return self.stored.itemsize * math.prod(self.shape)
+
+    def array(self, dense: Mapping[str, Dense], where: object) -> Array:
+        """The block of a shard, from its columns. Raises BadData for a fraction where a whole number is due."""
+        found = dense[self.first.name]
+        if isinstance(found, Padded):
+            return found.lengths if self.is_lengths else found.values
+        if self.first.layout == "tensor":
+            return found
+        columns = [_cast(dense[column.name], self.stored, column, where) for column in self.field.columns]
+        return np.stack(columns, axis=1) if self.shape else columns[0]
+
+    def tensor(self, rows: Tensor) -> Tensor:
+        """The batch's tensor of `rows`, which have the stored dtype: y = (x - offset) * factor where there is a map."""
+        wanted = getattr(torch, self.field.dtype)
+        maps = [column.affine for column in self.field.columns]
+        if self.is_lengths or not any(maps):
+            return rows.to(wanted)
+        offsets = torch.tensor([one.offset if one else 0.0 for one in maps], dtype=wanted)
+        factors = torch.tensor([one.factor if one else 1.0 for one in maps], dtype=wanted)
+        made = rows.to(wanted, copy=True)
+        return made.sub_(offsets).mul_(factors) if len(maps) > 1 else made.sub_(offsets[0]).mul_(factors[0])
+
+
+def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
+    """The blocks of the inputs in the signature's order (a list brings its lengths along), the target, the weight.
+
+    Raises BadData when the signature wants a weight and the dataset has none.
+    """
+    found: list[Block] = []
+    for one in signature.inputs:
+        found.append(Block(one, "input"))
+        if one.columns[0].layout == "list":
+            found.append(Block(one, "input", is_lengths=True))
+    if signature.target is not None:
+        found.append(Block(signature.target, "target"))
+    if signature.weighted:
+        found.append(Block(_weight(manifest), "weight"))
+    return tuple(found)
+
+
+def columns_of(blocks: tuple[Block, ...]) -> tuple[Column, ...]:
+    """The Parquet columns that the blocks are made of, each once."""
+    return tuple({column.name: column for block in blocks for column in block.field.columns}.values())
+
+
+def dense(column: Column, values: pa.ChunkedArray, where: object) -> Dense:
+    """A Parquet column as one array: tensors (n, *shape) without a copy, scalars (n,), lists padded.
+
+    Raises BadData for a null, for bytes that are not of the column's width, and for a list that is too long.
+    """
+    array = pa.concat_arrays(values.chunks) if values.num_chunks != 1 else values.chunk(0)
+    if array.null_count:
+        raise _fault(where, column, f"{array.null_count} nulls")
+    read: Callable[[Column, Any, object], Dense] = {"tensor": _tensor, "list": _list, "scalar": _scalar}[column.layout]
+    return read(column, array, where)
+
+
+def padded(column: Column, flat: Array, lengths: Array, where: object) -> Padded:
+    """Lists that lie end to end in `flat`, one below the other."""
+    longest = column.shape[0]
+    if len(lengths) and int(lengths.max()) > longest:
+        raise _fault(where, column, f"a list of {int(lengths.max())}, the manifest says at most {longest}")
+    found = np.zeros((len(lengths), longest), np.int64)
+    found[np.arange(longest) < lengths[:, None]] = flat
+    return Padded(found, lengths.astype(np.int64))
+
+
+def shaped(column: Column, content: Any, rows: int, where: object, at: int = 0) -> Array:
+    """The tensors whose bytes lie end to end in `content` from byte `at` on, as a view."""
+    dtype = np.dtype(column.dtype).newbyteorder("<")
+    found = np.frombuffer(content, dtype, rows * math.prod(column.shape), at)
+    return found.reshape(rows, *column.shape)
+
+
+def check_width(column: Column, lengths: Array, where: object) -> None:
+    """Raises BadData unless each row has as many bytes as the column's shape takes."""
+    width = np.dtype(column.dtype).itemsize * math.prod(column.shape)
+    wrong = np.flatnonzero(lengths != width)
+    if len(wrong):
+        found = f"row {wrong[0]} has {lengths[wrong[0]]} bytes"
+        raise _fault(where, column, f"{found}, its shape {column.shape} of {column.dtype} takes {width}")
+
+
+def _weight(manifest: Manifest) -> InputField:
+    for column in manifest.columns:
+        if column.role == "weight":
+            return InputField(name=column.name, meaning="number", dtype="float32", shape=(), columns=(column,))
+    raise BadData.at(f"{manifest.name}/{manifest.version}", "no weight column, and the model's signature has one")
+
+
+def _tensor(column: Column, array: Any, where: object) -> Array:
+    if not (pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type)):
+        raise _fault(where, column, f"{array.type}, a tensor is kept as binary")
+    _, ends, content = array.buffers()
+    kind = np.dtype("<i8" if pa.types.is_large_binary(array.type) else "<i4")
+    offsets = np.frombuffer(ends, kind, len(array) + 1, array.offset * kind.itemsize)
+    check_width(column, np.diff(offsets), where)
+    return shaped(column, content, len(array), where, int(offsets[0]))
+
+
+def _list(column: Column, array: Any, where: object) -> Padded:
+    if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
+        raise _fault(where, column, f"{array.type}, the manifest says list")
+    values = array.flatten()
+    if values.null_count:
+        raise _fault(where, column, f"{values.null_count} nulls in its lists")
+    return padded(column, _numeric(column, values, where), np.diff(np.asarray(array.offsets)), where)
+
+
+def _scalar(column: Column, array: Any, where: object) -> Array:
+    return _numeric(column, array, where)
+
+
+def _numeric(column: Column, array: Any, where: object) -> Array:
+    found: Array = array.to_numpy(zero_copy_only=False)
+    if found.dtype.kind not in NUMERIC:
+        raise _fault(where, column, f"{array.type}, the manifest says {column.dtype}")
+    return found
+
+
+def _cast(found: Dense, dtype: np.dtype[Any], column: Column, where: object) -> Array:
+    if isinstance(found, Padded):
+        raise _fault(where, column, "lists, the manifest says scalar")
+    if dtype.kind == "i" and found.dtype.kind == "f":
+        raise _fault(where, column, f"{found.dtype}, the manifest says {column.dtype}")
+    return found.astype(dtype, copy=False)
+
+
+def _fault(where: object, column: Column, found: str) -> BadData:
+    told = f"column {column.name!r} has {found}; delete the version and prepare it again"
+    return BadData(*BadData.at(where, told).faults)

@@ -1,0 +1,181 @@
+"""Which sample stands in which slot of which global batch: a pure function of the split and the seed.
+
+It follows from (split digest, seed, epoch, shard sizes, global batch size, lanes, window) alone, never from ranks,
+engine, threads or memory. L lanes are equal spans of a tape of rows; each global batch of B slots takes b = B / L rows
+from every lane; rank r of N owns the lanes [r L/N, (r+1) L/N). A window is a run of whole global batches, permuted
+within. Nothing of the split's size is held, unless the split fits into one window.
+
+Rows are numbered in stored order over all shards; -1 is a slot without a row, which only the last batch can have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.faults import WrongRecipe
+from tracking.seeds import key
+
+Rows = NDArray[np.int64]
+LANES = (8, 4, 2, 1)
+NO_ROW = -1
+
+
+def permutation(n: int, mixed: int) -> Rows:
+    """The numbers 0..n-1 in an order that follows from `n` and the key `mixed` alone, in any numpy.
+
+    Differs from a generator's shuffle: an argsort of splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195),
+    whose finaliser is a bijection, so that no two sort keys are equal and every sort agrees.
+    """
+    z = np.arange(n, dtype=np.uint64)
+    z *= np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(mixed)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.argsort(z ^ (z >> np.uint64(31)))
+
+
+def default_lanes(batch_size: int) -> int:
+    """The largest of 8, 4, 2, 1 that divides the global batch."""
+    return next(lanes for lanes in LANES if batch_size % lanes == 0)
+
+
+def own_lanes(rank: int, ranks: int, lanes: int, batch_size: int) -> range:
+    """The lanes of one rank. Raises WrongRecipe when lanes do not divide the batch, or ranks do not divide the lanes."""
+    if batch_size % lanes:
+        would_do = [one for one in range(1, batch_size + 1) if batch_size % one == 0 and one % ranks == 0][:8]
+        advice = f"lanes that would do: {would_do}" if would_do else f"take a batch_size that {ranks} ranks divide"
+        raise WrongRecipe.at("fit.lanes", f"{lanes} lanes do not divide the global batch of {batch_size}; {advice}")
+    if lanes % ranks:
+        would_do = [one for one in range(ranks, batch_size + 1, ranks) if batch_size % one == 0][:8]
+        advice = f"lanes that would do: {would_do}" if would_do else f"take a batch_size that {ranks} ranks divide"
+        raise WrongRecipe.at("fit.lanes", f"{lanes} lanes cannot be dealt evenly to {ranks} ranks; {advice}")
+    share = lanes // ranks
+    return range(rank * share, (rank + 1) * share)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The order of one epoch of a split."""
+
+    digest: str
+    seed: int
+    epoch: int
+    shard_rows: tuple[int, ...]
+    batch_size: int
+    lanes: int
+    window_rows: int
+    shuffle: bool = True
+
+    @cached_property
+    def rows(self) -> int:
+        return sum(self.shard_rows)
+
+    @cached_property
+    def batches(self) -> int:
+        return -(-self.rows // self.batch_size)
+
+    @cached_property
+    def windows(self) -> int:
+        if self._is_full:
+            return 1
+        return -(-self.batches // max(1, self.window_rows // self.batch_size))
+
+    def window(self, k: int) -> range:
+        """The global batches of window `k`."""
+        return range(self.batches * k // self.windows, self.batches * (k + 1) // self.windows)
+
+    def window_of(self, batch: int) -> int:
+        """The window that holds the global batch `batch`."""
+        k = batch * self.windows // self.batches
+        return k if batch in self.window(k) else k + 1
+
+    def slots(self, k: int, lanes: range) -> Rows:
+        """The row in each slot of window `k`: shape (batches of the window, b * own lanes)."""
+        window = self.window(k)
+        b = self.batch_size // self.lanes
+        found = np.full((len(lanes), len(window) * b), NO_ROW, np.int64)
+        for at, lane in enumerate(lanes):
+            span = self._span(lane, window)
+            found[at, : len(span)] = self._shuffled(span, lane, k)
+        # (lanes, batches, b) -> (batches, lanes * b)
+        return found.reshape(len(lanes), len(window), b).transpose(1, 0, 2).reshape(len(window), len(lanes) * b)
+
+    def shards(self, k: int, lanes: range) -> list[int]:
+        """The shards that window `k` reads for `lanes`, each once, in the order of the tape."""
+        if self._is_full:
+            return [shard for shard, rows in enumerate(self.shard_rows) if rows]
+        found: dict[int, None] = {}
+        for lane in lanes:
+            span = self._span(lane, self.window(k))
+            for piece in self._unrolled(span):
+                first, last = np.searchsorted(self._ends, (piece.start, piece.stop - 1), side="right")
+                found |= dict.fromkeys(s for s in self._tape[first : last + 1].tolist() if self.shard_rows[s])
+        return list(found)
+
+    @property
+    def _is_full(self) -> bool:
+        return self.rows <= self.window_rows
+
+    def _key(self, *purpose: object) -> int:
+        return key(
+            self.digest, self.seed, self.epoch, self.lanes, self.batch_size, self.window_rows, *purpose
+        )
+
+    def _span(self, lane: int, window: range) -> range:
+        """The tape positions that a lane gives to a window."""
+        b = self.batch_size // self.lanes
+        start, end = (self.rows * one // self.lanes for one in (lane, lane + 1))
+        return range(min(end, start + b * window.start), min(end, start + b * window.stop))
+
+    def _shuffled(self, span: range, lane: int, k: int) -> Rows:
+        if not self.shuffle:
+            return np.arange(span.start, span.stop)
+        if self._is_full:
+            return self._whole[span.start : span.stop]
+        return self._row(span.start + permutation(len(span), self._key("win", lane, k)))
+
+    def _row(self, position: Rows) -> Rows:
+        """The rows at positions of the tape."""
+        turned = (position + self._turn) % self.rows
+        place = np.searchsorted(self._ends, turned, side="right")
+        return turned + self._shift[place]
+
+    def _unrolled(self, span: range) -> list[range]:
+        """The span on the tape as it lay before it was turned: one range, or two around the end."""
+        if not span:
+            return []
+        start, stop = span.start + self._turn, span.stop + self._turn
+        if start >= self.rows:
+            return [range(start - self.rows, stop - self.rows)]
+        if stop <= self.rows:
+            return [range(start, stop)]
+        return [range(start, self.rows), range(stop - self.rows)]
+
+    @cached_property
+    def _whole(self) -> Rows:
+        return permutation(self.rows, self._key("full"))
+
+    @cached_property
+    def _turn(self) -> int:
+        return self._key("rot") % self.rows if self.shuffle else 0
+
+    @cached_property
+    def _tape(self) -> Rows:
+        """The shards in the order in which they lie on the tape."""
+        count = len(self.shard_rows)
+        return permutation(count, self._key("shards")) if self.shuffle else np.arange(count)
+
+    @cached_property
+    def _ends(self) -> Rows:
+        return np.cumsum(np.asarray(self.shard_rows, np.int64)[self._tape])
+
+    @cached_property
+    def _shift(self) -> Rows:
+        """What turns a place on the tape into a row, for each shard on the tape."""
+        sizes = np.asarray(self.shard_rows, np.int64)
+        first_row = np.cumsum(sizes) - sizes
+        return first_row[self._tape] - (self._ends - sizes[self._tape])

@@ -1,0 +1,101 @@
+"""The shards of a split as the feed may use them: each verified before the first look into it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tracking.dataset import Dataset
+from tracking.faults import BadData
+from tracking.manifest import Column, Shard
+from training.feed.blocks import Arrays, Block, Dense, columns_of
+
+SAMPLE_ID = "sample_id"
+_PICKLED = b"dataset-toolkit."
+
+
+class Piece(NamedTuple):
+    """A shard that an engine has read: its number, and its blocks with the shard's rows as their first axis."""
+
+    shard: int
+    arrays: Arrays
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The shards of one split, and what is read of each."""
+
+    dataset: Dataset
+    split: str
+    blocks: tuple[Block, ...]
+    _checked: set[int] = field(default_factory=set, compare=False, repr=False)
+
+    @cached_property
+    def all(self) -> tuple[Shard, ...]:
+        return self.dataset.shards(self.split)
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        return tuple(shard.rows for shard in self.all)
+
+    @cached_property
+    def first_rows(self) -> NDArray[np.int64]:
+        """The number of each shard's first row, and behind them the number of rows."""
+        return np.concatenate([[0], np.cumsum(np.asarray(self.rows, np.int64))])
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        return columns_of(self.blocks)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in memory, at least 1."""
+        return max(1, sum(block.row_bytes for block in self.blocks))
+
+    def path(self, number: int) -> Path:
+        """The file of a shard, after its hash and then its footer were checked (once a process). Raises BadData."""
+        path = self.dataset.verified(self.all[number])
+        if number not in self._checked:
+            self._check_footer(path, self.all[number])
+            self._checked.add(number)
+        return path
+
+    def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
+        return tuple(block.array(dense, where) for block in self.blocks)
+
+    def sample_ids(self, rows: Sequence[int]) -> list[str]:
+        """The ids of rows, read from their shards, in the order of `rows`."""
+        wanted = np.asarray(rows, np.int64)
+        shard_of = np.searchsorted(self.first_rows, wanted, side="right") - 1
+        found = np.empty(len(wanted), object)
+        for number in np.unique(shard_of).tolist():
+            here = np.flatnonzero(shard_of == number)
+            ids = self.ids(number)
+            found[here] = [ids[row] for row in (wanted[here] - self.first_rows[number]).tolist()]
+        return found.tolist()
+
+    def ids(self, number: int) -> list[str]:
+        """All sample ids of a shard in stored order."""
+        found: list[str] = pq.ParquetFile(self.path(number)).read(columns=[SAMPLE_ID]).column(0).to_pylist()
+        return found
+
+    def _check_footer(self, path: Path, shard: Shard) -> None:
+        facts = pq.read_metadata(path)
+        pickled = [name.decode() for name in facts.metadata or {} if name.startswith(_PICKLED)]
+        if pickled:
+            told = f"has the metadata {pickled}, which readers would unpickle; it was not written by `millstream prepare`"
+            raise BadData.at(path, f"{told}, delete the version")
+        if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
+            told = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
+            raise BadData.at(path, f"{told}; the manifest says {shard.rows} in {shard.row_groups}, prepare it again")
+        held = facts.schema.to_arrow_schema().names
+        missing = [name for name in (SAMPLE_ID, *(column.name for column in self.columns)) if name not in held]
+        if missing:
+            raise BadData.at(path, f"no columns {missing}; it has {held}, delete the version and prepare it again")
