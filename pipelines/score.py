@@ -48,7 +48,7 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     target = Path(output)
     if target.exists():
         raise BadData.at(target, "is there already; give a path that is not, nothing is overwritten")
-    model = models.describe_signature(model_uri, settings)
+    model = models.describe(model_uri, settings)
     spark = session(master, settings)
     frame = _read(spark, source)
     missing = [name for name in model.inputs if name not in frame.columns]

@@ -239,14 +239,14 @@ def _register(job: Job, metrics: Mapping[str, float], passed: bool | None) -> st
     job.run.tag(passed="" if passed is None else str(passed).lower())
     dataset = job.splits.dataset if job.splits else None
     folder = job.folder / "model"
-    served = serve.save(folder, job.located, job.task, dataset)
+    model = serve.save(folder, job.located, job.task, dataset)
     return models.log_model(
         job.run,
         folder,
-        recipe=job.located,
-        dataset_version=dataset.manifest.version if dataset else None,
         metrics=metrics,
-        signature=served.signature,
-        input_example=served.example,
+        dataset_version=dataset.manifest.version if dataset else None,
+        inputs=model.raw_columns,
+        outputs=job.task.outputs,
+        example=serve.example(model, dataset),
         requirements=serve.REQUIREMENTS,
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -97,6 +98,15 @@ def load(folder: Path) -> Model:
     task.eval()
     manifest = Manifest.read(folder) if (folder / contract.FILE).is_file() else None
     return Model(task, located, manifest)
+
+
+def example(model: Model, dataset: Dataset | None, rows: int = 2) -> pd.DataFrame:
+    """Raw rows that the model can read: of the train split, or of zeros for an environment."""
+    if dataset is None or model.manifest is None:
+        return pd.DataFrame({column.name: [0.0] * rows for column in model.raw_columns})
+    shard = dataset.verified(dataset.shards("train")[0])
+    batch = next(pq.ParquetFile(shard).iter_batches(batch_size=rows))
+    return preprocess.restore(batch.to_pandas(), model.manifest)
 
 
 def _load_pyfunc(path: str) -> Model:

@@ -1,0 +1,37 @@
+"""Which class is taken for which."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tracking.figures.style import panel, plain, short
+
+NUMBERED = 20
+"""Most classes for which the counts are written into the cells."""
+
+
+def confusion(counts_KK: NDArray[Any], classes: Sequence[str]) -> Figure:
+    """Rows are the true classes, columns the told ones; colour is the share of a row, numbers are counts."""
+    count = len(classes)
+    size = min(12.0, 2.5 + 0.45 * count)
+    figure, axes = panel(size + 1, size, title="told class against true class")
+    shares = counts_KK / np.maximum(1, counts_KK.sum(axis=1, keepdims=True))
+    drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    figure.colorbar(drawn, label="share of the true class")
+    names = [short(name) for name in classes]
+    axes.set_xticks(range(count), names, rotation=60, ha="right")
+    axes.set_yticks(range(count), names)
+    plain(axes)
+    axes.set_xlabel("told")
+    axes.set_ylabel("true")
+    if count <= NUMBERED:
+        for row, column in np.ndindex(count, count):
+            if counts_KK[row, column]:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(column, row, str(int(counts_KK[row, column])), ha="center", va="center", color=colour, fontsize=7)
+    return figure

@@ -1,0 +1,42 @@
+"""Where samples lie in a space of codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from tracking.figures.style import panel, short
+
+
+def latent(codes_ND: NDArray[Any], labels_N: NDArray[Any] | None, classes: Sequence[str]) -> Figure:
+    """A map of the codes, coloured by class; more than two dimensions are shown by their first two principal parts."""
+    points, told = _flat(codes_ND)
+    figure, axes = panel(7.2, 6.0, title="codes of test samples")
+    if labels_N is None:
+        axes.scatter(*points.T, s=5, alpha=0.5)
+    else:
+        palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
+        for at, name in enumerate(classes):
+            colour = palette(at if len(classes) <= 10 else at / len(classes))
+            axes.scatter(*points[labels_N == at].T, s=5, alpha=0.6, color=colour, label=short(name).replace("$", r"\$"))
+        axes.legend(markerscale=3, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+    axes.set_xlabel(told[0])
+    axes.set_ylabel(told[1])
+    return figure
+
+
+def _flat(codes_ND: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
+    if codes_ND.shape[1] == 2:
+        return codes_ND, ("first dimension", "second dimension")
+    centred = codes_ND - codes_ND.mean(axis=0)
+    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    # a direction has no sign of its own: its largest part is made positive, so that two runs draw the same map
+    signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
+    share = sizes**2 / (sizes**2).sum()
+    first, second = (f"principal part {at + 1} ({share[at]:.0%} of the variance)" for at in range(2))
+    return centred @ (directions[:2] * signs[:2, None]).T, (first, second)

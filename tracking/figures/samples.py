@@ -1,0 +1,25 @@
+"""Pictures side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+
+def samples(images_NCHW: NDArray[Any], columns: int = 10, titles: Sequence[str] = (), title: str = "") -> Figure:
+    """Images with values in [0, 1] in rows of `columns`, each under its title if it has one."""
+    rows = max(1, -(-len(images_NCHW) // columns))
+    height = 0.9 if titles else 0.75
+    figure = Figure(figsize=(0.75 * columns, height * rows + (0.4 if title else 0)), layout="constrained")
+    figure.suptitle(title, parse_math=False)
+    for at, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
+        axes.axis("off")
+        if at < len(images_NCHW):
+            image = images_NCHW[at].transpose(1, 2, 0)
+            axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
+            if titles:
+                axes.set_title(titles[at], fontsize=7, parse_math=False)
+    return figure

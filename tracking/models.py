@@ -1,0 +1,160 @@
+"""Registered models: logged without code, named after their recipe, found again by their address."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import Array
+
+from tracking.faults import BadData
+from tracking.manifest import Column
+from tracking.recipe import Located, parse_mark
+from tracking.run import Run
+from tracking.settings import Settings
+from tracking.store import open_store
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+_TYPES = {"string": DataType.string, "double": DataType.double, "long": DataType.long}
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a model takes and gives: columns with their types, and where its files are."""
+
+    folder: Path
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+
+
+def registered_name(recipe: str) -> str:
+    """MLflow takes no slash in the name of a registered model."""
+    return recipe.replace("/", ".")
+
+
+def log_model(
+    run: Run,
+    folder: Path,
+    *,
+    metrics: Mapping[str, float],
+    dataset_version: str | None,
+    inputs: Sequence[Column],
+    outputs: Mapping[str, str],
+    example: pd.DataFrame,
+    requirements: Sequence[str],
+) -> str:
+    """Log the folder of `training.serve` as the run's model, register it, and set its aliases; its address.
+
+    It becomes `candidate`, and `champion` when there is none, or it beats the present one by the recipe's first pass
+    mark on the same dataset version.
+    """
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    model = Model(run_id=run.id, signature=_signature(inputs, outputs))
+    model.metadata = {"recipe": run.located.name, "dataset_version": dataset_version, "outputs": dict(outputs)}
+    local = folder.parent / "mlflow-model"
+    mlflow.pyfunc.save_model(
+        path=str(local),
+        loader_module="training.serve",
+        data_path=str(folder),
+        mlflow_model=model,
+        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in requirements],
+        input_example=None,
+    )
+    _write_example(local, example)
+    run.client.log_artifacts(run.id, str(local), "model")
+    name = registered_name(run.located.name)
+    version = _register(run, name, dataset_version)
+    run.client.set_registered_model_alias(name, CANDIDATE, version)
+    if _beats_champion(run, name, metrics, dataset_version):
+        run.client.set_registered_model_alias(name, CHAMPION, version)
+    return f"models:/{name}/{version}"
+
+
+def model_folder(uri: str, settings: Settings) -> Path:
+    """The local folder of `training.serve` in a model. Raises BadData when there is no such model."""
+    return _files(uri, settings) / "data" / "model"
+
+
+def describe(uri: str, settings: Settings) -> Described:
+    """What a model takes and gives. Raises BadData when there is no such model, or it is none of Millstream's."""
+    folder = _files(uri, settings)
+    model = Model.load(str(folder))
+    outputs = (model.metadata or {}).get("outputs")
+    if model.signature is None or outputs is None:
+        raise BadData.at(uri, "is no model of Millstream: it does not say what it takes and gives")
+    inputs = {spec["name"]: str(spec["type"]) for spec in model.signature.inputs.to_dict()}
+    return Described(folder, inputs, dict(outputs))
+
+
+def _files(uri: str, settings: Settings) -> Path:
+    if Path(uri).is_dir():
+        return Path(uri)
+    open_store(settings)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+    except (MlflowException, OSError) as error:
+        told = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadData.at(uri, f"no such model ({told}); give models:/NAME/VERSION, models:/NAME@champion or a folder") from None
+
+
+def _register(run: Run, name: str, dataset_version: str | None) -> str:
+    try:
+        run.client.create_registered_model(name, description=run.located.recipe.about)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"{run.client.get_run(run.id).info.artifact_uri}/model"
+    tags = {"recipe": run.located.name, "dataset_version": dataset_version or ""}
+    return str(run.client.create_model_version(name, source, run.id, tags=tags).version)
+
+
+def _beats_champion(run: Run, name: str, metrics: Mapping[str, float], dataset_version: str | None) -> bool:
+    champion = _champion(run.client, name)
+    if champion is None:
+        return True
+    marks = run.located.recipe.marks
+    if champion.tags.get("dataset_version") != (dataset_version or "") or not marks:
+        return False
+    metric, mark = next(iter(marks.items()))
+    better, _ = parse_mark(metric, mark)
+    before = run.client.get_run(champion.run_id).data.metrics.get(metric)
+    now = metrics.get(metric)
+    return now is not None and (before is None or (better(now, before) and now != before))
+
+
+def _champion(client: MlflowClient, name: str) -> Any:
+    try:
+        return client.get_model_version_by_alias(name, CHAMPION)
+    except MlflowException:
+        return None  # nobody is
+
+
+def _signature(inputs: Sequence[Column], outputs: Mapping[str, str]) -> ModelSignature:
+    taken = [ColSpec(_kind(column), column.name) for column in inputs]
+    given = [ColSpec(Array(DataType.double) if kind.startswith("Array") else _TYPES[kind], name) for name, kind in outputs.items()]
+    return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
+
+
+def _kind(column: Column) -> DataType:
+    if column.layout == "tensor":
+        return DataType.binary
+    if column.dtype == "string":
+        return DataType.string
+    return DataType.long if column.dtype.startswith(("int", "uint")) else DataType.double
+
+
+def _write_example(folder: Path, example: pd.DataFrame) -> None:
+    """Two rows that the model can read; bytes are written as lists of numbers."""
+    rows = [{name: list(value) if isinstance(value, bytes) else value for name, value in row.items()} for row in example.to_dict("records")]
+    (folder / "input_example.json").write_text(json.dumps(rows, default=float), encoding="utf-8")

@@ -1,0 +1,229 @@
+"""One run of a recipe, from preparation to model, over restarts: what MLflow remembers of it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run as MlflowRun
+from mlflow.exceptions import MlflowException
+
+from tracking.faults import WrongRecipe
+from tracking.manifest import Manifest
+from tracking.recipe import Located
+from tracking.settings import Settings
+from tracking.spool import Spool
+from tracking.store import experiment, open_store
+
+LONGEST_PARAM = 6000
+STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
+
+
+class Run:
+    """A run in the store. As a context it ends as it was left: finished, failed, or stopped with the way to go on."""
+
+    def __init__(self, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located) -> None:
+        self.client = client
+        self.settings = settings
+        self.id = str(found.info.run_id)
+        self.name = str(found.info.run_name)
+        self.located = located
+        self.spool = Spool(settings, self.id)
+        self.spool.start(client)
+
+    @classmethod
+    def start(cls, settings: Settings, located: Located, *, parent: str | None = None) -> Self:
+        """A new run in the experiment of the recipe's name, with the resolved recipe.
+
+        Raises BadEnvironment when the store cannot be reached.
+        """
+        client = open_store(settings)
+        tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
+        found = client.create_run(experiment(client, settings, located.name), tags=tags)
+        run = cls(client, settings, found, located)
+        run._params(located.resolved())
+        run.text("recipe.yaml", _yaml(located))
+        run.text("environment.txt", _installed())
+        return run
+
+    @classmethod
+    def resume(cls, settings: Settings, located: Located, run_id: str) -> Self:
+        """A run that was stopped, killed or failed, opened again. Raises WrongRecipe when there is none of that id, or
+        it is of another recipe."""
+        client = open_store(settings)
+        try:
+            found = client.get_run(run_id)
+        except MlflowException:
+            raise WrongRecipe.at(f"--resume {run_id}", "no such run in the store; `millstream ui` shows them") from None
+        recipe = found.data.tags.get("recipe")
+        if recipe != located.name:
+            raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
+        client.update_run(run_id, status="RUNNING")
+        for name, value in _process().items():
+            client.set_tag(run_id, name, value)
+        return cls(client, settings, found, located)
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        self.spool.add(values, step)
+
+    def tag(self, **tags: str) -> None:
+        for name, value in tags.items():
+            self.client.set_tag(self.id, name, value)
+
+    def dataset(self, manifest: Manifest, folder: Path) -> None:
+        """Log the dataset version as the run's input, with our digest, and its manifest."""
+        digests = {split: facts.digest for split, facts in manifest.splits.items()}
+        source = json.dumps({"uri": str(folder)})
+        profile = json.dumps({split: facts.rows for split, facts in manifest.splits.items()})
+        # MLflow's own digests collide; ours names the content of the train split
+        entity = Dataset(
+            name=manifest.name,
+            digest=digests["train"],
+            source_type="local",
+            source=source,
+            schema=json.dumps({"columns": [column.name for column in manifest.columns]}),
+            profile=profile,
+        )
+        self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+        self.tag(dataset=manifest.name, dataset_version=manifest.version)
+        self.text("manifest.json", manifest.text())
+
+    def figure(self, name: str, figure: Figure) -> None:
+        """A picture, as `figures/<name>.png`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.png"
+            figure.savefig(path, dpi=120)
+            self.client.log_artifact(self.id, str(path), "figures")
+
+    def text(self, name: str, content: str) -> None:
+        self.content(name, content.encode())
+
+    def content(self, name: str, content: bytes) -> None:
+        """An artifact at the path `name`."""
+        path = Path(name)
+        with tempfile.TemporaryDirectory() as folder:
+            target = Path(folder) / path.name
+            target.write_bytes(content)
+            self.client.log_artifact(self.id, str(target), str(path.parent) if path.parent != Path() else None)
+
+    def finish(self, status: str = "FINISHED") -> bool:
+        """End the run; False when the server was gone and metrics stay in the spool."""
+        arrived = self.spool.close(self.client)
+        if arrived:
+            self.client.set_terminated(self.id, status)
+        return arrived
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None:
+            status = "FINISHED"
+        else:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit) or hasattr(error, "checkpoint")
+            status = "KILLED" if stopped else "FAILED"
+            self._note(error)
+        if not self.finish(status):
+            sys.stderr.write(f"the tracking store does not answer: metrics are kept in {self.spool.file}; ")
+            sys.stderr.write("`millstream doctor --send` sends them\n")
+
+    def _note(self, error: BaseException) -> None:
+        """Why the run ended, and how it goes on; a store that is gone by now does not hide the error."""
+        try:
+            self.tag(ended=f"{type(error).__name__}: {error}"[:500], go_on=f"millstream train {self.located.name} --resume {self.id}")
+        except (MlflowException, OSError) as gone:
+            sys.stderr.write(f"the end of the run could not be noted: {gone}\n")
+
+    def _params(self, resolved: dict[str, Any]) -> None:
+        flat = [Param(name, value[:LONGEST_PARAM]) for name, value in flatten(resolved).items()]
+        for start in range(0, len(flat), 100):
+            self.client.log_batch(self.id, params=flat[start : start + 100])
+
+
+def flatten(tree: Any, path: str = "") -> dict[str, str]:
+    """The leaves of nested data by dotted path; lists of plain values are one leaf."""
+    if isinstance(tree, dict) and tree:
+        return {name: leaf for key, value in tree.items() for name, leaf in flatten(value, f"{path}.{key}" if path else key).items()}
+    if isinstance(tree, list) and any(isinstance(one, dict | list) for one in tree):
+        return {name: leaf for at, value in enumerate(tree) for name, leaf in flatten(value, f"{path}.{at}").items()}
+    clean = "".join(one if one.isalnum() or one in "_-./ :" else "_" for one in path)
+    return {clean: str(tree)}
+
+
+def reap(client: MlflowClient) -> list[str]:
+    """Mark runs of this host as killed that are left RUNNING by a process that is gone; their ids."""
+    reaped = []
+    for one in client.search_experiments():
+        running = client.search_runs([one.experiment_id], "attributes.status = 'RUNNING'")
+        for run in running:
+            if _is_gone(run.data.tags):
+                client.set_terminated(run.info.run_id, "KILLED")
+                reaped.append(str(run.info.run_id))
+    return reaped
+
+
+def _is_gone(tags: Mapping[str, str]) -> bool:
+    if tags.get("hosts") != socket.gethostname() or "process" not in tags:
+        return False
+    pid, _, started = tags["process"].partition("@")
+    try:
+        return str(int(psutil.Process(int(pid)).create_time())) != started
+    except (psutil.NoSuchProcess, ValueError):
+        return True
+
+
+def _tags(located: Located) -> dict[str, str]:
+    return {
+        "recipe": located.name,
+        "about": str(located.recipe.about),
+        "budget": located.budget,
+        "code_version": _code_version(),
+        "stack": json.dumps(_stack()),
+        **_process(),
+    }
+
+
+def _process() -> dict[str, str]:
+    pid = os.getpid()
+    started = int(psutil.Process(pid).create_time())
+    return {"hosts": socket.gethostname(), "process": f"{pid}@{started}"}
+
+
+def _stack() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in STACK:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # petastorm is not part of the modern stack
+    return found
+
+
+def _code_version() -> str:
+    try:
+        return importlib.metadata.version("millstream")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _installed() -> str:
+    found = {f"{one.metadata['Name']}=={one.version}" for one in importlib.metadata.distributions()}
+    return "\n".join(sorted(found, key=str.lower)) + "\n"
+
+
+def _yaml(located: Located) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(located.resolved(), sort_keys=False, allow_unicode=True))

@@ -1,0 +1,115 @@
+"""Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
+
+A line of the spool is a list of metrics; beside it stands how many lines the server has. A line that was sent twice
+(the answer was lost) changes nothing: a tracking store keeps equal points once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+
+from tracking.settings import Settings
+
+EVERY_S = 1.0
+LONGEST_PAUSE_S = 30.0
+MOST_AT_ONCE = 1000
+"""Metrics in one request; MLflow takes no more."""
+
+
+class Spool:
+    """The spool of one run. `add` never waits for anything but this machine's disk."""
+
+    def __init__(self, settings: Settings, run_id: str) -> None:
+        settings.spool.mkdir(parents=True, exist_ok=True)
+        self.file = settings.spool / f"{run_id}.jsonl"
+        self.run_id = run_id
+        self._out = self.file.open("a", encoding="utf-8")
+        self._wake, self._end = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        """Keep the metrics of a step; the time stamp is now."""
+        now = int(time.time() * 1000)
+        line = [[name, value, now, step] for name, value in metrics.items()]
+        self._out.write(json.dumps(line) + "\n")
+        self._out.flush()
+
+    def start(self, client: MlflowClient) -> None:
+        """Send in the background from now on."""
+        self._thread = threading.Thread(target=self._run, args=(client,), name="spool", daemon=True)
+        self._thread.start()
+
+    def close(self, client: MlflowClient, wait_s: float = 20.0) -> bool:
+        """Send what is left, for at most `wait_s`; whether all of it arrived. What did not is kept."""
+        self._end.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=wait_s)
+            if self._thread.is_alive():
+                return False
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        self._out.close()
+        try:
+            send(client, self.file)
+        except (MlflowException, OSError):
+            return False
+        return True
+
+    def _run(self, client: MlflowClient) -> None:
+        pause = EVERY_S
+        while not self._end.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
+            try:
+                send(client, self.file, keep=True)
+                pause = EVERY_S
+            except (MlflowException, OSError):
+                pause = min(LONGEST_PAUSE_S, pause * 2)
+
+
+def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
+    """Send the lines of a spool that the server does not have; how many. A spool that is sent whole is removed,
+    unless its run still writes (`keep`).
+
+    Raises MlflowException or OSError when the server is not there; all that it took is remembered.
+    """
+    done_file = file.with_suffix(".sent")
+    done = int(done_file.read_text()) if done_file.exists() else 0
+    with file.open(encoding="utf-8") as lines:
+        waiting = [line for line in lines][done:]
+    whole = [line for line in waiting if line.endswith("\n")]
+    sent = 0
+    while sent < len(whole):
+        taken, metrics = _some(whole[sent:])
+        client.log_batch(file.stem, metrics=metrics)
+        sent += taken
+        done_file.write_text(str(done + sent))
+    if not keep and len(whole) == len(waiting):
+        file.unlink()
+        done_file.unlink(missing_ok=True)
+    return sent
+
+
+def unsent(settings: Settings) -> list[Path]:
+    """Spools of runs that ended without the server."""
+    return sorted(settings.spool.glob("*.jsonl")) if settings.spool.is_dir() else []
+
+
+def _some(lines: list[str]) -> tuple[int, list[Metric]]:
+    metrics: list[Metric] = []
+    for at, line in enumerate(lines):
+        points = [Metric(name, value, stamp, step) for name, value, stamp, step in json.loads(line)]
+        if metrics and len(metrics) + len(points) > MOST_AT_ONCE:
+            return at, metrics
+        metrics += points
+    return len(lines), metrics

@@ -1,0 +1,105 @@
+"""Makes the tracking store ready: a SQLite file under home, or the server that `MLFLOW_TRACKING_URI` names."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# before mlflow is imported: it reads these then
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_TRUNCATE_LONG_VALUES": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import mlflow  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
+from tracking.settings import LOOPBACK, Settings  # noqa: E402
+
+SQLITE = "sqlite:///"
+
+
+def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
+    """A client of a store that answers. Raises BadEnvironment when it cannot be made, opened or reached."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    uri = settings.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        _probe(uri, timeout_s)
+    elif uri.startswith("file:") or "://" not in uri:
+        raise WrongRecipe.at("MLFLOW_TRACKING_URI", f"{shown(uri)}: MLflow keeps no runs in files any more; use sqlite:///FILE")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if uri.startswith(SQLITE):
+        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    with _alone(settings):
+        # the first to open a fresh SQLite file writes its tables; two at once would both try
+        try:
+            client.search_experiments(max_results=1)
+        except (MlflowException, OSError) as error:
+            raise BadEnvironment.at(shown(uri), f"the tracking store does not answer ({_first_line(error)})") from error
+    return client
+
+
+def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
+    """The id of an experiment, made if need be; artifacts of a SQLite store lie beside it."""
+    with _alone(settings):
+        found = client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        local = settings.tracking_uri.startswith(SQLITE)
+        folder = settings.home / "artifacts" / re.sub(r"[^\w-]+", "-", name)
+        return str(client.create_experiment(name, artifact_location=folder.as_uri() if local else None))
+
+
+def shown(uri: str) -> str:
+    """An address without its user and password."""
+    return re.sub(r"//[^/@]*@", "//***@", uri)
+
+
+def ui(settings: Settings, host: str = LOOPBACK, port: int = 5000) -> list[str]:
+    """The command line that serves MLflow's pages over the store, on loopback unless told otherwise."""
+    program = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", settings.tracking_uri]
+    return [*program, "--host", host, "--port", str(port)]
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """While one process is inside, others on this home wait. The kernel lets go if the process dies."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / ".tracking.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _probe(uri: str, timeout_s: float) -> None:
+    try:
+        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=timeout_s):
+            return
+    except urllib.error.HTTPError:
+        return  # it answers; what it thinks of us, the first call will tell
+    except (OSError, ValueError) as error:
+        told = f"no tracking server answers ({error}); start it, or unset MLFLOW_TRACKING_URI to use a local file"
+        raise BadEnvironment.at(shown(uri), told) from None
+
+
+def _first_line(error: Exception) -> str:
+    return shown(str(error).splitlines()[0]) if str(error) else type(error).__name__
