@@ -1,56 +1,45 @@
-"""Yields a split's batches in the planned order, for one rank: the same rows in the same slots, however they are read.
-
-`cached`: the split is decoded once and indexed by the plan. `streamed`: the shards of a window are read, and each row
-is put where the plan wants it, so that it does not matter in which order shards arrive.
-"""
+"""The feed: batches of tensors from a dataset version, in the planned order, each sample once an epoch."""
 
 from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Literal, Self
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from tracking import parts
 from tracking.dataset import Dataset
-from tracking.faults import BadData
+from tracking.faults import BadData, BadEnvironment
 from tracking.manifest import Signature
-from training.feed import decode
+from tracking.parts import find
 from training.feed.batch import Batch
-from training.feed.decode import Arrays
-from training.feed.order import EMPTY, Plan, lanes_for, lanes_of, shards_in
+from training.feed.blocks import blocks_of
+from training.feed.order import NO_ROW, Plan, default_lanes, own_lanes
+from training.feed.shards import Shards
+from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead
+
+Engine = Literal["petastorm", "arrow"]
+Memory = Literal["auto", "cached", "streamed"]
 
 WINDOW_BYTES = 256 << 20
 CACHE_BYTES = 2 << 30
-REFUSED_KEY = b"dataset-toolkit."
 
 
-@dataclass
-class Statistics:
-    """What reading cost in the epoch that runs or ran last."""
-
-    rows: int = 0
-    wait_s: float = 0.0
-
-
-def default_engine() -> str:
+def default_engine() -> Engine:
     """petastorm where it is installed, else arrow."""
     return "petastorm" if importlib.util.find_spec("petastorm") else "arrow"
 
 
 class Feed:
-    """A plain iterable of `Batch` for Lightning: exact length, lazy, and with a state that names no rank.
+    """One rank's batches of a split, as Lightning iterates them: `len` is exact, and `iter` does nothing until `next`.
 
-    Raises BadData for an empty split, WrongRecipe when batch, lanes and ranks do not divide.
+    The state is (epoch, next batch) and names no rank, so that a run may go on with another number of ranks. A pass
+    that follows a whole one is the next epoch. An unshuffled feed starts at its first batch in every pass.
     """
 
     def __init__(
@@ -63,191 +52,159 @@ class Feed:
         batch_size: int,
         lanes: int | None = None,
         window_bytes: int = WINDOW_BYTES,
-        engine: str | None = None,
-        memory: str = "auto",
+        cache_bytes: int = CACHE_BYTES,
+        engine: Engine | None = None,
+        memory: Memory = "auto",
         rank: int = 0,
         ranks: int = 1,
         shuffle: bool = True,
     ) -> None:
-        self.dataset, self.split, self.signature = dataset, split, signature
-        self.shards = dataset.shards(split)
-        self.facts = dataset.manifest.splits[split]
-        if not self.facts.rows:
-            raise BadData.at(f"{dataset.folder}/split={split}", "the split is empty; nothing to feed")
-        self.seed, self.batch_size, self.shuffle = seed, batch_size, shuffle
-        self.lanes = lanes_for(batch_size, lanes)
-        self.own = lanes_of(rank, ranks, self.lanes)
+        """Raises BadData for a split without rows, WrongRecipe for lanes or ranks that do not divide, and
+        BadEnvironment for an engine that is not installed."""
+        self.dataset = dataset
+        self.split = split
+        self.batch_size = batch_size
+        self.lanes = lanes or default_lanes(batch_size)
         self.ranks = ranks
-        self.window = max(batch_size, window_bytes // decode.row_bytes(signature))
-        self.engine = engine or default_engine()
-        fits = self.facts.rows * decode.row_bytes(signature) <= CACHE_BYTES
-        self.cached = memory == "cached" or (memory == "auto" and fits)
-        self.epoch, self.batch = 0, 0
+        self.shuffle = shuffle
+        self.engine: Engine = engine or default_engine()
+        self._own = own_lanes(rank, ranks, self.lanes, batch_size)
+        self._shards = Shards(dataset, split, blocks_of(signature, dataset.manifest))
+        rows = sum(self._shards.rows)
+        if rows == 0:
+            raise BadData.at(dataset.folder, f"the split {split!r} has no rows; change the recipe's split")
+        fits = rows * self._shards.row_bytes <= cache_bytes
+        self.memory = memory if memory != "auto" else ("cached" if fits else "streamed")
+        self._first = Plan(
+            digest=dataset.manifest.splits[split].digest,
+            seed=seed,
+            epoch=0,
+            shard_rows=self._shards.rows,
+            batch_size=batch_size,
+            lanes=self.lanes,
+            window_rows=max(1, window_bytes // self._shards.row_bytes),
+            shuffle=shuffle,
+        )
+        self._held = Held(self._shards, _read(self.engine))
+        self._epoch, self._batch, self._is_placed = 0, 0, False
         self.statistics = Statistics()
-        self._whole: Arrays | None = None
 
     def __len__(self) -> int:
-        return self.plan(0).batches
+        """Global batches of a whole epoch, the same on all ranks."""
+        return self._first.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches from where the state stands to the epoch's end. Nothing happens before the first is asked for."""
-        return self._batches()
+        """What is left of the epoch, or the next one. Files are opened and threads started at the first `next`."""
+        if self._batch >= len(self):
+            self._epoch, self._batch = self._epoch + 1, 0
+        elif not self.shuffle and not self._is_placed:
+            self._batch = 0
+        self._is_placed = False
+        self.statistics = statistics = Statistics(started=time.monotonic())
+        plan, first = self.plan(self._epoch), self._batch
+        waiting_since = time.monotonic()
+        windows = self._memory.windows(plan, self._own, first, statistics)
+        with closing(ahead(windows, plan.windows - plan.window_of(first))) as made:
+            for window in made:
+                for at in range(max(0, first - window.first), len(window.slots)):
+                    batch = self._made(window, at, plan.epoch)
+                    statistics.rows += int(batch.mask_B.sum())
+                    statistics.wait_s += time.monotonic() - waiting_since
+                    # before the yield: a checkpoint is written while this generator rests there
+                    self._batch = batch.index + 1
+                    yield batch
+                    waiting_since = time.monotonic()
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"epoch": self.epoch, "batch": self.batch, **self._facts()}
+    def state_dict(self) -> dict[str, int | str]:
+        """Where the feed stands: epoch, next batch, and what the order follows from."""
+        return {"epoch": self._epoch, "batch": self._batch, **self._identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises BadData when the state is of other batches: another dataset, seed, batch size, lanes or window."""
-        differing = {name: (state.get(name), value) for name, value in self._facts().items() if state.get(name) != value}
-        if differing:
-            told = ", ".join(f"{name} was {was}, is {now}" for name, (was, now) in differing.items())
-            raise BadData.at("feed", f"the state to resume is of other batches: {told}")
-        self.epoch, self.batch = state["epoch"], state["batch"]
+        """Go on where `state` was taken. Raises BadData when it was taken of another order."""
+        wrong = [
+            f"{name} {state.get(name)!r}, here {own!r}"
+            for name, own in self._identity.items()
+            if state.get(name) != own
+        ]
+        if wrong:
+            told = f"the checkpoint's feed had {'; '.join(wrong)}"
+            raise BadData.at(
+                f"{self.dataset.folder} {self.split}", f"{told}; resume with the recipe and data it began with"
+            )
+        self.seek(state["epoch"], state["batch"])
+
+    def seek(self, epoch: int, batch: int = 0) -> None:
+        """The next pass starts with the global batch `batch` of `epoch`."""
+        self._epoch, self._batch, self._is_placed = epoch, batch, True
+
+    def of_rank(self, rank: int, ranks: int) -> Self:
+        """Another rank's feed in the same process; a split that is held is held once."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.ranks, other.statistics = ranks, Statistics()
+        other._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
+        return other
 
     def plan(self, epoch: int) -> Plan:
-        rows = tuple(shard.rows for shard in self.shards)
-        return Plan(self.facts.digest, self.seed, epoch, rows, self.batch_size, self.lanes, self.window, self.shuffle)
-
-    def whole(self) -> Batch:
-        """The entire split in stored order as one batch: for what is fitted in one go."""
-        arrays = self._decoded()
-        rows = np.arange(self.facts.rows)
-        return self._batch(arrays, rows, rows, epoch=0, index=0, real=len(rows), ranks=1)
+        """The order of an epoch, for all ranks."""
+        return replace(self._first, epoch=epoch)
 
     def sample_ids(self, epoch: int, index: int) -> list[str]:
-        """The ids of the samples of a global batch, read from the shards."""
+        """The sample ids of a global batch, in the order of its slots, all ranks together."""
         plan = self.plan(epoch)
-        window = plan.window_of(index)
-        at = slice((index - plan.windows[window]) * plan.slots, (index + 1 - plan.windows[window]) * plan.slots)
-        rows = np.concatenate([plan.lane_rows(lane, window)[at] for lane in range(self.lanes)])
-        rows = rows[rows != EMPTY]
-        owners = shards_in(rows, plan.shard_rows)
-        starts = np.concatenate([[0], np.cumsum(plan.shard_rows)])
-        ids: dict[int, str] = {}
-        for shard in np.unique(owners).tolist():
-            names = pq.read_table(self.dataset.verified(self.shards[shard]), columns=["sample_id"]).column(0)
-            ids |= {int(row): names[int(row - starts[shard])].as_py() for row in rows[owners == shard]}
-        return [ids[int(row)] for row in rows]
+        k = plan.window_of(index)
+        slots = plan.slots(k, range(self.lanes))[index - plan.window(k).start]
+        return self._shards.sample_ids(slots[slots != NO_ROW])
 
-    def _facts(self) -> dict[str, Any]:
-        names = ("seed", "batch_size", "lanes", "window")
-        return {name: getattr(self, name) for name in names} | {"digest": self.facts.digest}
+    def whole(self) -> Batch:
+        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once."""
+        rows = self._first.rows
+        stored = self._held.blocks(self.statistics)
+        return self._batch_of(stored, torch.ones(rows, dtype=torch.bool), real=rows, ranks=1, epoch=0, index=0)
 
-    def _batches(self) -> Iterator[Batch]:
-        if self.batch >= len(self):
-            self.epoch, self.batch = self.epoch + 1, 0
-        plan = self.plan(self.epoch)
-        self.statistics = Statistics()
-        source = self._windows_cached(plan) if self.cached else self._windows_streamed(plan)
-        first_window = plan.window_of(self.batch)
-        for window in range(first_window, len(plan.windows) - 1):
-            arrays, rows = self._timed(lambda: next(source))
-            for index in range(max(self.batch, plan.windows[window]), plan.windows[window + 1]):
-                at = slice((index - plan.windows[window]) * plan.slots, (index + 1 - plan.windows[window]) * plan.slots)
-                own = rows[:, at].reshape(-1)
-                made = self._timed(lambda own=own, index=index: self._batch(  # type: ignore[misc]
-                    arrays, own, own, epoch=plan.epoch, index=index, real=plan.real(index), ranks=self.ranks
-                ))
-                self.statistics.rows += int((own != EMPTY).sum())
-                # the counter moves first: a checkpoint is taken while this generator still stands at its yield
-                self.batch = index + 1
-                yield made
+    @cached_property
+    def _memory(self) -> Held | Streamed:
+        return self._held if self.memory == "cached" else Streamed(self._shards, _read(self.engine))
 
-    def _windows_cached(self, plan: Plan) -> Iterator[tuple[Arrays, NDArray[np.int64]]]:
-        """For each window from the state's on: the decoded split, and (lane, slot) -> row in it."""
-        arrays = self._decoded()
-        for window in range(plan.window_of(self.batch), len(plan.windows) - 1):
-            yield arrays, np.stack([plan.lane_rows(lane, window) for lane in self.own])
+    @property
+    def _identity(self) -> dict[str, int | str]:
+        """What the order follows from, besides the epoch."""
+        plan = self._first
+        return {
+            "digest": plan.digest,
+            "seed": plan.seed,
+            "batch_size": plan.batch_size,
+            "lanes": plan.lanes,
+            "window_rows": plan.window_rows,
+        }
 
-    def _windows_streamed(self, plan: Plan) -> Iterator[tuple[Arrays, NDArray[np.int64]]]:
-        """As `_windows_cached`, with the rows of one window alone; the next is read while this one is used."""
-        first = plan.window_of(self.batch)
-        with ThreadPoolExecutor(1) as pool:
-            ahead = pool.submit(self._window, plan, first)
-            for window in range(first, len(plan.windows) - 1):
-                found = ahead.result()
-                if window + 2 < len(plan.windows):
-                    ahead = pool.submit(self._window, plan, window + 1)
-                yield found
+    def _made(self, window: Window, at: int, epoch: int) -> Batch:
+        index = window.first + at
+        mask_B = torch.from_numpy(window.slots[at] != NO_ROW)
+        real = min(self.batch_size, self._first.rows - index * self.batch_size)
+        return self._batch_of(window.stored(at), mask_B, real=real, ranks=self.ranks, epoch=epoch, index=index)
 
-    def _window(self, plan: Plan, window: int) -> tuple[Arrays, NDArray[np.int64]]:
-        rows = np.stack([plan.lane_rows(lane, window) for lane in self.own])
-        wanted = rows[rows != EMPTY]
-        places = np.full(rows.shape, EMPTY, np.int64)
-        places[rows != EMPTY] = np.arange(len(wanted))
-        return self._gather(plan, wanted), places
-
-    def _gather(self, plan: Plan, wanted: NDArray[np.int64]) -> Arrays:
-        """The rows `wanted`, in that order, read shard by shard in whatever order shards arrive."""
-        owners = shards_in(wanted, plan.shard_rows)
-        starts = np.concatenate([[0], np.cumsum(plan.shard_rows)])
-        needed = np.unique(owners).tolist()
-        buffer: Arrays = {}
-        for shard, arrays in self._read(needed):
-            slots = np.flatnonzero(owners == shard)
-            inside = wanted[slots] - starts[shard]
-            for name, values in arrays.items():
-                if name not in buffer:
-                    buffer[name] = np.empty((len(wanted), *values.shape[1:]), values.dtype)
-                buffer[name][slots] = values[inside]
-        return buffer
-
-    def _decoded(self) -> Arrays:
-        """The whole split, decoded once."""
-        if self._whole is None:
-            by_shard = dict(self._read(list(range(len(self.shards)))))
-            names = next(iter(by_shard.values()))
-            self._whole = {name: np.concatenate([by_shard[at][name] for at in sorted(by_shard)]) for name in names}
-        return self._whole
-
-    def _read(self, shards: list[int]) -> Iterator[tuple[int, Arrays]]:
-        files = [self.dataset.verified(self.shards[shard]) for shard in shards]
-        for file, shard in zip(files, shards, strict=True):
-            _refuse_foreign(file, self.shards[shard].row_groups)
-        read: Callable[..., Iterator[tuple[int, dict[str, pa.ChunkedArray]]]]
-        read = parts.find("training.feed.engines", self.engine).read
-        for at, columns in read(files, decode.columns_read(self.signature)):
-            yield shards[at], decode.arrays(columns, self.signature, files[at])
-
-    def _batch(
-        self, arrays: Arrays, rows: NDArray[np.int64], own: NDArray[np.int64], *, epoch: int, index: int, real: int, ranks: int
-    ) -> Batch:
-        mask = own != EMPTY
-        taken = {name: _take(values, rows, mask) for name, values in arrays.items()}
-        inputs = [made for field in self.signature.inputs for made in decode.tensors(taken, field, field.name)]
-        target = decode.tensors(taken, self.signature.target, decode.TARGET)[0] if self.signature.target else None
-        weight = torch.from_numpy(mask.astype(np.float32))
-        if self.signature.weighted:
-            weight = weight * torch.from_numpy(taken[decode.WEIGHT])
-        if not mask.all():
-            empty = torch.from_numpy(~mask)
-            for tensor in (*inputs, *([target] if target is not None else [])):
-                tensor[empty] = 0
-        return Batch(tuple(inputs), target, weight, torch.from_numpy(mask), real, ranks, epoch, index)
-
-    def _timed(self, work: Callable[[], Any]) -> Any:
-        started = time.perf_counter()
-        try:
-            return work()
-        finally:
-            self.statistics.wait_s += time.perf_counter() - started
+    def _batch_of(self, stored: tuple[Tensor, ...], mask_B: Tensor, **place: int) -> Batch:
+        blocks = self._shards.blocks
+        tensors = [block.tensor(rows) for block, rows in zip(blocks, stored, strict=True)]
+        for at, block in enumerate(blocks):
+            if block.is_lengths:  # no wider than the longest list of this rank's rows
+                longest = int(tensors[at][mask_B].max()) if bool(mask_B.any()) else 0
+                tensors[at - 1] = tensors[at - 1][:, : max(1, longest)].contiguous()
+        if not bool(mask_B.all()):
+            # (b,) against (b, ...): zero what stands in slots without a row
+            tensors = [one.masked_fill(~mask_B.reshape(-1, *(1,) * (one.ndim - 1)), 0) for one in tensors]
+        by_role = {role: [t for b, t in zip(blocks, tensors, strict=True) if b.role == role] for role in _ROLES}
+        weight_B = by_role["weight"][0] if by_role["weight"] else mask_B.to(torch.float32)
+        target = by_role["target"][0] if by_role["target"] else None
+        return Batch(tuple(by_role["input"]), target, weight_B, mask_B, **place)
 
 
-def _take(values: NDArray[Any], rows: NDArray[np.int64], mask: NDArray[np.bool_]) -> NDArray[Any]:
-    """Rows of an array; zeros for masked slots. torch's index_select gathers 5 times faster than numpy's indexing."""
-    safe = np.where(mask, rows, 0)
-    if not len(values):
-        return np.zeros((len(rows), *values.shape[1:]), values.dtype)
-    taken: NDArray[Any] = torch.from_numpy(values).index_select(0, torch.from_numpy(safe)).numpy()
-    if not mask.all():
-        taken[~mask] = 0
-    return taken
+_ROLES = ("input", "target", "weight")
 
 
-def _refuse_foreign(file: Path, row_groups: int) -> None:
-    """A shard is plain Parquet, or is not read: petastorm would unpickle what it finds under its own keys."""
-    facts = pq.read_metadata(file)
-    if any(name.startswith(REFUSED_KEY) for name in facts.metadata or {}):
-        raise BadData.at(file, "holds keys of petastorm's own schema, which may hide code; prepare the dataset with Millstream")
-    if facts.num_row_groups != row_groups:
-        raise BadData.at(file, f"{facts.num_row_groups} row groups; the manifest says {row_groups}")
+def _read(engine: Engine) -> Read:
+    if engine == "petastorm" and importlib.util.find_spec("petastorm") is None:
+        raise BadEnvironment.at("fit.engine", "petastorm is not installed in this environment; use engine arrow")
+    found: Read = find("training.feed.engines", engine).read
+    return found

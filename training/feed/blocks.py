@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracking.faults import BadData
+from tracking.faults import BadData, Refusal
 from tracking.manifest import Column, InputField, Manifest, Signature
 
 Array = NDArray[Any]
@@ -117,8 +117,7 @@ def dense(column: Column, values: pa.ChunkedArray, where: object) -> Dense:
     array = pa.concat_arrays(values.chunks) if values.num_chunks != 1 else values.chunk(0)
     if array.null_count:
         raise _fault(where, column, f"{array.null_count} nulls")
-    read: Callable[[Column, Any, object], Dense] = {"tensor": _tensor, "list": _list, "scalar": _scalar}[column.layout]
-    return read(column, array, where)
+    return _READERS[column.layout](column, array, where)
 
 
 def padded(column: Column, flat: Array, lengths: Array, where: object) -> Padded:
@@ -131,7 +130,7 @@ def padded(column: Column, flat: Array, lengths: Array, where: object) -> Padded
     return Padded(found, lengths.astype(np.int64))
 
 
-def shaped(column: Column, content: Any, rows: int, where: object, at: int = 0) -> Array:
+def shaped(column: Column, content: Any, rows: int, at: int = 0) -> Array:
     """The tensors whose bytes lie end to end in `content` from byte `at` on, as a view."""
     dtype = np.dtype(column.dtype).newbyteorder("<")
     found = np.frombuffer(content, dtype, rows * math.prod(column.shape), at)
@@ -161,7 +160,7 @@ def _tensor(column: Column, array: Any, where: object) -> Array:
     kind = np.dtype("<i8" if pa.types.is_large_binary(array.type) else "<i4")
     offsets = np.frombuffer(ends, kind, len(array) + 1, array.offset * kind.itemsize)
     check_width(column, np.diff(offsets), where)
-    return shaped(column, content, len(array), where, int(offsets[0]))
+    return shaped(column, content, len(array), int(offsets[0]))
 
 
 def _list(column: Column, array: Any, where: object) -> Padded:
@@ -173,15 +172,14 @@ def _list(column: Column, array: Any, where: object) -> Padded:
     return padded(column, _numeric(column, values, where), np.diff(np.asarray(array.offsets)), where)
 
 
-def _scalar(column: Column, array: Any, where: object) -> Array:
-    return _numeric(column, array, where)
-
-
 def _numeric(column: Column, array: Any, where: object) -> Array:
     found: Array = array.to_numpy(zero_copy_only=False)
     if found.dtype.kind not in NUMERIC:
         raise _fault(where, column, f"{array.type}, the manifest says {column.dtype}")
     return found
+
+
+_READERS: dict[str, Callable[[Column, Any, object], Dense]] = {"tensor": _tensor, "list": _list, "scalar": _numeric}
 
 
 def _cast(found: Dense, dtype: np.dtype[Any], column: Column, where: object) -> Array:
@@ -192,6 +190,5 @@ def _cast(found: Dense, dtype: np.dtype[Any], column: Column, where: object) -> 
     return found.astype(dtype, copy=False)
 
 
-def _fault(where: object, column: Column, found: str) -> BadData:
-    told = f"column {column.name!r} has {found}; delete the version and prepare it again"
-    return BadData(*BadData.at(where, told).faults)
+def _fault(where: object, column: Column, found: str) -> Refusal:
+    return BadData.at(where, f"column {column.name!r} has {found}; delete the version and prepare it again")

@@ -44,15 +44,19 @@ def default_lanes(batch_size: int) -> int:
 
 
 def own_lanes(rank: int, ranks: int, lanes: int, batch_size: int) -> range:
-    """The lanes of one rank. Raises WrongRecipe when lanes do not divide the batch, or ranks do not divide the lanes."""
-    if batch_size % lanes:
-        would_do = [one for one in range(1, batch_size + 1) if batch_size % one == 0 and one % ranks == 0][:8]
-        advice = f"lanes that would do: {would_do}" if would_do else f"take a batch_size that {ranks} ranks divide"
-        raise WrongRecipe.at("fit.lanes", f"{lanes} lanes do not divide the global batch of {batch_size}; {advice}")
-    if lanes % ranks:
+    """The lanes of one rank.
+
+    Raises WrongRecipe, with the lanes that would do, when lanes do not divide the batch or ranks not the lanes.
+    """
+    if batch_size % lanes or lanes % ranks:
         would_do = [one for one in range(ranks, batch_size + 1, ranks) if batch_size % one == 0][:8]
         advice = f"lanes that would do: {would_do}" if would_do else f"take a batch_size that {ranks} ranks divide"
-        raise WrongRecipe.at("fit.lanes", f"{lanes} lanes cannot be dealt evenly to {ranks} ranks; {advice}")
+        wrong = (
+            f"do not divide the global batch of {batch_size}"
+            if batch_size % lanes
+            else f"are not shared by {ranks} ranks"
+        )
+        raise WrongRecipe.at("fit.lanes", f"{lanes} lanes {wrong}; {advice}")
     share = lanes // ranks
     return range(rank * share, (rank + 1) * share)
 
@@ -121,9 +125,7 @@ class Plan:
         return self.rows <= self.window_rows
 
     def _key(self, *purpose: object) -> int:
-        return key(
-            self.digest, self.seed, self.epoch, self.lanes, self.batch_size, self.window_rows, *purpose
-        )
+        return key(self.digest, self.seed, self.epoch, self.lanes, self.batch_size, self.window_rows, *purpose)
 
     def _span(self, lane: int, window: range) -> range:
         """The tape positions that a lane gives to a window."""

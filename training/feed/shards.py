@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -79,19 +79,20 @@ class Shards:
             here = np.flatnonzero(shard_of == number)
             ids = self.ids(number)
             found[here] = [ids[row] for row in (wanted[here] - self.first_rows[number]).tolist()]
-        return found.tolist()
+        return list(found)
 
     def ids(self, number: int) -> list[str]:
         """All sample ids of a shard in stored order."""
-        found: list[str] = pq.ParquetFile(self.path(number)).read(columns=[SAMPLE_ID]).column(0).to_pylist()
-        return found
+        return list(
+            map(str, pq.read_table(self.path(number), columns=[SAMPLE_ID], partitioning=None).column(0).to_pylist())
+        )
 
     def _check_footer(self, path: Path, shard: Shard) -> None:
         facts = pq.read_metadata(path)
         pickled = [name.decode() for name in facts.metadata or {} if name.startswith(_PICKLED)]
         if pickled:
-            told = f"has the metadata {pickled}, which readers would unpickle; it was not written by `millstream prepare`"
-            raise BadData.at(path, f"{told}, delete the version")
+            told = f"has the metadata {pickled}, which readers would unpickle"
+            raise BadData.at(path, f"{told}; it was not written by `millstream prepare`, delete the version")
         if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
             told = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
             raise BadData.at(path, f"{told}; the manifest says {shard.rows} in {shard.row_groups}, prepare it again")
@@ -99,3 +100,18 @@ class Shards:
         missing = [name for name in (SAMPLE_ID, *(column.name for column in self.columns)) if name not in held]
         if missing:
             raise BadData.at(path, f"no columns {missing}; it has {held}, delete the version and prepare it again")
+        # petastorm reads a null as NaN: only the footer tells them apart
+        nulls = _nulls(facts, {column.name for column in self.columns})
+        if nulls:
+            raise BadData.at(path, f"nulls in columns {nulls}; validate or fill them in the preparation")
+
+
+def _nulls(facts: Any, names: set[str]) -> dict[str, int]:
+    """The number of nulls by column, as the footer tells it; lists are left to their decoding."""
+    found: dict[str, int] = {}
+    for group in range(facts.num_row_groups):
+        for at in range(facts.num_columns):
+            chunk = facts.row_group(group).column(at)
+            if chunk.path_in_schema in names and chunk.statistics is not None and chunk.statistics.null_count:
+                found[chunk.path_in_schema] = found.get(chunk.path_in_schema, 0) + chunk.statistics.null_count
+    return found

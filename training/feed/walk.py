@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from tracking.dataset import Dataset
 from tracking.manifest import Signature
 from training.feed.batch import Batch
-from training.feed.batches import Feed
+from training.feed.batches import Engine, Feed, Memory
 from training.feed.picture import picture
 
 
@@ -35,34 +35,30 @@ def walk(
     window_mib: int = 256,
     epoch: int = 0,
     ranks: int = 1,
-    engine: str | None = None,
-    memory: str = "auto",
+    engine: Engine | None = None,
+    memory: Memory = "auto",
     show: Path | None = None,
 ) -> Walked:
-    """The hash over all global batches of an epoch in order, and how fast they came; `show` gets a picture of the first.
+    """The hash over all global batches of an epoch in order, and how fast they came.
 
-    The hash covers the real rows of each global batch, slot by slot: inputs, target, weight. `wait` is the share of
-    the time in which the feed was waited for, here nearly all of it, since nobody trains.
+    `show` gets a picture of the first batch as rank 0 sees it. The hash covers the real rows of each global batch,
+    slot by slot: inputs, target, weight. `wait` is the share of the time in which the feed was waited for, here nearly
+    all of it, since nobody trains.
     """
-    feeds = [
-        Feed(
-            dataset,
-            split,
-            signature,
-            seed=seed,
-            batch_size=batch_size,
-            lanes=lanes,
-            window_bytes=window_mib << 20,
-            engine=engine,
-            memory=memory,
-            rank=rank,
-            ranks=ranks,
-            shuffle=split == "train",
-        )
-        for rank in range(ranks)
-    ]
-    for feed in feeds:
-        feed.epoch = epoch
+    one = Feed(
+        dataset,
+        split,
+        signature,
+        seed=seed,
+        batch_size=batch_size,
+        lanes=lanes,
+        window_bytes=window_mib << 20,
+        engine=engine,
+        memory=memory,
+        shuffle=split == "train",
+    )
+    one.seek(epoch)
+    feeds = [one.of_rank(rank, ranks) for rank in range(ranks)]
     digest, batches, samples = hashlib.sha256(), 0, 0
     started = time.perf_counter()
     for together in zip(*feeds, strict=True):
@@ -74,7 +70,9 @@ def walk(
         samples += sum(int(part.mask_B.sum()) for part in together)
     seconds = max(1e-9, time.perf_counter() - started)
     wait = sum(feed.statistics.wait_s for feed in feeds) / seconds
-    return Walked(hash=digest.hexdigest(), batches=batches, samples=samples, rows_per_s=samples / seconds, wait=min(1.0, wait))
+    return Walked(
+        hash=digest.hexdigest(), batches=batches, samples=samples, rows_per_s=samples / seconds, wait=min(1.0, wait)
+    )
 
 
 def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:

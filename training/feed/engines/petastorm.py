@@ -8,55 +8,98 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from tracking.faults import BadEnvironment
+from tracking.faults import BadData, BadEnvironment
+from tracking.manifest import Column
+from training.feed.blocks import dense
+from training.feed.shards import SAMPLE_ID, Piece, Shards
 
 WORKERS = 8
 """petastorm sleeps 10 ms whenever its workers + 2 row groups are in flight; with 8 that is seldom."""
 QUEUE = 8
-NAME = "sample_id"
 
 
-def read(files: Sequence[Path], columns: Sequence[str]) -> Iterator[tuple[int, dict[str, pa.ChunkedArray]]]:
-    """(place in `files`, columns) for each file, nearly in the order of `files`.
+def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
+    """The shards numbered `wanted`, each as often as it stands there, nearly in that order.
 
-    Raises BadEnvironment where petastorm is not installed.
+    Raises BadData for a damaged shard or one that petastorm cannot read, BadEnvironment without petastorm or for a path
+    with ? or #.
     """
+    if not wanted:
+        return
+    number_of = {_first_id(shards, number): number for number in dict.fromkeys(wanted)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # petastorm warns of interfaces of its own dependencies
-        types = pq.read_schema(files[0])
-        reader = _reader(files, [*columns, NAME], [name for name in columns if pa.types.is_list(types.field(name).type)])
-        places = {_first(file): at for at, file in enumerate(files)}
+        warnings.simplefilter("ignore", FutureWarning)  # petastorm warns of interfaces of its own dependencies
+        reader = _reader(shards, [shards.path(number) for number in wanted])
         with reader:
             for batch in reader:
                 values = batch._asdict()
-                at = places[values[NAME][0]]
-                yield at, {name: _column(values[name], types.field(name).type) for name in columns}
+                number = number_of[str(values[SAMPLE_ID][0])]
+                yield Piece(number, _arrays(shards, number, values))
 
 
-def _reader(files: Sequence[Path], names: Sequence[str], lists: Sequence[str]) -> Any:
+def _reader(shards: Shards, files: Sequence[Any]) -> Any:
     try:
         from petastorm import TransformSpec, make_batch_reader
     except ImportError:
-        told = "is not installed here; set fit.engine to arrow, or install the default stack"
-        raise BadEnvironment.at("feed engine petastorm", told) from None
+        told = "petastorm is not installed in this environment; use engine arrow"
+        raise BadEnvironment.at("fit.engine", told) from None
+    lists = [column.name for column in shards.columns if column.layout == "list"]
+    change = TransformSpec(_as_bytes(lists), [(name, np.bytes_, (), False) for name in lists]) if lists else None
+    if set("?#") & set(str(files[0])):
+        raise BadEnvironment.at(
+            files[0], "petastorm cannot read a path with ? or #; use engine arrow, or move the store"
+        )
     return make_batch_reader(
         [f"file://{file}" for file in files],
-        schema_fields=list(names),
+        schema_fields=[*_patterns(shards), SAMPLE_ID],
         reader_pool_type="thread",
         workers_count=WORKERS,
         results_queue_size=QUEUE,
         shuffle_row_groups=False,
         num_epochs=1,
-        transform_spec=TransformSpec(_as_bytes(lists), [(name, np.bytes_, (), False) for name in lists]) if lists else None,
+        transform_spec=change,
         hdfs_driver="libhdfs",
     )
+
+
+def _patterns(shards: Shards) -> list[str]:
+    """The columns' names. Raises BadData for names of which petastorm cannot make a named tuple."""
+    names = [column.name for column in shards.columns]
+    wrong = [name for name in names if not name.isidentifier() or name.startswith("_")]
+    if wrong:
+        told = f"columns {wrong} have names that petastorm cannot read; use engine arrow or rename them"
+        raise BadData.at(shards.dataset.folder, told)
+    return names
+
+
+def _first_id(shards: Shards, number: int) -> str:
+    """The first sample_id of a shard: ids are unique, so it names the shard."""
+    if shards.all[number].row_groups != 1:
+        told = f"{shards.all[number].row_groups} row groups; petastorm reads shards of one, use engine arrow"
+        raise BadData.at(shards.path(number), told)
+    return shards.ids(number)[0]
+
+
+def _arrays(shards: Shards, number: int, values: dict[str, Any]) -> tuple[Any, ...]:
+    path = shards.path(number)
+    columns = {one.name: dense(one, _column(one, values[one.name]), path) for one in shards.columns}
+    return shards.arrays(columns, path)
+
+
+def _column(column: Column, values: Any) -> pa.ChunkedArray:
+    """Back to Arrow, so that both engines check and decode by the same code."""
+    if column.layout == "scalar":
+        return pa.chunked_array([pa.array(np.asarray(values))])
+    if column.layout == "tensor":
+        return pa.chunked_array([pa.array(list(values), pa.large_binary())])
+    offsets = np.cumsum([0, *(len(one) // 8 for one in values)], dtype=np.int64)
+    whole = np.frombuffer(b"".join(values), np.int64)
+    return pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(whole))])
 
 
 def _as_bytes(lists: Sequence[str]) -> Callable[[Any], Any]:
@@ -68,19 +111,3 @@ def _as_bytes(lists: Sequence[str]) -> Callable[[Any], Any]:
         return frame
 
     return change
-
-
-def _first(file: Path) -> str:
-    """The first sample_id of a shard: ids are unique, so it names the shard."""
-    column = next(pq.ParquetFile(file).iter_batches(batch_size=1, columns=[NAME])).column(0)
-    return str(column[0].as_py())
-
-
-def _column(values: Any, kind: pa.DataType) -> pa.ChunkedArray:
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return pa.chunked_array([pa.array(list(values), kind)])
-    if pa.types.is_list(kind):
-        offsets = np.cumsum([0, *(len(one) // 8 for one in values)], dtype=np.int32)
-        whole = np.frombuffer(b"".join(values), np.int64)
-        return pa.chunked_array([pa.ListArray.from_arrays(pa.array(offsets), pa.array(whole, kind.value_type))])
-    return pa.chunked_array([pa.array(np.asarray(values))])
