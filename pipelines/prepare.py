@@ -81,6 +81,17 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     return _told(Dataset.open(folder, store), reused, started)
 
 
+def find(located: Located, settings: Settings) -> Dataset:
+    """The recipe's dataset version, which was prepared before. Raises BadData when it was not."""
+    work = _checked(located)
+    store = _local_store(settings)
+    records = tuple(origin.record(file, origin.locate(file, settings)) for file in work.source.origin_files())
+    folder = store / work.name / version_of(work, records)
+    if not (folder / contract.FILE).is_file():
+        raise BadData.at(folder, f"not prepared yet; `millstream prepare {located.name}` makes it")
+    return Dataset.open(folder, store)
+
+
 def version_of(work: Work, records: tuple[File, ...]) -> str:
     """16 hex digits that follow from the source's bytes, the resolved data section, the seed and the steps' versions."""
     facts = {

@@ -5,7 +5,9 @@ Each kind carries the exit code of the command (0 and 1 are not faults: done, do
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -69,3 +71,13 @@ class TrainingFailed(Refusal):
     """Training broke: a loss that is not a number, no memory."""
 
     exit_code = 5
+
+
+class Stopped(Exception):
+    """Training was stopped by a signal; its state is in `checkpoint`."""
+
+    def __init__(self, number: int, checkpoint: Path) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}; state saved in {checkpoint}")
+        self.number = number
+        self.checkpoint = checkpoint
+        self.exit_code = 128 + number

@@ -53,8 +53,11 @@ def log_model(
     outputs: Mapping[str, str],
     example: pd.DataFrame,
     requirements: Sequence[str],
+    register: bool = True,
 ) -> str:
     """Log the folder of `training.serve` as the run's model, register it, and set its aliases; its address.
+
+    Without `register` it stays with its run, under `runs:/<run>/model`.
 
     It becomes `candidate`, and `champion` when there is none, or it beats the present one by the recipe's first pass
     mark on the same dataset version.
@@ -73,6 +76,8 @@ def log_model(
     )
     _write_example(local, example)
     run.client.log_artifacts(run.id, str(local), "model")
+    if not register:
+        return f"runs:/{run.id}/model"
     name = registered_name(run.located.name)
     version = _register(run, name, dataset_version)
     run.client.set_registered_model_alias(name, CANDIDATE, version)

@@ -177,6 +177,27 @@ def catalogue() -> dict[str, Path]:
     return {name: file for name, file in found.items() if not name.startswith("studies/")}
 
 
+def summaries() -> list[dict[str, Any]]:
+    """What each shipped recipe is about, for a list."""
+    found = []
+    for name in catalogue():
+        recipe = load(name).recipe
+        source = (recipe.data.source["name"] if recipe.data.name is None else recipe.data.name) if recipe.data else None
+        environment = recipe.environment or {}
+        found.append(
+            {
+                "name": name,
+                "family": name.partition("/")[0],
+                "about": recipe.about,
+                "task": recipe.task["name"],
+                "source": source or environment.get("id") or environment.get("name"),
+                "budgets": sorted(recipe.budgets, key=BUDGETS.index),
+                "pass": recipe.marks,
+            }
+        )
+    return found
+
+
 def config_of(
     model: type[ConfigT], values: Mapping[str, Any], located: Located, field: str
 ) -> tuple[ConfigT | None, list[Fault]]:

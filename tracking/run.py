@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
-from tracking.faults import WrongRecipe
+from tracking.faults import Stopped, WrongRecipe
 from tracking.manifest import Manifest
 from tracking.recipe import Located
 from tracking.settings import Settings
@@ -132,7 +132,7 @@ class Run:
         if error is None:
             status = "FINISHED"
         else:
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit) or hasattr(error, "checkpoint")
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped)
             status = "KILLED" if stopped else "FAILED"
             self._note(error)
         if not self.finish(status):

@@ -76,10 +76,11 @@ def train(
     devices: int = 1,
     nodes: int = 1,
     resume: str | None = None,
+    register: bool = True,
 ) -> Trained:
     """Train the recipe's network on `dataset` (none for an environment) and register the model under the recipe's name.
 
-    With `resume` the run goes on from its last checkpoint. Raises WrongRecipe, BadData, BadEnvironment or
+    With `resume` the run goes on from its last checkpoint. Without `register` the model stays with its run alone. Raises WrongRecipe, BadData, BadEnvironment or
     TrainingFailed; `Stopped` after a signal, with the state saved.
     """
     started = time.monotonic()
@@ -95,7 +96,7 @@ def train(
     metrics = _measure(job, trainer)
     passed = located.recipe.passed(metrics)
     _draw(job, history)
-    model_uri = _register(job, metrics, passed)
+    model_uri = _log_model(job, metrics, passed, register)
     return Trained(
         run_id=str(run.id),
         model_uri=model_uri,
@@ -235,7 +236,7 @@ def _draw(job: Job, history: History) -> None:
         job.run.content(f"figures/{name}.gif", film)
 
 
-def _register(job: Job, metrics: Mapping[str, float], passed: bool | None) -> str:
+def _log_model(job: Job, metrics: Mapping[str, float], passed: bool | None, register: bool) -> str:
     job.run.tag(passed="" if passed is None else str(passed).lower())
     dataset = job.splits.dataset if job.splits else None
     folder = job.folder / "model"
@@ -249,4 +250,5 @@ def _register(job: Job, metrics: Mapping[str, float], passed: bool | None) -> st
         outputs=job.task.outputs,
         example=serve.example(model, dataset),
         requirements=serve.REQUIREMENTS,
+        register=register,
     )

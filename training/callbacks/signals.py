@@ -9,17 +9,9 @@ from typing import Any
 
 import pytorch_lightning as lightning
 
+from tracking.faults import Stopped
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-class Stopped(Exception):
-    """Training was stopped by a signal; its state is in `checkpoint`."""
-
-    def __init__(self, number: int, checkpoint: Path) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name}; state saved in {checkpoint}")
-        self.number = number
-        self.checkpoint = checkpoint
-        self.exit_code = 128 + number
 
 
 class StopOnSignal(lightning.Callback):

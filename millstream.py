@@ -1,0 +1,391 @@
+"""The front door: each verb of the command calls one function of a package.
+
+Packages are imported when a verb needs them, so that `--help` does not wait for Spark, torch and MLflow.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from tracking import tables
+from tracking.command import CODES, UNDER_THE_MARK, Answer, verb
+
+if TYPE_CHECKING:
+    from tracking.dataset import Dataset
+    from tracking.faults import Fault
+    from tracking.recipe import Located
+    from tracking.settings import Settings
+
+Work = Callable[..., Any]
+
+
+@click.group(epilog=CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def cli() -> None:
+    """Spark makes the dataset, Lightning makes the model from it, MLflow remembers both.
+
+    A recipe is one YAML file: data, task, network, fit, budgets and pass mark. The shortest way to a model:
+
+    \b
+      millstream run cnn/lenet-digits     prepare, train, evaluate, register
+      millstream ui                       look at the run
+      millstream recipes                  what else there is
+
+    Settings come from MILLSTREAM_HOME, MILLSTREAM_STORE, MILLSTREAM_MIRROR and MLFLOW_TRACKING_URI.
+    """
+
+
+def main() -> None:
+    """The console command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    cli(prog_name="millstream")
+
+
+def recipe_options(work: Work) -> Work:
+    """RECIPE, --budget and --set."""
+    work = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change any field: fit.epochs=3.")(work)
+    budgets = click.Choice(["smoke", "cpu", "full"])
+    work = click.option("--budget", type=budgets, default="cpu", show_default=True, help="Seconds; minutes; a GPU.")(work)
+    return click.argument("recipe")(work)
+
+
+def training_options(work: Work) -> Work:
+    """--devices, --nodes and --require-pass."""
+    work = click.option("--require-pass", is_flag=True, help="Exit with 1 when a pass mark is missed.")(work)
+    work = click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")(work)
+    return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes a machine.")(work)
+
+
+master_option = click.option("--master", metavar="URL", help="Spark master; default: all cores of this machine.")
+
+
+@verb(cli, tables.recipes)
+@click.option("--family", metavar="NAME", help="Those of one family: cnn, rnn, mlp, classical, generative, rl.")
+def recipes(family: str | None) -> list[dict[str, Any]]:
+    """List the recipes with their data, budgets and pass marks.
+
+    \b
+    Example: millstream recipes --family cnn
+    """
+    from tracking.recipe import summaries
+
+    return [one for one in summaries() if family in (None, one["family"])]
+
+
+@verb(cli, tables.faults)
+@recipe_options
+def check(recipe: str, budget: Any, sets: tuple[str, ...]) -> Answer:
+    """Tell all faults of a recipe at once, without running it.
+
+    \b
+    Example: millstream check my/recipe.yaml --set network.channels=[8,16]
+    """
+    _, found = _checked(recipe, budget, sets)
+    told = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
+    return Answer(told, 2 if found else 0)
+
+
+@verb(cli, tables.prepared)
+@recipe_options
+@master_option
+def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None) -> Any:
+    """Make the recipe's dataset version from raw data, on Spark.
+
+    The same input names the same version, which is made once and then found again.
+
+    \b
+    Example: millstream prepare cnn/lenet-mnist --master spark://host:7077
+    """
+    from pipelines import prepare as preparation
+
+    located = _located(recipe, budget, sets)
+    if located.recipe.data is None:
+        _say(f"{located.name} learns in an environment: there is nothing to prepare")
+        nothing = {"train": 0, "valid": 0, "test": 0}
+        return {"dataset": None, "version": None, "path": None, "rows": nothing, "quarantined": 0, "reused": False, "seconds": 0.0}
+    return preparation.prepare(located, _settings(), master=master, say=_say)
+
+
+@verb(cli, tables.trained)
+@recipe_options
+@click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
+@training_options
+def train(recipe: str, budget: Any, sets: tuple[str, ...], dataset: str | None, resume: str | None, **options: Any) -> Answer:
+    """Train the recipe's network on a prepared dataset version, and register the model.
+
+    \b
+    Example: millstream train cnn/lenet-mnist --resume 4c1f...
+    """
+    from pipelines.prepare import find
+    from tracking.dataset import Dataset
+    from tracking.run import Run
+    from training.fit import train as fit
+
+    require_pass = options.pop("require_pass")
+    located, settings = _located(recipe, budget, sets), _settings()
+    used = None
+    if located.recipe.data is not None:
+        used = Dataset.open(dataset, settings.store) if dataset else find(located, settings)
+    run = Run.resume(settings, located, resume) if resume else Run.start(settings, located)
+    _say(f"run {run.id}")
+    with run:
+        result = fit(located, settings, run=run, dataset=used, resume=resume, **options)
+    return Answer(result, UNDER_THE_MARK if require_pass and result.passed is False else 0)
+
+
+@verb(cli, tables.run)
+@recipe_options
+@master_option
+@training_options
+def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **options: Any) -> Answer:
+    """Prepare, train, evaluate and register: the whole way in one run.
+
+    \b
+    Example: millstream run cnn/lenet-digits --budget smoke
+    """
+    from tracking.tables import combined
+
+    located, settings = _located(recipe, budget, sets), _settings()
+    if located.recipe.repeat is None:
+        result = combined(*_once(located, settings, **options))
+    else:
+        result = _repeated(recipe, budget, sets, settings, **options)
+    return Answer(result, UNDER_THE_MARK if require_pass and result["passed"] is False else 0)
+
+
+@verb(cli, tables.evaluated)
+@click.argument("model")
+@click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True)
+def evaluate(model: str, split: str) -> Any:
+    """Measure a model on a split of the dataset version that it came from.
+
+    \b
+    Example: millstream evaluate models:/cnn.lenet-digits@champion
+    """
+    from training.evaluate import evaluate as measure
+
+    return measure(model, _settings(), split=split)
+
+
+@verb(cli, tables.scored)
+@click.argument("model")
+@click.argument("source", metavar="INPUT")
+@click.argument("output")
+@master_option
+def score(model: str, source: str, output: str, master: str | None) -> Any:
+    """Score a table of raw columns on Spark: Parquet or CSV in, Parquet out, whole or nothing.
+
+    \b
+    Example: millstream score models:/mlp.adult/1 people.csv scored
+    """
+    from pipelines.score import score as batch_score
+
+    return batch_score(model, source, output, _settings(), master=master)
+
+
+@verb(cli, tables.inspected)
+@click.argument("dataset")
+@click.option("--row", metavar="SAMPLE_ID", help="The lineage of one row, back to its source file.")
+def inspect(dataset: str, row: str | None) -> Any:
+    """Tell what is in a dataset version.
+
+    \b
+    Example: millstream inspect mnist
+    """
+    from tracking.inspect import inspect as look
+
+    return look(_dataset(dataset), row=row)
+
+
+@verb(cli, tables.faults)
+@click.argument("dataset")
+def verify(dataset: str) -> Answer:
+    """Compare every hash, digest and count of a dataset version with its files.
+
+    \b
+    Example: millstream verify mnist/3f0c5ab64d6c2f1e
+    """
+    from tracking.verify import verify as compare
+
+    found = compare(_dataset(dataset), _say)
+    return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)
+
+
+@verb(cli, tables.walked)
+@recipe_options
+@click.option("--split", default="train", show_default=True)
+@click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="As so many processes would see it.")
+@click.option("--engine", type=click.Choice(["petastorm", "arrow"]), help="Default: petastorm where it is installed.")
+@click.option("--memory", type=click.Choice(["cached", "streamed"]), help="Default: cached if the split fits.")
+@click.option("--show", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of the first batch.")
+def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options: Any) -> Any:
+    """Walk an epoch of RECIPE (or of a DATASET) as the model would get it; one hash for all global batches in order.
+
+    \b
+    Example: millstream feed cnn/lenet-mnist --ranks 4 --engine arrow --show batch.png
+    """
+    from training.feed.walk import walk
+
+    dataset, signature, fit = _fed(recipe, budget, sets)
+    named = {name: fit[name] for name in ("seed", "batch_size", "lanes", "window_mib")}
+    engine, memory = options.pop("engine") or fit["engine"], options.pop("memory") or fit["memory"]
+    return walk(dataset, split, signature, engine=engine, memory=memory, **named, **options)
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(host: str, port: int) -> None:
+    """Serve MLflow's pages over the tracking store, until Ctrl-C."""
+    from tracking.store import open_store
+    from tracking.store import ui as command_line
+
+    settings = _settings()
+    open_store(settings)
+    _say(f"http://{host}:{port}")
+    program = command_line(settings, host, port)
+    os.execv(program[0], program)
+
+
+@verb(cli, tables.checks)
+@click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
+def doctor(send: bool) -> Answer:
+    """Tell what is wrong with this machine, and the one command that mends it.
+
+    \b
+    Example: millstream doctor --json
+    """
+    from pipelines import doctor as preparing
+    from tracking import doctor as remembering
+    from training import doctor as training
+
+    settings = _settings()
+    found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    ok = all(one.ok for one in found)
+    return Answer({"ok": ok, "checks": [one.model_dump() for one in found]}, 0 if ok else 4)
+
+
+def _later(name: str, about: str) -> None:
+    @cli.command(name, context_settings={"ignore_unknown_options": True}, help=f"{about} Not yet: it comes with a later version.")
+    @click.argument("words", nargs=-1)
+    def command(words: tuple[str, ...]) -> None:
+        _say(f"{name}: not yet; it comes with a later version of Millstream")
+        sys.exit(2)
+
+
+_later("compare", "A leaderboard over runs on one dataset version.")
+_later("search", "Hyper-parameter search.")
+_later("study", "Every combination of a study as nested runs.")
+
+
+def _once(
+    located: Located,
+    settings: Settings,
+    *,
+    master: str | None,
+    devices: int,
+    nodes: int,
+    parent: str | None = None,
+    register: bool = True,
+) -> tuple[Any, Any]:
+    """What was prepared (None for an environment) and trained, in one run."""
+    from pipelines import prepare as preparation
+    from tracking.dataset import Dataset
+    from tracking.run import Run
+    from training.fit import train as fit
+
+    with Run.start(settings, located, parent=parent) as tracked:
+        _say(f"run {tracked.id}")
+        prepared, dataset = None, None
+        if located.recipe.data is not None:
+            prepared = preparation.prepare(located, settings, master=master, say=_say)
+            tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
+            dataset = Dataset.open(prepared.path, settings.store)
+        trained = fit(located, settings, run=tracked, dataset=dataset, devices=devices, nodes=nodes, register=register)
+    return prepared, trained
+
+
+def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:
+    """The recipe once for each value of the repeated field, as nested runs; the metrics are their means."""
+    from tracking.repeat import summary
+    from tracking.run import Run
+
+    located = _located(recipe, budget, sets)
+    repeat = located.recipe.repeat
+    if repeat is None:
+        raise click.UsageError(f"{recipe} repeats nothing")
+    done = []
+    with Run.start(settings, located) as parent:
+        for at, value in enumerate(repeat.values):
+            _say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
+            one = _located(recipe, budget, (*sets, f"{repeat.field}={value}"))
+            done.append(_once(one, settings, parent=parent.id, register=at == 0, **options))
+        result = summary(parent, located, done)
+    return result
+
+
+def _settings() -> Settings:
+    from tracking.settings import Settings
+
+    return Settings.read(os.environ)
+
+
+def _located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
+    """The recipe, or all of its faults at once."""
+    from tracking.faults import WrongRecipe
+
+    located, faults = _checked(recipe, budget, sets)
+    WrongRecipe.unless_empty(faults)
+    return located
+
+
+def _checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
+    from pipelines import prepare as preparation
+    from tracking.recipe import load
+    from training import check as training_check
+
+    located = load(recipe, budget=budget, sets=sets)
+    return located, [*located.faults, *preparation.faults(located), *training_check.faults(located)]
+
+
+def _dataset(name: str) -> Dataset:
+    from tracking.dataset import Dataset
+
+    return Dataset.open(name, _settings().store)
+
+
+def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
+    """Dataset, signature and fit fields of a recipe, or those that a bare dataset gets."""
+    from pipelines.prepare import find
+    from tracking.recipe import catalogue
+    from training.build import parts_of
+    from training.fit_config import Fit
+
+    if name in catalogue() or name.endswith((".yaml", ".yml")):
+        located = _located(name, budget, sets)
+        parts = parts_of(located)
+        dataset = find(located, _settings())
+        return dataset, parts.signature(dataset.manifest), parts.fit.model_dump()
+    dataset = _dataset(name)
+    targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
+    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Fit().model_dump()
+
+
+def _say(told: str) -> None:
+    click.echo(told, err=True)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+import xgboost as xgb
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.tree import DecisionTreeClassifier
+
+from tests.training.signatures import category, number, signature, target
+from training.networks.classical import forest, logistic, naive_bayes, tree, xgboost
+
+CLASSES = 3
+SIGNATURE = signature(number("a"), number("b"), category("c", 4), target(CLASSES))
+
+
+def rows(count=300, seed=0):
+    generator = np.random.default_rng(seed)
+    numbers = generator.normal(size=(count, 2)).astype(np.float32)
+    categories = generator.integers(0, 4, (count, 1))
+    labels = (numbers[:, 0] > 0).astype(np.int64) + (categories[:, 0] == 2)
+    return torch.from_numpy(numbers), torch.from_numpy(categories), torch.from_numpy(labels)
+
+
+MODULES = (forest, logistic, naive_bayes, tree, xgboost)
+
+
+def ids(module):
+    return module.__name__.rpartition(".")[2]
+
+
+def fitted(module, weight=None, **config):
+    numbers, categories, labels = rows()
+    network = module.build(module.Config(**config), SIGNATURE)
+    network.fit((numbers, categories), labels, torch.ones(len(labels)) if weight is None else weight)
+    return network
+
+
+@pytest.mark.parametrize("module", MODULES, ids=ids)
+def test_an_estimator_comes_back_from_its_state_with_the_same_scores(module):
+    network = fitted(module)
+    numbers, categories, _ = rows(seed=1)
+    again = module.build(module.Config(), SIGNATURE)
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(numbers, categories), network(numbers, categories))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=ids)
+def test_the_same_rows_and_seed_give_the_same_bytes(module):
+    assert fitted(module).dump() == fitted(module).dump()
+
+
+@pytest.mark.parametrize("module", MODULES, ids=ids)
+def test_scores_are_log_probabilities(module):
+    numbers, categories, _ = rows(seed=1)
+    chances = fitted(module)(numbers, categories).exp()
+    assert chances.shape == (300, CLASSES)
+    torch.testing.assert_close(chances.sum(dim=1), torch.ones(300), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("module", "oracle"),
+    [
+        (forest, RandomForestClassifier(random_state=0)),
+        (logistic, LogisticRegression()),
+        (naive_bayes, GaussianNB()),
+        (tree, DecisionTreeClassifier(random_state=0)),
+    ],
+    ids=["forest", "logistic", "naive_bayes", "tree"],
+)
+def test_predictions_are_those_of_scikit_learn_itself(module, oracle):
+    numbers, categories, labels = rows()
+    flat = np.concatenate([numbers, categories.float()], axis=1)
+    expected = oracle.fit(flat, labels.numpy()).predict_proba(flat)
+    np.testing.assert_allclose(fitted(module)(numbers, categories).exp(), expected, atol=1e-6)
+
+
+def test_xgboost_splits_categories_as_sets():
+    numbers, categories, labels = rows()
+    flat = np.concatenate([numbers, categories.float()], axis=1)
+    data = xgb.DMatrix(flat, label=labels.numpy(), feature_types=["q", "q", "c"], enable_categorical=True)
+    settings = {"objective": "multi:softprob", "num_class": CLASSES, "max_depth": 6, "eta": 0.1, "seed": 0}
+    expected = xgb.train({**settings, "tree_method": "hist"}, data, 20).predict(data)
+    np.testing.assert_allclose(fitted(xgboost, rounds=20)(numbers, categories).exp(), expected, atol=1e-5)
+
+
+def test_weights_move_the_decision():
+    _, _, labels = rows()
+    heavy = torch.where(labels == 0, 50.0, 1.0)
+    numbers, categories, _ = rows(seed=1)
+    plain = (fitted(logistic)(numbers, categories).argmax(dim=1) == 0).sum()
+    weighted = (fitted(logistic, weight=heavy)(numbers, categories).argmax(dim=1) == 0).sum()
+    assert weighted > plain
+
+
+def test_a_class_without_a_row_has_probability_zero_and_not_anothers():
+    numbers, categories, labels = rows()
+    network = tree.build(tree.Config(), SIGNATURE)
+    network.fit((numbers, categories), torch.where(labels == 1, 2, labels), torch.ones(len(labels)))
+    assert set(network(numbers, categories).argmax(dim=1).tolist()) == {0, 2}
+
+
+@pytest.mark.security
+def test_a_forged_tree_is_refused():
+    from tracking.faults import BadData
+    from training import scikit
+
+    network = fitted(tree)
+    network.fitted.tree_.children_left[0] = 10_000
+    with pytest.raises(BadData, match="outside itself"):
+        tree.build(tree.Config(), SIGNATURE).restore(network.dump())
+    assert scikit.canonical(network.dump())

@@ -1,0 +1,49 @@
+import torch
+
+from tests.training.signatures import signature, target, tokens
+from training.networks.rnn import gru
+from training.networks.rnn.gru import Config
+
+SIGNATURE = signature(tokens(6, 10), target(4))
+LENGTHS = torch.tensor([6, 2, 4])
+
+
+def batch():
+    found = torch.randint(1, 10, (3, 6), generator=torch.Generator().manual_seed(0))
+    return found.masked_fill(torch.arange(6) >= LENGTHS[:, None], 0)
+
+
+def test_gru_matches_the_gate_equations():
+    torch.manual_seed(0)
+    network = gru.build(Config(embedding=5, hidden=7), SIGNATURE).eval()
+    read, x = network.read, network.embedding(batch())
+    for row, length in enumerate(LENGTHS.tolist()):
+        h = torch.zeros(7)
+        for step in range(length):
+            # Cho et al. 2014, equations 5 to 8, with torch's order of gates and its inner bias
+            gates_x = read.weight_ih_l0 @ x[row, step] + read.bias_ih_l0
+            gates_h = read.weight_hh_l0 @ h + read.bias_hh_l0
+            reset = torch.sigmoid(gates_x[:7] + gates_h[:7])
+            update = torch.sigmoid(gates_x[7:14] + gates_h[7:14])
+            new = torch.tanh(gates_x[14:] + reset * gates_h[14:])
+            h = (1 - update) * new + update * h
+        torch.testing.assert_close(network(batch(), LENGTHS)[row], network.head(h), rtol=1e-5, atol=1e-6)
+
+
+def test_padding_changes_no_score():
+    torch.manual_seed(0)
+    network = gru.build(Config(both_ways=True), SIGNATURE).eval()
+    wider = torch.nn.functional.pad(batch(), (0, 5))
+    torch.testing.assert_close(network(wider, LENGTHS), network(batch(), LENGTHS))
+
+
+def test_a_row_of_a_masked_slot_does_no_harm():
+    network = gru.build(Config(), SIGNATURE)
+    scores = network(torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1]))
+    assert torch.isfinite(scores).all()
+
+
+def test_every_parameter_gets_a_gradient():
+    network = gru.build(Config(layers=2, both_ways=True, dropout=0.1), SIGNATURE)
+    network(batch(), LENGTHS).square().sum().backward()
+    assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in network.parameters())

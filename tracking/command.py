@@ -1,0 +1,96 @@
+"""What every verb of the command has in common: faults become messages and exit codes, results tables or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from tracking.faults import Refusal, Stopped
+
+UNDER_THE_MARK = 1
+CODES = """Exit codes: 0 done; 1 done, but under the pass mark (with --require-pass); 2 the command or recipe is wrong;
+3 data missing, corrupt or refused; 4 something of the environment is missing or full; 5 training failed;
+130, 143 stopped by a signal, state saved."""
+
+Work = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result with an exit code of its own."""
+
+    result: Any
+    exit_code: int
+
+
+def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], click.Command]:
+    """Makes a command of a function that gives a result: `show` prints it for a person, `--json` for a program."""
+
+    def command(work: Work) -> click.Command:
+        @click.option("--json", "as_json", is_flag=True, help="The last line on stdout is the result as one JSON object.")
+        @wraps(work)
+        def told(as_json: bool, **options: Any) -> None:
+            with _stdout_kept(as_json) as out:
+                result, code = _done(work, options)
+                if as_json:
+                    out.write(json.dumps(_plain(result), allow_nan=True) + "\n")
+                    out.flush()
+                elif not isinstance(result, _Failed):
+                    show(result)
+            sys.exit(code)
+
+        return group.command(work.__name__.rstrip("_"), epilog=CODES)(told)
+
+    return command
+
+
+class _Failed(dict[str, Any]):
+    """What went wrong, for `--json`."""
+
+
+def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
+    try:
+        result = work(**options)
+    except Refusal as refusal:
+        return _refused(refusal), refusal.exit_code
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+        return _Failed(error="stopped", exit=130), 130
+    except Stopped as stopped:
+        click.echo(str(stopped), err=True)
+        return _Failed(error=str(stopped), exit=stopped.exit_code), stopped.exit_code
+    return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
+
+
+def _refused(refusal: Refusal) -> _Failed:
+    for fault in refusal.faults:
+        click.echo(str(fault), err=True)
+    faults = [fault.model_dump() for fault in refusal.faults]
+    return _Failed(error=type(refusal).__name__, faults=faults, ok=False, exit=refusal.exit_code)
+
+
+@contextmanager
+def _stdout_kept(as_json: bool) -> Iterator[Any]:
+    """With `as_json`, everything that libraries print goes to stderr; what is yielded is the real stdout."""
+    if not as_json:
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(kept, "w", encoding="utf-8") as out:
+        yield out
+
+
+def _plain(result: Any) -> Any:
+    if hasattr(result, "model_dump"):
+        return result.model_dump(mode="json")
+    return [_plain(one) for one in result] if isinstance(result, list) else result

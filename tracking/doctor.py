@@ -1,0 +1,65 @@
+"""What may be wrong with the machine, one answer a check; the packages give the checks of what they use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+from mlflow.exceptions import MlflowException
+from pydantic import BaseModel
+
+from tracking.faults import Refusal
+from tracking.run import reap
+from tracking.settings import Settings
+from tracking.spool import send, unsent
+from tracking.store import open_store, shown
+
+LEAST_DISK_GIB = 2
+
+
+class Check(BaseModel, frozen=True):
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    """The one thing to do about it."""
+
+
+def asked(name: str, question: Callable[[], str], mend: str) -> Check:
+    """A check whose question answers, or refuses with the reason."""
+    try:
+        return Check(name=name, ok=True, found=question())
+    except Refusal as error:
+        return Check(name=name, ok=False, found=str(error), mend=mend)
+
+
+def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
+    """Tracking store, metrics not yet sent, runs whose process is gone, room on the disk."""
+    yield asked("tracking", lambda: _tracking(settings), "start the server, or unset MLFLOW_TRACKING_URI")
+    yield _unsent(settings, send_spool)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.home).free / (1 << 30)
+    mend = "" if free > LEAST_DISK_GIB else "make room, or set MILLSTREAM_HOME to another disk"
+    yield Check(name="disk", ok=not mend, found=f"{free:.0f} GiB free at {settings.home}", mend=mend)
+
+
+def _tracking(settings: Settings) -> str:
+    client = open_store(settings)
+    reaped = reap(client)
+    more = f"; marked {len(reaped)} runs as killed whose process is gone" if reaped else ""
+    return f"{shown(settings.tracking_uri)} answers{more}"
+
+
+def _unsent(settings: Settings, send_spool: bool) -> Check:
+    waiting = unsent(settings)
+    if waiting and send_spool:
+        try:
+            client = open_store(settings)
+            for file in waiting:
+                send(client, file)
+        except (Refusal, MlflowException, OSError) as error:
+            return Check(name="metrics", ok=False, found=f"not sent: {error}", mend="start the tracking server")
+        return Check(name="metrics", ok=True, found=f"sent what {len(waiting)} runs had left")
+    if waiting:
+        return Check(name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send")
+    return Check(name="metrics", ok=True, found="all sent")
