@@ -1,0 +1,57 @@
+# make demo        the main job on embedded data: from nothing to a registered model
+# make test        the tests that take minutes; make test-all: all; make soak: faults in full
+# make check       format, lint, types, import rules
+# STACK=modern     the same on Spark 4, numpy 2 and Arrow 25
+STACK ?= default
+PYTHON ?= python3.11
+
+ifeq ($(STACK),modern)
+VENV := .venv-modern
+EXTRAS := test
+else
+VENV := .venv
+EXTRAS := petastorm,test,check
+endif
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all soak check format bench clean
+
+help:
+	@sed -n '1,4s/^# //p' Makefile
+
+$(READY): pyproject.toml constraints/$(STACK).txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(STACK).txt --editable '.[$(EXTRAS)]'
+	@touch $(READY)
+
+install: $(READY)
+
+demo: $(READY)
+	$(BIN)/python -m millstream run cnn/lenet-digits
+
+test: $(READY)
+	$(BIN)/python -m pytest -m 'not slow and not gpu'
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -m 'not gpu'
+
+soak: $(READY)
+	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest -m 'fault or slow'
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/feed.py
+
+clean:
+	rm -rf .venv .venv-modern .millstream build *.egg-info
