@@ -93,5 +93,7 @@ def _column(values: Any, column: Column) -> pa.Array:
     if column.layout == "tensor":
         return pa.array([np.ascontiguousarray(row, dtype).tobytes() for row in values], pa.binary())
     if column.layout == "list":
-        return pa.array([np.asarray(row, dtype) for row in values], pa.list_(pa.from_numpy_dtype(np.dtype(column.dtype))))
+        return pa.array(
+            [np.asarray(row, dtype) for row in values], pa.list_(pa.from_numpy_dtype(np.dtype(column.dtype)))
+        )
     return pa.array(values) if column.dtype == "string" else pa.array(np.asarray(values, dtype))

@@ -120,32 +120,6 @@ def dense(column: Column, values: pa.ChunkedArray, where: object) -> Dense:
     return _READERS[column.layout](column, array, where)
 
 
-def padded(column: Column, flat: Array, lengths: Array, where: object) -> Padded:
-    """Lists that lie end to end in `flat`, one below the other."""
-    longest = column.shape[0]
-    if len(lengths) and int(lengths.max()) > longest:
-        raise _fault(where, column, f"a list of {int(lengths.max())}, the manifest says at most {longest}")
-    found = np.zeros((len(lengths), longest), np.int64)
-    found[np.arange(longest) < lengths[:, None]] = flat
-    return Padded(found, lengths.astype(np.int64))
-
-
-def shaped(column: Column, content: Any, rows: int, at: int = 0) -> Array:
-    """The tensors whose bytes lie end to end in `content` from byte `at` on, as a view."""
-    dtype = np.dtype(column.dtype).newbyteorder("<")
-    found = np.frombuffer(content, dtype, rows * math.prod(column.shape), at)
-    return found.reshape(rows, *column.shape)
-
-
-def check_width(column: Column, lengths: Array, where: object) -> None:
-    """Raises BadData unless each row has as many bytes as the column's shape takes."""
-    width = np.dtype(column.dtype).itemsize * math.prod(column.shape)
-    wrong = np.flatnonzero(lengths != width)
-    if len(wrong):
-        found = f"row {wrong[0]} has {lengths[wrong[0]]} bytes"
-        raise _fault(where, column, f"{found}, its shape {column.shape} of {column.dtype} takes {width}")
-
-
 def _weight(manifest: Manifest) -> InputField:
     for column in manifest.columns:
         if column.role == "weight":
@@ -159,8 +133,14 @@ def _tensor(column: Column, array: Any, where: object) -> Array:
     _, ends, content = array.buffers()
     kind = np.dtype("<i8" if pa.types.is_large_binary(array.type) else "<i4")
     offsets = np.frombuffer(ends, kind, len(array) + 1, array.offset * kind.itemsize)
-    check_width(column, np.diff(offsets), where)
-    return shaped(column, content, len(array), int(offsets[0]))
+    dtype = np.dtype(column.dtype).newbyteorder("<")
+    lengths, width = np.diff(offsets), dtype.itemsize * math.prod(column.shape)
+    wrong = np.flatnonzero(lengths != width)
+    if len(wrong):
+        told = f"in row {wrong[0]} {lengths[wrong[0]]} bytes, its shape {column.shape} of {column.dtype} takes {width}"
+        raise _fault(where, column, told)
+    values = np.frombuffer(content, dtype, len(array) * math.prod(column.shape), int(offsets[0]))
+    return values.reshape(len(array), *column.shape)
 
 
 def _list(column: Column, array: Any, where: object) -> Padded:
@@ -169,7 +149,20 @@ def _list(column: Column, array: Any, where: object) -> Padded:
     values = array.flatten()
     if values.null_count:
         raise _fault(where, column, f"{values.null_count} nulls in its lists")
-    return padded(column, _numeric(column, values, where), np.diff(np.asarray(array.offsets)), where)
+    flat = _numeric(column, values, where)
+    if flat.dtype.kind == "f":
+        raise _fault(where, column, f"lists of {flat.dtype}, the manifest says {column.dtype}")
+    return _padded(column, flat, np.diff(np.asarray(array.offsets)), where)
+
+
+def _padded(column: Column, flat: Array, lengths: Array, where: object) -> Padded:
+    """Lists that lie end to end in `flat`, one below the other."""
+    longest = column.shape[0]
+    if len(lengths) and int(lengths.max()) > longest:
+        raise _fault(where, column, f"a list of {int(lengths.max())}, the manifest says at most {longest}")
+    found = np.zeros((len(lengths), longest), np.int64)
+    found[np.arange(longest) < lengths[:, None]] = flat
+    return Padded(found, lengths.astype(np.int64))
 
 
 def _numeric(column: Column, array: Any, where: object) -> Array:

@@ -31,6 +31,9 @@ def picture(batch: Batch, signature: Signature) -> Figure:
 
 def _images(panel: Figure, images_BCHW: Tensor, labels: list[str]) -> None:
     axes = panel.subplots(4, SHOWN // 4, squeeze=False).ravel()
+    low, high = images_BCHW.min(), images_BCHW.max()
+    # colours are drawn from 0 to 1, whatever the scale that the model gets
+    images_BCHW = (images_BCHW - low) / (high - low).clamp(min=1e-12)
     for at, one in enumerate(axes):
         one.axis("off")
         if at < len(images_BCHW):
@@ -55,11 +58,11 @@ def _texts(panel: Figure, tokens_BT: Tensor, lengths_B: Tensor, field: InputFiel
     axes.axis("off")
     vocabulary = field.columns[0].vocabulary or ()
     for at, (row, length) in enumerate(zip(tokens_BT[:SHOWN].tolist(), lengths_B[:SHOWN].tolist(), strict=True)):
-        text = " ".join(vocabulary[token] for token in row[:length])
+        text = " ".join(vocabulary[token] if token < len(vocabulary) else str(token) for token in row[:length])
         axes.text(0.0, 1 - at / SHOWN, text, family="monospace", fontsize=8, va="top", parse_math=False)
 
 
 def _labels(batch: Batch, signature: Signature) -> list[str]:
-    if batch.target is None or not signature.classes:
+    if batch.target is None or batch.target.ndim != 1 or not signature.classes:
         return []
     return [signature.classes[int(at)] for at in batch.target]

@@ -49,7 +49,7 @@ def _reader(shards: Shards, files: Sequence[Any]) -> Any:
         told = "petastorm is not installed in this environment; use engine arrow"
         raise BadEnvironment.at("fit.engine", told) from None
     lists = [column.name for column in shards.columns if column.layout == "list"]
-    change = TransformSpec(_as_bytes(lists), [(name, np.bytes_, (), False) for name in lists]) if lists else None
+    change = TransformSpec(_as_bytes(lists), [(name, np.bytes_, (), True) for name in lists]) if lists else None
     if set("?#") & set(str(files[0])):
         raise BadEnvironment.at(
             files[0], "petastorm cannot read a path with ? or #; use engine arrow, or move the store"
@@ -97,17 +97,26 @@ def _column(column: Column, values: Any) -> pa.ChunkedArray:
         return pa.chunked_array([pa.array(np.asarray(values))])
     if column.layout == "tensor":
         return pa.chunked_array([pa.array(list(values), pa.large_binary())])
+    nulls = sum(one is None for one in values)
+    if nulls:
+        return pa.chunked_array([pa.nulls(nulls)])
     offsets = np.cumsum([0, *(len(one) // 8 for one in values)], dtype=np.int64)
     whole = np.frombuffer(b"".join(values), np.int64)
     return pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(whole))])
 
 
 def _as_bytes(lists: Sequence[str]) -> Callable[[Any], Any]:
-    """petastorm stacks lists, so all of a group would have to be equally long; their bytes it leaves alone."""
+    """petastorm stacks lists, so all of a group would have to be equally long; their bytes it leaves alone.
+
+    A list with a null has become one of floats here: it is passed on as a null.
+    """
+
+    def as_bytes(one: Any) -> bytes | None:
+        return one.astype(np.int64).tobytes() if one is not None and one.dtype.kind in "iu" else None
 
     def change(frame: Any) -> Any:
         for name in lists:
-            frame[name] = [np.asarray(one, np.int64).tobytes() for one in frame[name]]
+            frame[name] = [as_bytes(one) for one in frame[name]]
         return frame
 
     return change
