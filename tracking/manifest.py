@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -131,6 +132,14 @@ class Signature(_Record):
     target: InputField | None = None
     weighted: bool = False
 
+    @classmethod
+    def of(cls, columns: Sequence[Column], target: str | None = None) -> Signature:
+        """The signature of these columns for a task whose target is the column `target`."""
+        inputs = [column for column in columns if column.role == "input" and column.name != target]
+        found = next((column for column in columns if column.name == target), None)
+        weighted = any(column.role == "weight" for column in columns)
+        return cls(inputs=tuple(_fields(inputs)), target=_field(found) if found else None, weighted=weighted)
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the target's classes; empty when the target is no category."""
@@ -182,12 +191,9 @@ class Manifest(_Record):
 
         Columns with the role `target` other than the task's own are no inputs. Raises BadData for an unknown target.
         """
-        inputs = [column for column in self.columns if column.role == "input" and column.name != target]
-        return Signature(
-            inputs=tuple(_fields(inputs)),
-            target=_field(self.column(target)) if target else None,
-            weighted=any(column.role == "weight" for column in self.columns),
-        )
+        if target is not None:
+            self.column(target)
+        return Signature.of(self.columns, target)
 
     def text(self) -> str:
         """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,6 +86,7 @@ def train(
     TrainingFailed; `Stopped` after a signal, with the state saved.
     """
     started = time.monotonic()
+    _quiet()
     job = _job(located, settings, run, dataset)
     if dataset is not None:
         run.dataset(dataset.manifest, dataset.folder)
@@ -115,6 +118,15 @@ def weights_digest(network: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
     return digest.hexdigest()
+
+
+def _quiet() -> None:
+    """Lightning's advice and its advertisements are for those who write a Trainer, not for those who start a run."""
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="torch")
+    warnings.filterwarnings("ignore", module="torchmetrics")
 
 
 def _job(located: Located, settings: Settings, run: Run, dataset: Dataset | None) -> Job:

@@ -20,7 +20,9 @@ class Guard(lightning.Callback):
     """
 
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
-        loss = outputs["loss"] if isinstance(outputs, dict) else trainer.callback_metrics.get("train/loss")
+        # a task with its own way to step returns nothing; what it logged tells
+        told = outputs.get("loss") if isinstance(outputs, dict) else None
+        loss = told if told is not None else trainer.callback_metrics.get("train/loss")
         if loss is None or bool(torch.isfinite(loss).all()):
             return
         where = f"epoch {trainer.current_epoch}, batch {index}"

@@ -1,0 +1,82 @@
+"""Multilayer perceptron over everything that a row has: numbers, categories, or an image taken flat.
+
+Source: Rosenblatt 1962; embeddings of categories: Guo & Berkhahn 2016, arXiv 1604.06737.
+Axes: B rows, D numbers side by side, C categories, K outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tracking.faults import BadData
+from tracking.manifest import InputField, Signature
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU}
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    hidden: tuple[int, ...] = Field((128, 128), description="units of each hidden layer")
+    activation: Literal["relu", "tanh", "silu", "gelu"] = "relu"
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of units left out after each hidden layer")
+    batch_norm: bool = Field(False, description="normalise before each activation (Ioffe & Szegedy 2015)")
+    embedding: int | None = Field(None, ge=1, description="numbers that stand for a category; default: one-hot")
+
+
+def build(config: Config, signature: Signature) -> nn.Module:
+    """Raises BadData for tokens, which have no fixed place in a row."""
+    wrong = [field.name for field in signature.inputs if field.meaning == "tokens"]
+    if wrong:
+        raise BadData.at("network mlp/mlp", f"cannot read the sequences {wrong}; take a recurrent network")
+    return MLP(config, signature.inputs, signature.outputs)
+
+
+class MLP(nn.Module):
+    """Outputs of shape (B, K) for the inputs of the signature, in their order."""
+
+    def __init__(self, config: Config, fields: tuple[InputField, ...], outputs: int) -> None:
+        super().__init__()
+        self.readers = nn.ModuleList(_reader(field, config.embedding) for field in fields)
+        width = sum(_width(field, config.embedding) for field in fields)
+        layers: list[nn.Module] = []
+        for before, after in pairwise((width, *config.hidden)):
+            norm = [nn.BatchNorm1d(after)] if config.batch_norm else []
+            drop = [nn.Dropout(config.dropout)] if config.dropout else []
+            layers += [nn.Linear(before, after), *norm, ACTIVATIONS[config.activation](), *drop]
+        self.layers = nn.Sequential(*layers, nn.Linear((width, *config.hidden)[-1], outputs))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        x_BD = torch.cat([read(values) for read, values in zip(self.readers, inputs, strict=True)], dim=1)
+        y_BK: Tensor = self.layers(x_BD)
+        return y_BK
+
+
+class Categories(nn.Module):
+    """Numbers (B, C * E) that stand for the categories (B, C); without E, one-hot."""
+
+    def __init__(self, sizes: tuple[int, ...], embedding: int | None) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.tables = nn.ModuleList(nn.Embedding(size, embedding) for size in sizes) if embedding else None
+
+    def forward(self, values_BC: Tensor) -> Tensor:
+        if self.tables is None:
+            hot = [functional.one_hot(values_BC[:, at], size) for at, size in enumerate(self.sizes)]
+            return torch.cat(hot, dim=1).float()
+        return torch.cat([table(values_BC[:, at]) for at, table in enumerate(self.tables)], dim=1)
+
+
+def _reader(field: InputField, embedding: int | None) -> nn.Module:
+    return Categories(field.sizes, embedding) if field.meaning == "category" else nn.Flatten()
+
+
+def _width(field: InputField, embedding: int | None) -> int:
+    if field.meaning == "category":
+        return len(field.sizes) * embedding if embedding else sum(field.sizes)
+    return math.prod(field.shape)
