@@ -18,15 +18,15 @@ class Batch(NamedTuple):
     inputs: tuple[Tensor, ...]
     """The tensors of `Signature.inputs` in order, float32 or int64, first axis b; tokens bring their lengths along."""
     target: Tensor | None
-    weight_B: Tensor
+    weight_B: Tensor  # noqa: N815
     """float32: the sample's weight (1 without a weight column), 0 where masked."""
-    mask_B: Tensor
+    mask_B: Tensor  # noqa: N815
     """bool: whether the slot holds a sample."""
     real: int
     """Samples in the global batch, over all ranks."""
     ranks: int
     epoch: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a batch
     """Number of the global batch within its epoch."""
 
     @property

@@ -194,13 +194,10 @@ class Feed:
         if not bool(mask_B.all()):
             # (b,) against (b, ...): zero what stands in slots without a row
             tensors = [one.masked_fill(~mask_B.reshape(-1, *(1,) * (one.ndim - 1)), 0) for one in tensors]
-        by_role = {role: [t for b, t in zip(blocks, tensors, strict=True) if b.role == role] for role in _ROLES}
-        weight_B = by_role["weight"][0] if by_role["weight"] else mask_B.to(torch.float32)
-        target = by_role["target"][0] if by_role["target"] else None
-        return Batch(tuple(by_role["input"]), target, weight_B, mask_B, **place)
-
-
-_ROLES = ("input", "target", "weight")
+        # blocks come in the order inputs, target, weight
+        weight_B = tensors.pop() if blocks[-1].role == "weight" else mask_B.to(torch.float32)
+        target = tensors.pop() if blocks[len(tensors) - 1].role == "target" else None
+        return Batch(tuple(tensors), target, weight_B, mask_B, **place)
 
 
 def _read(engine: Engine) -> Read:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracking.faults import BadData, Refusal
-from tracking.manifest import Column, InputField, Manifest, Signature
+from tracking.manifest import Affine, Column, InputField, Manifest, Signature
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -77,20 +78,30 @@ class Block:
 
     def tensor(self, rows: Tensor) -> Tensor:
         """The batch's tensor of `rows`, which have the stored dtype: y = (x - offset) * factor where there is a map."""
-        wanted = getattr(torch, self.field.dtype)
-        maps = [column.affine for column in self.field.columns]
-        if self.is_lengths or not any(maps):
+        wanted, offset, factor = self._map
+        if factor is None:
             return rows.to(wanted)
-        offsets = torch.tensor([one.offset if one else 0.0 for one in maps], dtype=wanted)
-        factors = torch.tensor([one.factor if one else 1.0 for one in maps], dtype=wanted)
         made = rows.to(wanted, copy=True)
-        return made.sub_(offsets).mul_(factors) if len(maps) > 1 else made.sub_(offsets[0]).mul_(factors[0])
+        return (made if offset is None else made.sub_(offset)).mul_(factor)
+
+    @cached_property
+    def _map(self) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
+        """The dtype of the batch, and the offset and factor to be applied, if any: one number, or one a column."""
+        dtype: torch.dtype = getattr(torch, self.field.dtype)
+        maps = [column.affine or Affine() for column in self.field.columns]
+        if self.is_lengths or all(one == Affine() for one in maps):
+            return dtype, None, None
+        offset = torch.tensor([one.offset for one in maps], dtype=dtype)
+        factor = torch.tensor([one.factor for one in maps], dtype=dtype)
+        if len(maps) == 1:
+            offset, factor = offset[0], factor[0]
+        return dtype, (offset if bool(offset.any()) else None), factor
 
 
 def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
     """The blocks of the inputs in the signature's order (a list brings its lengths along), the target, the weight.
 
-    Raises BadData when the signature wants a weight and the dataset has none.
+    Raises BadData when there is nothing to read, or the signature wants a weight and the dataset has none.
     """
     found: list[Block] = []
     for one in signature.inputs:
@@ -101,6 +112,10 @@ def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
         found.append(Block(signature.target, "target"))
     if signature.weighted:
         found.append(Block(_weight(manifest), "weight"))
+    if not found:
+        raise BadData.at(
+            f"{manifest.name}/{manifest.version}", "no column that a network can read; encode one in a step"
+        )
     return tuple(found)
 
 

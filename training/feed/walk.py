@@ -64,12 +64,13 @@ def walk(
     for together in zip(*feeds, strict=True):
         for part in together:
             update(digest, part, signature)
-        if show is not None and batches == 0:
-            picture(together[0], signature).savefig(show, dpi=120)
         batches += 1
         samples += sum(int(part.mask_B.sum()) for part in together)
     seconds = max(1e-9, time.perf_counter() - started)
     wait = sum(feed.statistics.wait_s for feed in feeds) / seconds
+    if show is not None:
+        feeds[0].seek(epoch)
+        picture(next(iter(feeds[0])), signature).savefig(show, dpi=120)
     return Walked(
         hash=digest.hexdigest(), batches=batches, samples=samples, rows_per_s=samples / seconds, wait=min(1.0, wait)
     )
