@@ -36,6 +36,7 @@ from training.callbacks.signals import StopOnSignal
 from training.data import Splits
 from training.environment import enter
 from training.estimator import Estimator
+from training.memory import keep_freed_memory
 from training.task import Task
 
 
@@ -87,6 +88,7 @@ def train(
     """
     started = time.monotonic()
     _quiet()
+    keep_freed_memory()
     job = _job(located, settings, run, dataset)
     if dataset is not None:
         run.dataset(dataset.manifest, dataset.folder)

@@ -40,7 +40,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     warm_up: int = Field(1_000, ge=1, description="steps before the first gradient")
     act: int = Field(256, ge=1, description="steps in the environment between two rounds of gradients")
     learn: int = Field(128, ge=1, description="gradient steps of a round")
-    copy_every: int = Field(10, ge=1, description="rounds of acting and learning between two copies to the target network")
+    copy_every: int = Field(1, ge=1, description="rounds of acting and learning between two copies to the target network")
     explore: float = Field(0.16, gt=0, le=1, description="share of the steps over which random actions fade")
     random: float = Field(0.04, ge=0, le=1, description="share of random actions in the end")
     double: bool = Field(False, description="the online network chooses the next action, the target network judges it")

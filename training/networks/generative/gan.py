@@ -1,0 +1,70 @@
+"""A generator that makes images of noise, and a discriminator that tells them from real ones.
+
+Source: Goodfellow et al. 2014, arXiv 1406.2661; convolutions as in DCGAN (Radford et al. 2016, arXiv 1511.06434).
+Differs from it: upsampling by nearest neighbours before a convolution, which leaves no checkerboard (Odena et al.
+2016), and no batch norm in the discriminator, so that a row's score does not depend on its neighbours.
+Axes: B rows, Z numbers of noise, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+
+SLOPE = 0.2
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    latent: int = Field(64, ge=1, description="numbers of noise, Z")
+    channels: int = Field(32, ge=1, description="maps next to the image; twice as many a level below")
+    dropout: float = Field(0.3, ge=0, lt=1, description="share of the discriminator's maps left out")
+
+
+def build(config: Config, signature: Signature) -> nn.Module:
+    """Raises BadData for images whose sides are no multiple of 4."""
+    shape = signature.single("image").shape
+    if shape[1] % 4 or shape[2] % 4:
+        raise BadData.at("network generative/gan", f"images of {shape[1:]}; it halves each side twice, so 4 must divide them")
+    return GAN(config, shape)
+
+
+class GAN(nn.Module):
+    """`generator`: noise (B, Z) to images (B, C, H, W) in [0, 1]; `discriminator`: images to logits (B,) of being real."""
+
+    def __init__(self, config: Config, shape_CHW: tuple[int, ...]) -> None:
+        super().__init__()
+        self.latent = config.latent
+        channels, height, width = shape_CHW
+        few, many = config.channels, 2 * config.channels
+        self.generator = nn.Sequential(
+            nn.Linear(config.latent, many * (height // 4) * (width // 4)),
+            nn.Unflatten(1, (many, height // 4, width // 4)),
+            *_up(many, many),
+            *_up(many, few),
+            nn.Conv2d(few, channels, 3, padding=1),
+            nn.Sigmoid(),
+        )
+        self.discriminator = nn.Sequential(
+            nn.Conv2d(channels, few, 4, stride=2, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Dropout2d(config.dropout),
+            nn.Conv2d(few, many, 4, stride=2, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Dropout2d(config.dropout),
+            nn.Flatten(),
+            nn.Linear(many * (height // 4) * (width // 4), 1),
+            nn.Flatten(0),
+        )
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        """Logits (B,) of being real."""
+        logits_B: Tensor = self.discriminator(x_BCHW)
+        return logits_B
+
+
+def _up(inputs: int, outputs: int) -> list[nn.Module]:
+    grow = nn.Upsample(scale_factor=2, mode="nearest")
+    return [grow, nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]

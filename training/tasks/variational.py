@@ -1,0 +1,139 @@
+"""Learns a latent space of images by the evidence lower bound, and measures the likelihood by importance sampling.
+
+Source: Kingma & Welling 2014, arXiv 1312.6114; likelihood: Burda et al. 2016, arXiv 1509.00519, equation 8; pixels
+are drawn anew from their intensities at each step (dynamic binarisation, Salakhutdinov & Murray 2008).
+Axes: B rows, Z numbers of a code, S samples of a code; all likelihoods in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
+
+from tracking.figures.latent import latent
+from tracking.figures.samples import samples
+from tracking.manifest import Signature
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.task import Task, as_numpy
+
+GRID = 100
+SHOWN = 10
+SAMPLES_AT_ONCE = 250
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    colour: str | None = Field(None, description="a class column, by which the map of the codes is coloured; never learned from")
+    samples: int = Field(5_000, ge=1, description="importance samples for the likelihood of a test image")
+    images: int = Field(500, ge=1, description="test images whose likelihood is measured, the first in stored order")
+
+
+class Variational(Task):
+    """Loss is the negative lower bound of log p(x); `nll` of the test is the importance-sampled -log p(x)."""
+
+    Config = Config
+    outputs = {"latent": "Array(double)", "reconstruction_error": "double"}
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        super().__init__(config, network, signature, fit)
+        self.nll, self.measured_images = MeanMetric(), 0
+        self.codes, self.colours = CatMetric(), CatMetric()
+        self.first: Tensor | None = None
+
+    @classmethod
+    def target_of(cls, config: Any) -> str | None:
+        found: str | None = config.colour
+        return found
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        x = torch.bernoulli(batch.inputs[0].clamp(0, 1))
+        mean_BZ, log_variance_BZ = self.network.encode(x)
+        z_BZ = mean_BZ + torch.randn_like(mean_BZ) * (0.5 * log_variance_BZ).exp()
+        likelihood_B = bernoulli(self.network.decode(z_BZ), x)
+        return kl_to_normal(mean_BZ, log_variance_BZ) - likelihood_B, (x, mean_BZ)
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"mse": MeanSquaredError()}
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        binary, mean_BZ = output
+        real = batch.mask_B
+        pixels = torch.sigmoid(self.network(batch.inputs[0]))
+        metrics.update(pixels[real].flatten(), batch.inputs[0][real].flatten())
+        if self.trainer.testing:
+            self._look_closely(binary[real], mean_BZ[real], batch)
+
+    def on_test_epoch_end(self) -> None:
+        super().on_test_epoch_end()
+        self.log("test/nll", self.nll.compute())
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        mean_BZ, _ = self.network.encode(inputs[0])
+        error_B = (torch.sigmoid(self.network.decode(mean_BZ)) - inputs[0]).square().flatten(start_dim=1).mean(dim=1)
+        return {"latent": list(as_numpy(mean_BZ.double())), "reconstruction_error": as_numpy(error_B.double())}
+
+    @torch.no_grad()
+    def figures(self) -> dict[str, Figure]:
+        drawn = torch.randn(GRID, self.network.latent, generator=torch.Generator().manual_seed(self.fit.seed))
+        found = {"samples": samples(as_numpy(torch.sigmoid(self.network.decode(drawn))), title="decoded from the prior")}
+        if self.first is not None:
+            codes = self.network.encode(self.first)[0]
+            again = torch.sigmoid(self.network.decode(codes))
+            pairs = torch.cat([self.first, again])
+            found["reconstructions"] = samples(as_numpy(pairs), len(self.first), title="test images, and what their codes give")
+            found["interpolation"] = samples(as_numpy(self._between(codes)), SHOWN, title="from one code to another")
+            colours = as_numpy(self.colours.compute()) if self.config.colour else None
+            found["latent"] = latent(as_numpy(self.codes.compute()), colours, self.signature.classes)
+        return found
+
+    def _between(self, codes_BZ: Tensor) -> Tensor:
+        shares = torch.linspace(0, 1, SHOWN)[:, None]
+        lines = [torch.lerp(codes_BZ[at], codes_BZ[at + 1], shares) for at in range(0, min(len(codes_BZ), 8) - 1, 2)]
+        return torch.sigmoid(self.network.decode(torch.cat(lines)))
+
+    def _look_closely(self, binary: Tensor, mean_BZ: Tensor, batch: Batch) -> None:
+        if self.first is None:
+            self.first = batch.inputs[0][batch.mask_B][:SHOWN].clone()
+        self.codes.update(mean_BZ)
+        if self.config.colour:
+            self.colours.update(batch.truth[batch.mask_B])
+        left = self.config.images - self.measured_images
+        for x in binary[: max(0, left)]:
+            self.nll.update(-log_likelihood(self.network, x[None], self.config.samples))
+            self.measured_images += 1
+
+
+def bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    """log p(x) of binary pixels under independent Bernoullis, summed over each row, (B,)."""
+    return -functional.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(start_dim=1).sum(dim=1)
+
+
+def kl_to_normal(mean_BZ: Tensor, log_variance_BZ: Tensor) -> Tensor:
+    """KL(N(mean, variance) || N(0, 1)), summed over Z, (B,). Kingma & Welling 2014, appendix B."""
+    return 0.5 * (mean_BZ.square() + log_variance_BZ.exp() - 1 - log_variance_BZ).sum(dim=1)
+
+
+def log_normal(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
+    """log N(z; mean, variance), summed over the last axis."""
+    return -0.5 * (math.log(2 * math.pi) + log_variance + (z - mean).square() / log_variance.exp()).sum(dim=-1)
+
+
+def log_likelihood(network: Any, x_1CHW: Tensor, count: int) -> Tensor:
+    """log p(x) of one image, estimated from `count` samples of q(z|x): log mean p(x|z) p(z) / q(z|x)."""
+    mean_1Z, log_variance_1Z = network.encode(x_1CHW)
+    terms = []
+    for start in range(0, count, SAMPLES_AT_ONCE):
+        size = min(SAMPLES_AT_ONCE, count - start)
+        z_SZ = mean_1Z + torch.randn(size, mean_1Z.shape[1]) * (0.5 * log_variance_1Z).exp()
+        likelihood_S = bernoulli(network.decode(z_SZ), x_1CHW.expand(size, *x_1CHW.shape[1:]))
+        zero = torch.zeros_like(z_SZ)
+        terms.append(likelihood_S + log_normal(z_SZ, zero, zero) - log_normal(z_SZ, mean_1Z, log_variance_1Z))
+    return torch.logsumexp(torch.cat(terms), dim=0) - math.log(count)
