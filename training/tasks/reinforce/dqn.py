@@ -1,7 +1,8 @@
 """Deep Q-learning with replay: the value of each action, learned from transitions of an earlier policy.
 
 Source: Mnih et al. 2015, doi:10.1038/nature14236, Algorithm 1; double: van Hasselt et al. 2016, arXiv 1509.06461.
-Differs from it: the loss is Huber's on the difference (the paper clips its gradient, which is the same at 1).
+Differs from it: the loss is Huber's on the difference (the paper clips its gradient, which is the same at 1), and the
+target network follows by blending in place of copies now and then (arXiv 1509.02971).
 Axes: B transitions, D numbers observed, A actions.
 """
 
@@ -40,7 +41,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     warm_up: int = Field(1_000, ge=1, description="steps before the first gradient")
     act: int = Field(256, ge=1, description="steps in the environment between two rounds of gradients")
     learn: int = Field(128, ge=1, description="gradient steps of a round")
-    copy_every: int = Field(1, ge=1, description="rounds of acting and learning between two copies to the target network")
+    blend: float = Field(0.01, gt=0, le=1, description="share of the online network that enters the target each gradient step")
     explore: float = Field(0.16, gt=0, le=1, description="share of the steps over which random actions fade")
     random: float = Field(0.04, ge=0, le=1, description="share of random actions in the end")
     double: bool = Field(False, description="the online network chooses the next action, the target network judges it")
@@ -96,8 +97,6 @@ class Dqn(Task):
         if self.step_number <= self.config.warm_up:
             return
         losses = [self._learn() for _ in range(self.config.learn)]
-        if (self.step_number // self.config.act) % self.config.copy_every == 0:
-            self.target.load_state_dict(self.network.state_dict())
         self.log("train/loss", torch.stack(losses).mean())
         if self.course:
             self.log("train/return", float(np.mean([total for _, total in self.course[-20:]])))
@@ -196,8 +195,15 @@ class Dqn(Task):
             nn.utils.clip_grad_norm_(self.network.parameters(), self.fit.clip)
         optimizer.step()  # type: ignore[union-attr]
         schedule.step()  # type: ignore[union-attr,call-arg]
+        self._blend()
         self.gradients += 1
         return loss.detach()
+
+    @torch.no_grad()
+    def _blend(self) -> None:
+        """The target network follows the online one slowly (Lillicrap et al. 2016, arXiv 1509.02971, section 3)."""
+        for slow, fast in zip(self.target.parameters(), self.network.parameters(), strict=True):
+            slow.lerp_(fast, self.config.blend)
 
     @torch.no_grad()
     def _goal(self, drawn: Transitions) -> Tensor:
