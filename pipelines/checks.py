@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyspark.sql import functions as F
 
-from pipelines.rows import escaped
+from pipelines.rows import named
 from pipelines.table import Table
 from tracking.manifest import Check
 
@@ -30,5 +30,5 @@ def _equal_inputs(table: Table) -> int:
     inputs = [column for column in table.columns if column.role == "input"]
     if not inputs:
         return 0
-    hashed = F.xxhash64(*(F.col(escaped(column.name)) for column in inputs)).alias("content")
+    hashed = F.xxhash64(*(named(column.name) for column in inputs)).alias("content")
     return table.frame.select(hashed, "split").groupBy("content").agg(F.count_distinct("split").alias("n")).where("n > 1").count()

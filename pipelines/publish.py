@@ -22,7 +22,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.rows import draw
+from pipelines.rows import draw, named
 from tracking import manifest as contract
 from tracking.dataset import LATEST, sha256_of
 from tracking.digest import MODULUS, hexadecimal, rows_digest
@@ -73,7 +73,7 @@ def write_split(spark: SparkSession, frame: DataFrame, columns: tuple[Column, ..
     """
     rows = frame.count()
     shards = max(1, -(-rows * _row_bytes(columns, frame) // SHARD_BYTES))
-    kept = frame.select(*LINEAGE, *(F.col(f"`{column.name}`") for column in columns))
+    kept = frame.select(*LINEAGE, *(named(column.name) for column in columns))
     placed = (
         kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
         .withColumn("_bucket", F.expr(f"CAST(pmod(_hash, {shards}) AS INT)"))
@@ -196,7 +196,7 @@ def _class_counts(frame: DataFrame, columns: tuple[Column, ...]) -> dict[str, in
     if len(classes) != 1 or classes[0].classes is None:
         return {}
     column = classes[0]
-    counts = {row[0]: row[1] for row in frame.groupBy(F.col(f"`{column.name}`")).count().collect()}
+    counts = {row[0]: row[1] for row in frame.groupBy(named(column.name)).count().collect()}
     return {name: counts.get(at, 0) for at, name in enumerate(column.classes or ())}
 
 

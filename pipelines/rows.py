@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -20,7 +20,7 @@ from pyspark.sql.types import (
 )
 
 from pipelines.table import Table
-from tracking.manifest import Column
+from tracking.manifest import Column as ColumnFacts
 
 _SCALARS: dict[str, DataType] = {
     "string": StringType(),
@@ -34,7 +34,7 @@ _SCALARS: dict[str, DataType] = {
 PLACES = ("sample_id", "parent_id", "op", "split")
 
 
-def spark_type(column: Column) -> DataType:
+def spark_type(column: ColumnFacts) -> DataType:
     """The Parquet type of a column."""
     if column.layout == "tensor":
         return BinaryType()
@@ -42,13 +42,13 @@ def spark_type(column: Column) -> DataType:
     return ArrayType(scalar) if column.layout == "list" else scalar
 
 
-def schema_of(columns: tuple[Column, ...]) -> StructType:
+def schema_of(columns: tuple[ColumnFacts, ...]) -> StructType:
     """Lineage, split and columns, in the order in which frames keep them."""
     places = [StructField(name, StringType()) for name in PLACES]
     return StructType([*places, *(StructField(column.name, spark_type(column)) for column in columns)])
 
 
-def from_pandas(spark: SparkSession, rows: pd.DataFrame, columns: tuple[Column, ...]) -> Table:
+def from_pandas(spark: SparkSession, rows: pd.DataFrame, columns: tuple[ColumnFacts, ...]) -> Table:
     """A table of rows in memory; `rows` has sample_id and the columns, and may have split."""
     schema = schema_of(columns)
     full = rows.reindex(columns=schema.names)
@@ -67,6 +67,11 @@ def with_places(frame: DataFrame) -> DataFrame:
 def escaped(name: str) -> str:
     """A column name as Spark SQL reads it, whatever is in it."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def named(name: str) -> Column:
+    """A column by its name, whatever is in it: Spark's own `col` cannot read a backtick."""
+    return F.expr(escaped(name))
 
 
 def draw(seed: int, purpose: str, *keys: str) -> str:

@@ -45,7 +45,7 @@ class Table:
 
     def refusing(self, rows: DataFrame, reason: SparkColumn) -> Table:
         """This table with `rows` (of its frame, perhaps with more columns) among the refused ones."""
-        shown = [f"`{column.name}`" for column in self.columns if column.layout != "tensor" and column.name in rows.columns]
+        shown = [F.expr(f"`{column.name.replace('`', '``')}`") for column in self.columns if column.layout != "tensor" and column.name in rows.columns]
         content = F.to_json(F.struct(*shown)) if shown else F.lit("")
         refused = rows.select("sample_id", reason.cast("string").alias("reason"), content.alias("content"))
         both = refused if self.refused is None else self.refused.unionByName(refused)

@@ -21,7 +21,7 @@ from pyspark.sql.types import DoubleType, LongType, StringType, StructField, Str
 
 from pipelines import table as flow
 from pipelines.lines import first_line, numbered
-from pipelines.rows import draw, escaped, with_places
+from pipelines.rows import draw, escaped, named, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column, Role
@@ -103,7 +103,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             parsed = self._parquet(spark, path)
         else:
             parsed = self._csv(spark, path)
-        name = F.col(escaped(self.key)).cast("string") if self.key else F.format_string("%s:%d", F.lit(path.name), "_number")
+        name = named(self.key).cast("string") if self.key else F.format_string("%s:%d", F.lit(path.name), "_number")
         rows = parsed.withColumn("sample_id", name).withColumn("split", F.lit(file.split).cast("string")).persist()
         kept = with_places(rows.where("_reason IS NULL")).drop("_reason", "_line")
         if kept.isEmpty():
@@ -149,7 +149,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         missing = [name for name in self.columns if name not in frame.columns]
         if missing:
             raise BadData.at(path, f"no columns {missing}; it has {frame.columns}")
-        values = [F.col(escaped(name)).cast(_TYPES[one.type]).alias(name) for name, one in self.columns.items()]
+        values = [named(name).cast(_TYPES[one.type]).alias(name) for name, one in self.columns.items()]
         none = F.lit(None).cast("string")
         frame = frame.select(F.lit(0).cast("long").alias("_number"), none.alias("_line"), none.alias(_CORRUPT), *values)
         return self._judged(self._stripped(frame))
@@ -169,7 +169,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     def _stripped(self, frame: DataFrame) -> DataFrame:
         for name, declared in self.columns.items():
             if declared.type == "string":
-                value = F.trim(F.col(escaped(name)))
+                value = F.trim(named(name))
                 if declared.strip:
                     value = F.expr(f"trim(BOTH '{declared.strip.replace(chr(39), chr(39) * 2)}' FROM {escaped(name)})")
                 frame = frame.withColumn(name, F.when(value == self.null, None).otherwise(value))
@@ -187,7 +187,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             F.when(F.col(_CORRUPT).isNotNull(), "a value is of another type, or values are missing"),
         ]
         for name, declared in self.columns.items():
-            value = F.col(escaped(name))
+            value = named(name)
             if declared.type == "double":
                 endless = F.isnan(value) | (F.abs(value) == float("inf"))
                 reasons.append(F.when(endless, f"{name} is not finite"))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, LongType
 
-from pipelines.rows import escaped
+from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking import preprocess
 from tracking.faults import BadData
@@ -63,14 +63,14 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         return texts
 
     def _classes(self, train: Table, column: Column) -> Learned:
-        rows = train.frame.select(F.col(escaped(column.name)).alias("value")).where("value IS NOT NULL").distinct().collect()
+        rows = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL").distinct().collect()
         classes = sorted({preprocess.as_text(row[0]) for row in rows})
         if column.role != "target":
             classes = [preprocess.UNKNOWN_CLASS, *classes]
         return {"method": "index", "from": column.dtype, "classes": classes}
 
     def _vocabulary(self, train: Table, column: Column) -> Learned:
-        texts = train.frame.select(F.col(escaped(column.name)).alias("text"))
+        texts = train.frame.select(named(column.name).alias("text"))
         seen = texts.select(F.explode(F.array_distinct(F.split("text", ""))).alias("one")).distinct().collect()
         characters = sorted({one for row in seen for one in preprocess.normal(row[0] or "", lower=self.lower)} | _spaces(seen))
         vocabulary = [preprocess.PADDING, preprocess.UNKNOWN_TOKEN, *characters]
@@ -85,12 +85,12 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield preprocess.category_numbers(piece, classes, unknown=0 if column.role != "target" else -1)
 
-        frame = table.frame.withColumn(column.name, numbers(F.col(escaped(column.name))))
+        frame = table.frame.withColumn(column.name, numbers(named(column.name)))
         if column.role == "target":
-            unknown = frame.where(F.col(escaped(column.name)) < 0)
+            unknown = frame.where(named(column.name) < 0)
             original = table.frame.join(unknown.select("sample_id"), "sample_id", "left_semi")
             table = table.refusing(original, F.lit(f"{column.name}: missing, or no class of train"))
-            frame = frame.where(F.col(escaped(column.name)) >= 0)
+            frame = frame.where(named(column.name) >= 0)
         update = {"dtype": "int64", "meaning": "category", "classes": classes}
         return table.replacing(frame, column.model_copy(update=update))
 
@@ -103,13 +103,13 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield preprocess.token_numbers(piece, vocabulary, **options)
 
-        text = F.trim(F.col(escaped(column.name)))
+        text = F.trim(named(column.name))
         long = table.frame.where(F.length(text) > self.longest)
         empty = table.frame.where(F.coalesce(F.length(text), F.lit(0)) == 0)
         table = table.refusing(long, F.lit(f"{column.name}: over {self.longest} characters"))
         table = table.refusing(empty, F.lit(f"{column.name}: empty"))
         kept = table.frame.where(F.length(text).between(1, self.longest))
-        frame = kept.withColumn(self.to, numbers(F.col(escaped(column.name))))
+        frame = kept.withColumn(self.to, numbers(named(column.name)))
         longest = frame.agg(F.max(F.size(self.to))).collect()[0][0] or 1
         tokens = Column(
             name=self.to,

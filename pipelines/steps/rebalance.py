@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.rows import draw, escaped
+from pipelines.rows import draw, named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -49,7 +49,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         if self.method == "none":
             return {}
         name = self._class(train)
-        counts = {row[0]: row[1] for row in train.frame.groupBy(F.col(escaped(name))).count().collect()}
+        counts = {row[0]: row[1] for row in train.frame.groupBy(named(name)).count().collect()}
         before = {str(label): count for label, count in sorted(counts.items(), key=lambda one: str(one[0]))}
         if self.method == "duplicate":
             aim = self._aim(max(before.values()))
@@ -76,7 +76,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
 
     def _duplicate(self, table: Table, learned: Learned, seed: int) -> Table:
         name = learned["column"]
-        label = F.col(escaped(name)).cast("string")
+        label = named(name).cast("string")
         order = Window.partitionBy(label).orderBy(F.expr(draw(seed, "rebalance", "sample_id")), "sample_id")
         before, after = (_lookup(learned[key], label) for key in ("before", "after"))
         # row k of n becomes copies k, k + n, k + 2n ... of the rows after the first n
@@ -91,7 +91,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         return table.replacing(table.frame.unionByName(made))
 
     def _weights(self, table: Table, learned: Learned) -> Table:
-        weight = _lookup(learned["weights"], F.col(escaped(learned["column"])).cast("string")).cast("float")
+        weight = _lookup(learned["weights"], named(learned["column"]).cast("string")).cast("float")
         column = Column(name=WEIGHT, dtype="float32", role="weight", meaning="number")
         return table.replacing(table.frame.withColumn(WEIGHT, weight), column)
 

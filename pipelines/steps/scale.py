@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import functions as F
 
-from pipelines.rows import escaped
+from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Affine, Column
@@ -56,7 +56,7 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
             if column.layout == "tensor" or column.role == "target":
                 table = table.replacing(table.frame, column.model_copy(update={"affine": Affine(**figures)}))
             else:
-                scaled = (F.col(escaped(column.name)).cast("double") - figures["offset"]) * figures["factor"]
+                scaled = (named(column.name).cast("double") - figures["offset"]) * figures["factor"]
                 frame = table.frame.withColumn(column.name, scaled.cast("float"))
                 table = table.replacing(frame, column.model_copy(update={"dtype": "float32", "unit": ""}))
         return table
@@ -95,7 +95,7 @@ def moments(counts: dict[float, int]) -> tuple[float, float]:
 
 
 def _scalar_counts(train: Table, column: Column) -> dict[float, int]:
-    values = train.frame.select(F.col(escaped(column.name)).cast("double").alias("value")).where("value IS NOT NULL")
+    values = train.frame.select(named(column.name).cast("double").alias("value")).where("value IS NOT NULL")
     return {row[0]: row[1] for row in values.groupBy("value").count().collect()}
 
 
@@ -110,5 +110,5 @@ def _tensor_counts(train: Table, column: Column) -> dict[float, int]:
                 total[float(value)] = total.get(float(value), 0) + times
         return iter(total.items())
 
-    pairs = train.frame.select(escaped(column.name)).rdd.mapPartitions(count)
+    pairs = train.frame.select(named(column.name)).rdd.mapPartitions(count)
     return dict(pairs.reduceByKey(lambda one, other: one + other).collect())

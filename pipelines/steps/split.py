@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.rows import draw, escaped, share
+from pipelines.rows import draw, named, share
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 
@@ -66,11 +66,11 @@ class Split(BaseModel, frozen=True, extra="forbid"):
 
     def _stratified(self, table: Table, drawn: str) -> Table:
         name = self.stratify or _only_class(table)
-        place = F.row_number().over(Window.partitionBy(F.col(escaped(name))).orderBy(F.expr(drawn), "sample_id")) - 1
-        count = F.count(F.lit(1)).over(Window.partitionBy(F.col(escaped(name))))
+        place = F.row_number().over(Window.partitionBy(named(name)).orderBy(F.expr(drawn), "sample_id")) - 1
+        count = F.count(F.lit(1)).over(Window.partitionBy(named(name)))
         frame = table.frame.withColumn("_place", place).withColumn("_count", count)
         needed = 1 + (self.valid > 0) + (self.test > 0)
-        small = frame.where(F.col("_count") < needed).select(escaped(name)).distinct().limit(5).collect()
+        small = frame.where(F.col("_count") < needed).select(named(name)).distinct().limit(5).collect()
         if small:
             told = ", ".join(repr(row[0]) for row in small)
             raise BadData.at("step split", f"{name} {told}: fewer than {needed} rows, one for each split; drop the class")

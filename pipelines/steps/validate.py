@@ -9,7 +9,7 @@ from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.rows import escaped
+from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData, Fault
 
@@ -47,11 +47,11 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData with every rule that cannot be read or names a column that is not there, or if no row is left."""
         self._check(table)
         frame = table.frame
-        reasons = [F.when(F.col(escaped(name)).isNull(), F.lit(f"{name} is missing")) for name in self.required]
+        reasons = [F.when(named(name).isNull(), F.lit(f"{name} is missing")) for name in self.required]
         for name in self.unique:
-            order = Window.partitionBy(F.col(escaped(name))).orderBy("sample_id")
+            order = Window.partitionBy(named(name)).orderBy("sample_id")
             frame = frame.withColumn(f"_place_{name}", F.row_number().over(order))
-            twice = (F.col(escaped(f"_place_{name}")) > 1) & F.col(escaped(name)).isNotNull()
+            twice = (named(f"_place_{name}") > 1) & named(name).isNotNull()
             reasons.append(F.when(twice, F.lit(f"{name} comes twice")))
         reasons += [F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in self.rules.items()]
         judged = frame.withColumn("_reason", F.coalesce(*reasons, F.lit(None)))

@@ -1,0 +1,49 @@
+"""What all tests share: a Spark session for those that ask for one, and settings that touch nobody's home."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tracking.settings import Settings
+
+MIRROR = "MILLSTREAM_MIRROR"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of the origin files are left out, by name and not as skipped, where there is no mirror."""
+    if os.environ.get(MIRROR):
+        return
+    without = [item for item in items if item.get_closest_marker("mirror")]
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in without]
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for the whole session, with a space in its path."""
+    return tmp_path_factory.mktemp("mill stream")
+
+
+@pytest.fixture(scope="session")
+def spark(home: Path):
+    from pipelines.session import session
+
+    settings = Settings.read({"MILLSTREAM_HOME": str(home)})
+    running = session("local[2]", settings)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A home of its own for each test."""
+    return Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), MIRROR: os.environ.get(MIRROR, "")})
+
+
+@pytest.fixture(scope="session")
+def soak() -> bool:
+    """Whether faults are to be tried in full numbers."""
+    return bool(os.environ.get("MILLSTREAM_SOAK"))
