@@ -52,9 +52,13 @@ def main() -> None:
 
 def recipe_options(work: Work) -> Work:
     """RECIPE, --budget and --set."""
-    work = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change any field: fit.epochs=3.")(work)
+    work = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change any field: fit.epochs=3.")(
+        work
+    )
     budgets = click.Choice(["smoke", "cpu", "full"])
-    work = click.option("--budget", type=budgets, default="cpu", show_default=True, help="Seconds; minutes; a GPU.")(work)
+    work = click.option("--budget", type=budgets, default="cpu", show_default=True, help="Seconds; minutes; a GPU.")(
+        work
+    )
     return click.argument("recipe")(work)
 
 
@@ -62,7 +66,9 @@ def training_options(work: Work) -> Work:
     """--devices, --nodes and --require-pass."""
     work = click.option("--require-pass", is_flag=True, help="Exit with 1 when a pass mark is missed.")(work)
     work = click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")(work)
-    return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes a machine.")(work)
+    return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes a machine.")(
+        work
+    )
 
 
 master_option = click.option("--master", metavar="URL", help="Spark master; default: all cores of this machine.")
@@ -111,7 +117,15 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     if located.recipe.data is None:
         _say(f"{located.name} learns in an environment: there is nothing to prepare")
         nothing = {"train": 0, "valid": 0, "test": 0}
-        return {"dataset": None, "version": None, "path": None, "rows": nothing, "quarantined": 0, "reused": False, "seconds": 0.0}
+        return {
+            "dataset": None,
+            "version": None,
+            "path": None,
+            "rows": nothing,
+            "quarantined": 0,
+            "reused": False,
+            "seconds": 0.0,
+        }
     return preparation.prepare(located, _settings(), master=master, say=_say)
 
 
@@ -120,7 +134,9 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
 @training_options
-def train(recipe: str, budget: Any, sets: tuple[str, ...], dataset: str | None, resume: str | None, **options: Any) -> Answer:
+def train(
+    recipe: str, budget: Any, sets: tuple[str, ...], dataset: str | None, resume: str | None, **options: Any
+) -> Answer:
     """Train the recipe's network on a prepared dataset version, and register the model.
 
     \b
@@ -225,7 +241,9 @@ def verify(dataset: str) -> Answer:
 @recipe_options
 @click.option("--split", default="train", show_default=True)
 @click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="As so many processes would see it.")
+@click.option(
+    "--ranks", type=click.IntRange(1), default=1, show_default=True, help="As so many processes would see it."
+)
 @click.option("--engine", type=click.Choice(["petastorm", "arrow"]), help="Default: petastorm where it is installed.")
 @click.option("--memory", type=click.Choice(["cached", "streamed"]), help="Default: cached if the split fits.")
 @click.option("--show", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of the first batch.")
@@ -277,7 +295,9 @@ def doctor(send: bool) -> Answer:
 
 
 def _later(name: str, about: str) -> None:
-    @cli.command(name, context_settings={"ignore_unknown_options": True}, help=f"{about} Not yet: it comes with a later version.")
+    @cli.command(
+        name, context_settings={"ignore_unknown_options": True}, help=f"{about} Not yet: it comes with a later version."
+    )
     @click.argument("words", nargs=-1)
     def command(words: tuple[str, ...]) -> None:
         _say(f"{name}: not yet; it comes with a later version of Millstream")
@@ -331,8 +351,7 @@ def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Setting
             _say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
             one = _located(recipe, budget, (*sets, f"{repeat.field}={value}"))
             done.append(_once(one, settings, parent=parent.id, register=at == 0, **options))
-        result = summary(parent, located, done)
-    return result
+        return summary(parent, located, done)
 
 
 def _settings() -> Settings:

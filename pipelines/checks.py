@@ -13,10 +13,11 @@ def leakage(table: Table) -> tuple[Check, ...]:
     """Checks with their figures: ids unique, no sample or parent in two splits, nothing synthetic outside train,
     and (told, not refused: real data have doubles) equal inputs in two splits."""
     frame = table.frame
-    doubled = frame.groupBy("sample_id").count().where("count > 1").count()
+    odd = F.sum(F.expr("CAST(op IS NOT NULL AND split <> 'train' AS INT)")).alias("odd")
+    ids = frame.groupBy("sample_id").agg(F.count("*").alias("n"), odd)
+    doubled, synthetic = ids.agg(F.count_if(F.col("n") > 1), F.sum("odd")).collect()[0]
     family = F.coalesce("parent_id", "sample_id")
     shared = frame.groupBy(family.alias("family")).agg(F.count_distinct("split").alias("n")).where("n > 1").count()
-    synthetic = frame.where("op IS NOT NULL AND split <> 'train'").count()
     return (
         Check(name="sample ids are unique", ok=doubled == 0, figures={"doubled": doubled}),
         Check(name="no sample in two splits", ok=shared == 0, figures={"shared": shared}),
@@ -31,4 +32,11 @@ def _equal_inputs(table: Table) -> int:
     if not inputs:
         return 0
     hashed = F.xxhash64(*(named(column.name) for column in inputs)).alias("content")
-    return table.frame.select(hashed, "split").groupBy("content").agg(F.count_distinct("split").alias("n")).where("n > 1").count()
+    count: int = (
+        table.frame.select(hashed, "split")
+        .groupBy("content")
+        .agg(F.count_distinct("split").alias("n"))
+        .where("n > 1")
+        .count()
+    )
+    return count

@@ -34,9 +34,13 @@ def _store(settings: Settings) -> Check:
     try:
         store.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        return Check(name="store", ok=False, found=f"{store}: {error.strerror}", mend="set MILLSTREAM_STORE to a folder of yours")
+        return Check(
+            name="store", ok=False, found=f"{store}: {error.strerror}", mend="set MILLSTREAM_STORE to a folder of yours"
+        )
     if not os.access(store, os.W_OK):
-        return Check(name="store", ok=False, found=f"{store} cannot be written", mend="set MILLSTREAM_STORE to a folder of yours")
+        return Check(
+            name="store", ok=False, found=f"{store} cannot be written", mend="set MILLSTREAM_STORE to a folder of yours"
+        )
     swept = [name for folder in store.iterdir() if folder.is_dir() for name in publish.sweep(store, folder.name)]
     more = f"; removed {len(swept)} leftovers of dead processes" if swept else ""
     return Check(name="store", ok=True, found=f"{store}{more}")

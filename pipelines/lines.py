@@ -14,17 +14,23 @@ SCHEMA = StructType([StructField("line", StringType()), StructField("number", Lo
 
 def numbered(spark: SparkSession, path: Path) -> DataFrame:
     """Columns `line` and `number` (from 1), a byte order mark taken off. Raises BadData for an empty file."""
-    if path.stat().st_size == 0:
-        raise BadData.at(path, "empty; expected lines of text")
+    _check_not_empty(path)
     lines = spark.read.text(f"file:{path}").rdd.map(lambda row: row[0]).zipWithIndex()
     rows = lines.map(lambda pair: (pair[0].lstrip("\ufeff") if pair[1] == 0 else pair[0], pair[1] + 1))
     return spark.createDataFrame(rows, SCHEMA)
 
 
 def first_line(path: Path) -> str:
-    """The first line without its end. Raises BadData when it is no UTF-8."""
+    """The first line without its end. Raises BadData when the file is empty, or the line no UTF-8."""
+    _check_not_empty(path)
+    with path.open("rb") as file:
+        line = file.readline()
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            return file.readline().rstrip("\r\n")
+        return line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise BadData.at(f"{path}:1", f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None
+
+
+def _check_not_empty(path: Path) -> None:
+    if path.stat().st_size == 0:
+        raise BadData.at(path, "empty; expected lines of text")

@@ -36,7 +36,9 @@ def locate(file: OriginFile, settings: Settings) -> Path:
             return place
     if file.url is None or file.sha256 is None:
         looked = ", ".join(str(place.parent) for place in places)
-        raise BadData.at(file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it")
+        raise BadData.at(
+            file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it"
+        )
     return _download(file, file.url, places[-1])
 
 
@@ -75,7 +77,9 @@ def _download(file: OriginFile, url: str, target: Path) -> Path:
         _check(beside, file)
         beside.replace(target)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise BadData.at(url, f"cannot be fetched ({error}); put {file.name} into the folder of MILLSTREAM_MIRROR") from None
+        raise BadData.at(
+            url, f"cannot be fetched ({error}); put {file.name} into the folder of MILLSTREAM_MIRROR"
+        ) from None
     finally:
         beside.unlink(missing_ok=True)
     return target

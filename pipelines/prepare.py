@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import checks, origin, publish
+from pipelines.rows import named
 from pipelines.session import session
-from pipelines.table import Source, Step, Table
+from pipelines.table import Step, Table
 from tracking import manifest as contract
 from tracking import parts, recipe
 from tracking.dataset import Dataset
@@ -93,7 +94,7 @@ def find(located: Located, settings: Settings) -> Dataset:
 
 
 def version_of(work: Work, records: tuple[File, ...]) -> str:
-    """16 hex digits that follow from the source's bytes, the resolved data section, the seed and the steps' versions."""
+    """16 hex digits that follow from the source's bytes, the resolved data section, seed and the steps' versions."""
     facts = {
         "format": contract.FORMAT,
         "name": work.name,
@@ -110,18 +111,18 @@ def _make(
 ) -> None:
     done: list[contract.Step] = []
     table = replace(table, frame=table.frame.persist())
+    rows = table.frame.count()
     for name, step in work.steps:
-        table, record = _step(name, step, table, work.seed)
+        table, record = _step(name, step, table, rows, work.seed)
+        rows = record.rows_out
         done.append(record)
         say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {record.seconds:.1f} s")
-    _check_splits(table.frame)
+    counts = _counts(table)
     with publish.staging(store, work.name, version) as staged:
         splits = {}
-        for split in SPLITS:
-            rows = table.frame.where(F.col("split") == split)
-            if not rows.isEmpty():
-                splits[split] = publish.write_split(spark, rows, table.columns, staged, split, work.seed)
-                say(f"{split}: {splits[split].rows:,} rows in {len(splits[split].shards)} shards")
+        for split in (split for split in SPLITS if split in counts):
+            splits[split] = publish.write_split(spark, table, staged, split, counts[split], work.seed)
+            say(f"{split}: {splits[split].rows:,} rows in {len(splits[split].shards)} shards")
         manifest = Manifest(
             name=work.name,
             version=version,
@@ -140,10 +141,9 @@ def _make(
     table.frame.unpersist()
 
 
-def _step(name: str, step: Step, table: Table, seed: int) -> tuple[Table, contract.Step]:
+def _step(name: str, step: Step, table: Table, rows_in: int, seed: int) -> tuple[Table, contract.Step]:
     """Apply one step; what it learns, it learns from the train rows, and a `train_only` step meets no other row."""
     started = time.monotonic()
-    rows_in = table.frame.count()
     train = replace(table, frame=table.frame.where("split = 'train'"))
     learned = step.fit(train, seed)
     if step.train_only:
@@ -169,12 +169,24 @@ def _step(name: str, step: Step, table: Table, seed: int) -> tuple[Table, contra
     return after, record
 
 
-def _check_splits(frame: DataFrame) -> None:
-    counts = {row[0]: row[1] for row in frame.groupBy("split").count().collect()}
-    if counts.get(None):
-        raise BadData.at("data.steps", f"{counts[None]} rows belong to no split; add a split step")
-    if not counts.get("train"):
-        raise BadData.at("data.steps", f"no row is left to train on (rows by split: {counts}); look at the quarantine reasons")
+def _counts(table: Table) -> dict[str, dict[int | None, int]]:
+    """For each split the rows of each class number; all under None when no one class is told.
+
+    Raises BadData when a row belongs to no split, or train has none.
+    """
+    label = named(table.classes[0].name) if len(table.classes) == 1 else F.lit(None).cast("int")
+    found: dict[Any, dict[int | None, int]] = {}
+    for split, at, rows in table.frame.groupBy("split", label).count().collect():
+        found.setdefault(split, {})[at] = rows
+    if None in found:
+        lost = sum(found[None].values())
+        raise BadData.at("data.steps", f"{lost} rows belong to no split; add a split step")
+    if "train" not in found:
+        told = {split: sum(counts.values()) for split, counts in found.items()}
+        raise BadData.at(
+            "data.steps", f"no row is left to train on (rows by split: {told}); look at the quarantine reasons"
+        )
+    return found
 
 
 def _work(located: Located) -> tuple[Work | None, list[Fault]]:
@@ -213,7 +225,9 @@ def _order_faults(names: list[str], located: Located) -> list[Fault]:
     for at, name in enumerate(names[:split]):
         if name in NEEDS_SPLIT:
             told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
-            found.append(located.fault(f"data.steps.{at}.{name}", f"{told}: it would learn from test rows; put split first"))
+            found.append(
+                located.fault(f"data.steps.{at}.{name}", f"{told}: it would learn from test rows; put split first")
+            )
     for at, name in enumerate(names):
         if name == "split" and at != split:
             found.append(located.fault(f"data.steps.{at}.{name}", "a second split; rows are split once"))

@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, named
+from pipelines.table import Table
 from tracking import manifest as contract
 from tracking.dataset import LATEST, sha256_of
 from tracking.digest import MODULUS, hexadecimal, rows_digest
@@ -66,14 +67,17 @@ def sweep(store: Path, name: str) -> list[str]:
     return removed
 
 
-def write_split(spark: SparkSession, frame: DataFrame, columns: tuple[Column, ...], folder: Path, split: str, seed: int) -> Split:
-    """Write one split, shuffled once by hash, a row group a shard, and tell what was written.
+def write_split(
+    spark: SparkSession, table: Table, folder: Path, split: str, counts: dict[int | None, int], seed: int
+) -> Split:
+    """Write one split, whose classes have `counts` rows, shuffled once by hash, a row group a shard.
 
     Which row stands where follows from the seed and the rows' sample_ids alone, never from Spark's partitions.
     """
-    rows = frame.count()
-    shards = max(1, -(-rows * _row_bytes(columns, frame) // SHARD_BYTES))
-    kept = frame.select(*LINEAGE, *(named(column.name) for column in columns))
+    rows = sum(counts.values())
+    shards = max(1, -(-rows * _row_bytes(table.columns) // SHARD_BYTES))
+    mine = table.frame.where(F.col("split") == split)
+    kept = mine.select(*LINEAGE, *(named(column.name) for column in table.columns))
     placed = (
         kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
         .withColumn("_bucket", F.expr(f"CAST(pmod(_hash, {shards}) AS INT)"))
@@ -87,10 +91,12 @@ def write_split(spark: SparkSession, frame: DataFrame, columns: tuple[Column, ..
     placed.write.options(**options).parquet(f"file:{target}")
     files = _named(target)
     described = spark.sparkContext.parallelize(files, max(1, len(files))).map(_describe(str(folder))).collect()
-    class_counts = _class_counts(frame, columns)
-    digest = sum(one[1] for one in described) % MODULUS
+    classes = (table.classes[0].classes if len(table.classes) == 1 else None) or ()
     return Split(
-        rows=rows, class_counts=class_counts, digest=hexadecimal(digest), shards=tuple(one[0] for one in described)
+        rows=rows,
+        class_counts={name: counts.get(at, 0) for at, name in enumerate(classes)},
+        digest=hexadecimal(sum(one[1] for one in described) % MODULUS),
+        shards=tuple(one[0] for one in described),
     )
 
 
@@ -132,7 +138,7 @@ def point_latest(version: Path) -> None:
     beside.replace(version.parent / LATEST)
 
 
-def _row_bytes(columns: tuple[Column, ...], frame: DataFrame) -> int:
+def _row_bytes(columns: tuple[Column, ...]) -> int:
     """Bytes of a row by its columns' types alone, so that the number of shards never depends on a sample of rows."""
     widths = {"uint8": 1, "int16": 2, "int32": 4, "float32": 4}
     total = 32
@@ -144,14 +150,16 @@ def _row_bytes(columns: tuple[Column, ...], frame: DataFrame) -> int:
     return total
 
 
-def _salt(shards: int) -> F.Column:  # type: ignore[name-defined]
+def _salt(shards: int) -> F.Column:
     """For each bucket a number that Spark's own partitioner sends to the partition of that number."""
     wanted = dict.fromkeys(range(shards))
     salts: dict[int, int] = {}
     spark = SparkSession.active()
     block, start = max(64, 16 * shards), 0
     while len(salts) < len(wanted):
-        found = spark.range(start, start + block).selectExpr("CAST(id AS INT) k", f"pmod(hash(CAST(id AS INT)), {shards}) b")
+        found = spark.range(start, start + block).selectExpr(
+            "CAST(id AS INT) k", f"pmod(hash(CAST(id AS INT)), {shards}) b"
+        )
         for row in found.collect():
             salts.setdefault(row.b, row.k)
         start += block
@@ -161,7 +169,7 @@ def _salt(shards: int) -> F.Column:  # type: ignore[name-defined]
 
 def _named(folder: Path) -> list[str]:
     """Give Spark's files lasting names in the order of their partitions; the names, without empty files."""
-    names = []
+    names: list[str] = []
     for path in sorted(folder.iterdir()):
         if path.suffix == ".parquet" and not path.name.startswith("."):
             if pq.read_metadata(path).num_rows == 0:
@@ -191,17 +199,8 @@ def _describe(folder: str) -> Callable[[str], tuple[Shard, int]]:
     return describe
 
 
-def _class_counts(frame: DataFrame, columns: tuple[Column, ...]) -> dict[str, int]:
-    classes = [column for column in columns if column.role == "target" and column.meaning == "category"]
-    if len(classes) != 1 or classes[0].classes is None:
-        return {}
-    column = classes[0]
-    counts = {row[0]: row[1] for row in frame.groupBy(named(column.name)).count().collect()}
-    return {name: counts.get(at, 0) for at, name in enumerate(column.classes or ())}
-
-
 def _is_dead(name: str) -> bool:
-    *_, host, pid, started, _unique = name.rsplit("-", 4)
+    *_, _host, pid, started, _unique = name.rsplit("-", 4)
     if not name.removeprefix(_STAGING).partition("-")[2].startswith(socket.gethostname()):
         return False  # another host's: only it can tell
     try:

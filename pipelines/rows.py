@@ -52,7 +52,7 @@ def from_pandas(spark: SparkSession, rows: pd.DataFrame, columns: tuple[ColumnFa
     """A table of rows in memory; `rows` has sample_id and the columns, and may have split."""
     schema = schema_of(columns)
     full = rows.reindex(columns=schema.names)
-    full = full.astype({name: object for name in PLACES}).where(full.notna(), None)
+    full = full.astype(dict.fromkeys(PLACES, object)).where(full.notna(), None)
     return Table(spark.createDataFrame(full, schema), columns)
 
 

@@ -46,7 +46,9 @@ def session(master: str | None, settings: Settings) -> SparkSession:
     try:
         spark = builder.getOrCreate()
     except (PySparkRuntimeError, RuntimeError, OSError) as error:
-        raise BadEnvironment.at(f"spark master {address}", f"no session ({error}); `millstream doctor` tells more") from error
+        raise BadEnvironment.at(
+            f"spark master {address}", f"no session ({error}); `millstream doctor` tells more"
+        ) from error
     spark.sparkContext.setLogLevel("ERROR")
     if not address.startswith("local"):
         spark.sparkContext.addPyFile(str(_packed(scratch)))
@@ -65,7 +67,9 @@ def find_java() -> Path:
         if found in wanted and _has_modules(java):
             return java
         looked.append(f"{java} ({'version ' + str(found) if found else 'does not run'})")
-    told = f"Spark {pyspark.__version__} needs Java {' or '.join(map(str, wanted))}; found {', '.join(looked) or 'none'}"
+    told = (
+        f"Spark {pyspark.__version__} needs Java {' or '.join(map(str, wanted))}; found {', '.join(looked) or 'none'}"
+    )
     raise BadEnvironment.at("Java", f"{told}; install OpenJDK {wanted[0]} or set JAVA_HOME")
 
 

@@ -37,6 +37,11 @@ class Table:
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
+    @property
+    def classes(self) -> tuple[Column, ...]:
+        """The target columns whose values are classes."""
+        return tuple(column for column in self.columns if column.role == "target" and column.meaning == "category")
+
     def replacing(self, frame: DataFrame, *columns: Column) -> Table:
         """This table with another frame, and with `columns` in the place of those of the same name (or added)."""
         new = {column.name: column for column in columns}
@@ -45,7 +50,11 @@ class Table:
 
     def refusing(self, rows: DataFrame, reason: SparkColumn) -> Table:
         """This table with `rows` (of its frame, perhaps with more columns) among the refused ones."""
-        shown = [F.expr(f"`{column.name.replace('`', '``')}`") for column in self.columns if column.layout != "tensor" and column.name in rows.columns]
+        shown = [
+            F.expr(f"`{column.name.replace('`', '``')}`")
+            for column in self.columns
+            if column.layout != "tensor" and column.name in rows.columns
+        ]
         content = F.to_json(F.struct(*shown)) if shown else F.lit("")
         refused = rows.select("sample_id", reason.cast("string").alias("reason"), content.alias("content"))
         both = refused if self.refused is None else self.refused.unionByName(refused)
@@ -78,7 +87,7 @@ class Source(Protocol):
 
 
 class Step(Protocol):
-    """One change of a table. Raise its `version` whenever the same config would give other rows: it enters the version."""
+    """One change of a table. Raise its `version`, a part of the dataset's, whenever a config gives other rows."""
 
     version: ClassVar[int]
     train_only: ClassVar[bool]

@@ -35,7 +35,9 @@ def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], cl
     """Makes a command of a function that gives a result: `show` prints it for a person, `--json` for a program."""
 
     def command(work: Work) -> click.Command:
-        @click.option("--json", "as_json", is_flag=True, help="The last line on stdout is the result as one JSON object.")
+        @click.option(
+            "--json", "as_json", is_flag=True, help="The last line on stdout is the result as one JSON object."
+        )
         @wraps(work)
         def told(as_json: bool, **options: Any) -> None:
             with _stdout_kept(as_json) as out:

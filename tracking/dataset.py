@@ -81,7 +81,9 @@ def versions(store: Path, name: str) -> Iterable[Path]:
 def _in_store(where: str, store: Path) -> Path:
     parts = Path(where).parts
     if len(parts) not in (1, 2) or ".." in parts or Path(where).is_absolute():
-        raise BadData.at(where, f"no dataset version there, and no name in the store {store} (<name> or <name>/<version>)")
+        raise BadData.at(
+            where, f"no dataset version there, and no name in the store {store} (<name> or <name>/<version>)"
+        )
     folder = store / parts[0] / (parts[1] if len(parts) == 2 else LATEST)
     if not folder.exists() or store.resolve() not in folder.resolve().parents:
         raise BadData.at(where, f"no such dataset in the store {store}; `millstream prepare` makes one")

@@ -61,5 +61,7 @@ def _unsent(settings: Settings, send_spool: bool) -> Check:
             return Check(name="metrics", ok=False, found=f"not sent: {error}", mend="start the tracking server")
         return Check(name="metrics", ok=True, found=f"sent what {len(waiting)} runs had left")
     if waiting:
-        return Check(name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send")
+        return Check(
+            name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send"
+        )
     return Check(name="metrics", ok=True, found="all sent")

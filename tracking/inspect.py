@@ -30,9 +30,16 @@ def inspect(dataset: Dataset, *, row: str | None = None) -> dict[str, Any]:
         "created": manifest.created,
         "seed": manifest.seed,
         "source": manifest.source.model_dump(mode="json", include={"name", "licence", "origin", "files"}),
-        "columns": [column.model_dump(mode="json", exclude={"vocabulary"}, exclude_none=True) for column in manifest.columns],
+        "columns": [
+            column.model_dump(mode="json", exclude={"vocabulary"}, exclude_none=True) for column in manifest.columns
+        ],
         "splits": {
-            name: {"rows": facts.rows, "class_counts": facts.class_counts, "digest": facts.digest, "shards": len(facts.shards)}
+            name: {
+                "rows": facts.rows,
+                "class_counts": facts.class_counts,
+                "digest": facts.digest,
+                "shards": len(facts.shards),
+            }
             for name, facts in manifest.splits.items()
         },
         "steps": [
@@ -59,7 +66,11 @@ def lineage(dataset: Dataset, sample_id: str) -> dict[str, Any]:
         raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", f"no sample {sample_id!r}")
     source = dataset.manifest.source
     files = [file.model_dump(mode="json") for file in source.files]
-    return {"sample": chain[0], "ancestors": chain[1:], "source": {"name": source.name, "origin": source.origin, "files": files}}
+    return {
+        "sample": chain[0],
+        "ancestors": chain[1:],
+        "source": {"name": source.name, "origin": source.origin, "files": files},
+    }
 
 
 def _find(dataset: Dataset, sample_id: str) -> dict[str, Any] | None:

@@ -54,7 +54,9 @@ class Column(_Record):
     meaning: Meaning
     unit: str = ""
     classes: tuple[str, ...] | None = Field(None, description="what each whole number of a category means, in order")
-    vocabulary: tuple[str, ...] | None = Field(None, description="what each token number means; 0 is padding, 1 unknown")
+    vocabulary: tuple[str, ...] | None = Field(
+        None, description="what each token number means; 0 is padding, 1 unknown"
+    )
     affine: Affine | None = None
 
 
@@ -95,7 +97,9 @@ class Shard(_Record):
 class Split(_Record):
     rows: int
     class_counts: dict[str, int]
-    digest: str = Field(description="sum of row hashes mod 2**128, 32 hex digits: names the content, whatever the order")
+    digest: str = Field(
+        description="sum of row hashes mod 2**128, 32 hex digits: names the content, whatever the order"
+    )
     shards: tuple[Shard, ...]
 
 
@@ -147,7 +151,7 @@ class Signature(_Record):
 
     @property
     def outputs(self) -> int:
-        """How many numbers tell the target: one a class, or the size of a numeric target. Raises BadData without a target."""
+        """How many numbers tell the target: one a class, or the size of a numeric one. Raises BadData without one."""
         if self.target is None:
             raise BadData.at("network", "needs a target to know how many outputs it has; give the task one")
         return len(self.classes) or math.prod(self.target.shape)
@@ -213,7 +217,9 @@ class Manifest(_Record):
                 raise ValueError("it is not in the form in which it was written")
             return manifest
         except (ValueError, KeyError, AttributeError, TypeError, ValidationError) as error:
-            raise BadData.at(where, f"not a whole manifest of format {FORMAT}: {error}; prepare the dataset again") from error
+            raise BadData.at(
+                where, f"not a whole manifest of format {FORMAT}: {error}; prepare the dataset again"
+            ) from error
 
     @classmethod
     def read(cls, version: Path) -> Self:
@@ -240,7 +246,9 @@ def _fields(columns: list[Column]) -> list[InputField]:
     rest = [c for c in columns if c not in numbers and c not in categories and c.dtype != "string"]
     found = [_field(column) for column in rest]
     if numbers:
-        found.append(InputField(name="numbers", meaning="number", dtype="float32", shape=(len(numbers),), columns=numbers))
+        found.append(
+            InputField(name="numbers", meaning="number", dtype="float32", shape=(len(numbers),), columns=numbers)
+        )
     if categories:
         shape = (len(categories),)
         found.append(InputField(name="categories", meaning="category", dtype="int64", shape=shape, columns=categories))

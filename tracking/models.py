@@ -20,7 +20,7 @@ from mlflow.types.schema import Array
 
 from tracking.faults import BadData
 from tracking.manifest import Column
-from tracking.recipe import Located, parse_mark
+from tracking.recipe import parse_mark
 from tracking.run import Run
 from tracking.settings import Settings
 from tracking.store import open_store
@@ -110,7 +110,9 @@ def _files(uri: str, settings: Settings) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except (MlflowException, OSError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadData.at(uri, f"no such model ({told}); give models:/NAME/VERSION, models:/NAME@champion or a folder") from None
+        raise BadData.at(
+            uri, f"no such model ({told}); give models:/NAME/VERSION, models:/NAME@champion or a folder"
+        ) from None
 
 
 def _register(run: Run, name: str, dataset_version: str | None) -> str:
@@ -147,7 +149,10 @@ def _champion(client: MlflowClient, name: str) -> Any:
 
 def _signature(inputs: Sequence[Column], outputs: Mapping[str, str]) -> ModelSignature:
     taken = [ColSpec(_kind(column), column.name) for column in inputs]
-    given = [ColSpec(Array(DataType.double) if kind.startswith("Array") else _TYPES[kind], name) for name, kind in outputs.items()]
+    given = [
+        ColSpec(Array(DataType.double) if kind.startswith("Array") else _TYPES[kind], name)
+        for name, kind in outputs.items()
+    ]
     return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
 
 
@@ -161,5 +166,8 @@ def _kind(column: Column) -> DataType:
 
 def _write_example(folder: Path, example: pd.DataFrame) -> None:
     """Two rows that the model can read; bytes are written as lists of numbers."""
-    rows = [{name: list(value) if isinstance(value, bytes) else value for name, value in row.items()} for row in example.to_dict("records")]
+    rows = [
+        {name: list(value) if isinstance(value, bytes) else value for name, value in row.items()}
+        for row in example.to_dict("records")
+    ]
     (folder / "input_example.json").write_text(json.dumps(rows, default=float), encoding="utf-8")

@@ -35,7 +35,9 @@ class Data(BaseModel, frozen=True, extra="forbid"):
 
     source: dict[str, Any] = Field(description="`name` of a file in pipelines/sources and its fields")
     steps: tuple[dict[str, Any], ...] = Field((), description="one `step: {fields}` each, in the order of work")
-    name: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the dataset; default: the source's")
+    name: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the dataset; default: the source's"
+    )
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -95,7 +97,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
         return self
 
     def passed(self, metrics: Mapping[str, float]) -> bool | None:
-        """Whether every pass mark is reached; None when the recipe has none. A metric that is missing is not reached."""
+        """Whether every pass mark is reached; None when the recipe has none. A missing metric is not reached."""
         if not self.marks:
             return None
         limits = {metric: parse_mark(metric, mark) for metric, mark in self.marks.items()}
@@ -201,7 +203,7 @@ def summaries() -> list[dict[str, Any]]:
 def config_of(
     model: type[ConfigT], values: Mapping[str, Any], located: Located, field: str
 ) -> tuple[ConfigT | None, list[Fault]]:
-    """`values`, which stand at `field` of the recipe, as a `model`; or every fault in them, with line and nearest name."""
+    """`values`, which stand at `field` of the recipe, as a `model`; or all their faults, with line and nearest name."""
     try:
         return model.model_validate(values), []
     except ValidationError as error:
@@ -248,7 +250,9 @@ def _fault(model: type[BaseModel], error: Any, located: Located, field: str) -> 
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
     """The model that stands at `loc`, where each step names a field whose type is a model or holds one."""
     for step in loc:
-        info = model.model_fields.get(str(step)) or next((i for i in model.model_fields.values() if i.alias == step), None)
+        info = model.model_fields.get(str(step)) or next(
+            (i for i in model.model_fields.values() if i.alias == step), None
+        )
         if info is None:
             continue  # an index, a key or the name of a union's member
         nested = _models_in(info.annotation)
@@ -277,7 +281,9 @@ def _file(name: str) -> Path:
     file = Path(name)
     if file.suffix in (".yaml", ".yml"):
         return file
-    raise WrongRecipe.at(f"recipe {name!r}", f"no such recipe; {parts.suggest(name, known)}; or give the path of a YAML file")
+    raise WrongRecipe.at(
+        f"recipe {name!r}", f"no such recipe; {parts.suggest(name, known)}; or give the path of a YAML file"
+    )
 
 
 def _name(name: str, file: Path) -> str:
@@ -338,7 +344,13 @@ def _canonical(tree: Any, field: str) -> str:
             path.append(str(at))
             tree = tree[at]
         path.append(name)
-        tree = tree[int(name)] if isinstance(tree, list) and int(name) < len(tree) else tree.get(name) if isinstance(tree, dict) else None
+        tree = (
+            tree[int(name)]
+            if isinstance(tree, list) and int(name) < len(tree)
+            else tree.get(name)
+            if isinstance(tree, dict)
+            else None
+        )
     return ".".join(path)
 
 

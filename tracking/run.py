@@ -17,7 +17,8 @@ from typing import Any, Self
 import psutil
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param, Run as MlflowRun
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from tracking.faults import Stopped, WrongRecipe
@@ -128,7 +129,9 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if error is None:
             status = "FINISHED"
         else:
@@ -142,7 +145,10 @@ class Run:
     def _note(self, error: BaseException) -> None:
         """Why the run ended, and how it goes on; a store that is gone by now does not hide the error."""
         try:
-            self.tag(ended=f"{type(error).__name__}: {error}"[:500], go_on=f"millstream train {self.located.name} --resume {self.id}")
+            self.tag(
+                ended=f"{type(error).__name__}: {error}"[:500],
+                go_on=f"millstream train {self.located.name} --resume {self.id}",
+            )
         except (MlflowException, OSError) as gone:
             sys.stderr.write(f"the end of the run could not be noted: {gone}\n")
 
@@ -155,7 +161,11 @@ class Run:
 def flatten(tree: Any, path: str = "") -> dict[str, str]:
     """The leaves of nested data by dotted path; lists of plain values are one leaf."""
     if isinstance(tree, dict) and tree:
-        return {name: leaf for key, value in tree.items() for name, leaf in flatten(value, f"{path}.{key}" if path else key).items()}
+        return {
+            name: leaf
+            for key, value in tree.items()
+            for name, leaf in flatten(value, f"{path}.{key}" if path else key).items()
+        }
     if isinstance(tree, list) and any(isinstance(one, dict | list) for one in tree):
         return {name: leaf for at, value in enumerate(tree) for name, leaf in flatten(value, f"{path}.{at}").items()}
     clean = "".join(one if one.isalnum() or one in "_-./ :" else "_" for one in path)

@@ -34,7 +34,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """The settings that `MILLSTREAM_HOME`, `_STORE`, `_MIRROR` and `MLFLOW_TRACKING_URI` name; a blank counts as unset."""
+        """What `MILLSTREAM_HOME`, `_STORE`, `_MIRROR` and `MLFLOW_TRACKING_URI` name; a blank counts as unset."""
         home = Path(environment.get("MILLSTREAM_HOME") or ".millstream").expanduser().absolute()
         mirror = environment.get("MILLSTREAM_MIRROR")
         return cls(

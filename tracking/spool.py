@@ -86,7 +86,7 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     done_file = file.with_suffix(".sent")
     done = int(done_file.read_text()) if done_file.exists() else 0
     with file.open(encoding="utf-8") as lines:
-        waiting = [line for line in lines][done:]
+        waiting = list(lines)[done:]
     whole = [line for line in waiting if line.endswith("\n")]
     sent = 0
     while sent < len(whole):

@@ -44,7 +44,9 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
     if uri.startswith(("http://", "https://")):
         _probe(uri, timeout_s)
     elif uri.startswith("file:") or "://" not in uri:
-        raise WrongRecipe.at("MLFLOW_TRACKING_URI", f"{shown(uri)}: MLflow keeps no runs in files any more; use sqlite:///FILE")
+        raise WrongRecipe.at(
+            "MLFLOW_TRACKING_URI", f"{shown(uri)}: MLflow keeps no runs in files any more; use sqlite:///FILE"
+        )
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)

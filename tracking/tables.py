@@ -10,7 +10,8 @@ Row = Sequence[Any]
 
 def recipes(found: list[dict[str, Any]]) -> None:
     rows = [
-        (one["name"], one["source"], one["task"], " ".join(one["budgets"]), _marks(one["pass"]), one["about"]) for one in found
+        (one["name"], one["source"], one["task"], " ".join(one["budgets"]), _marks(one["pass"]), one["about"])
+        for one in found
     ]
     _table("recipes", ("recipe", "data", "task", "budgets", "pass mark", "about"), rows)
 
@@ -57,10 +58,18 @@ def inspected(told: Mapping[str, Any]) -> None:
         _table("lineage", ("", "sample", *["parent"] * len(told["ancestors"])), rows)
         _print(f"from {told['source']['name']}: {told['source']['origin']}", markup=False)
         return
-    _table(f"{told['dataset']}/{told['version']}", ("what", "found"), [(k, told[k]) for k in ("path", "created", "seed")])
-    columns = [(one["name"], one["role"], one["dtype"], one["layout"], one.get("shape", ""), one["meaning"]) for one in told["columns"]]
+    _table(
+        f"{told['dataset']}/{told['version']}", ("what", "found"), [(k, told[k]) for k in ("path", "created", "seed")]
+    )
+    columns = [
+        (one["name"], one["role"], one["dtype"], one["layout"], one.get("shape", ""), one["meaning"])
+        for one in told["columns"]
+    ]
     _table("columns", ("name", "role", "dtype", "layout", "shape", "meaning"), columns)
-    splits = [(k, f"{v['rows']:,}", v["shards"], v["digest"][:12], _counts(v["class_counts"])) for k, v in told["splits"].items()]
+    splits = [
+        (k, f"{v['rows']:,}", v["shards"], v["digest"][:12], _counts(v["class_counts"]))
+        for k, v in told["splits"].items()
+    ]
     _table("splits", ("split", "rows", "shards", "digest", "rows of each class"), splits)
     steps = [(one["name"], f"{one['rows_in']:,}", f"{one['rows_out']:,}", one["seconds"]) for one in told["steps"]]
     _table("steps", ("step", "rows in", "rows out", "seconds"), steps)

@@ -17,7 +17,7 @@ FOREIGN_KEY = b"dataset-toolkit."
 
 
 def verify(dataset: Dataset, say: Callable[[str], None] = lambda told: None) -> list[Fault]:
-    """Every fault of a version: files that are missing, changed or too many; rows, row groups and digests that differ."""
+    """Every fault of a version: files missing, changed or too many; rows, row groups and digests that differ."""
     found: list[Fault] = []
     for split, facts in dataset.manifest.splits.items():
         total, whole = 0, True

@@ -44,7 +44,9 @@ def save(content: dict[str, Any], path: Path) -> None:
         beside.replace(path)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadEnvironment.at(path, "the disk is full; the checkpoint before is kept, make room and resume") from error
+            raise BadEnvironment.at(
+                path, "the disk is full; the checkpoint before is kept, make room and resume"
+            ) from error
         raise
     finally:
         beside.unlink(missing_ok=True)

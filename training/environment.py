@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tracking.faults import WrongRecipe
 from tracking.recipe import Located
 from training import check
@@ -18,8 +20,11 @@ def enter(parts: Parts, located: Located) -> Task:
     if part is None:
         raise WrongRecipe(*faults)
     environment, config = part
-    task = parts.build(environment.signature(config))
+    task: Any = parts.build(environment.signature(config))
     if not hasattr(task, "enter"):
-        raise WrongRecipe.at(located.where("task.name"), f"{type(task).__name__} learns from data:, not in an environment:")
+        raise WrongRecipe.at(
+            located.where("task.name"), f"{type(task).__name__} learns from data:, not in an environment:"
+        )
     task.enter(environment, config)
-    return task
+    entered: Task = task
+    return entered

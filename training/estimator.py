@@ -51,9 +51,11 @@ class Estimator(nn.Module):
 
 def flat(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
     """All inputs side by side as (B, D) float32: images and vectors row by row, categories as their numbers."""
-    return np.concatenate([np.asarray(one, dtype=np.float32).reshape(len(one), -1) for one in inputs], axis=1)
+    rows = [np.asarray(one, np.float32).reshape(len(one), -1) for one in inputs]
+    return np.concatenate(rows, axis=1)
 
 
 def log(chances_BK: NDArray[Any]) -> NDArray[np.float32]:
     """Logarithms of probabilities, with zeros lifted to the smallest that single precision tells apart."""
-    return np.log(np.clip(chances_BK, np.finfo(np.float32).tiny, None)).astype(np.float32)
+    lifted: NDArray[np.float32] = np.log(np.clip(chances_BK, np.finfo(np.float32).tiny, None)).astype(np.float32)
+    return lifted

@@ -83,8 +83,8 @@ def train(
 ) -> Trained:
     """Train the recipe's network on `dataset` (none for an environment) and register the model under the recipe's name.
 
-    With `resume` the run goes on from its last checkpoint. Without `register` the model stays with its run alone. Raises WrongRecipe, BadData, BadEnvironment or
-    TrainingFailed; `Stopped` after a signal, with the state saved.
+    With `resume` the run goes on from its last checkpoint. Without `register` the model stays with its run alone.
+    Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with the state saved.
     """
     started = time.monotonic()
     _quiet()

@@ -59,7 +59,10 @@ class Replay:
         """Tensors and plain values; only what was written."""
         used = len(self)
         names = ("seen", "action", "reward", "next", "ended")
-        return {"written": self.written, **{name: torch.from_numpy(getattr(self, name)[:used].copy()) for name in names}}
+        return {
+            "written": self.written,
+            **{name: torch.from_numpy(getattr(self, name)[:used].copy()) for name in names},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.written = state["written"]

@@ -59,7 +59,9 @@ def _check_tree(tree: Any) -> None:
         if not np.all(np.where(inner, (children > own) & (children < tree.node_count), children == -1)):
             raise BadData.at("model", "a tree of the estimator points outside itself; the file is damaged or forged")
     if not np.all((tree.feature < tree.n_features) & (~inner | (tree.feature >= 0))):
-        raise BadData.at("model", "a tree of the estimator reads columns that are not there; the file is damaged or forged")
+        raise BadData.at(
+            "model", "a tree of the estimator reads columns that are not there; the file is damaged or forged"
+        )
 
 
 def canonical(content: bytes) -> bytes:

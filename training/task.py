@@ -13,7 +13,6 @@ import numpy as np
 import pytorch_lightning as lightning
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pydantic import BaseModel
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -34,7 +33,8 @@ class Task(lightning.LightningModule):
     way to step (two optimizers, an environment) overrides `training_step` and `configure_optimizers`.
     """
 
-    Config: ClassVar[type[BaseModel]]
+    config: Any
+    network: Any
     outputs: ClassVar[Mapping[str, str]] = {}
     """Columns that `predict` gives, with MLflow's type of each (`string`, `long`, `double`, `Array(double)`)."""
 
@@ -99,7 +99,9 @@ class Task(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _stage_metrics(self) -> nn.ModuleDict:
-        return nn.ModuleDict({"loss": MeanMetric(nan_strategy="disable"), "rest": MetricCollection(dict(self.metrics()))})
+        return nn.ModuleDict(
+            {"loss": MeanMetric(nan_strategy="disable"), "rest": MetricCollection(dict(self.metrics()))}
+        )
 
     def _evaluation_step(self, batch: Batch, stage: Stage) -> None:
         per_row, output = self.rows(batch)

@@ -44,7 +44,9 @@ class Digits(BaseModel, frozen=True, extra="forbid"):
             }
         )
         columns = (
-            Column(name="image", dtype="uint8", layout="tensor", shape=(1, 8, 8), axes="CHW", role="input", meaning="image"),
+            Column(
+                name="image", dtype="uint8", layout="tensor", shape=(1, 8, 8), axes="CHW", role="input", meaning="image"
+            ),
             Column(name="label", dtype="int64", role="target", meaning="category", classes=tuple("0123456789")),
         )
         return from_pandas(spark, rows, columns)

@@ -41,7 +41,9 @@ class Mnist(BaseModel, frozen=True, extra="forbid"):
     licence: ClassVar[str] = "none stated by the authors; cite LeCun et al. 1998"
     origin: ClassVar[str] = "MNIST, LeCun, Cortes & Burges"
 
-    limit: int | None = Field(None, ge=14, description="take this many rows in all, in the given proportion of the splits")
+    limit: int | None = Field(
+        None, ge=14, description="take this many rows in all, in the given proportion of the splits"
+    )
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         return tuple(OriginFile(f"mnist/{name}.gz", f"{_URL}{name}.gz", sha256) for name, sha256 in _HASHES.items())
@@ -50,7 +52,13 @@ class Mnist(BaseModel, frozen=True, extra="forbid"):
         parts = [self._part(split, files) for split in _PARTS]
         columns = (
             Column(
-                name="image", dtype="uint8", layout="tensor", shape=(1, SIDE, SIDE), axes="CHW", role="input", meaning="image"
+                name="image",
+                dtype="uint8",
+                layout="tensor",
+                shape=(1, SIDE, SIDE),
+                axes="CHW",
+                role="input",
+                meaning="image",
             ),
             Column(name="label", dtype="int64", role="target", meaning="category", classes=CLASSES),
         )
@@ -87,5 +95,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise BadData.at(path, f"not a whole gzipped IDX file ({error}); get it again") from error
     body = len(content) - 4 - 4 * axes
     if zeros != 0 or kind != 8 or body != int(np.prod(shape)):
-        raise BadData.at(path, f"IDX type {kind}, shape {shape}, {body} bytes of values; expected unsigned bytes to match")
+        raise BadData.at(
+            path, f"IDX type {kind}, shape {shape}, {body} bytes of values; expected unsigned bytes to match"
+        )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)

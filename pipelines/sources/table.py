@@ -60,7 +60,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     """Rows of one or more files of one shape."""
 
     files: tuple[TableFile, ...] = Field(min_length=1)
-    columns: dict[str, TableColumn] = Field(min_length=1, description="all columns, in the order of the files without header")
+    columns: dict[str, TableColumn] = Field(
+        min_length=1, description="all columns, in the order of the files without header"
+    )
     format: Literal["csv", "parquet"] = "csv"
     header: bool = Field(True, description="whether the first line names the columns")
     delimiter: str = Field(",", min_length=1, description=f"between two values; `{_WHITESPACE}` for any run of blanks")
@@ -99,10 +101,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return flow.Table(frame.drop("_number"), columns, both)
 
     def _file(self, spark: SparkSession, file: TableFile, path: Path) -> flow.Table:
-        if self.format == "parquet":
-            parsed = self._parquet(spark, path)
-        else:
-            parsed = self._csv(spark, path)
+        parsed = self._parquet(spark, path) if self.format == "parquet" else self._csv(spark, path)
         name = named(self.key).cast("string") if self.key else F.format_string("%s:%d", F.lit(path.name), "_number")
         rows = parsed.withColumn("sample_id", name).withColumn("split", F.lit(file.split).cast("string")).persist()
         kept = with_places(rows.where("_reason IS NULL")).drop("_reason", "_line")
@@ -137,7 +136,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if self.delimiter == _WHITESPACE else F.col("line")
         parsed = lines.withColumn("_row", F.from_csv(text, schema.simpleString(), options))
         values = [F.col("_row")[name].alias(name) for name in self.columns]
-        frame = parsed.select(F.col("number").alias("_number"), F.col("line").alias("_line"), F.col("_row")[_CORRUPT], *values)
+        frame = parsed.select(
+            F.col("number").alias("_number"), F.col("line").alias("_line"), F.col("_row")[_CORRUPT], *values
+        )
         frame = frame.withColumnRenamed(f"_row.{_CORRUPT}", _CORRUPT)
         return self._judged(self._stripped(frame))
 
@@ -160,7 +161,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         names = [name.strip().strip('"') for name in names]
         missing = [name for name in self.columns if name not in names]
         if missing:
-            told = f"the header names {names[:20]}; columns {missing} are missing: is the delimiter {self.delimiter!r} right?"
+            told = f"the header names {names[:20]}; {missing} are missing: is the delimiter {self.delimiter!r} right?"
             raise BadData.at(f"{path}:1", told)
         if len(set(names)) < len(names):
             raise BadData.at(f"{path}:1", f"a column comes twice in the header {names}")
@@ -178,7 +179,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     def _judged(self, frame: DataFrame) -> DataFrame:
         """Adds `_reason`, null for a good row."""
         count = len(self.columns)
-        pieces = F.size(F.split(F.trim("_line"), r"\s+" if self.delimiter == _WHITESPACE else f"\\{self.delimiter}", -1))
+        pieces = F.size(
+            F.split(F.trim("_line"), r"\s+" if self.delimiter == _WHITESPACE else f"\\{self.delimiter}", -1)
+        )
         ragged = F.col(_CORRUPT).isNotNull() & (pieces != count) & F.lit(not self.header)
         reasons: list[SparkColumn] = [
             F.when(F.col("_line").contains("\x00"), "holds a NUL byte"),
@@ -200,7 +203,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         folds = self.folds
         if folds is None:
             return frame
-        rows = [(at, split) for split in ("train", "test") for at in _members(archive, getattr(folds, split), folds.fold)]
+        rows = [
+            (at, split) for split in ("train", "test") for at in _members(archive, getattr(folds, split), folds.fold)
+        ]
         splits = spark.createDataFrame(rows, "row long, split string")
         first = 2 if self.header else 1
         joined = frame.drop("split").join(F.broadcast(splits), F.col("_number") - first == F.col("row"), "inner")
@@ -220,5 +225,7 @@ def _members(archive: Path, pattern: str, fold: int) -> list[int]:
             member = tar.extractfile(name)
             text = member.read().decode() if member else ""
     except (KeyError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise BadData.at(archive, f"no list of rows {name!r} in it ({error}); look at folds.train, .test and .fold") from None
+        raise BadData.at(
+            archive, f"no list of rows {name!r} in it ({error}); look at folds.train, .test and .fold"
+        ) from None
     return [int(float(number)) for number in text.split()]

@@ -26,7 +26,7 @@ class TextFile(BaseModel, frozen=True, extra="forbid"):
 
 
 class Text(BaseModel, frozen=True, extra="forbid"):
-    """`lines`: each line is a sample with the class of its file. `document`: lines in order, blank ones too, no class."""
+    """`lines`: each line is a sample with the class of its file. `document`: lines in order, blank ones too."""
 
     files: tuple[TextFile, ...] = Field(min_length=1)
     mode: Literal["lines", "document"] = "lines"

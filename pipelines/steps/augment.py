@@ -40,7 +40,9 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     def _known(cls, ops: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
         for op in ops:
             if len(op) != 1 or next(iter(op)) not in CHANGES or next(iter(op.values())) < 0:
-                raise ValueError(f"{op}: expected one `op: strength` with a strength >= 0; {parts.suggest(str(*op), CHANGES)}")
+                raise ValueError(
+                    f"{op}: expected one `op: strength` with a strength >= 0; {parts.suggest(str(*op), CHANGES)}"
+                )
         return ops
 
     def fit(self, train: Table, seed: int) -> Learned:

@@ -33,7 +33,9 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
 
-    columns: tuple[str, ...] | Literal["categories"] = Field(description="which columns, or all that are categories in text")
+    columns: tuple[str, ...] | Literal["categories"] = Field(
+        description="which columns, or all that are categories in text"
+    )
     method: Literal["index", "characters"] = "index"
     to: str = Field("tokens", description="name of the column with the tokens (characters)")
     lower: bool = Field(False, description="read texts in lower case (characters)")
@@ -72,7 +74,9 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     def _vocabulary(self, train: Table, column: Column) -> Learned:
         texts = train.frame.select(named(column.name).alias("text"))
         seen = texts.select(F.explode(F.array_distinct(F.split("text", ""))).alias("one")).distinct().collect()
-        characters = sorted({one for row in seen for one in preprocess.normal(row[0] or "", lower=self.lower)} | _spaces(seen))
+        characters = sorted(
+            {one for row in seen for one in preprocess.normal(row[0] or "", lower=self.lower)} | _spaces(seen)
+        )
         vocabulary = [preprocess.PADDING, preprocess.UNKNOWN_TOKEN, *characters]
         options = {"to": self.to, "lower": self.lower, "longest": self.longest}
         return {"method": "characters", "vocabulary": vocabulary, **options}

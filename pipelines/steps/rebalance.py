@@ -26,7 +26,9 @@ class Ratio(BaseModel, frozen=True, extra="forbid"):
 
 
 class Rebalance(BaseModel, frozen=True, extra="forbid"):
-    """`duplicate` repeats rows of classes under the aim; `weights` adds a weight (rows / (classes * rows of the class)) ** power.
+    """`duplicate` repeats rows of classes under the aim; `weights` adds a column.
+
+    The weight of a row is (rows / (classes * rows of its class)) ** power.
 
     | label | duplicate -> | sample_id      | parent_id | label |
     | a     |              | 1              |           | a     |
@@ -62,7 +64,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         return self._weights(table, learned) if self.method == "weights" else table
 
     def _class(self, train: Table) -> str:
-        classes = [c.name for c in train.columns if c.role == "target" and c.meaning == "category"]
+        classes = [column.name for column in train.classes]
         if self.column is not None:
             classes = [self.column] if train.column(self.column) is not None else []
         if len(classes) != 1:

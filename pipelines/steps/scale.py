@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, model_validator
-from pyspark.sql import functions as F
 
 from pipelines.rows import named
 from pipelines.table import Learned, Table

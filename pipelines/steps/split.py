@@ -17,7 +17,7 @@ from tracking.faults import BadData
 
 
 class Split(BaseModel, frozen=True, extra="forbid"):
-    """`hash`: by a draw for each key. `stratified`: the same, with exact shares of each class. `given`: as the source says.
+    """`hash`: by a draw for each key. `stratified`: with exact shares of each class. `given`: as the source says.
 
     | by: hash, test: 0.2 | sample_id | -> | split |
     |                     | a         |    | train |
@@ -31,7 +31,9 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     valid: float = Field(0.0, ge=0, lt=1, description="share of rows for valid; of the given train rows with `given`")
     test: float = Field(0.0, ge=0, lt=1, description="share of rows for test; not with `given`")
     key: str | None = Field(None, description="rows with equal keys are never separated; default: each row alone")
-    stratify: str | None = Field(None, description="the class column of `stratified`; default: the only target category")
+    stratify: str | None = Field(
+        None, description="the class column of `stratified`; default: the only target category"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -60,8 +62,8 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             _check_given(table)
             chosen = f"CASE WHEN split = 'train' AND {drawn} < {self.valid!r} THEN 'valid' ELSE split END"
         else:
-            edges = (self.test, self.test + self.valid)
-            chosen = f"CASE WHEN {drawn} < {edges[0]!r} THEN 'test' WHEN {drawn} < {edges[1]!r} THEN 'valid' ELSE 'train' END"
+            tested, held = self.test, self.test + self.valid
+            chosen = f"CASE WHEN {drawn} < {tested!r} THEN 'test' WHEN {drawn} < {held!r} THEN 'valid' ELSE 'train' END"
         return table.replacing(table.frame.withColumn("split", F.expr(chosen)))
 
     def _stratified(self, table: Table, drawn: str) -> Table:
@@ -73,7 +75,9 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         small = frame.where(F.col("_count") < needed).select(named(name)).distinct().limit(5).collect()
         if small:
             told = ", ".join(repr(row[0]) for row in small)
-            raise BadData.at("step split", f"{name} {told}: fewer than {needed} rows, one for each split; drop the class")
+            raise BadData.at(
+                "step split", f"{name} {told}: fewer than {needed} rows, one for each split; drop the class"
+            )
         test = F.when(F.lit(self.test) > 0, F.greatest(F.lit(1), F.round(F.col("_count") * self.test))).otherwise(0)
         valid = F.when(F.lit(self.valid) > 0, F.greatest(F.lit(1), F.round(F.col("_count") * self.valid))).otherwise(0)
         split = F.when(F.col("_place") < test, "test").when(F.col("_place") < test + valid, "valid").otherwise("train")
@@ -89,7 +93,7 @@ def _check_given(table: Table) -> None:
 
 
 def _only_class(table: Table) -> str:
-    classes = [column.name for column in table.columns if column.role == "target" and column.meaning == "category"]
+    classes = [column.name for column in table.classes]
     if len(classes) != 1:
         raise BadData.at("step split", f"stratify: name the class column; target categories are {classes}")
     return classes[0]

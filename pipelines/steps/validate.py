@@ -27,9 +27,13 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
 
-    rules: dict[str, str] = Field(default_factory=dict, description="name: a Spark SQL expression that is true of a good row")
+    rules: dict[str, str] = Field(
+        default_factory=dict, description="name: a Spark SQL expression that is true of a good row"
+    )
     required: tuple[str, ...] = Field((), description="columns that may not be missing")
-    unique: tuple[str, ...] = Field((), description="columns of which no value may come twice; the later rows are put aside")
+    unique: tuple[str, ...] = Field(
+        (), description="columns of which no value may come twice; the later rows are put aside"
+    )
 
     @field_validator("rules")
     @classmethod
@@ -44,7 +48,7 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData with every rule that cannot be read or names a column that is not there, or if no row is left."""
+        """Raises BadData with every rule that cannot be read or names no column that is there, or if no row is left."""
         self._check(table)
         frame = table.frame
         reasons = [F.when(named(name).isNull(), F.lit(f"{name} is missing")) for name in self.required]
@@ -63,7 +67,9 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         found = []
         for name in (*self.required, *self.unique):
             if name not in table.frame.columns:
-                found.append(Fault(where="step validate", message=f"{name!r}: no such column; it has {table.frame.columns}"))
+                found.append(
+                    Fault(where="step validate", message=f"{name!r}: no such column; it has {table.frame.columns}")
+                )
         for name, rule in self.rules.items():
             try:
                 table.frame.where(F.expr(rule))

@@ -91,7 +91,7 @@ def test_every_port_is_bound_to_loopback():
 def test_every_secret_is_asked_of_the_environment_and_has_no_default():
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
-            if re.search("PASSWORD|SECRET|KEY", variable) or "://" in value and "@" in value:
+            if re.search("PASSWORD|SECRET|KEY", variable) or ("://" in value and "@" in value):
                 assert re.search(r"\$\{\w+:\?", value), f"{name}.{variable}"
     asked = set(re.findall(r"\$\{(\w+):\?", TEXT))
     assert set(re.findall(r"\$\{(\w+)", TEXT)) == asked

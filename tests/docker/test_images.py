@@ -50,7 +50,9 @@ def test_packages_are_installed_lean_and_pinned(image):
             assert "apt-get update" in run
         if "pip install" in run:
             assert "--no-cache-dir" in run
-            assert "--constraint" in run or all("==" in word for word in run.split("--no-cache-dir ")[1].split("&&")[0].split())
+            assert "--constraint" in run or all(
+                "==" in word for word in run.split("--no-cache-dir ")[1].split("&&")[0].split()
+            )
 
 
 def test_files_are_copied_from_the_repository_and_never_fetched(image):

@@ -7,7 +7,11 @@ from tracking.manifest import Affine, Column, InputField, Manifest, Signature, S
 
 def target(classes: int) -> Column:
     return Column(
-        name="label", dtype="int64", role="target", meaning="category", classes=tuple(f"class {at}" for at in range(classes))
+        name="label",
+        dtype="int64",
+        role="target",
+        meaning="category",
+        classes=tuple(f"class {at}" for at in range(classes)),
     )
 
 
@@ -26,7 +30,13 @@ def image(*shape: int) -> Column:
 def tokens(longest: int, size: int) -> Column:
     vocabulary = ("(pad)", "(unknown)", *(chr(97 + at) for at in range(size - 2)))
     return Column(
-        name="tokens", dtype="int64", layout="list", shape=(longest,), role="input", meaning="tokens", vocabulary=vocabulary
+        name="tokens",
+        dtype="int64",
+        layout="list",
+        shape=(longest,),
+        role="input",
+        meaning="tokens",
+        vocabulary=vocabulary,
     )
 
 

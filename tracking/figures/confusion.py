@@ -33,5 +33,7 @@ def confusion(counts_KK: NDArray[Any], classes: Sequence[str]) -> Figure:
         for row, column in np.ndindex(count, count):
             if counts_KK[row, column]:
                 colour = "white" if shares[row, column] > 0.5 else "black"
-                axes.text(column, row, str(int(counts_KK[row, column])), ha="center", va="center", color=colour, fontsize=7)
+                axes.text(
+                    column, row, str(int(counts_KK[row, column])), ha="center", va="center", color=colour, fontsize=7
+                )
     return figure

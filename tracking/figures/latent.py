@@ -18,12 +18,14 @@ def latent(codes_ND: NDArray[Any], labels_N: NDArray[Any] | None, classes: Seque
     points, told = _flat(codes_ND)
     figure, axes = panel(7.2, 6.0, title="codes of test samples")
     if labels_N is None:
-        axes.scatter(*points.T, s=5, alpha=0.5)
+        axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5)
     else:
         palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
         for at, name in enumerate(classes):
             colour = palette(at if len(classes) <= 10 else at / len(classes))
-            axes.scatter(*points[labels_N == at].T, s=5, alpha=0.6, color=colour, label=short(name).replace("$", r"\$"))
+            mine = points[labels_N == at]
+            label = short(name).replace("$", r"\$")
+            axes.scatter(mine[:, 0], mine[:, 1], s=5, alpha=0.6, color=colour, label=label)
         axes.legend(markerscale=3, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
     axes.set_xlabel(told[0])
     axes.set_ylabel(told[1])

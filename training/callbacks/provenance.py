@@ -31,7 +31,9 @@ class Provenance(lightning.Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Raises WrongRecipe with every difference."""
         before = state["facts"]
-        differing = sorted(name for name in before.keys() | self.facts.keys() if before.get(name) != self.facts.get(name))
+        differing = sorted(
+            name for name in before.keys() | self.facts.keys() if before.get(name) != self.facts.get(name)
+        )
         WrongRecipe.unless_empty(
             Fault(
                 where=str(self.file),

@@ -5,7 +5,7 @@ Source: Towers et al. 2024, arXiv 2407.17032.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import gymnasium
 import numpy as np
@@ -17,7 +17,8 @@ from tracking.faults import BadData
 from tracking.manifest import Column, Signature
 from training.environments.drawings import CARTPOLE
 
-Env = gymnasium.Env[NDArray[np.float32], Any]
+Env: TypeAlias = Any
+"""A `gymnasium.Env`."""
 KNOWN = {
     "CartPole-v1": (("cart_position", "cart_velocity", "pole_angle", "pole_speed"), ("left", "right")),
     "Acrobot-v1": (
@@ -51,10 +52,18 @@ def signature(config: Config) -> Signature:
     env = make(config)
     seen, choices = env.observation_space, env.action_space
     env.close()
-    if not (isinstance(seen, gymnasium.spaces.Box) and len(seen.shape) == 1 and isinstance(choices, gymnasium.spaces.Discrete)):
-        raise BadData.at(f"environment {config.id}", f"sees {seen} and acts in {choices}; a vector and a choice are read")
+    if not (
+        isinstance(seen, gymnasium.spaces.Box)
+        and len(seen.shape) == 1
+        and isinstance(choices, gymnasium.spaces.Discrete)
+    ):
+        raise BadData.at(
+            f"environment {config.id}", f"sees {seen} and acts in {choices}; a vector and a choice are read"
+        )
     width, count = seen.shape[0], int(choices.n)
-    names, actions = KNOWN.get(config.id, (tuple(f"observation_{at}" for at in range(width)), tuple(map(str, range(count)))))
+    names, actions = KNOWN.get(
+        config.id, (tuple(f"observation_{at}" for at in range(width)), tuple(map(str, range(count))))
+    )
     numbers = [Column(name=name, dtype="float32", role="input", meaning="number") for name in names]
     action = Column(name="action", dtype="int64", role="target", meaning="category", classes=actions)
     return Signature.of([*numbers, action], target="action")
@@ -70,7 +79,9 @@ def state(env: Env) -> dict[str, Any]:
     not show its state."""
     inner = env.unwrapped
     if not hasattr(inner, "state"):
-        raise BadData.at(f"environment {env.spec.id if env.spec else env}", "does not show its state, so it cannot be resumed")
+        raise BadData.at(
+            f"environment {env.spec.id if env.spec else env}", "does not show its state, so it cannot be resumed"
+        )
     values = None if inner.state is None else [float(value) for value in inner.state]
     limit = _time_limit(env)
     generator = inner.np_random.bit_generator.state

@@ -18,9 +18,9 @@ class Batch(NamedTuple):
     inputs: tuple[Tensor, ...]
     """The tensors of `Signature.inputs` in order, float32 or int64, first axis b; tokens bring their lengths along."""
     target: Tensor | None
-    weight_B: Tensor  # noqa: N815
+    weight_B: Tensor
     """float32: the sample's weight (1 without a weight column), 0 where masked."""
-    mask_B: Tensor  # noqa: N815
+    mask_B: Tensor
     """bool: whether the slot holds a sample."""
     real: int
     """Samples in the global batch, over all ranks."""

@@ -7,7 +7,7 @@ Axes: B rows.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
@@ -27,15 +27,16 @@ GRID = 100
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    discriminator_rate: float = Field(1.0, gt=0, description="the discriminator's learning rate, as a share of the generator's")
+    discriminator_rate: float = Field(
+        1.0, gt=0, description="the discriminator's learning rate, as a share of the generator's"
+    )
     smoothing: float = Field(0.1, ge=0, lt=1, description="real images count as 1 - this (Salimans et al. 2016)")
 
 
 class Adversarial(Task):
     """`accuracy` is how often the discriminator tells real from made; at .5 it can do no better than guess."""
 
-    Config = Config
-    outputs = {"real": "double"}
+    outputs: ClassVar = {"real": "double"}
     """The discriminator's probability that an image is a real one."""
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
@@ -56,7 +57,8 @@ class Adversarial(Task):
 
     def training_step(self, batch: Batch, index: int) -> None:
         """One step of the discriminator, then one of the generator, on the same noise."""
-        generator_steps, discriminator_steps = self.optimizers()  # type: ignore[misc]
+        optimizers: Any = self.optimizers()
+        generator_steps, discriminator_steps = optimizers
         made = self._made(len(batch.mask_B))
         real_loss_B = real_loss(self.network(batch.inputs[0]), self.config.smoothing)
         discriminator_loss = batch.mean(real_loss_B + made_loss(self.network(made.detach())))
@@ -93,12 +95,15 @@ class Adversarial(Task):
         return {"samples": samples(as_numpy(self.network.generator(drawn.to(self.device))), title="made of noise")}
 
     def _made(self, count: int) -> Tensor:
-        return self.network.generator(torch.randn(count, self.network.latent, device=self.device))  # type: ignore[no-any-return]
+        made: Tensor = self.network.generator(torch.randn(count, self.network.latent, device=self.device))
+        return made
 
 
 def real_loss(logits_B: Tensor, smoothing: float) -> Tensor:
     """-(1 - s) log D(x) - s log(1 - D(x)), (B,)."""
-    return functional.binary_cross_entropy_with_logits(logits_B, torch.full_like(logits_B, 1 - smoothing), reduction="none")
+    return functional.binary_cross_entropy_with_logits(
+        logits_B, torch.full_like(logits_B, 1 - smoothing), reduction="none"
+    )
 
 
 def made_loss(logits_B: Tensor) -> Tensor:

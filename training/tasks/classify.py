@@ -5,7 +5,7 @@ Axes: B rows, K classes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
@@ -33,14 +33,15 @@ BINARY = 2
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     target: str = Field(description="the column with the class")
-    smoothing: float = Field(0.0, ge=0, lt=1, description="share of the label spread over all classes (Szegedy et al. 2016)")
+    smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the label spread over all classes (Szegedy et al. 2016)"
+    )
 
 
 class Classify(Task):
     """Accuracy and macro-F1; with two classes also AUC and average precision of the second class."""
 
-    Config = Config
-    outputs = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
+    outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         self.classes = signature.classes

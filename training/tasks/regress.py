@@ -5,7 +5,7 @@ Axes: B rows, D numbers a row.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
@@ -28,8 +28,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Regress(Task):
     """RMSE, MAE and MSE in raw units; the loss is the squared error of the scaled target."""
 
-    Config = Config
-    outputs = {"prediction": "double"}
+    outputs: ClassVar = {"prediction": "double"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -66,4 +65,8 @@ class Regress(Task):
 
 def squared_error(guess_BD: Tensor, true_BD: Tensor) -> Tensor:
     """The mean of (guess - true)**2 over a row's numbers, (B,)."""
-    return (guess_BD - true_BD).square().flatten(start_dim=1).mean(dim=1) if guess_BD.ndim > 1 else (guess_BD - true_BD).square()
+    return (
+        (guess_BD - true_BD).square().flatten(start_dim=1).mean(dim=1)
+        if guess_BD.ndim > 1
+        else (guess_BD - true_BD).square()
+    )

@@ -8,7 +8,7 @@ Axes: B rows, Z numbers of a code, S samples of a code; all likelihoods in nats.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
@@ -31,7 +31,9 @@ SAMPLES_AT_ONCE = 250
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    colour: str | None = Field(None, description="a class column, by which the map of the codes is coloured; never learned from")
+    colour: str | None = Field(
+        None, description="a class column, by which the map of the codes is coloured; never learned from"
+    )
     samples: int = Field(5_000, ge=1, description="importance samples for the likelihood of a test image")
     images: int = Field(500, ge=1, description="test images whose likelihood is measured, the first in stored order")
 
@@ -39,8 +41,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Variational(Task):
     """Loss is the negative lower bound of log p(x); `nll` of the test is the importance-sampled -log p(x)."""
 
-    Config = Config
-    outputs = {"latent": "Array(double)", "reconstruction_error": "double"}
+    outputs: ClassVar = {"latent": "Array(double)", "reconstruction_error": "double"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -83,12 +84,16 @@ class Variational(Task):
     @torch.no_grad()
     def figures(self) -> dict[str, Figure]:
         drawn = torch.randn(GRID, self.network.latent, generator=torch.Generator().manual_seed(self.fit.seed))
-        found = {"samples": samples(as_numpy(torch.sigmoid(self.network.decode(drawn))), title="decoded from the prior")}
+        found = {
+            "samples": samples(as_numpy(torch.sigmoid(self.network.decode(drawn))), title="decoded from the prior")
+        }
         if self.first is not None:
             codes = self.network.encode(self.first)[0]
             again = torch.sigmoid(self.network.decode(codes))
             pairs = torch.cat([self.first, again])
-            found["reconstructions"] = samples(as_numpy(pairs), len(self.first), title="test images, and what their codes give")
+            found["reconstructions"] = samples(
+                as_numpy(pairs), len(self.first), title="test images, and what their codes give"
+            )
             found["interpolation"] = samples(as_numpy(self._between(codes)), SHOWN, title="from one code to another")
             colours = as_numpy(self.colours.compute()) if self.config.colour else None
             found["latent"] = latent(as_numpy(self.codes.compute()), colours, self.signature.classes)

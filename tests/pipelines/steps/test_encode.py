@@ -45,7 +45,9 @@ def test_serving_reads_rows_as_the_step_did(spark):
     rows = [{"city": name} for name in ("Graz", "Bonn", "Graz", "Kyiv")]
     learned = step.fit(table(spark, rows, CITY), 0)
     by_spark = [row[0] for row in rows_of(step.apply(table(spark, rows, CITY), learned, 0), "city")]
-    served = preprocess.category_numbers(pd.Series([row["city"] for row in rows]), learned["city"]["classes"], unknown=0)
+    served = preprocess.category_numbers(
+        pd.Series([row["city"] for row in rows]), learned["city"]["classes"], unknown=0
+    )
     assert by_spark == served.tolist()
 
 

@@ -22,7 +22,9 @@ def many(count):
 @pytest.mark.parametrize("by", ["hash", "stratified"])
 def test_the_same_rows_are_drawn_whatever_the_partitions(spark, by):
     step = Split(by=by, valid=0.2, test=0.3)
-    first, *others = [rows_of(drawn(spark, step, many(200), partitions=count), "sample_id", "split") for count in (1, 2, 7)]
+    first, *others = [
+        rows_of(drawn(spark, step, many(200), partitions=count), "sample_id", "split") for count in (1, 2, 7)
+    ]
     assert all(other == first for other in others)
 
 
@@ -35,7 +37,9 @@ def test_shares_by_hash_are_near_what_was_asked_for(spark):
 
 def test_another_seed_draws_other_rows(spark):
     step = Split(by="hash", test=0.5)
-    assert rows_of(drawn(spark, step, many(100), seed=1), "split") != rows_of(drawn(spark, step, many(100), seed=2), "split")
+    assert rows_of(drawn(spark, step, many(100), seed=1), "split") != rows_of(
+        drawn(spark, step, many(100), seed=2), "split"
+    )
 
 
 def test_rows_with_one_key_stay_together(spark):

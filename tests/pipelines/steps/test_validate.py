@@ -7,7 +7,12 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 pytestmark = [pytest.mark.spark, pytest.mark.bad_input]
-ROWS = [{"wind": 3.0, "city": "Graz"}, {"wind": -1.0, "city": "Bonn"}, {"wind": None, "city": None}, {"wind": 3.0, "city": "Graz"}]
+ROWS = [
+    {"wind": 3.0, "city": "Graz"},
+    {"wind": -1.0, "city": "Bonn"},
+    {"wind": None, "city": None},
+    {"wind": 3.0, "city": "Graz"},
+]
 
 
 def test_rows_that_break_a_rule_are_put_aside_under_its_name(spark):

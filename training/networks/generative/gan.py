@@ -27,12 +27,14 @@ def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images whose sides are no multiple of 4."""
     shape = signature.single("image").shape
     if shape[1] % 4 or shape[2] % 4:
-        raise BadData.at("network generative/gan", f"images of {shape[1:]}; it halves each side twice, so 4 must divide them")
+        raise BadData.at(
+            "network generative/gan", f"images of {shape[1:]}; it halves each side twice, so 4 must divide them"
+        )
     return GAN(config, shape)
 
 
 class GAN(nn.Module):
-    """`generator`: noise (B, Z) to images (B, C, H, W) in [0, 1]; `discriminator`: images to logits (B,) of being real."""
+    """`generator`: noise (B, Z) to images (B, C, H, W) in [0, 1]; `discriminator`: images to logits (B,)."""
 
     def __init__(self, config: Config, shape_CHW: tuple[int, ...]) -> None:
         super().__init__()

@@ -17,7 +17,9 @@ from tracking.manifest import Signature
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     latent: int = Field(32, ge=1, description="numbers of a code, Z")
-    hidden: tuple[int, ...] = Field((400, 400), description="units of the encoder's layers; the decoder has them backwards")
+    hidden: tuple[int, ...] = Field(
+        (400, 400), description="units of the encoder's layers; the decoder has them backwards"
+    )
 
 
 def build(config: Config, signature: Signature) -> nn.Module:

@@ -20,7 +20,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     hidden: int = Field(128, ge=1, description="units of the state, D")
     layers: int = Field(1, ge=1, description="layers on top of each other")
     both_ways: bool = Field(False, description="read from the end as well")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share left out after the embedding, between layers, before the head")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share left out after the embedding, between layers, before the head"
+    )
 
 
 def build(config: Config, signature: Signature) -> nn.Module:

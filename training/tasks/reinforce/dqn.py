@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -41,7 +41,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     warm_up: int = Field(1_000, ge=1, description="steps before the first gradient")
     act: int = Field(256, ge=1, description="steps in the environment between two rounds of gradients")
     learn: int = Field(128, ge=1, description="gradient steps of a round")
-    blend: float = Field(0.01, gt=0, le=1, description="share of the online network that enters the target each gradient step")
+    blend: float = Field(
+        0.01, gt=0, le=1, description="share of the online network that enters the target each gradient step"
+    )
     explore: float = Field(0.16, gt=0, le=1, description="share of the steps over which random actions fade")
     random: float = Field(0.04, ge=0, le=1, description="share of random actions in the end")
     double: bool = Field(False, description="the online network chooses the next action, the target network judges it")
@@ -52,8 +54,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Dqn(Task):
     """`task.enter` puts it into its environment, which then is its source of data."""
 
-    Config = Config
-    outputs = {"action": "string", "value": "double"}
+    outputs: ClassVar = {"action": "string", "value": "double"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -185,16 +186,17 @@ class Dqn(Task):
         return int(self.network(torch.from_numpy(np.asarray(seen, np.float32))[None]).argmax())
 
     def _learn(self) -> Tensor:
-        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        optimizer: Any = self.optimizers()
+        schedule: Any = self.lr_schedulers()
         drawn = self.replay.draw(self.fit.batch_size, self.gradients)
         values_B = self.network(drawn.seen_BD).gather(1, drawn.action_B[:, None])[:, 0]
         loss = functional.smooth_l1_loss(values_B, self._goal(drawn))
-        optimizer.zero_grad()  # type: ignore[union-attr]
+        optimizer.zero_grad()
         self.manual_backward(loss)
         if self.fit.clip:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.fit.clip)
-        optimizer.step()  # type: ignore[union-attr]
-        schedule.step()  # type: ignore[union-attr,call-arg]
+        optimizer.step()
+        schedule.step()
         self._blend()
         self.gradients += 1
         return loss.detach()

@@ -1,0 +1,160 @@
+import json
+
+import pytest
+import yaml
+
+from pipelines import prepare
+from tests.pipelines.made import LABEL, NUMBER, table
+from tracking import recipe
+from tracking.dataset import Dataset
+from tracking.faults import BadData, WrongRecipe
+from tracking.verify import verify
+
+pytestmark = pytest.mark.spark
+
+RECIPE = {
+    "about": "a test",
+    "data": {
+        "source": {"name": "digits", "limit": 120},
+        "steps": [
+            {"split": {"by": "stratified", "valid": 0.1, "test": 0.2}},
+            {"augment": {"copies": 1, "ops": [{"shift": 1}]}},
+            {"scale": {"column": "image", "method": "unit", "high": 16}},
+        ],
+    },
+    "task": {"name": "classify", "target": "label"},
+    "network": {"name": "cnn/lenet"},
+    "fit": {"seed": 3},
+}
+
+
+def located(folder, change=None, **sections):
+    content = {**RECIPE, **sections}
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return recipe.load(str(path), sets=change or ())
+
+
+def quiet(told):
+    pass
+
+
+def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path):
+    first = prepare.prepare(located(tmp_path), settings, say=quiet)
+    again = prepare.prepare(located(tmp_path), settings, say=quiet)
+    assert (first.reused, again.reused) == (False, True)
+    assert again.version == first.version
+    assert prepare.find(located(tmp_path), settings).folder == Dataset.open("digits", settings.store).folder
+    dataset = Dataset.open(f"digits/{first.version}", settings.store)
+    assert verify(dataset) == []
+    assert sum(split.rows for split in dataset.manifest.splits.values()) == sum(first.rows.values())
+    assert all(check.ok for check in dataset.manifest.checks)
+    left = [path.name for path in dataset.folder.parent.iterdir()]
+    assert sorted(left) == sorted([first.version, "latest"])
+
+
+def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_path, monkeypatch):
+    from pipelines.sources.digits import Digits
+
+    read, told = Digits.read, {}
+    for partitions in (1, 2, 7):
+
+        def cut(self, spark, files, seed, partitions=partitions):
+            whole = read(self, spark, files, seed)
+            return type(whole)(whole.frame.repartition(partitions), whole.columns)
+
+        monkeypatch.setattr(Digits, "read", cut)
+        own = settings.model_copy(update={"store": str(tmp_path / f"store{partitions}")})
+        prepared = prepare.prepare(located(tmp_path), own, say=quiet)
+        splits = Dataset.open("digits", own.store).manifest.splits
+        told[partitions] = (prepared.version, {name: (split.digest, split.rows) for name, split in splits.items()})
+    assert told[1] == told[2] == told[7]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "fit.seed=4",
+        "data.source.limit=121",
+        "data.steps.split.test=0.3",
+        "data.steps.augment.copies=2",
+        "data.name=other",
+    ],
+)
+def test_whatever_changes_the_rows_changes_the_version(settings, tmp_path, change):
+    def version(changes):
+        return prepare.version_of(prepare._checked(located(tmp_path, changes)), ())
+
+    assert version([change]) != version([])
+    assert version(["fit.epochs=9"]) == version([])
+
+
+def test_nothing_synthetic_leaves_train(spark, settings, tmp_path):
+    import pyarrow.parquet as pq
+
+    prepared = prepare.prepare(located(tmp_path), settings, say=quiet)
+    dataset = Dataset.open(prepared.path, settings.store)
+    for split in ("valid", "test"):
+        for shard in dataset.shards(split):
+            assert pq.read_table(dataset.folder / shard.file, columns=["op"]).column(0).null_count == shard.rows
+    ops = [pq.ParquetFile(dataset.folder / shard.file).read(["op"]).column(0) for shard in dataset.shards("train")]
+    assert sum(len(column) - column.null_count for column in ops) == prepared.rows["train"] // 2
+
+
+@pytest.mark.bad_input
+def test_an_order_of_steps_that_leaks_is_refused_before_anything_runs(tmp_path):
+    steps = [
+        {"scale": {"column": "image", "method": "unit"}},
+        {"rebalance": {"method": "duplicate"}},
+        {"split": {"by": "hash"}},
+    ]
+    found = prepare.faults(located(tmp_path, data={**RECIPE["data"], "steps": steps}))
+    assert [fault.message.split(":")[0] for fault in found] == ["data.steps.0.scale", "data.steps.1.rebalance"]
+
+
+@pytest.mark.bad_input
+def test_all_faults_of_the_data_section_are_told_at_once(tmp_path):
+    steps = [{"splitt": {"by": "hash"}}, {"split": {"by": "hsh", "tst": 0.1}}]
+    found = prepare.faults(located(tmp_path, data={"source": {"name": "digit"}, "steps": steps}))
+    told = "\n".join(map(str, found))
+    for expected in (
+        "did you mean 'digits'",
+        "did you mean 'split'",
+        "did you mean 'test'",
+        "'hash', 'stratified' or 'given'",
+    ):
+        assert expected in told
+    with pytest.raises(WrongRecipe):
+        prepare.prepare(located(tmp_path, data={"source": {"name": "digit"}}), None, say=quiet)
+
+
+@pytest.mark.bad_input
+def test_rows_without_a_split_are_refused_and_nothing_is_left(spark, settings, tmp_path):
+    data = {"source": RECIPE["data"]["source"]}
+    with pytest.raises(BadData, match="belong to no split"):
+        prepare.prepare(located(tmp_path, data=data), settings, say=quiet)
+    from pathlib import Path
+
+    assert not list(Path(settings.store).rglob("*.parquet"))
+
+
+def test_a_sample_in_two_splits_stops_the_publishing(spark):
+    from pipelines import checks
+
+    rows = [{"sample_id": f"s{at}", "wind": 1.0, "label": "a", "split": "train"} for at in range(3)]
+    twice = {"sample_id": "s0", "wind": 1.0, "label": "a", "split": "test"}
+    child = {"sample_id": "x", "parent_id": "s1", "op": "{}", "wind": 1.0, "label": "a", "split": "test"}
+    found = {check.name: check for check in checks.leakage(table(spark, [*rows, twice, child], NUMBER, LABEL))}
+    assert not found["sample ids are unique"].ok
+    assert found["no sample in two splits"].figures == {"shared": 2}
+    assert found["nothing synthetic outside train"].figures == {"synthetic": 1}
+    assert found["equal inputs in two splits"].figures == {"contents": 1}
+
+
+def test_the_manifest_says_what_each_step_did_and_learned(spark, settings, tmp_path):
+    prepared = prepare.prepare(located(tmp_path), settings, say=quiet)
+    manifest = Dataset.open(prepared.path, settings.store).manifest
+    first = manifest.steps[0]
+    assert (first.name, first.rows_in) == ("split", 120)
+    assert manifest.steps[2].learned == {"image": {"offset": 0.0, "factor": 1 / 16}}
+    assert json.loads(manifest.text())["format"] == 1
