@@ -29,6 +29,7 @@ for _name, _value in {
 import mlflow  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
 from tracking.settings import LOOPBACK, Settings  # noqa: E402
@@ -49,14 +50,15 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
         )
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     if uri.startswith(SQLITE):
         Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     with _alone(settings):
-        # the first to open a fresh SQLite file writes its tables; two at once would both try
+        # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both
+        # try
         try:
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.search_experiments(max_results=1)
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             raise BadEnvironment.at(shown(uri), f"the tracking store does not answer ({_first_line(error)})") from error
     return client
 

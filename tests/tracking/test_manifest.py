@@ -1,0 +1,87 @@
+import json
+import random
+
+import pytest
+
+from tests.training.signatures import category, image, manifest, number, target, tokens
+from tracking.faults import BadData
+from tracking.manifest import FILE, Affine, Manifest
+
+
+def made():
+    return manifest(image(1, 8, 8), number("größe"), target(3))
+
+
+def test_a_manifest_comes_back_as_it_was_written(tmp_path):
+    (tmp_path / FILE).write_text(made().text(), encoding="utf-8")
+    assert Manifest.read(tmp_path) == made()
+
+
+@pytest.mark.fault
+def test_every_flipped_bit_is_found(tmp_path, soak):
+    whole = made().text().encode()
+    generator = random.Random(0)
+    for _ in range(2000 if soak else 200):
+        damaged = bytearray(whole)
+        damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
+        (tmp_path / FILE).write_bytes(damaged)
+        with pytest.raises(BadData, match="manifest.json"):
+            Manifest.read(tmp_path)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"sha256": 3}', made().text()[:-40]])
+def test_what_is_no_whole_manifest_is_refused(text):
+    with pytest.raises(BadData, match="prepare the dataset again"):
+        Manifest.parse(text, "here")
+
+
+@pytest.mark.bad_input
+def test_a_manifest_of_another_format_is_refused():
+    import hashlib
+
+    body = made().model_dump(mode="json") | {"later": 1}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    with pytest.raises(BadData, match="later"):
+        Manifest.parse(json.dumps({"sha256": digest, **body}, indent=1, ensure_ascii=False) + "\n", "here")
+
+
+@pytest.mark.bad_input
+def test_a_folder_without_manifest_is_no_version(tmp_path):
+    with pytest.raises(BadData, match="no dataset version"):
+        Manifest.read(tmp_path)
+
+
+def test_scalars_of_a_kind_come_side_by_side_and_the_rest_alone():
+    found = manifest(number("a"), image(1, 4, 4), category("b", 3), number("c"), category("d", 5), target(2))
+    signature = found.signature("label")
+    assert [(one.name, one.dtype, one.shape) for one in signature.inputs] == [
+        ("image", "int64", (1, 4, 4)),
+        ("numbers", "float32", (2,)),
+        ("categories", "int64", (2,)),
+    ]
+    assert signature.inputs[2].sizes == (3, 5)
+    assert (signature.classes, signature.outputs) == (("class 0", "class 1"), 2)
+
+
+def test_the_target_is_no_input_and_other_targets_are_neither():
+    found = manifest(number("a"), number("b", role="target"), number("c", role="target"))
+    signature = found.signature("b")
+    assert [column.name for column in signature.inputs[0].columns] == ["a"]
+    assert signature.outputs == 1
+
+
+@pytest.mark.bad_input
+def test_what_a_network_cannot_read_is_told_with_what_there_is():
+    signature = manifest(number("a"), tokens(5, 9), target(2)).signature("label")
+    with pytest.raises(BadData, match=r"takes one input that is image; the dataset has tokens \(tokens"):
+        signature.single("image")
+    with pytest.raises(BadData, match="no column 'b'"):
+        made().signature("b")
+    with pytest.raises(BadData, match="needs a target"):
+        made().signature().outputs
+
+
+def test_an_affine_keeps_bytes_as_they_are():
+    scaled = image(1, 2, 2).model_copy(update={"affine": Affine(factor=1 / 255)})
+    assert manifest(scaled).signature().inputs[0].dtype == "float32"

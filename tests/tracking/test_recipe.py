@@ -1,0 +1,115 @@
+import pytest
+
+from tests.tracking.recipes import WHOLE, write
+from tracking.faults import WrongRecipe
+from tracking.recipe import load, parse_mark
+
+
+def test_budget_and_settings_change_fields_and_the_last_word_is_the_users(tmp_path):
+    file = write(tmp_path)
+    assert load(str(file)).recipe.fit["epochs"] == 2
+    assert load(str(file), budget="smoke").recipe.fit["epochs"] == 1
+    assert load(str(file), budget="smoke", sets=["fit.epochs=5"]).recipe.fit["epochs"] == 5
+
+
+def test_a_step_is_named_by_its_place_or_its_name(tmp_path):
+    file = str(write(tmp_path))
+    by_name = load(file, sets=["data.steps.split.valid=0.3"]).recipe
+    by_place = load(file, sets=["data.steps.0.split.valid=0.3"]).recipe
+    assert by_name == by_place
+    assert by_name.data.steps[0]["split"]["valid"] == 0.3
+
+
+def test_set_reads_plain_values(tmp_path):
+    file = str(write(tmp_path))
+    found = load(file, sets=["network.channels=[8, 16]", "fit.clip=0.5", "task.target=a b"]).recipe
+    assert (found.network["channels"], found.fit["clip"], found.task["target"]) == ([8, 16], 0.5, "a b")
+
+
+@pytest.mark.security
+def test_set_runs_nothing(tmp_path):
+    with pytest.raises(WrongRecipe, match="tag"):
+        load(str(write(tmp_path)), sets=["fit.epochs=!!python/object/apply:os.getpid []"])
+
+
+@pytest.mark.bad_input
+def test_all_faults_of_the_shape_come_at_once_with_line_and_nearest_name(tmp_path):
+    file = write(
+        tmp_path,
+        WHOLE,
+        ("about: a test", "abuot: a test"),
+        ('test/loss: "<= 1"', 'test/loss: "< 1"'),
+        ("  smoke: {fit", "  smok: {fit"),
+    )
+    told = [str(fault) for fault in load(str(file)).faults]
+    assert len(told) == 4
+    assert any("mine.yaml:1: abuot: no such field; did you mean 'about'?" in one for one in told)
+    assert any("about: required" in one for one in told)
+    assert any("mine.yaml:13: pass: test/loss: expected '>= number' or '<= number', found '< 1'" in one for one in told)
+    assert any("mine.yaml:11: budgets.smok" in one for one in told)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([("about: a test", "- a\n- b")], "not YAML|expected a mapping"),
+        ([("task: {name: classify, target: label}", "task: classify")], "task"),
+        ([("    - split: {by", "    - split: {}\n      scale: {}\n    - split: {by")], "step 0: expected one"),
+        ([("  source: {name: digits}", "  source: digits")], "data.source"),
+    ],
+)
+def test_a_wrong_shape_is_told_with_its_field(tmp_path, changes, told):
+    file = write(tmp_path, WHOLE, *changes)
+    with pytest.raises(WrongRecipe, match=told):
+        load(str(file)).recipe
+
+
+@pytest.mark.bad_input
+def test_a_setting_that_leads_nowhere_is_a_fault_of_the_setting(tmp_path):
+    told = [str(one) for one in load(str(write(tmp_path)), sets=["data.steps.cut.x=1", "nothing", "about.x=1"]).faults]
+    assert [one.partition(":")[0] for one in told] == ["--set data.steps.cut.x", "--set nothing", "--set about.x"]
+
+
+def test_a_fault_in_a_set_field_points_at_the_set(tmp_path):
+    located = load(str(write(tmp_path)), sets=["fit.epochs=many"])
+    assert located.where("fit.epochs") == "--set fit.epochs"
+    assert located.where("fit.batch_size").endswith("mine.yaml:9")
+    assert located.where("fit.nowhere").endswith("mine.yaml:9")
+
+
+@pytest.mark.bad_input
+def test_an_unknown_recipe_gets_the_nearest_name():
+    with pytest.raises(WrongRecipe, match="did you mean 'cnn/lenet-digits'"):
+        load("cnn/lenet-digit")
+
+
+@pytest.mark.parametrize(
+    ("metrics", "passed"),
+    [
+        ({"test/accuracy": 0.9, "test/loss": 1.0}, True),
+        ({"test/accuracy": 0.8999, "test/loss": 1.0}, False),
+        ({"test/accuracy": 0.9, "test/loss": 1.0001}, False),
+        ({"test/accuracy": 0.9}, False),
+        ({"test/accuracy": float("nan"), "test/loss": 0.0}, False),
+    ],
+)
+def test_a_recipe_is_passed_when_every_mark_is_reached(tmp_path, metrics, passed):
+    assert load(str(write(tmp_path))).recipe.passed(metrics) is passed
+
+
+def test_without_marks_nothing_is_judged(tmp_path):
+    file = write(tmp_path, WHOLE[: WHOLE.index("pass:")])
+    assert load(str(file)).recipe.passed({"test/accuracy": 1.0}) is None
+
+
+@pytest.mark.parametrize("mark", ["0.9", "> 0.9", ">= many", "", ">= 0.9 or so", "__import__('os')"])
+def test_a_mark_that_is_none_is_refused(mark):
+    with pytest.raises(ValueError, match="expected '>= number'"):
+        parse_mark("test/accuracy", mark)
+
+
+@pytest.mark.bad_input
+def test_data_and_environment_exclude_each_other(tmp_path):
+    file = write(tmp_path, WHOLE, ("task:", "environment: {name: gymnasium, id: CartPole-v1}\ntask:"))
+    assert any("either data: or environment:" in fault.message for fault in load(str(file)).faults)

@@ -1,0 +1,162 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.tracking.recipes import write
+from tests.tracking.server import Server
+from tracking.faults import Stopped, WrongRecipe
+from tracking.recipe import load
+from tracking.run import Run, flatten, reap
+from tracking.settings import Settings
+from tracking.spool import send, unsent
+from tracking.store import open_store
+
+
+@pytest.fixture
+def located(tmp_path):
+    return load(str(write(tmp_path)))
+
+
+@pytest.fixture
+def server(tmp_path):
+    (tmp_path / "server").mkdir()
+    running = Server(tmp_path / "server")
+    running.start()
+    yield running
+    running.stop()
+
+
+def course(client, run_id, name):
+    return sorted((point.step, point.value) for point in client.get_metric_history(run_id, name))
+
+
+def test_a_run_remembers_recipe_metrics_and_end(settings, located):
+    with Run.start(settings, located) as run:
+        for step in range(5):
+            run.metrics({"train/loss": 1.0 / (step + 1), "valid/accuracy": step / 5}, step=step)
+    found = open_store(settings).get_run(run.id)
+    assert found.info.status == "FINISHED"
+    assert found.data.params["fit.optimizer.lr"] == "0.001"
+    assert found.data.params["data.steps.0.split.valid"] == "0.1"
+    assert course(run.client, run.id, "valid/accuracy") == [(step, step / 5) for step in range(5)]
+    assert {item.path for item in run.client.list_artifacts(run.id)} == {"recipe.yaml", "environment.txt"}
+    assert run.client.get_experiment(found.info.experiment_id).name == located.name
+    assert unsent(settings) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (Stopped(15, "last.ckpt"), "KILLED")],
+)
+def test_a_run_that_breaks_says_how_it_goes_on(settings, located, error, status):
+    run = Run.start(settings, located)
+    with pytest.raises(type(error)), run:
+        raise error
+    found = run.client.get_run(run.id)
+    assert found.info.status == status
+    assert found.data.tags["go_on"] == f"millstream train {located.name} --resume {run.id}"
+
+
+def test_a_resumed_run_is_the_same_run(settings, located):
+    first = Run.start(settings, located)
+    first.metrics({"train/loss": 1.0}, step=0)
+    first.finish("KILLED")
+    with Run.resume(settings, located, first.id) as second:
+        second.metrics({"train/loss": 0.5}, step=1)
+    assert course(second.client, first.id, "train/loss") == [(0, 1.0), (1, 0.5)]
+    assert second.client.get_run(first.id).info.status == "FINISHED"
+
+
+@pytest.mark.bad_input
+def test_only_a_run_of_the_same_recipe_is_resumed(settings, located, tmp_path):
+    run = Run.start(settings, located)
+    run.finish()
+    other = load(str(write(tmp_path, name="other.yaml")))
+    with pytest.raises(WrongRecipe, match="is a run of 'mine', not of 'other'"):
+        Run.resume(settings, other, run.id)
+    with pytest.raises(WrongRecipe, match="no such run"):
+        Run.resume(settings, located, "0" * 32)
+
+
+def test_nested_values_become_flat_params():
+    tree = {"a": {"b": [1, 2], "c": {}}, "steps": [{"split": {"by": "hash"}}, {"scale": None}], "odd $name": 1}
+    assert flatten(tree) == {
+        "a.b": "[1, 2]",
+        "a.c": "{}",
+        "steps.0.split.by": "hash",
+        "steps.1.scale": "None",
+        "odd _name": "1",
+    }
+
+
+LEAVE_RUNNING = """
+import sys, time
+from tracking.recipe import load
+from tracking.run import Run
+from tracking.settings import Settings
+run = Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2]))
+print(run.id, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.fault
+def test_a_killed_run_is_marked_and_a_living_one_is_not(settings, located):
+    command = [sys.executable, "-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    run_id = process.stdout.readline().strip()
+    client = open_store(settings)
+    assert reap(client) == []
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert reap(client) == [run_id]
+    assert client.get_run(run_id).info.status == "KILLED"
+
+
+@pytest.mark.fault
+def test_no_metric_is_lost_or_doubled_when_the_server_goes_and_comes_back(tmp_path, located, server):
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
+    with Run.start(settings, located) as run:
+        for step in range(60):
+            if step == 20:
+                server.stop()
+            if step == 40:
+                server.start()
+            started = time.monotonic()
+            run.metrics({"train/loss": float(step)}, step=step)
+            assert time.monotonic() - started < 5  # it waits for the disk alone, never for a time-out of the network
+            time.sleep(0.05)
+    assert course(run.client, run.id, "train/loss") == [(step, float(step)) for step in range(60)]
+    assert unsent(settings) == []
+
+
+@pytest.mark.fault
+def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path, located, server, capsys):
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
+    with Run.start(settings, located) as run:
+        server.stop()
+        run.metrics({"train/loss": 3.0}, step=1)
+    assert "millstream doctor --send" in capsys.readouterr().err
+    (kept,) = unsent(settings)
+    server.start()
+    client = open_store(settings)
+    assert send(client, kept) == 1
+    assert course(client, run.id, "train/loss") == [(1, 3.0)]
+    assert unsent(settings) == []
+
+
+def test_what_was_sent_before_a_crash_is_not_sent_again(settings, located):
+    run = Run.start(settings, located)
+    run.metrics({"train/loss": 1.0}, step=0)
+    run.finish()
+    settings.spool.mkdir(exist_ok=True)
+    lines = [f'[["train/loss", {step}.0, {1000 + step}, {step}]]\n' for step in range(3)]
+    (settings.spool / f"{run.id}.jsonl").write_text("".join(lines) + '[["train/lo')
+    (settings.spool / f"{run.id}.sent").write_text("2")
+    assert send(run.client, settings.spool / f"{run.id}.jsonl") == 1
+    assert course(run.client, run.id, "train/loss") == [(0, 1.0), (2, 2.0)]
+    assert os.path.exists(settings.spool / f"{run.id}.jsonl")  # a half line is kept, not guessed
