@@ -5,6 +5,8 @@ The model reaches torch through MLflow, at run time and on the workers alone: th
 
 from __future__ import annotations
 
+import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -12,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
 from pipelines.session import session
 from tracking import models
-from tracking.faults import BadData
+from tracking.faults import BadData, Refusal
 from tracking.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,9 +61,14 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
     staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     scored = _predict(frame, model.folder, model.inputs, model.outputs)
-    scored.write.parquet(str(staged))
-    rows = spark.read.parquet(str(staged)).count()
-    staged.rename(target)
+    try:
+        scored.write.parquet(str(staged))
+        rows = spark.read.parquet(str(staged)).count()
+        staged.rename(target)
+    except PySparkException as error:
+        raise _refusal(source, error) or error from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
     return Scored(rows=rows, output=str(target), seconds=round(time.monotonic() - started, 3))
 
 
@@ -72,6 +79,12 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
         return spark.read.parquet(source)
     except AnalysisException as error:
         raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
+
+
+def _refusal(source: str, error: PySparkException) -> Refusal | None:
+    """What the model said of a row that it could not read; None when something else broke."""
+    said = re.search(r"tracking\.faults\.BadData: (.+)", str(error))
+    return BadData.at(source, said[1]) if said else None
 
 
 def _predict(frame: DataFrame, folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:

@@ -22,16 +22,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One home for the whole session, with a space in its path."""
     return tmp_path_factory.mktemp("mill stream")
 
 
 @pytest.fixture(scope="session")
-def spark(home: Path):
+def spark(session_home: Path):
     from pipelines.session import session
 
-    settings = Settings.read({"MILLSTREAM_HOME": str(home)})
+    settings = Settings.read({"MILLSTREAM_HOME": str(session_home)})
     running = session("local[2]", settings)
     yield running
     running.stop()

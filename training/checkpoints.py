@@ -11,19 +11,28 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from tracking.faults import BadEnvironment, TrainingFailed
+from training.provenance import KEY, Provenance
 
 LAST = "last.ckpt"
 BEST = "best.ckpt"
 
 
 class WholeCheckpoints(CheckpointIO):
-    """Writes beside the target, in the same folder, then renames; reads tensors and plain values alone."""
+    """Writes beside the target, in the same folder, then renames; reads tensors and plain values alone.
+
+    Each file says which recipe and dataset version it is of, and is read for a run of the same alone.
+    """
+
+    def __init__(self, provenance: Provenance) -> None:
+        self.provenance = provenance
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        save(checkpoint, Path(path))
+        save({**checkpoint, KEY: self.provenance.facts}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        return load(Path(path))
+        content = load(Path(path))
+        self.provenance.check(content.get(KEY, {}))
+        return content
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)

@@ -22,6 +22,7 @@ from tracking import models
 from tracking.dataset import Dataset
 from tracking.faults import TrainingFailed, WrongRecipe
 from tracking.figures.learning_curves import learning_curves
+from tracking.manifest import Manifest
 from tracking.recipe import Located
 from tracking.run import Run
 from tracking.settings import Settings
@@ -30,14 +31,17 @@ from training.build import Parts, parts_of
 from training.callbacks.guard import Guard
 from training.callbacks.keyed_draws import KeyedDraws
 from training.callbacks.progress import Bar
-from training.callbacks.provenance import Provenance
 from training.callbacks.record import FeedFigures, History, RunLogger
 from training.callbacks.signals import StopOnSignal
 from training.data import Splits
 from training.environment import enter
 from training.estimator import Estimator
 from training.memory import keep_freed_memory
+from training.provenance import Provenance
 from training.task import Task
+
+LOG_EVERY = 50
+"""Steps between two points of a training curve, in epochs that have so many."""
 
 
 class Trained(BaseModel, frozen=True):
@@ -64,6 +68,10 @@ class Job:
     @property
     def folder(self) -> Path:
         return self.settings.checkpoints / str(self.run.id)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return self.splits.dataset.manifest if self.splits else None
 
     @property
     def last(self) -> Path:
@@ -153,7 +161,6 @@ def _trainer(job: Job, history: History, devices: int, nodes: int) -> lightning.
         Guard(),
         history,
         FeedFigures(),
-        Provenance(job.located, job.splits.dataset.manifest if job.splits else None),
         Bar(),
         StopOnSignal(job.last),
         *_checkpoints(job),
@@ -166,10 +173,10 @@ def _trainer(job: Job, history: History, devices: int, nodes: int) -> lightning.
         strategy="ddp" if devices * nodes > 1 else "auto",
         gradient_clip_val=fit.clip if job.task.automatic_optimization else None,
         check_val_every_n_epoch=fit.validate_every,
-        log_every_n_steps=50,
+        log_every_n_steps=min(LOG_EVERY, _steps(job)),
         logger=RunLogger(job.run),
         callbacks=callbacks,
-        plugins=[checkpoints.WholeCheckpoints()],
+        plugins=[checkpoints.WholeCheckpoints(Provenance.of(job.located, job.manifest))],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -179,10 +186,17 @@ def _trainer(job: Job, history: History, devices: int, nodes: int) -> lightning.
     )
 
 
+def _steps(job: Job) -> int:
+    """Batches of an epoch."""
+    if job.manifest is None:
+        rounds: Any = job.task.train_dataloader()
+        return len(rounds)
+    return max(1, -(-job.manifest.splits["train"].rows // job.parts.fit.batch_size))
+
+
 def _limits(job: Job) -> dict[str, Any]:
     """An empty valid split is read by nobody."""
-    manifest = job.splits.dataset.manifest if job.splits else None
-    return {"limit_val_batches": 0} if manifest and "valid" not in manifest.splits else {}
+    return {"limit_val_batches": 0} if job.manifest and "valid" not in job.manifest.splits else {}
 
 
 def _checkpoints(job: Job) -> list[Callback]:

@@ -94,7 +94,10 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         optimizer = self.fit.optimizer.build(self.network.parameters())
-        steps = int(self.trainer.estimated_stepping_batches)
+        # not trainer.estimated_stepping_batches: it sets up the feed before a resumed run's state is there, and the
+        # feed then starts from its beginning
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        steps = len(data.train_dataloader()) * self.fit.epochs
         schedule = scheduler(optimizer, self.fit.schedule.factor, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -25,7 +25,7 @@ def test_every_flipped_bit_is_found(tmp_path, soak):
         damaged = bytearray(whole)
         damaged[generator.randrange(len(damaged))] ^= 1 << generator.randrange(8)
         (tmp_path / FILE).write_bytes(damaged)
-        with pytest.raises(BadData, match="manifest.json"):
+        with pytest.raises(BadData, match=r"manifest\.json"):
             Manifest.read(tmp_path)
 
 

@@ -1,4 +1,3 @@
-import os
 import signal
 import subprocess
 import sys
@@ -159,4 +158,4 @@ def test_what_was_sent_before_a_crash_is_not_sent_again(settings, located):
     (settings.spool / f"{run.id}.sent").write_text("2")
     assert send(run.client, settings.spool / f"{run.id}.jsonl") == 1
     assert course(run.client, run.id, "train/loss") == [(0, 1.0), (2, 2.0)]
-    assert os.path.exists(settings.spool / f"{run.id}.jsonl")  # a half line is kept, not guessed
+    assert (settings.spool / f"{run.id}.jsonl").exists()  # a half line is kept, not guessed

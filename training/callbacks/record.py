@@ -60,6 +60,10 @@ class History(lightning.Callback):
 class FeedFigures(lightning.Callback):
     """How fast the feed was in each epoch, and which share of the time training waited for it."""
 
+    def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        # an epoch that is resumed in its middle has no start of its own
+        self.started = time.monotonic()
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: Any) -> None:
         self.started = time.monotonic()
 

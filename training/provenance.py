@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-
-import pytorch_lightning as lightning
 
 from tracking.faults import Fault, WrongRecipe
 from tracking.manifest import Manifest
 from tracking.recipe import Located
 
+KEY = "provenance"
 FREE = ("fit.memory", "fit.engine", "fit.checkpoint_every", "fit.epochs")
 """Fields that may differ between stop and resume: they change neither the batches nor what a step does.
 
@@ -17,20 +18,20 @@ More epochs stretch the schedule, so `fit.epochs` is free only where the rate is
 """
 
 
-class Provenance(lightning.Callback):
-    """Writes the resolved recipe into each checkpoint, and refuses one whose recipe or dataset differs."""
+@dataclass(frozen=True)
+class Provenance:
+    """What a checkpoint must have in common with the run that goes on from it."""
 
-    def __init__(self, located: Located, manifest: Manifest | None) -> None:
-        self.file = located.file
-        self.facts = _comparable(located.resolved())
-        self.facts["dataset version"] = manifest.version if manifest else None
+    file: Path
+    facts: dict[str, Any]
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"facts": self.facts}
+    @classmethod
+    def of(cls, located: Located, manifest: Manifest | None) -> Provenance:
+        facts = _comparable(located.resolved())
+        return cls(located.file, facts | {"dataset version": manifest.version if manifest else None})
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises WrongRecipe with every difference."""
-        before = state["facts"]
+    def check(self, before: dict[str, Any]) -> None:
+        """Raises WrongRecipe with every difference between this run and the facts in a checkpoint."""
         differing = sorted(
             name for name in before.keys() | self.facts.keys() if before.get(name) != self.facts.get(name)
         )

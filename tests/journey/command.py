@@ -1,0 +1,52 @@
+"""The command as its users call it: in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+WITHIN_S = 400
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    kept = {
+        name: value for name, value in os.environ.items() if name not in ("MILLSTREAM_STORE", "MLFLOW_TRACKING_URI")
+    }
+    return {**kept, "MILLSTREAM_HOME": str(home), "OMP_NUM_THREADS": "1", **more}
+
+
+def started(home: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "millstream", *words, "--json"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    return subprocess.Popen(command, env=environment(home, **more), **pipes)
+
+
+def answer(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
+    """The JSON of a command that ends with `code`."""
+    out, err = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == code, f"ended with {process.returncode}\n{err[-3000:]}"
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return {**found, "stderr": err}
+
+
+def told(home: Path, *words: str, code: int = 0, **more: str) -> dict[str, Any]:
+    """What the command answers."""
+    return answer(started(home, *words, **more), code)
+
+
+def wait_for(process: subprocess.Popen[str], home: Path, pattern: str) -> Path:
+    """The first file that matches below `home`, while the process runs."""
+    end = time.monotonic() + WITHIN_S
+    while time.monotonic() < end:
+        found = next(iter(home.glob(pattern)), None)
+        if found is not None:
+            return found
+        assert process.poll() is None, f"ended before {pattern} was there\n{process.communicate()[1][-3000:]}"
+        time.sleep(0.02)
+    raise AssertionError(f"no {pattern} within {WITHIN_S} s")

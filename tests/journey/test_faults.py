@@ -1,0 +1,79 @@
+"""What is wrong is told with its place and the right exit code, and nothing is lost."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from pipelines import prepare
+from tests.journey.command import told
+from tracking.recipe import load
+from tracking.settings import Settings
+
+SMALL = ("--set", "data.source.limit=300", "--set", "fit.epochs=1", "--set", "fit.threads=1")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, spark):
+    home = tmp_path_factory.mktemp("a home")
+    located = load("cnn/lenet-digits", sets=["data.source.limit=300"])
+    prepare.prepare(located, Settings.read({"MILLSTREAM_HOME": str(home)}), say=lambda told: None)
+    return home
+
+
+@pytest.fixture
+def home(prepared, tmp_path):
+    """A copy, to be damaged."""
+    return shutil.copytree(prepared, tmp_path / "home", symlinks=True)
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_a_flipped_bit_stops_training_with_the_files_name(home):
+    shard = next(home.glob("datasets/digits/*/split=train/part-00000.parquet"))
+    damaged = bytearray(shard.read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    shard.write_bytes(damaged)
+    refused = told(home, "train", "cnn/lenet-digits", *SMALL, code=3)
+    assert refused["faults"][0]["where"].endswith("split=train/part-00000.parquet")
+    assert not told(home, "verify", "digits", code=3)["ok"]
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_a_missing_shard_stops_training_with_the_files_name(home):
+    next(home.glob("datasets/digits/*/split=valid/part-00000.parquet")).unlink()
+    refused = told(home, "train", "cnn/lenet-digits", *SMALL, code=3)
+    assert "split=valid/part-00000.parquet" in refused["stderr"]
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_a_loss_that_is_no_number_stops_training_with_the_samples(home):
+    wild = ("--set", "fit.optimizer.lr=1e20", "--set", "fit.schedule={name: constant}")
+    refused = told(home, "train", "cnn/lenet-digits", *SMALL, *wild, code=5)
+    (fault,) = refused["faults"]
+    assert fault["where"].startswith("epoch 0, batch ")
+    assert "on samples " in fault["message"]
+    assert "fit.optimizer.lr" in fault["message"]
+
+
+@pytest.mark.bad_input
+@pytest.mark.spark
+def test_a_dataset_that_was_not_prepared_is_told_with_the_command_that_does(home):
+    refused = told(home, "train", "cnn/lenet-digits", "--set", "data.source.limit=301", code=3)
+    assert "millstream prepare cnn/lenet-digits" in refused["stderr"]
+
+
+@pytest.mark.bad_input
+def test_a_missing_origin_file_is_told_with_its_name(tmp_path):
+    refused = told(tmp_path, "prepare", "cnn/lenet-mnist", code=3, MILLSTREAM_MIRROR=str(tmp_path), no_proxy="*")
+    assert "mnist/" in refused["stderr"]
+
+
+@pytest.mark.fault
+def test_a_tracking_server_that_is_not_there_is_told_before_any_work(tmp_path):
+    gone = "http://127.0.0.1:9"
+    refused = told(tmp_path, "run", "rl/dqn-cartpole", "--budget", "smoke", code=4, MLFLOW_TRACKING_URI=gone)
+    assert refused["faults"][0]["where"] == gone

@@ -1,0 +1,140 @@
+"""Runs that are killed or stopped inside an epoch end with the weights of unbroken ones."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+import pytest
+
+from pipelines import prepare
+from tests.journey.command import answer, started, told, wait_for
+from tracking.recipe import load
+from tracking.settings import Settings
+
+DATA = """
+data:
+  source: {name: digits, limit: 600}
+  steps:
+    - split: {by: stratified, valid: 0.1, test: 0.2}
+    - scale: {column: image, method: unit, high: 16}
+"""
+RECIPES = {
+    "lenet": DATA
+    + """
+about: one optimizer, a schedule, the best weights kept
+task: {name: classify, target: label}
+network: {name: cnn/lenet, channels: [4, 8], batch_norm: true}
+fit:
+  {epochs: 6, batch_size: 32, seed: 7, threads: 1, keep: best, checkpoint_every: 3,
+   optimizer: {name: adamw, lr: 3.0e-3}, schedule: {name: onecycle}}
+""",
+    "gan": DATA
+    + """
+about: two optimizers, draws inside the step
+task: {name: adversarial}
+network: {name: generative/gan, latent: 8, channels: 4}
+fit: {epochs: 6, batch_size: 32, seed: 7, threads: 1, checkpoint_every: 3, optimizer: {name: adam, lr: 1.0e-3}}
+""",
+    "vae": DATA
+    + """
+about: draws inside the step and the test
+task: {name: variational, samples: 50, images: 5}
+network: {name: generative/vae, latent: 4, hidden: [32]}
+fit: {epochs: 6, batch_size: 32, seed: 7, threads: 1, checkpoint_every: 3, optimizer: {name: adam, lr: 1.0e-3}}
+""",
+    "dqn": """
+about: an environment in the middle of an episode, a replay memory, a target network
+environment: {name: gymnasium, id: CartPole-v1}
+task: {name: reinforce/dqn, steps: 6000, memory: 2000, warm_up: 500, episodes: 3, valid_episodes: 1, learn: 16}
+network: {name: mlp/mlp, hidden: [32]}
+fit: {epochs: 4, batch_size: 32, seed: 7, threads: 1, checkpoint_every: 3, optimizer: {name: adam, lr: 1.0e-3}}
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, spark):
+    """A home in which the dataset of all recipes here is prepared."""
+    home = tmp_path_factory.mktemp("resumed runs")
+    for name, text in RECIPES.items():
+        (home / f"{name}.yaml").write_text(text)
+    prepare.prepare(
+        load(str(home / "lenet.yaml")), Settings.read({"MILLSTREAM_HOME": str(home)}), say=lambda told: None
+    )
+    return home
+
+
+class Unbroken:
+    """One training of each recipe that nobody disturbs, beside those that are broken off."""
+
+    def __init__(self, home):
+        self.home, self.running, self.ended = home, {}, {}
+
+    def begin(self, name):
+        if name not in self.running:
+            self.running[name] = started(self.home, "train", str(self.home / f"{name}.yaml"))
+
+    def answer(self, name):
+        if name not in self.ended:
+            self.begin(name)
+            self.ended[name] = answer(self.running[name])
+        return self.ended[name]
+
+
+@pytest.fixture(scope="module")
+def unbroken(home):
+    return Unbroken(home)
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken, name, soak):
+    recipe, generator = str(home / f"{name}.yaml"), random.Random(name)
+    for _ in range(100 if soak else 1):
+        killed = started(home, "train", recipe)
+        unbroken.begin(name)
+        run = run_of(killed, home)
+        time.sleep(generator.uniform(0, 0.3))
+        killed.send_signal(signal.SIGKILL)
+        killed.communicate()
+        resumed = told(home, "train", recipe, "--resume", run)
+        assert resumed["run_id"] == run
+        assert resumed["weights"] == unbroken.answer(name)["weights"]
+        assert resumed["metrics"] == unbroken.answer(name)["metrics"]
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_run_that_is_told_to_stop_saves_its_state(home, unbroken, number, code):
+    recipe = str(home / "lenet.yaml")
+    stopped = started(home, "train", recipe)
+    run = run_of(stopped, home)
+    stopped.send_signal(number)
+    told_then = answer(stopped, code)
+    assert "state saved" in told_then["stderr"]
+    assert told(home, "train", recipe, "--resume", run)["weights"] == unbroken.answer("lenet")["weights"]
+
+
+@pytest.mark.bad_input
+@pytest.mark.spark
+def test_a_changed_recipe_is_not_resumed(home):
+    recipe = str(home / "vae.yaml")
+    run = told(home, "train", recipe)["run_id"]
+    refused = told(
+        home, "train", recipe, "--resume", run, "--set", "network.latent=5", "--set", "fit.batch_size=16", code=2
+    )
+    assert sorted(fault["message"].partition(":")[0] for fault in refused["faults"]) == ["fit.batch_size", "network"]
+
+
+def run_of(process, home):
+    """The id of the run that `process` started, once it has left a checkpoint."""
+    run = ""
+    while not run.startswith("run "):
+        run = process.stderr.readline()
+        assert process.poll() is None, process.communicate()[1][-3000:]
+    wait_for(process, home, f"checkpoints/{run.split()[1]}/last.ckpt")
+    return run.split()[1]

@@ -1,0 +1,128 @@
+"""The main job: from raw files to a registered model, and out again in three ways that agree."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import accuracy_score
+
+from tests.journey.command import ROOT, environment, told
+from tracking.dataset import Dataset
+from tracking.recipe import load
+from tracking.run import flatten
+from tracking.settings import Settings
+from tracking.store import open_store
+
+SMALL = ("--set", "data.source.limit=600")
+PYFUNC = """
+import sys
+import mlflow, numpy as np, pandas as pd
+model = mlflow.pyfunc.load_model(sys.argv[1])
+raw = pd.read_parquet(sys.argv[2])
+found = model.predict(raw)
+found[["prediction"]].to_csv(sys.argv[3], index=False)
+assert not any(name.partition(".")[0] in ("pipelines", "pyspark") for name in sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("whole way")
+
+
+@pytest.fixture(scope="module")
+def run(home):
+    return told(home, "run", "cnn/lenet-digits", *SMALL)
+
+
+@pytest.fixture(scope="module")
+def raw_test(home, run):
+    """The raw columns of the test split, and the classes that stand in it."""
+    dataset = Dataset.open(run["path"], home / "datasets")
+    rows = pd.concat(pq.read_table(dataset.verified(shard)).to_pandas() for shard in dataset.shards("test"))
+    classes = dataset.manifest.column("label").classes
+    raw = rows[["sample_id", "image"]].reset_index(drop=True)
+    raw.to_parquet(home / "raw.parquet")
+    truth = pd.Series([classes[at] for at in rows["label"]], index=rows["sample_id"])
+    return home / "raw.parquet", truth
+
+
+@pytest.mark.spark
+def test_the_run_answers_for_preparation_and_training(run):
+    keys = {"dataset", "version", "path", "rows", "quarantined", "reused", "seconds"}
+    keys |= {"run_id", "model_uri", "dataset_version", "metrics", "passed", "weights"}
+    assert keys <= run.keys()
+    assert run["rows"] == {"train": 420, "valid": 60, "test": 120}
+    assert run["metrics"]["test/accuracy"] > 0.8
+    assert run["dataset_version"] == run["version"]
+
+
+@pytest.mark.spark
+def test_one_page_shows_data_training_and_model(home, run):
+    settings = Settings.read({"MILLSTREAM_HOME": str(home)})
+    client = open_store(settings)
+    found = client.get_run(run["run_id"])
+    manifest = Dataset.open(run["path"], settings.store).manifest
+    assert found.info.status == "FINISHED"
+    assert found.data.params == flatten(load("cnn/lenet-digits", sets=["data.source.limit=600"]).resolved())
+    assert {name: found.data.metrics[name] for name in run["metrics"]} == pytest.approx(run["metrics"])
+    assert {"feed/wait", "feed/rows_per_s", "train/loss", "valid/accuracy"} <= found.data.metrics.keys()
+    assert len(found.data.metrics) < 40
+    (given,) = found.inputs.dataset_inputs
+    assert (given.dataset.name, given.dataset.digest) == ("digits", manifest.splits["train"].digest)
+    tags = {"dataset_version", "budget", "code_version", "stack", "hosts", "passed"}
+    assert tags <= found.data.tags.keys()
+    artifacts = {item.path for item in client.list_artifacts(run["run_id"])}
+    assert {"recipe.yaml", "manifest.json", "environment.txt", "figures", "model"} <= artifacts
+    figures = {item.path for item in client.list_artifacts(run["run_id"], "figures")}
+    assert figures == {"figures/learning_curves.png", "figures/confusion.png"}
+
+
+@pytest.mark.spark
+def test_the_model_is_registered_without_code_under_both_aliases(home, run):
+    client = open_store(Settings.read({"MILLSTREAM_HOME": str(home)}))
+    for alias in ("candidate", "champion"):
+        assert client.get_model_version_by_alias("cnn.lenet-digits", alias).run_id == run["run_id"]
+    files = [path.name for path in (home / "artifacts").rglob("*") if path.is_file()]
+    assert "weights.pt" in files
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".py"))]
+
+
+@pytest.mark.spark
+def test_evaluate_score_and_a_plain_pyfunc_tell_the_same(home, run, raw_test, tmp_path):
+    raw, truth = raw_test
+    measured = told(home, "evaluate", run["model_uri"])
+    assert measured["rows"] == 120
+    assert {name: run["metrics"][name] for name in measured["metrics"]} == measured["metrics"]
+
+    scored = told(home, "score", run["model_uri"], str(raw), str(tmp_path / "scored"))
+    assert scored["rows"] == 120
+    table = pd.read_parquet(tmp_path / "scored").set_index("sample_id")
+    assert accuracy_score(truth[table.index], table["prediction"]) == pytest.approx(
+        measured["metrics"]["test/accuracy"]
+    )
+    assert np.allclose([sum(row) for row in table["probabilities"]], 1)
+
+    script = [sys.executable, "-c", PYFUNC, run["model_uri"], str(raw), str(tmp_path / "plain.csv")]
+    store = f"sqlite:///{home / 'tracking.db'}"
+    # away from the sources, so that only what is installed can be found
+    subprocess.run(script, check=True, cwd=tmp_path, env=environment(home, MLFLOW_TRACKING_URI=store))
+    plain = pd.read_csv(tmp_path / "plain.csv", dtype=str)["prediction"]
+    assert plain.tolist() == table.loc[pd.read_parquet(raw)["sample_id"], "prediction"].tolist()
+    assert ROOT not in tmp_path.parents
+
+
+@pytest.mark.spark
+def test_scoring_overwrites_nothing_and_leaves_nothing_behind(home, run, raw_test, tmp_path):
+    (tmp_path / "there").mkdir()
+    refused = told(home, "score", run["model_uri"], str(raw_test[0]), str(tmp_path / "there"), code=3)
+    assert "is there already" in refused["stderr"]
+    pd.DataFrame({"sample_id": ["a"], "image": [b"too short"]}).to_parquet(tmp_path / "bad.parquet")
+    refused = told(home, "score", run["model_uri"], str(tmp_path / "bad.parquet"), str(tmp_path / "out"), code=3)
+    assert "column 'image'" in refused["stderr"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.parquet", "there"]
