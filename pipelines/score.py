@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
@@ -65,7 +66,7 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
         scored.write.parquet(str(staged))
         rows = spark.read.parquet(str(staged)).count()
         staged.rename(target)
-    except PySparkException as error:
+    except (PySparkException, Py4JJavaError) as error:
         raise _refusal(source, error) or error from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -81,7 +82,7 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
         raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
 
 
-def _refusal(source: str, error: PySparkException) -> Refusal | None:
+def _refusal(source: str, error: Exception) -> Refusal | None:
     """What the model said of a row that it could not read; None when something else broke."""
     said = re.search(r"tracking\.faults\.BadData: (.+)", str(error))
     return BadData.at(source, said[1]) if said else None

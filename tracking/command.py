@@ -90,6 +90,8 @@ def _stdout_kept(as_json: bool) -> Iterator[Any]:
     os.dup2(2, 1)
     with os.fdopen(kept, "w", encoding="utf-8") as out:
         yield out
+        sys.stdout.flush()
+        os.dup2(kept, 1)
 
 
 def _plain(result: Any) -> Any:

@@ -9,6 +9,7 @@ import platform
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,7 @@ from tracking.settings import Settings
 from tracking.spool import Spool
 from tracking.store import experiment, open_store
 
+INPUT_ATTEMPTS = 3
 LONGEST_PARAM = 6000
 STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
 
@@ -97,9 +99,21 @@ class Run:
             schema=json.dumps({"columns": [column.name for column in manifest.columns]}),
             profile=profile,
         )
-        self.client.log_inputs(self.id, [DatasetInput(entity, [InputTag("mlflow.data.context", "training")])])
+        self._input(DatasetInput(entity, [InputTag("mlflow.data.context", "training")]))
         self.tag(dataset=manifest.name, dataset_version=manifest.version)
         self.text("manifest.json", manifest.text())
+
+    def _input(self, given: DatasetInput) -> None:
+        """MLflow looks whether it knows a dataset and then adds it: of two runs that do so at once it refuses one,
+        which finds the other's entry when it asks again."""
+        for attempt in reversed(range(INPUT_ATTEMPTS)):
+            try:
+                self.client.log_inputs(self.id, [given])
+                return
+            except MlflowException:
+                if not attempt:
+                    raise
+                time.sleep(0.1)
 
     def figure(self, name: str, figure: Figure) -> None:
         """A picture, as `figures/<name>.png`."""

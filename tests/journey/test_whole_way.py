@@ -26,7 +26,7 @@ model = mlflow.pyfunc.load_model(sys.argv[1])
 raw = pd.read_parquet(sys.argv[2])
 found = model.predict(raw)
 found[["prediction"]].to_csv(sys.argv[3], index=False)
-assert not any(name.partition(".")[0] in ("pipelines", "pyspark") for name in sys.modules)
+assert not any(name.partition(".")[0] == "pipelines" for name in sys.modules)
 """
 
 

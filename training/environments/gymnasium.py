@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 from tracking import parts
 from tracking.faults import BadData
 from tracking.manifest import Column, Signature
-from training.environments.drawings import CARTPOLE
+from training.environments._drawings import CARTPOLE
 
 Env: TypeAlias = Any
 """A `gymnasium.Env`."""

@@ -1,0 +1,126 @@
+"""The command: what it answers, and how it ends."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import millstream
+from tests.journey.command import told
+from tests.tracking.recipes import WHOLE, write
+
+
+@pytest.fixture
+def called(capfd):
+    """Calls the command in this process: its exit code, what it wrote to stdout and to stderr."""
+
+    def call(*words):
+        with pytest.raises(SystemExit) as ended:
+            millstream.cli(words, prog_name="millstream")
+        out, err = capfd.readouterr()
+        return ended.value.code, out, err
+
+    return call
+
+
+HEAVY = ("torch", "pyspark", "mlflow", "pandas", "numpy", "pytorch_lightning")
+
+
+def test_help_waits_for_no_heavy_package():
+    script = f"""
+import sys
+import millstream
+try:
+    millstream.cli(["--help"])
+except SystemExit:
+    pass
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == "[]"
+    assert "Exit codes: 0 done" in found.stdout
+
+
+@pytest.mark.parametrize("verb", sorted(millstream.cli.commands))
+def test_every_verb_explains_itself(called, verb):
+    code, out, _ = called(verb, "--help")
+    assert code == 0
+    later = ("compare", "search", "study")
+    assert "Not yet" in out if verb in later else ("Example:" in out or verb == "ui")
+
+
+def test_three_mistakes_are_three_faults_at_once(called, tmp_path):
+    file = write(
+        tmp_path,
+        WHOLE,
+        ("cnn/lenet,", "cnn/lenett,"),
+        ("epochs: 2", "epochs: many"),
+        ("by: stratified", "by: stratefied"),
+    )
+    code, out, _ = called("check", str(file), "--json")
+    answer = json.loads(out.splitlines()[-1])
+    assert code == 2
+    assert not answer["ok"]
+    messages = [fault["message"] for fault in answer["faults"]]
+    assert len(messages) == 3, messages
+    assert any("did you mean 'cnn/lenet'" in one for one in messages)
+    assert all(str(file) in fault["where"] for fault in answer["faults"])
+    code, _, err = called("run", str(file))
+    assert code == 2
+    assert len(err.strip().splitlines()) == 3
+
+
+def test_a_right_recipe_has_no_faults(called, tmp_path):
+    code, out, _ = called("check", str(write(tmp_path)), "--json")
+    assert (code, json.loads(out)) == (0, {"ok": True, "faults": []})
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("    - split: {by: stratified, valid: 0.1, test: 0.2}\n", ""), "it would learn from test rows"),
+        (("channels: [4, 8]", "chanels: [4, 8]"), "did you mean 'channels'"),
+        (("optimizer: {name: adam, ", "optimizer: {name: adem, "), "adem"),
+    ],
+)
+def test_a_recipe_that_leaks_or_misspells_is_refused(called, tmp_path, change, told):
+    code, out, _ = called("check", str(write(tmp_path, WHOLE, change)), "--json")
+    assert code == 2
+    assert told in out
+
+
+def test_recipes_are_listed_with_what_they_need(called):
+    code, out, _ = called("recipes", "--json")
+    listed = {one["name"]: one for one in json.loads(out)}
+    assert code == 0
+    assert listed["cnn/lenet-mnist"]["pass"] == {"test/accuracy": ">= 0.989"}
+    assert {"name", "family", "task", "source", "pass"} <= listed["rl/dqn-cartpole"].keys()
+    families = {one["family"] for one in json.loads(called("recipes", "--family", "rnn", "--json")[1])}
+    assert families == {"rnn"}
+
+
+@pytest.mark.parametrize("verb", ["compare", "search", "study"])
+def test_what_comes_later_says_so(called, verb):
+    code, _, err = called(verb, "anything", "--trials", "3")
+    assert code == 2
+    assert "not yet" in err
+
+
+@pytest.mark.bad_input
+def test_an_unknown_verb_or_option_ends_with_two(called):
+    assert called("trian", "x")[0] == 2
+    assert called("recipes", "--familly", "x")[0] == 2
+
+
+def test_an_environment_has_nothing_to_prepare(tmp_path):
+    answer = told(tmp_path, "prepare", "rl/dqn-cartpole")
+    assert answer["rows"] == {"train": 0, "valid": 0, "test": 0}
+    assert "nothing to prepare" in answer["stderr"]
+
+
+def test_the_doctor_looks_at_everything(tmp_path):
+    answer = told(tmp_path, "doctor")
+    assert {check["name"] for check in answer["checks"]} >= {"java", "tracking", "disk", "metrics"}
+    assert answer["ok"]

@@ -1,0 +1,27 @@
+"""Every recipe fits the code."""
+
+import pytest
+
+from pipelines import prepare
+from tracking.recipe import BUDGETS, catalogue, load, summaries
+from training import check
+
+RECIPES = sorted(catalogue())
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_fits_the_code(name, budget):
+    located = load(name, budget=budget)
+    assert [*located.faults, *prepare.faults(located), *check.faults(located)] == []
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_names_a_file_with_its_hash(name):
+    data = load(name).recipe.data
+    source = data.source if data else {}
+    assert all(len(file["sha256"]) == 64 for file in source.get("files", []))
+
+
+def test_there_is_a_recipe_of_every_family():
+    assert {one["family"] for one in summaries()} >= {"classical", "mlp", "cnn", "rnn", "generative", "rl"}

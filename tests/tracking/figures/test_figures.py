@@ -1,0 +1,63 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tracking.figures.confusion import confusion
+from tracking.figures.frames import film, frames
+from tracking.figures.latent import latent
+from tracking.figures.learning_curves import learning_curves
+from tracking.figures.residuals import residuals
+from tracking.figures.returns import returns
+from tracking.figures.samples import samples
+
+NASTY = ("$\\frac{1}{0}$", "<script>alert(1)</script>", "`; DROP TABLE", "日本" * 40, "")
+
+
+def written(figure):
+    """The picture as pixels, as it goes into the run."""
+    out = io.BytesIO()
+    figure.savefig(out, dpi=60)
+    return np.asarray(Image.open(out).convert("RGB"))
+
+
+FIGURES = {
+    "confusion": lambda: confusion(np.diag([3, 4, 5, 6, 7]), NASTY),
+    "curves": lambda: learning_curves({"train/loss": [[1, 2.0], [2, float("nan")]], "valid/$x": [[1, 0.5]]}),
+    "residuals": lambda: residuals(np.arange(5.0), np.arange(5.0) + 0.1, "MPa $"),
+    "samples": lambda: samples(np.random.default_rng(0).random((5, 1, 5, 5)), 3, NASTY),
+    "latent": lambda: latent(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 5, NASTY),
+    "returns": lambda: returns([[10.0, 3.0], [20.0, 9.0]]),
+    "frames": lambda: frames([np.zeros((4, 6, 3), np.uint8)] * 3, [0, 2, 4]),
+}
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_drawn_whatever_its_labels_hold(name):
+    pixels = written(FIGURES[name]())
+    assert pixels.std() > 1  # something is drawn
+
+
+def test_a_confusion_shows_its_counts():
+    figure = confusion(np.array([[50, 2], [1, 47]]), ("a", "b"))
+    assert {"50", "2", "1", "47"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_courses_are_drawn_where_they_are():
+    figure = learning_curves({"train/loss": [[1, 2.0], [5, 1.0]], "valid/loss": [[5, 1.5]], "valid/auc": [[5, 0.9]]})
+    lines = {tuple(line.get_xdata()): tuple(line.get_ydata()) for axes in figure.axes for line in axes.lines}
+    assert lines[(1, 5)] == (2.0, 1.0)
+    assert len([axes for axes in figure.axes if axes.lines]) == 2
+
+
+def test_a_film_has_every_frame():
+    shades = [np.full((4, 6, 3), shade, np.uint8) for shade in (0, 100, 250)]
+    assert Image.open(io.BytesIO(film(shades, 0.04))).n_frames == 3
+
+
+def test_two_numbers_of_a_code_are_shown_as_they_are():
+    codes = np.random.default_rng(0).normal(size=(20, 2))
+    (points,) = latent(codes, None, ()).axes[0].collections
+    np.testing.assert_allclose(points.get_offsets(), codes)

@@ -1,0 +1,66 @@
+import pandas as pd
+import pytest
+
+from tests.tracking.recipes import write
+from tests.training.signatures import number
+from tracking import models
+from tracking.faults import BadData
+from tracking.recipe import load
+from tracking.run import Run
+
+
+@pytest.fixture
+def located(tmp_path):
+    return load(str(write(tmp_path)))
+
+
+def logged(settings, located, accuracy, version="v1", **options):
+    with Run.start(settings, located) as run:
+        run.metrics({"test/accuracy": accuracy})
+        folder = settings.checkpoints / run.id / "model"
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text("{}")
+        given = {
+            "metrics": {"test/accuracy": accuracy},
+            "dataset_version": version,
+            "inputs": (number("a"),),
+            "outputs": {"prediction": "string"},
+            "example": pd.DataFrame({"a": [1.0, 2.0]}),
+            "requirements": ("numpy",),
+        }
+        uri = models.log_model(run, folder, **given, **options)
+    return run, uri
+
+
+def holder(run, alias):
+    return run.client.get_model_version_by_alias("mine", alias).run_id
+
+
+def test_the_champion_is_beaten_on_the_same_dataset_version_alone(settings, located):
+    first, _ = logged(settings, located, 0.90)
+    assert (holder(first, "candidate"), holder(first, "champion")) == (first.id, first.id)
+    worse, _ = logged(settings, located, 0.89)
+    assert (holder(worse, "candidate"), holder(worse, "champion")) == (worse.id, first.id)
+    elsewhere, _ = logged(settings, located, 0.99, version="v2")
+    assert holder(elsewhere, "champion") == first.id
+    better, uri = logged(settings, located, 0.91)
+    assert holder(better, "champion") == better.id
+    assert uri == "models:/mine/4"
+    alone, uri = logged(settings, located, 0.95, register=False)
+    assert holder(alone, "candidate") == better.id
+    assert uri == f"runs:/{alone.id}/model"
+
+
+def test_a_model_says_what_it_takes_and_gives(settings, located):
+    _, uri = logged(settings, located, 0.9)
+    found = models.describe(uri, settings)
+    assert (found.inputs, found.outputs) == ({"a": "double"}, {"prediction": "string"})
+    assert (models.model_folder(uri, settings) / "model.json").exists()
+
+
+@pytest.mark.bad_input
+def test_a_model_that_is_not_there_is_told_with_how_models_are_named(settings, located):
+    logged(settings, located, 0.9)
+    for uri in ("models:/mine/99", "models:/nobody@champion", "runs:/0/model", "nowhere"):
+        with pytest.raises(BadData, match="models:/NAME/VERSION"):
+            models.describe(uri, settings)

@@ -1,0 +1,37 @@
+import torch
+
+from tests.checks import check_network
+from tests.training.signatures import image, signature, target
+from training.networks.generative import vae
+from training.networks.generative.vae import Config
+
+
+class Drawing(torch.nn.Module):
+    """A VAE as it is trained: through a draw of the codes, so that the variance matters."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        mean, log_variance = self.network.encode(x)
+        return self.network.decode(mean + 0.7 * (0.5 * log_variance).exp())
+
+
+def test_a_vae_keeps_the_network_contract():
+    torch.manual_seed(0)
+    network = vae.build(Config(latent=3, hidden=(20, 10)), signature(image(2, 4, 5), target(3)))
+    check_network(Drawing(network), torch.rand(6, 2, 4, 5), shape=(6, 2, 4, 5))
+
+
+def test_without_a_draw_the_mean_of_the_codes_is_decoded():
+    network = vae.build(Config(latent=3), signature(image(1, 4, 4)))
+    x = torch.rand(5, 1, 4, 4)
+    torch.testing.assert_close(network(x), network.decode(network.encode(x)[0]))
+
+
+def test_the_papers_size_for_mnist():
+    network = vae.build(Config(latent=20, hidden=(500,)), signature(image(1, 28, 28)))
+    # 784x500 and back, 500x20 twice and 20x500, with their biases (Kingma & Welling 2014, appendix C.1)
+    expected = (784 * 500 + 500) + 2 * (500 * 20 + 20) + (20 * 500 + 500) + (500 * 784 + 784)
+    assert sum(one.numel() for one in network.parameters()) == expected

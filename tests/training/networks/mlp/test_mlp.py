@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from tests.checks import check_network
+from tests.training.signatures import category, image, number, signature, target, tokens
+from tracking.faults import BadData
+from training.networks.mlp import mlp
+from training.networks.mlp.mlp import Config
+
+MIXED = signature(number("a"), category("b", 3), number("c"), category("d", 5), target(4))
+
+
+def mixed(rows=6):
+    generator = torch.Generator().manual_seed(0)
+    categories = torch.stack([torch.arange(rows) % 3, torch.arange(rows) % 5], dim=1)
+    return torch.randn(rows, 2, generator=generator), categories
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Config(),
+        Config(hidden=(7,), activation="tanh", embedding=3),
+        Config(hidden=(8, 6), batch_norm=True),
+        Config(hidden=()),
+    ],
+)
+def test_an_mlp_keeps_the_network_contract(config):
+    torch.manual_seed(0)
+    check_network(mlp.build(config, MIXED), *mixed(), shape=(6, 4))
+
+
+def test_an_mlp_reads_images_flat():
+    check_network(mlp.build(Config(), signature(image(2, 4, 4), target(3))), torch.randn(5, 2, 4, 4), shape=(5, 3))
+
+
+def test_one_hidden_layer_is_the_formula():
+    torch.manual_seed(0)
+    network = mlp.build(Config(hidden=(7,), activation="tanh"), MIXED)
+    numbers, categories = mixed()
+    b_hot, d_hot = torch.eye(3)[categories[:, 0]], torch.eye(5)[categories[:, 1]]
+    first, _, last = network.layers
+    x = torch.cat([numbers, b_hot, d_hot], dim=1)
+    expected = torch.tanh(x @ first.weight.T + first.bias) @ last.weight.T + last.bias
+    torch.testing.assert_close(network(numbers, categories), expected)
+
+
+def test_a_number_as_target_gives_one_output():
+    regression = signature(number("a"), number("b"), number("price", role="target"))
+    assert mlp.build(Config(), regression)(torch.randn(3, 2)).shape == (3, 1)
+
+
+@pytest.mark.bad_input
+def test_sequences_are_refused_with_what_reads_them():
+    with pytest.raises(BadData, match="recurrent network"):
+        mlp.build(Config(), signature(tokens(5, 9), target(2)))

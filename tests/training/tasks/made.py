@@ -1,0 +1,33 @@
+"""A task without a trainer's loops: batches in, metrics out."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.feed.batch import Batch
+from training.task import Task
+
+
+def batch(*inputs: Tensor, target: Tensor | None = None, real: int | None = None) -> Batch:
+    """A batch of one rank; only its first `real` slots hold samples."""
+    slots = len(inputs[0])
+    mask = torch.arange(slots) < (slots if real is None else real)
+    return Batch(inputs, target, mask.float(), mask, int(mask.sum()), 1, 0, 0)
+
+
+def measured(task: Task, *batches: Batch) -> dict[str, float]:
+    """The metrics of a test over these batches, by name."""
+    logged: dict[str, Any] = {}
+    task._trainer = SimpleNamespace(testing=True)  # type: ignore[assignment]  # all that a task asks its trainer
+    task.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
+    task.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]
+    task.eval()
+    with torch.no_grad():
+        for at, one in enumerate(batches):
+            task.test_step(one, at)
+        task.on_test_epoch_end()
+    return {name: float(value) for name, value in logged.items()}
