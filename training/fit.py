@@ -95,13 +95,16 @@ def train(
     Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with the state saved.
     """
     started = time.monotonic()
+    if devices * nodes > 1:
+        told = "training in several processes comes with a later version; leave --devices and --nodes out"
+        raise WrongRecipe.at(f"--devices {devices} --nodes {nodes}", told)
     _quiet()
     keep_freed_memory()
     job = _job(located, settings, run, dataset)
     if dataset is not None:
         run.dataset(dataset.manifest, dataset.folder)
     history = History()
-    trainer = _trainer(job, history, devices, nodes)
+    trainer = _trainer(job, history)
     if isinstance(job.task.network, Estimator):
         _fit_whole(job)
     else:
@@ -154,7 +157,7 @@ def _job(located: Located, settings: Settings, run: Run, dataset: Dataset | None
     return Job(located, settings, run, parts, task, splits)
 
 
-def _trainer(job: Job, history: History, devices: int, nodes: int) -> lightning.Trainer:
+def _trainer(job: Job, history: History) -> lightning.Trainer:
     fit = job.parts.fit
     callbacks = [
         KeyedDraws(fit.seed),
@@ -167,10 +170,7 @@ def _trainer(job: Job, history: History, devices: int, nodes: int) -> lightning.
     ]
     return lightning.Trainer(
         max_epochs=fit.epochs,
-        devices=devices,
-        num_nodes=nodes,
-        accelerator="auto",
-        strategy="ddp" if devices * nodes > 1 else "auto",
+        devices=1,
         gradient_clip_val=fit.clip if job.task.automatic_optimization else None,
         check_val_every_n_epoch=fit.validate_every,
         log_every_n_steps=min(LOG_EVERY, _steps(job)),

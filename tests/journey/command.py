@@ -21,9 +21,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, "MILLSTREAM_HOME": str(home), "OMP_NUM_THREADS": "1", **more}
 
 
-def started(home: Path, *words: str, **more: str) -> subprocess.Popen[str]:
+def started(home: Path, *words: str, cwd: Path = ROOT, **more: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "millstream", *words, "--json"]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": ROOT}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": cwd}
     return subprocess.Popen(command, env=environment(home, **more), **pipes)
 
 
@@ -35,9 +35,9 @@ def answer(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     return {**found, "stderr": err}
 
 
-def told(home: Path, *words: str, code: int = 0, **more: str) -> dict[str, Any]:
+def told(home: Path, *words: str, code: int = 0, cwd: Path = ROOT, **more: str) -> dict[str, Any]:
     """What the command answers."""
-    return answer(started(home, *words, **more), code)
+    return answer(started(home, *words, cwd=cwd, **more), code)
 
 
 def wait_for(process: subprocess.Popen[str], home: Path, pattern: str) -> Path:
