@@ -107,7 +107,8 @@ def _has_modules(java: Path) -> bool:
 def _options(address: str, scratch: Path) -> dict[str, str]:
     options = {
         "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
+        # Spark's own bar over the tasks of a stage, for those who look on
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG.as_uri()}",
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",

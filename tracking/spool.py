@@ -6,6 +6,7 @@ A line of the spool is a list of metrics; beside it stands how many lines the se
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import threading
@@ -33,6 +34,8 @@ class Spool:
         self.file = settings.spool / f"{run_id}.jsonl"
         self.run_id = run_id
         self._out = self.file.open("a", encoding="utf-8")
+        # the kernel lets go when the process dies: that is how others tell a spool in use from one left behind
+        fcntl.flock(self._out, fcntl.LOCK_SH)
         self._wake, self._end = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -101,8 +104,17 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
 
 
 def unsent(settings: Settings) -> list[Path]:
-    """Spools of runs that ended without the server."""
-    return sorted(settings.spool.glob("*.jsonl")) if settings.spool.is_dir() else []
+    """Spools of runs that ended without the server; those of runs that go on are none of anybody's business."""
+    return [file for file in sorted(settings.spool.glob("*.jsonl")) if not _is_written(file)]
+
+
+def _is_written(file: Path) -> bool:
+    with file.open() as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def _some(lines: list[str]) -> tuple[int, list[Metric]]:

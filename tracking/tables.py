@@ -106,9 +106,10 @@ def _prepared(told: Mapping[str, Any]) -> list[Row]:
 def _trained(told: Mapping[str, Any]) -> list[Row]:
     shown = {name: value for name, value in told["metrics"].items() if name.startswith("test/")}
     passed = {True: "reached", False: "MISSED", None: "none set"}[told["passed"]]
+    wanted = _marks(told["marks"])
     return [
         *((name, f"{value:.5g}") for name, value in shown.items()),
-        ("pass mark", passed),
+        ("pass mark", f"{wanted}: {passed}" if wanted else passed),
         ("model", told["model_uri"]),
         ("run", told["run_id"]),
         ("seconds", told["seconds"]),

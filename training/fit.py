@@ -50,6 +50,7 @@ class Trained(BaseModel, frozen=True):
     dataset_version: str | None
     metrics: dict[str, float]
     passed: bool | None
+    marks: dict[str, str]
     weights: str
     seconds: float
 
@@ -119,6 +120,7 @@ def train(
         dataset_version=dataset.manifest.version if dataset else None,
         metrics=metrics,
         passed=passed,
+        marks=dict(located.recipe.marks),
         weights=weights_digest(job.task.network),
         seconds=round(time.monotonic() - started, 3),
     )

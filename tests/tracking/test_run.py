@@ -110,10 +110,12 @@ def test_a_killed_run_is_marked_and_a_living_one_is_not(settings, located):
     run_id = process.stdout.readline().strip()
     client = open_store(settings)
     assert reap(client) == []
+    assert unsent(settings) == []
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert reap(client) == [run_id]
     assert client.get_run(run_id).info.status == "KILLED"
+    assert [file.stem for file in unsent(settings)] == [run_id]
 
 
 @pytest.mark.fault
