@@ -48,7 +48,7 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     that cannot be read, misses columns, or would be overwritten.
     """
     started = time.monotonic()
-    target = Path(output)
+    target, source = Path(output).absolute(), _absolute(source)
     if target.exists():
         raise BadData.at(target, "is there already; give a path that is not, nothing is overwritten")
     model = models.describe(model_uri, settings)
@@ -71,6 +71,11 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return Scored(rows=rows, output=str(target), seconds=round(time.monotonic() - started, 3))
+
+
+def _absolute(source: str) -> str:
+    """Spark's own process may stand in another folder than the caller."""
+    return source if "://" in source else str(Path(source).absolute())
 
 
 def _read(spark: SparkSession, source: str) -> DataFrame:

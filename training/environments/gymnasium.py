@@ -69,6 +69,12 @@ def signature(config: Config) -> Signature:
     return Signature.of([*numbers, action], target="action")
 
 
+def threshold(config: Config) -> float | None:
+    """The mean return from which on the environment counts as solved, if its makers say so."""
+    found = gymnasium.spec(config.id).reward_threshold
+    return None if found is None else float(found)
+
+
 def draw(config: Config, observation: NDArray[np.float32]) -> NDArray[np.uint8] | None:
     """A picture (H, W, 3) of what is observed, or None where nobody has written how it looks."""
     return CARTPOLE.picture(observation) if config.id == "CartPole-v1" else None

@@ -17,6 +17,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,6 +50,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     double: bool = Field(False, description="the online network chooses the next action, the target network judges it")
     episodes: int = Field(100, ge=1, description="episodes of the test")
     valid_episodes: int = Field(10, ge=1, description="episodes of each look at valid")
+    solved: int | None = Field(
+        None,
+        ge=1,
+        description="looks at valid in a row over the environment's own threshold, after which training ends",
+    )
 
 
 class Dqn(Task):
@@ -61,7 +67,7 @@ class Dqn(Task):
         self.automatic_optimization = False
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.replay = Replay(config.memory, signature.inputs[0].shape[0], fit.seed)
-        self.step_number, self.gradients = 0, 0
+        self.step_number, self.gradients, self.solved = 0, 0, 0
         self.course: list[list[float]] = []
         self.played: dict[str, list[float]] = {"valid": [], "test": []}
 
@@ -110,8 +116,16 @@ class Dqn(Task):
 
     def _report(self, stage: str) -> None:
         found = np.array(self.played[stage])
+        if self.trainer.state.fn == TrainerFn.FITTING:
+            self._end_when_solved(float(found.mean()))
         self.log_dict({f"{stage}/return": float(found.mean()), f"{stage}/return_deviation": float(found.std())})
         self.played[stage] = []
+
+    def _end_when_solved(self, mean_return: float) -> None:
+        threshold = self.environment.threshold(self.environment_config)
+        self.solved = self.solved + 1 if threshold is not None and mean_return >= threshold else 0
+        if self.solved == self.config.solved:
+            self.trainer.should_stop = True
 
     def play(self, stage: str, number: int) -> tuple[float, list[NDArray[np.float32]]]:
         """The return of one episode of the policy as it is, and all that was seen in it."""
@@ -150,6 +164,7 @@ class Dqn(Task):
         checkpoint["acting"] = {
             "step": self.step_number,
             "gradients": self.gradients,
+            "solved": self.solved,
             "replay": self.replay.state_dict(),
             "environment": self.environment.state(self.env),
             "seen": torch.from_numpy(np.asarray(self.seen)),
@@ -159,7 +174,7 @@ class Dqn(Task):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         told = checkpoint["acting"]
-        self.step_number, self.gradients = told["step"], told["gradients"]
+        self.step_number, self.gradients, self.solved = told["step"], told["gradients"], told["solved"]
         self.replay.load_state_dict(told["replay"])
         self.environment.restore(self.env, told["environment"])
         self.seen = told["seen"].numpy()

@@ -1,7 +1,9 @@
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 
 from training.environments import gymnasium
 from training.fit_config import Fit
@@ -97,3 +99,15 @@ def test_a_policy_is_pictured():
     made = task()
     assert {"episode"} <= made.figures().keys()
     assert made.films()["episode"].startswith(b"GIF89a")
+
+
+def test_training_ends_when_the_environment_counts_as_solved_so_many_looks_in_a_row():
+    made = task(solved=2)
+    trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.FITTING), should_stop=False)
+    made._trainer, made.log_dict = trainer, lambda values: None
+    ended = []
+    for mean in (500.0, 474.9, 475.0, 500.0):
+        made.played["valid"] = [mean, mean]
+        made.on_validation_epoch_end()
+        ended.append(trainer.should_stop)
+    assert ended == [False, False, False, True]

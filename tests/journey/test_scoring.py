@@ -1,0 +1,86 @@
+"""Models of several kinds score raw tables on Spark as they do in one process."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines import prepare
+from pipelines.score import score
+from tests.journey.test_resume import RECIPES
+from tracking import models
+from tracking.dataset import Dataset
+from tracking.recipe import load
+from tracking.run import Run
+from training import serve
+from training.evaluate import evaluate
+from training.fit import train
+
+PRICES = """
+about: A number from numbers and a category
+data:
+  name: prices
+  source:
+    name: table
+    files: [{name: prices.csv}]
+    columns: {area: {type: double, unit: m2}, town: {type: string}, price: {type: double, role: target, unit: EUR}}
+  steps:
+    - split: {by: hash, valid: 0.1, test: 0.2}
+    - encode: {columns: categories}
+    - scale: {columns: [area, price], method: standard}
+task: {name: regress, target: price}
+network: {name: mlp/mlp, hidden: [16]}
+fit: {epochs: 30, batch_size: 16, seed: 1, threads: 1, optimizer: {name: adam, lr: 1.0e-2}}
+"""
+
+
+def trained(settings, file):
+    located = load(str(file))
+    prepared = prepare.prepare(located, settings, say=lambda told: None)
+    dataset = Dataset.open(prepared.path, settings.store)
+    with Run.start(settings, located) as run:
+        return train(located, settings, run=run, dataset=dataset), dataset
+
+
+def alone(settings, uri, raw):
+    """What the model gives in this process."""
+    return serve.load(models.model_folder(uri, settings)).predict(raw)
+
+
+@pytest.mark.spark
+def test_a_regressor_scores_in_raw_units(spark, settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(0)
+    rows = [(draw.uniform(20, 200), draw.choice(["Graz", "Wien"])) for _ in range(300)]
+    prices = [1000 * area + 90_000 * (town == "Wien") + draw.gauss(0, 2000) for area, town in rows]
+    table = pd.DataFrame(rows, columns=["area", "town"]).assign(price=prices)
+    table.to_csv("prices.csv", index=False)
+    (tmp_path / "prices.yaml").write_text(PRICES)
+    found, _ = trained(settings, tmp_path / "prices.yaml")
+    score(found.model_uri, "prices.csv", "scored", settings)
+    scored = pd.read_parquet("scored").sort_values("area", ignore_index=True)
+    table = table.sort_values("area", ignore_index=True)
+    assert np.sqrt(np.mean((scored["prediction"] - table["price"]) ** 2)) < 15_000 < table["price"].std() / 3
+    expected = alone(settings, found.model_uri, table)["prediction"]
+    np.testing.assert_allclose(scored["prediction"], expected, rtol=1e-5)
+    assert evaluate(found.model_uri, settings).metrics == {
+        name: value for name, value in found.metrics.items() if name.startswith("test/")
+    }
+
+
+@pytest.mark.spark
+def test_a_vae_scores_pictures(spark, settings, tmp_path):
+    (tmp_path / "vae.yaml").write_text(RECIPES["vae"])
+    found, dataset = trained(settings, tmp_path / "vae.yaml")
+    raw = pq.read_table(dataset.verified(dataset.shards("test")[0])).to_pandas()[["sample_id", "image"]]
+    raw.to_parquet(tmp_path / "raw.parquet")
+    score(found.model_uri, str(tmp_path / "raw.parquet"), str(tmp_path / "scored"), settings)
+    scored = pd.read_parquet(tmp_path / "scored").set_index("sample_id").loc[raw["sample_id"]]
+    expected = alone(settings, found.model_uri, raw)
+    np.testing.assert_allclose(np.stack(scored["latent"]), np.stack(expected["latent"]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scored["reconstruction_error"], expected["reconstruction_error"], rtol=1e-4)
+    assert len(scored) == 120
