@@ -121,9 +121,9 @@ def test_a_run_that_is_told_to_stop_saves_its_state(home, unbroken, number, code
 
 @pytest.mark.bad_input
 @pytest.mark.spark
-def test_a_changed_recipe_is_not_resumed(home):
+def test_a_changed_recipe_is_not_resumed(home, unbroken):
     recipe = str(home / "vae.yaml")
-    run = told(home, "train", recipe)["run_id"]
+    run = unbroken.answer("vae")["run_id"]
     refused = told(
         home, "train", recipe, "--resume", run, "--set", "network.latent=5", "--set", "fit.batch_size=16", code=2
     )

@@ -14,6 +14,7 @@ from pipelines.score import score
 from tests.journey.test_resume import RECIPES
 from tracking import models
 from tracking.dataset import Dataset
+from tracking.faults import BadData
 from tracking.recipe import load
 from tracking.run import Run
 from training import serve
@@ -84,3 +85,15 @@ def test_a_vae_scores_pictures(spark, settings, tmp_path):
     np.testing.assert_allclose(np.stack(scored["latent"]), np.stack(expected["latent"]), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(scored["reconstruction_error"], expected["reconstruction_error"], rtol=1e-4)
     assert len(scored) == 120
+
+    # nothing is overwritten, and what cannot be read leaves nothing behind
+    with pytest.raises(BadData, match="is there already"):
+        score(found.model_uri, str(tmp_path / "raw.parquet"), str(tmp_path / "scored"), settings)
+    pd.DataFrame({"sample_id": ["a"], "image": [b"too short"]}).to_parquet(tmp_path / "bad.parquet")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    with pytest.raises(BadData, match=r"bad\.parquet: column 'image': 9 numbers"):
+        score(found.model_uri, str(tmp_path / "bad.parquet"), str(tmp_path / "out"), settings)
+    raw[["sample_id"]].to_parquet(tmp_path / "less.parquet")
+    with pytest.raises(BadData, match=r"no columns \['image'\]"):
+        score(found.model_uri, str(tmp_path / "less.parquet"), str(tmp_path / "out"), settings)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "less.parquet"])

@@ -115,14 +115,3 @@ def test_evaluate_score_and_a_plain_pyfunc_tell_the_same(home, run, raw_test, tm
     plain = pd.read_csv(tmp_path / "plain.csv", dtype=str)["prediction"]
     assert plain.tolist() == table.loc[pd.read_parquet(raw)["sample_id"], "prediction"].tolist()
     assert ROOT not in tmp_path.parents
-
-
-@pytest.mark.spark
-def test_scoring_overwrites_nothing_and_leaves_nothing_behind(home, run, raw_test, tmp_path):
-    (tmp_path / "there").mkdir()
-    refused = told(home, "score", run["model_uri"], str(raw_test[0]), str(tmp_path / "there"), code=3)
-    assert "is there already" in refused["stderr"]
-    pd.DataFrame({"sample_id": ["a"], "image": [b"too short"]}).to_parquet(tmp_path / "bad.parquet")
-    refused = told(home, "score", run["model_uri"], str(tmp_path / "bad.parquet"), str(tmp_path / "out"), code=3)
-    assert "column 'image'" in refused["stderr"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.parquet", "there"]
