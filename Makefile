@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak check format bench clean
+.PHONY: help install demo test test-all soak check format clean
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -49,9 +49,6 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
-
-bench: $(READY)
-	$(BIN)/python benchmarks/feed.py
 
 clean:
 	rm -rf .venv .venv-modern .millstream build *.egg-info
