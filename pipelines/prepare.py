@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 from pipelines import checks, origin, publish
 from pipelines.rows import named
 from pipelines.session import session
-from pipelines.table import Step, Table
+from pipelines.table import Learned, Step, Table
 from tracking import manifest as contract
 from tracking import parts, recipe
 from tracking.dataset import Dataset
@@ -146,17 +146,14 @@ def _step(name: str, step: Step, table: Table, rows_in: int, seed: int) -> tuple
     started = time.monotonic()
     train = replace(table, frame=table.frame.where("split = 'train'"))
     learned = step.fit(train, seed)
-    if step.train_only:
-        changed = step.apply(train, learned, seed)
-        rest = table.frame.where("split <> 'train'")
-        for column, value in getattr(step, "fill", {}).items():
-            rest = rest.withColumn(column, F.lit(value)) if column in changed.frame.columns else rest
-        after = replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
-    else:
-        after = step.apply(table, learned, seed)
-    after = replace(after, frame=after.frame.persist())
-    rows_out = after.frame.count()
-    table.frame.unpersist()
+    after = (
+        _applied_to_train(step, table, train, learned, seed) if step.train_only else step.apply(table, learned, seed)
+    )
+    rows_out = rows_in
+    if after.frame is not table.frame:  # a step may change what columns mean, and no row: then the cached rows stay
+        after = replace(after, frame=after.frame.persist())
+        rows_out = after.frame.count()
+        table.frame.unpersist()
     record = contract.Step(
         name=name,
         version=step.version,
@@ -167,6 +164,16 @@ def _step(name: str, step: Step, table: Table, rows_in: int, seed: int) -> tuple
         seconds=round(time.monotonic() - started, 3),
     )
     return after, record
+
+
+def _applied_to_train(step: Step, table: Table, train: Table, learned: Learned, seed: int) -> Table:
+    changed = step.apply(train, learned, seed)
+    if changed.frame is train.frame:
+        return replace(changed, frame=table.frame)
+    rest = table.frame.where("split <> 'train'")
+    for column, value in getattr(step, "fill", {}).items():
+        rest = rest.withColumn(column, F.lit(value)) if column in changed.frame.columns else rest
+    return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
 
 
 def _counts(table: Table) -> dict[str, dict[int | None, int]]:
