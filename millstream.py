@@ -145,10 +145,12 @@ def train(
     from pipelines.prepare import find
     from tracking.dataset import Dataset
     from tracking.run import Run
+    from training.build import parts_of
     from training.fit import train as fit
 
     require_pass = options.pop("require_pass")
     located, settings = _located(recipe, budget, sets), _settings()
+    parts_of(located)
     used = None
     if located.recipe.data is not None:
         used = Dataset.open(dataset, settings.store) if dataset else find(located, settings)
@@ -172,6 +174,11 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
     from tracking.tables import combined
 
     located, settings = _located(recipe, budget, sets), _settings()
+    if not located.recipe.trains:
+        from pipelines import prepare as preparation
+
+        _say(f"{located.name} is data alone: it is prepared, and nothing is trained")
+        return Answer(preparation.prepare(located, settings, master=options["master"], say=_say))
     if located.recipe.repeat is None:
         result = combined(*_once(located, settings, **options))
     else:
@@ -393,10 +400,12 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, d
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
         located = _located(name, budget, sets)
-        parts = parts_of(located)
         dataset = find(located, _settings())
-        return dataset, parts.signature(dataset.manifest), parts.fit.model_dump()
-    dataset = _dataset(name)
+        if located.recipe.trains:
+            parts = parts_of(located)
+            return dataset, parts.signature(dataset.manifest), parts.fit.model_dump()
+    else:
+        dataset = _dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
     return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Fit().model_dump()
 

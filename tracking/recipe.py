@@ -66,8 +66,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
     about: str = Field(min_length=1)
     data: Data | None = None
     environment: dict[str, Any] | None = None
-    task: dict[str, Any]
-    network: dict[str, Any]
+    task: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
     fit: dict[str, Any] = Field(default_factory=dict)
     budgets: dict[Budget, dict[str, Any]] = Field(default_factory=dict)
     marks: dict[str, str] = Field(default_factory=dict, alias="pass", description="metric: '>= x' or '<= x'")
@@ -75,8 +75,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
 
     @field_validator("task", "network")
     @classmethod
-    def _named(cls, section: dict[str, Any]) -> dict[str, Any]:
-        return _with_name(section)
+    def _named(cls, section: dict[str, Any] | None) -> dict[str, Any] | None:
+        return _with_name(section) if section is not None else None
 
     @field_validator("budgets", mode="before")
     @classmethod
@@ -94,7 +94,15 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
     def _data_or_environment(self) -> Recipe:
         if (self.data is None) == (self.environment is None):
             raise ValueError("a recipe has either data: or environment:, and not both")
+        missing = [name for name in ("task", "network") if getattr(self, name) is None]
+        if missing and (len(missing) == 1 or self.data is None or self.marks):
+            raise ValueError(f"{' and '.join(missing)}: required, and missing (a recipe of data alone has neither)")
         return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is something to train; a recipe of data alone is only prepared."""
+        return self.task is not None
 
     def passed(self, metrics: Mapping[str, float]) -> bool | None:
         """Whether every pass mark is reached; None when the recipe has none. A missing metric is not reached."""
@@ -112,7 +120,7 @@ class Located:
     name: str
     file: Path
     budget: Budget
-    lines: Mapping[str, int]
+    lines: Mapping[str, str]
     overrides: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
@@ -133,7 +141,7 @@ class Located:
             if path in self.overrides:
                 return f"--set {path}"
             if path in self.lines:
-                return f"{self.file}:{self.lines[path]}"
+                return self.lines[path]
         return str(self.file)
 
     def fault(self, field: str, message: str) -> Fault:
@@ -152,12 +160,9 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
     YAML, or no recipe at all.
     """
     file = _file(name)
-    value, lines = yaml_text.read(file)
-    if not isinstance(value, dict):
-        raise WrongRecipe.at(file, f"expected a mapping with about, task, network, fit; found {type(value).__name__}")
-    faults: list[Fault] = []
+    value, lines, faults = _read(file, ())
     for field, new in _budget_changes(value, budget):
-        faults += _change(value, field, new, f"{file}:{lines.get(f'budgets.{budget}.{field}', 1)}")
+        faults += _change(value, field, new, lines.get(f"budgets.{budget}.{field}", str(file)))
     overrides = []
     for text in sets:
         field, equals, written = text.partition("=")
@@ -170,6 +175,51 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
     located = Located(value, _name(name, file), file, budget, lines, tuple(overrides))
     faults += config_of(Recipe, value, located, "")[1]
     return replace(located, faults=tuple(faults))
+
+
+def _read(file: Path, on_the_way: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str], list[Fault]]:
+    """The sections of a file laid over those of its base, with the place of each field.
+
+    A section that is written takes the place of the base's; `change` then sets single fields by their dotted paths.
+    """
+    value, numbers = yaml_text.read(file)
+    if not isinstance(value, dict):
+        raise WrongRecipe.at(file, f"expected a mapping with about, task, network, fit; found {type(value).__name__}")
+    lines = {field: f"{file}:{number}" for field, number in numbers.items()}
+    if "base" not in value:
+        return value, lines, []
+    where = lines["base"]
+    base = _base(str(value.pop("base")), file, where)
+    if base in (*on_the_way, file):
+        raise WrongRecipe.at(where, f"base: {base.stem} is based on this recipe again; a chain of bases has an end")
+    below, places, faults = _read(base, (*on_the_way, file))
+    changes = value.pop("change", None) or {}
+    if not isinstance(changes, dict):
+        raise WrongRecipe.at(
+            lines.get("change", where), "change: expected fields such as data.steps.scale.method: unit"
+        )
+    merged = below | value
+    places = {field: place for field, place in places.items() if field.partition(".")[0] not in value} | lines
+    for field, new in changes.items():
+        faults += _change(merged, field, new, lines.get(f"change.{field}", where))
+        places[_canonical(merged, field)] = lines.get(f"change.{field}", where)
+    return merged, places, faults
+
+
+def _base(name: str, file: Path, where: str) -> Path:
+    known = catalogue()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise WrongRecipe.at(
+            where, f"base: no such recipe; {parts.suggest(name, known)}; or a YAML file beside this one"
+        )
+    if path.is_absolute() or ".." in path.parts:
+        raise WrongRecipe.at(
+            where, f"base: {name} leads out of the recipe's folder; name a shipped recipe or a file beside"
+        )
+    return (file.parent / path).resolve()
 
 
 def catalogue() -> dict[str, Path]:
@@ -191,7 +241,7 @@ def summaries() -> list[dict[str, Any]]:
                 "name": name,
                 "family": name.partition("/")[0],
                 "about": recipe.about,
-                "task": recipe.task["name"],
+                "task": recipe.task["name"] if recipe.task else None,
                 "source": source or environment.get("id") or environment.get("name"),
                 "budgets": sorted(recipe.budgets, key=BUDGETS.index),
                 "pass": recipe.marks,

@@ -35,10 +35,13 @@ def trained(result: Any) -> None:
     _hint(told)
 
 
-def run(result: Mapping[str, Any]) -> None:
-    rows = [*(_prepared(result) if result.get("dataset") else []), *_trained(result)]
+def run(result: Any) -> None:
+    told = _plain(result)
+    trained_too = "run_id" in told  # not so for a recipe of data alone
+    rows = [*(_prepared(told) if told.get("dataset") else []), *(_trained(told) if trained_too else [])]
     _table("done", ("what", "found"), rows)
-    _hint(result)
+    if trained_too:
+        _hint(told)
 
 
 def evaluated(result: Any) -> None:

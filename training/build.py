@@ -47,6 +47,8 @@ class Parts:
 def parts_of(located: Located) -> Parts:
     """Raises WrongRecipe with all faults of the recipe's training sections."""
     WrongRecipe.unless_empty([*located.faults, *check.faults(located)])
+    if not located.recipe.trains:
+        raise WrongRecipe.at(located.file, "has no task and network: it is data alone; `millstream prepare` makes it")
     found = {}
     for package, section in (("training.tasks", "task"), ("training.networks", "network")):
         part, faults = check.part_config(package, located, section)

@@ -113,3 +113,64 @@ def test_a_mark_that_is_none_is_refused(mark):
 def test_data_and_environment_exclude_each_other(tmp_path):
     file = write(tmp_path, WHOLE, ("task:", "environment: {name: gymnasium, id: CartPole-v1}\ntask:"))
     assert any("either data: or environment:" in fault.message for fault in load(str(file)).faults)
+
+
+BASED = """\
+about: the same with another network
+base: mine.yaml
+network: {name: mlp/mlp}
+change: {data.steps.split.valid: 0.2, fit.epochs: 7}
+"""
+
+
+def test_a_recipe_on_a_base_replaces_sections_and_changes_fields(tmp_path):
+    base = load(str(write(tmp_path))).recipe
+    found = load(str(write(tmp_path, BASED, name="other.yaml"))).recipe
+    assert found.about == "the same with another network"
+    assert found.network == {"name": "mlp/mlp"}
+    assert found.data.steps[0]["split"] == {"by": "stratified", "valid": 0.2, "test": 0.2}
+    assert found.fit == base.fit | {"epochs": 7}
+    assert (found.task, found.marks, found.data.source) == (base.task, base.marks, base.data.source)
+
+
+def test_a_budget_of_the_base_and_settings_come_after_the_changes(tmp_path):
+    write(tmp_path)
+    file = str(write(tmp_path, BASED, name="other.yaml"))
+    assert load(file, budget="smoke").recipe.fit["epochs"] == 1
+    assert load(file, sets=["fit.epochs=3"]).recipe.fit["epochs"] == 3
+
+
+@pytest.mark.bad_input
+def test_a_fault_names_the_file_in_which_its_field_stands(tmp_path):
+    write(tmp_path, WHOLE, ("budgets:", "budgetz:"))
+    file = write(tmp_path, BASED, ("fit.epochs: 7", "fit.epochs.x: 7"), name="other.yaml")
+    told = [str(fault) for fault in load(str(file)).faults]
+    assert any("mine.yaml:10: budgetz: no such field" in one for one in told)
+    assert any("other.yaml:4: fit.epochs.x" in one for one in told)
+
+
+@pytest.mark.bad_input
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ("other.yaml", "based on this recipe again"),
+        ("round.yaml", "based on this recipe again"),
+        ("../mine.yaml", "leads out"),
+        ("/etc/mine.yaml", "leads out"),
+        ("cnn/lenet-minst", "cnn/lenet-mnist"),
+        ("nowhere.yaml", "cannot be read"),
+    ],
+)
+def test_a_base_that_comes_round_or_leads_out_is_refused(tmp_path, base, told):
+    write(tmp_path, "about: x\nbase: other.yaml\n", name="round.yaml")
+    file = write(tmp_path, BASED, ("mine.yaml", base), name="other.yaml")
+    with pytest.raises(WrongRecipe, match=told):
+        load(str(file))
+
+
+def test_a_recipe_of_data_alone_needs_neither_task_nor_network(tmp_path):
+    data = WHOLE[: WHOLE.index("task:")]
+    assert load(str(write(tmp_path, data))).recipe.trains is False
+    faults = load(str(write(tmp_path, data + "task: {name: classify, target: label}\n"))).faults
+    assert any("network: required" in str(fault) for fault in faults)
