@@ -178,7 +178,7 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
         from pipelines import prepare as preparation
 
         _say(f"{located.name} is data alone: it is prepared, and nothing is trained")
-        return Answer(preparation.prepare(located, settings, master=options["master"], say=_say))
+        return Answer(preparation.prepare(located, settings, master=options["master"], say=_say), 0)
     if located.recipe.repeat is None:
         result = combined(*_once(located, settings, **options))
     else:

@@ -17,6 +17,7 @@ from pyspark.sql.types import (
     StringType,
     StructField,
     StructType,
+    TimestampType,
 )
 
 from pipelines.table import Table
@@ -30,6 +31,7 @@ _SCALARS: dict[str, DataType] = {
     "int16": ShortType(),
     "int32": IntegerType(),
     "int64": LongType(),
+    "datetime64[us]": TimestampType(),
 }
 PLACES = ("sample_id", "parent_id", "op", "split")
 

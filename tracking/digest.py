@@ -2,8 +2,8 @@
 
 A sum counts doubled rows (an exclusive or would cancel them), and needs no order. The encoding of a row is plain
 enough to be written again in any language: columns in the order of their names; a fixed-width value as one byte 1 and
-its little-endian bytes; a text, binary or list as one byte 1, its length (8 bytes, little endian) and its bytes; a
-null as one byte 0.
+its little-endian bytes (of a time its microseconds since 1970, int64); a text, binary or list as one byte 1, its
+length (8 bytes, little endian) and its bytes; a null as one byte 0.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def _encoded(column: pa.Array) -> list[bytes]:
         return [b"\0" if row is None else _sized(row) for row in column.to_pylist()]
     if pa.types.is_boolean(kind):
         return [b"\0" if row is None else b"\1" + bytes([row]) for row in column.to_pylist()]
+    if pa.types.is_timestamp(kind):
+        column, kind = column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64()), pa.int64()
     dtype = np.dtype(kind.to_pandas_dtype()).newbyteorder("<")
     filled = column.fill_null(0) if column.null_count else column
     raw = np.ascontiguousarray(filled.to_numpy(zero_copy_only=False), dtype).tobytes()

@@ -361,7 +361,10 @@ def _put(tree: Any, field: str, new: Any) -> None:
     for name in path:
         tree = _step_into(tree, name)
     if isinstance(tree, list):
-        tree[int(last)] = new
+        if int(last) == len(tree):
+            tree.append(new)  # one more step
+        else:
+            tree[int(last)] = new
     elif isinstance(tree, dict):
         tree[last] = new
     else:

@@ -1,4 +1,4 @@
-"""One's own tables, without writing Python: CSV or Parquet with a declared schema.
+"""One's own tables, without writing Python: CSV, JSON lines, Parquet, ORC, or a table of a database.
 
 A row that does not fit the schema is put aside with its line and a short reason; a file that does not fit at all is
 refused.
@@ -13,23 +13,19 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
 
+from pipelines import formats
 from pipelines import table as flow
-from pipelines.lines import first_line, numbered
+from pipelines.formats import CORRUPT, WHITESPACE, Layout, TableColumn
 from pipelines.rows import draw, escaped, named, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
-from tracking.manifest import Column, Role
+from tracking.manifest import Column
 
-_TYPES = {"double": DoubleType(), "long": LongType(), "string": StringType()}
-_DTYPES = {"double": "float64", "long": "int64", "string": "string"}
-_CORRUPT = "_corrupt"
-_WHITESPACE = "whitespace"
+_DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
 
 
 class TableFile(BaseModel, frozen=True, extra="forbid"):
@@ -39,12 +35,12 @@ class TableFile(BaseModel, frozen=True, extra="forbid"):
     split: Literal["train", "valid", "test"] | None = Field(None, description="the split of all of its rows")
 
 
-class TableColumn(BaseModel, frozen=True, extra="forbid"):
-    type: Literal["double", "long", "string"]
-    role: Role = "input"
-    nullable: bool = Field(False, description="whether a value may be missing")
-    strip: str = Field("", description="characters taken off both ends of a text")
-    unit: str = ""
+class Database(BaseModel, frozen=True, extra="forbid"):
+    """User and password come from MILLSTREAM_JDBC_USER and MILLSTREAM_JDBC_PASSWORD."""
+
+    url: str = Field(pattern=r"^jdbc:", description="jdbc:...; its driver has to be on Spark's path")
+    table: str = Field(pattern=r"^[\w.]+$", description="table or view")
+    snapshot: str = Field(description="a name for the state of the table, such as a date: a part of the version")
 
 
 class Folds(BaseModel, frozen=True, extra="forbid"):
@@ -57,15 +53,17 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
 
 
 class Table(BaseModel, frozen=True, extra="forbid"):
-    """Rows of one or more files of one shape."""
+    """Rows of one or more files of one shape, or of a table of a database."""
 
-    files: tuple[TableFile, ...] = Field(min_length=1)
-    columns: dict[str, TableColumn] = Field(
-        min_length=1, description="all columns, in the order of the files without header"
+    files: tuple[TableFile, ...] = ()
+    database: Database | None = None
+    columns: dict[str, TableColumn] | Literal["inferred"] = Field(
+        description="all columns, in the order of the files without header; or `inferred` from all rows"
     )
-    format: Literal["csv", "parquet"] = "csv"
-    header: bool = Field(True, description="whether the first line names the columns")
-    delimiter: str = Field(",", min_length=1, description=f"between two values; `{_WHITESPACE}` for any run of blanks")
+    target: str | None = Field(None, description="the column to tell, when columns are inferred")
+    format: Literal["csv", "jsonl", "parquet", "orc"] = "csv"
+    header: bool = Field(True, description="whether the first line of a CSV file names the columns")
+    delimiter: str = Field(",", min_length=1, description=f"between two values; `{WHITESPACE}` for any run of blanks")
     null: str = Field("", description="what stands for a missing value")
     key: str | None = Field(None, description="column that names a row; default: its file and line")
     folds: Folds | None = None
@@ -75,12 +73,16 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.key is not None and self.key not in self.columns:
+        if bool(self.files) == bool(self.database):
+            raise ValueError("give either files or database")
+        if isinstance(self.columns, dict) and (not self.columns or (self.key and self.key not in self.columns)):
             raise ValueError(f"key: {self.key!r} is none of the columns {list(self.columns)}")
-        if self.format == "parquet" and self.key is None:
-            raise ValueError("key: rows of Parquet have no lines; name a column that names a row")
-        if self.delimiter != _WHITESPACE and len(self.delimiter) > 1:
-            raise ValueError(f"delimiter: one character, or {_WHITESPACE}; found {self.delimiter!r}")
+        if self.key is None and (self.format in ("parquet", "orc") or self.database):
+            raise ValueError(f"key: rows of {self.format} or a database have no lines; name a column that names a row")
+        if self.columns == "inferred" and not self.header:
+            raise ValueError("columns: a file without header does not name its columns; declare them")
+        if self.delimiter != WHITESPACE and len(self.delimiter) > 1:
+            raise ValueError(f"delimiter: one character, or {WHITESPACE}; found {self.delimiter!r}")
         return self
 
     def origin_files(self) -> tuple[OriginFile, ...]:
@@ -89,114 +91,83 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
-        pieces = [self._file(spark, file, files[file.name]) for file in self.files]
-        frame = reduce(DataFrame.unionByName, (piece.frame for piece in pieces))
-        refused = [piece.refused for piece in pieces if piece.refused is not None]
+        columns = self._declared(spark, files)
+        layout = Layout(columns=columns, header=self.header, delimiter=self.delimiter, null=self.null)
+        rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout).persist()
+        self._check_each_file(rows, list(columns))
+        refused = rows.where("_reason IS NOT NULL").select(
+            F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
+            F.col("_reason").alias("reason"),
+            self._content(columns),
+        )
+        frame = (
+            rows.where("_reason IS NULL")
+            .withColumn("sample_id", self._sample_id())
+            .withColumnRenamed("_split", "split")
+        )
+        frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
             frame = self._folded(spark, frame, files[self.folds.file.name])
         if self.limit is not None:
             frame = frame.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(self.limit)
-        columns = tuple(_column(name, declared) for name, declared in self.columns.items())
-        both = reduce(DataFrame.unionByName, refused) if refused else None
-        return flow.Table(frame.drop("_number"), columns, both)
+        told = tuple(_column(name, declared) for name, declared in columns.items())
+        return flow.Table(frame.drop("_number"), told, None if refused.isEmpty() else refused)
 
-    def _file(self, spark: SparkSession, file: TableFile, path: Path) -> flow.Table:
-        parsed = self._parquet(spark, path) if self.format == "parquet" else self._csv(spark, path)
-        name = named(self.key).cast("string") if self.key else F.format_string("%s:%d", F.lit(path.name), "_number")
-        rows = parsed.withColumn("sample_id", name).withColumn("split", F.lit(file.split).cast("string")).persist()
-        kept = with_places(rows.where("_reason IS NULL")).drop("_reason", "_line")
-        if kept.isEmpty():
-            first = rows.select("_number", "_reason", "_line").orderBy("_number").head()
-            told = f"line {first[0]}: {first[1]}: {str(first[2])[:80]!r}" if first else "only a header"
-            raise BadData.at(path, f"no row fits the declared columns {list(self.columns)}; {told}")
-        refused = rows.where("_reason IS NOT NULL")
-        content = refused.select(
-            F.format_string("%s:%d", F.lit(path.name), "_number").alias("sample_id"),
-            F.col("_reason").alias("reason"),
-            F.col("_line").alias("content"),
-        )
-        return flow.Table(kept, (), None if refused.isEmpty() else content)
-
-    def _csv(self, spark: SparkSession, path: Path) -> DataFrame:
-        names = self._header(path) if self.header else list(self.columns)
-        declared = {name: _TYPES[self.columns[name].type] for name in names if name in self.columns}
-        fields = [StructField(name, declared.get(name, StringType())) for name in names]
-        schema = StructType([*fields, StructField(_CORRUPT, StringType())])
-        options = {
-            "sep": "\t" if self.delimiter == _WHITESPACE else self.delimiter,
-            "nullValue": self.null,
-            "mode": "PERMISSIVE",
-            "columnNameOfCorruptRecord": _CORRUPT,
-            "ignoreLeadingWhiteSpace": "true",
-            "ignoreTrailingWhiteSpace": "true",
-        }
-        lines = numbered(spark, path).where("length(trim(line)) > 0")
-        if self.header:
-            lines = lines.where("number > 1")
-        text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if self.delimiter == _WHITESPACE else F.col("line")
-        parsed = lines.withColumn("_row", F.from_csv(text, schema.simpleString(), options))
-        values = [F.col("_row")[name].alias(name) for name in self.columns]
-        frame = parsed.select(
-            F.col("number").alias("_number"), F.col("line").alias("_line"), F.col("_row")[_CORRUPT], *values
-        )
-        frame = frame.withColumnRenamed(f"_row.{_CORRUPT}", _CORRUPT)
-        return self._judged(self._stripped(frame))
-
-    def _parquet(self, spark: SparkSession, path: Path) -> DataFrame:
-        try:
-            frame = spark.read.parquet(f"file:{path}")
-        except AnalysisException as error:
-            raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
-        missing = [name for name in self.columns if name not in frame.columns]
-        if missing:
-            raise BadData.at(path, f"no columns {missing}; it has {frame.columns}")
-        values = [named(name).cast(_TYPES[one.type]).alias(name) for name, one in self.columns.items()]
+    def _rows(self, spark: SparkSession, files: Mapping[str, Path], layout: Layout) -> DataFrame:
         none = F.lit(None).cast("string")
-        frame = frame.select(F.lit(0).cast("long").alias("_number"), none.alias("_line"), none.alias(_CORRUPT), *values)
-        return self._judged(self._stripped(frame))
-
-    def _header(self, path: Path) -> list[str]:
-        line = first_line(path)
-        names = line.split() if self.delimiter == _WHITESPACE else line.split(self.delimiter)
-        names = [name.strip().strip('"') for name in names]
-        missing = [name for name in self.columns if name not in names]
-        if missing:
-            told = f"the header names {names[:20]}; {missing} are missing: is the delimiter {self.delimiter!r} right?"
-            raise BadData.at(f"{path}:1", told)
-        if len(set(names)) < len(names):
-            raise BadData.at(f"{path}:1", f"a column comes twice in the header {names}")
-        return names
-
-    def _stripped(self, frame: DataFrame) -> DataFrame:
-        for name, declared in self.columns.items():
-            if declared.type == "string":
-                value = F.trim(named(name))
-                if declared.strip:
-                    value = F.expr(f"trim(BOTH '{declared.strip.replace(chr(39), chr(39) * 2)}' FROM {escaped(name)})")
-                frame = frame.withColumn(name, F.when(value == self.null, None).otherwise(value))
-        return frame
-
-    def _judged(self, frame: DataFrame) -> DataFrame:
-        """Adds `_reason`, null for a good row."""
-        count = len(self.columns)
-        pieces = F.size(
-            F.split(F.trim("_line"), r"\s+" if self.delimiter == _WHITESPACE else f"\\{self.delimiter}", -1)
-        )
-        ragged = F.col(_CORRUPT).isNotNull() & (pieces != count) & F.lit(not self.header)
-        reasons: list[SparkColumn] = [
-            F.when(F.col("_line").contains("\x00"), "holds a NUL byte"),
-            F.when(F.col("_line").contains("\ufffd"), "is not UTF-8"),
-            F.when(ragged, f"has other than {count} values"),
-            F.when(F.col(_CORRUPT).isNotNull(), "a value is of another type, or values are missing"),
+        if self.database is not None:
+            frame = formats.jdbc(spark, self.database.url, self.database.table)
+            return formats.typed(frame, self.database.table, layout).select(
+                "*", none.alias("_file"), none.alias("_split")
+            )
+        read = formats.READERS[self.format]
+        pieces = [
+            read(spark, files[file.name], layout).select(
+                "*", F.lit(Path(file.name).name).alias("_file"), F.lit(file.split).cast("string").alias("_split")
+            )
+            for file in self.files
         ]
-        for name, declared in self.columns.items():
-            value = named(name)
-            if declared.type == "double":
-                endless = F.isnan(value) | (F.abs(value) == float("inf"))
-                reasons.append(F.when(endless, f"{name} is not finite"))
-            if not declared.nullable:
-                reasons.append(F.when(value.isNull(), f"{name} is missing"))
-        return frame.withColumn("_reason", F.coalesce(*reasons)).drop(_CORRUPT)
+        return reduce(DataFrame.unionByName, pieces)
+
+    def _declared(self, spark: SparkSession, files: Mapping[str, Path]) -> dict[str, TableColumn]:
+        if isinstance(self.columns, dict):
+            return self.columns
+        if self.database is not None:
+            frame = formats.jdbc(spark, self.database.url, self.database.table)
+        else:
+            kind = "json" if self.format == "jsonl" else self.format
+            options = {"header": "true", "inferSchema": "true", "sep": self.delimiter, "nullValue": self.null}
+            reader = spark.read.options(**options) if kind == "csv" else spark.read
+            frame = reader.format(kind).load([f"file:{files[file.name]}" for file in self.files])
+        found = formats.inferred(frame, self.target, self.key)
+        missing = [name for name in (self.target, self.key) if name is not None and name not in found]
+        if missing:
+            raise BadData.at("data.source", f"no columns {missing}; the files have {list(found)}")
+        return found
+
+    def _check_each_file(self, rows: DataFrame, columns: list[str]) -> None:
+        good = F.sum(F.expr("CAST(_reason IS NULL AS INT)")).alias("good")
+        first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
+        found = {row["_file"]: row for row in rows.groupBy("_file").agg(good, first).collect()}
+        names: list[str | None] = [Path(file.name).name for file in self.files]
+        for name in names or [None]:
+            row = found.get(name)
+            if row is None or not row["good"]:
+                bad = row["first"] if row else None
+                told = f"line {bad[0]}: {bad[1]}: {str(bad[2])[:80]!r}" if bad else "only a header"
+                raise BadData.at(name or "database", f"no row fits the declared columns {columns}; {told}")
+
+    def _sample_id(self) -> SparkColumn:
+        return named(self.key).cast("string") if self.key else self._place()
+
+    def _place(self) -> SparkColumn:
+        """The file and line of a row, or its key where there are no lines."""
+        place = F.format_string("%s:%d", "_file", "_number")
+        return F.when(F.col("_number") > 0, place).otherwise(named(self.key).cast("string")) if self.key else place
+
+    def _content(self, columns: Mapping[str, TableColumn]) -> SparkColumn:
+        whole = F.to_json(F.struct(*(named(name) for name in columns)))
+        return F.coalesce("_line", whole).alias("content")
 
     def _folded(self, spark: SparkSession, frame: DataFrame, archive: Path) -> DataFrame:
         """The frame with the splits of one published fold; row 0 is the first line of data."""
@@ -212,9 +183,37 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return joined.drop("row").select(*frame.columns)
 
 
+def _stripped(frame: DataFrame, layout: Layout) -> DataFrame:
+    for name, declared in layout.columns.items():
+        if declared.type == "string":
+            value = F.trim(named(name))
+            if declared.strip:
+                value = F.expr(f"trim(BOTH '{declared.strip.replace(chr(39), chr(39) * 2)}' FROM {escaped(name)})")
+            frame = frame.withColumn(name, F.when(value == layout.null, None).otherwise(value))
+    return frame
+
+
+def _judged(frame: DataFrame, layout: Layout) -> DataFrame:
+    """Adds `_reason`, null for a good row."""
+    reasons: list[SparkColumn] = [
+        F.when(F.col("_line").contains("\x00"), "holds a NUL byte"),
+        F.when(F.col("_line").contains("\ufffd"), "is not UTF-8"),
+        F.col(CORRUPT),
+    ]
+    for name, declared in layout.columns.items():
+        value = named(name)
+        if declared.type == "double":
+            endless = F.isnan(value) | (F.abs(value) == float("inf"))
+            reasons.append(F.when(endless, f"{name} is not finite"))
+        if not declared.nullable:
+            reasons.append(F.when(value.isNull(), f"{name} is missing"))
+    return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)
+
+
 def _column(name: str, declared: TableColumn) -> Column:
     meaning: Literal["number", "category"] = "category" if declared.type == "string" else "number"
-    return Column(name=name, dtype=_DTYPES[declared.type], role=declared.role, meaning=meaning, unit=declared.unit)
+    role = "key" if declared.type == "timestamp" else declared.role
+    return Column(name=name, dtype=_DTYPES[declared.type], role=role, meaning=meaning, unit=declared.unit)
 
 
 def _members(archive: Path, pattern: str, fold: int) -> list[int]:

@@ -1,67 +1,107 @@
-"""Gives rare classes more say in training: by more rows, or by weights. Train rows alone, after the split."""
+"""Gives rare classes more say in training: by more rows, by fewer of the others, or by weights. Train rows alone."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from pipelines import copies, smote
 from pipelines.rows import draw, named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
 WEIGHT = "weight"
+SHIFTED = "scores of a model are calibrated to the balanced rows; `prior_correction` of the task brings them back"
 
 
 class Count(BaseModel, frozen=True, extra="forbid"):
-    count: int = Field(ge=1, description="rows of every class that has fewer")
+    count: int = Field(ge=1, description="rows of every class that has fewer (undersample: more)")
 
 
 class Ratio(BaseModel, frozen=True, extra="forbid"):
-    ratio: float = Field(gt=0, le=1, description="rows of every class that has fewer, as a share of the largest class")
+    ratio: float = Field(gt=0, le=1, description="rows of a rarer class as a share of those of the largest one")
 
 
 class Rebalance(BaseModel, frozen=True, extra="forbid"):
-    """`duplicate` repeats rows of classes under the aim; `weights` adds a column.
-
-    The weight of a row is (rows / (classes * rows of its class)) ** power.
+    """A plan is made first: rows of each class before and after. Rows that are added name their parent.
 
     | label | duplicate -> | sample_id      | parent_id | label |
     | a     |              | 1              |           | a     |
     | a     |              | 2              |           | a     |
     | b     |              | 3              |           | b     |
     |       |              | 3+duplicate-1  | 3         | b     |
+
+    `smote` puts new rows between a row and one of its nearest neighbours of the same class (Chawla et al. 2002),
+    `augment` changes copies by `ops`; `undersample` leaves rows out. `weights` adds a column: the weight of a row is
+    (rows / (classes * rows of its class)) ** power.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     train_only: ClassVar[bool] = True
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 
-    method: Literal["none", "duplicate", "weights"]
+    method: Literal["none", "duplicate", "undersample", "smote", "augment", "weights"]
     column: str | None = Field(None, description="the class; default: the only target category")
-    to: Literal["uniform"] | Count | Ratio = Field("uniform", description="the aim of duplicate")
+    to: Literal["uniform"] | Count | Ratio = Field("uniform", description="the aim: as many of each, a ratio, a count")
     power: float = Field(1.0, ge=0, le=1, description="of weights: 1 makes classes equal, 0 changes nothing")
+    neighbours: int = Field(5, ge=1, le=100, description="of smote: among how many nearest rows one is drawn")
+    block: int = Field(20_000, ge=100, description="of smote: most rows of a class that are compared at one place")
+    ops: tuple[dict[str, float], ...] = Field((), description="of augment: as the step augment has them")
+    columns: tuple[str, ...] | None = Field(None, description="of smote: those that are mixed; default: all inputs")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.method == "augment") != bool(self.ops):
+            raise ValueError("ops: needed for method augment, and for no other")
+        return self
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """The plan: rows of each class before and after, and its weight. Raises BadData without a class column."""
+        """The plan: rows of each class before and after, or weights. Raises BadData without a class column."""
         if self.method == "none":
             return {}
         name = self._class(train)
         counts = {row[0]: row[1] for row in train.frame.groupBy(named(name)).count().collect()}
         before = {str(label): count for label, count in sorted(counts.items(), key=lambda one: str(one[0]))}
-        if self.method == "duplicate":
-            aim = self._aim(max(before.values()))
-            return {"column": name, "before": before, "after": {label: max(n, aim) for label, n in before.items()}}
-        return {"column": name, "before": before, "weights": class_weights(before, self.power)}
+        if self.method == "weights":
+            return {"column": name, "before": before, "weights": class_weights(before, self.power), "note": SHIFTED}
+        after = self._plan(before)
+        if self.method == "smote":
+            alone = [label for label, count in before.items() if count < 2 and after[label] > count]
+            if alone:
+                raise BadData.at("step rebalance", f"classes {alone} have one row: there is nothing between; duplicate them")
+        return {"column": name, "before": before, "after": after, "note": SHIFTED}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        if self.method == "none":
+            return table
+        if self.method == "weights":
+            return self._weights(table, learned)
+        label = named(learned["column"]).cast("string")
+        order = Window.partitionBy(label).orderBy(F.expr(draw(seed, "rebalance", "sample_id")), "sample_id")
+        place = F.row_number().over(order)
+        after = _lookup(learned["after"], label)
+        if self.method == "undersample":
+            kept = table.frame.withColumn("_place", place).where(F.col("_place") <= after).drop("_place")
+            return table.replacing(kept)
+        # row k of n becomes copies k, k + n, k + 2n ... of the rows after the first n
+        more = F.floor((after - place) / _lookup(learned["before"], label)).cast("int")
+        asked = table.replacing(table.frame.withColumn(copies.COPIES, more).where(f"{copies.COPIES} > 0"))
         if self.method == "duplicate":
-            return self._duplicate(table, learned, seed)
-        return self._weights(table, learned) if self.method == "weights" else table
+            made = copies.duplicated(asked)
+        elif self.method == "augment":
+            made = copies.augmented(asked, self.ops, seed)
+        else:
+            every = table.replacing(table.frame.withColumn(copies.COPIES, F.greatest(more, F.lit(0))))
+            rare = [one for one, count in learned["before"].items() if learned["after"][one] > count]
+            options = smote.Options(label=learned["column"], neighbours=self.neighbours, block=self.block, seed=seed)
+            rows = every.replacing(every.frame.where(label.isin(rare)))
+            made = smote.between(rows, smote.mixed(table, self.columns), options, learned["before"])
+        return table.replacing(table.frame.unionByName(made))
 
     def _class(self, train: Table) -> str:
         classes = [column.name for column in train.classes]
@@ -71,26 +111,20 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step rebalance", f"column: name the class; columns are {[c.name for c in train.columns]}")
         return classes[0]
 
-    def _aim(self, largest: int) -> int:
+    def _plan(self, before: dict[str, int]) -> dict[str, int]:
+        """Rows of each class afterwards: never fewer where rows are added, never more where they are left out."""
+        largest, smallest = max(before.values()), min(before.values())
+        if self.method == "undersample":
+            if isinstance(self.to, Count):
+                aim = self.to.count
+            else:
+                aim = round(smallest / self.to.ratio) if isinstance(self.to, Ratio) else smallest
+            return {label: min(count, aim) for label, count in before.items()}
         if isinstance(self.to, Count):
-            return self.to.count
-        return round(largest * self.to.ratio) if isinstance(self.to, Ratio) else largest
-
-    def _duplicate(self, table: Table, learned: Learned, seed: int) -> Table:
-        name = learned["column"]
-        label = named(name).cast("string")
-        order = Window.partitionBy(label).orderBy(F.expr(draw(seed, "rebalance", "sample_id")), "sample_id")
-        before, after = (_lookup(learned[key], label) for key in ("before", "after"))
-        # row k of n becomes copies k, k + n, k + 2n ... of the rows after the first n
-        more = F.floor((after - F.row_number().over(order)) / before).cast("int")
-        rows = table.frame.withColumn("_copies", more).where("_copies > 0")
-        copies = rows.withColumn("_copy", F.explode(F.sequence(F.lit(1), "_copies")))
-        op = F.format_string(json.dumps({"op": "duplicate", "copy": "COPY"}).replace('"COPY"', "%d"), "_copy")
-        parent = F.coalesce("parent_id", "sample_id")
-        made = copies.withColumns(
-            {"parent_id": parent, "op": op, "sample_id": F.format_string("%s+duplicate-%d", "sample_id", "_copy")}
-        ).drop("_copies", "_copy")
-        return table.replacing(table.frame.unionByName(made))
+            aim = self.to.count
+        else:
+            aim = round(largest * self.to.ratio) if isinstance(self.to, Ratio) else largest
+        return {label: max(count, aim) for label, count in before.items()}
 
     def _weights(self, table: Table, learned: Learned) -> Table:
         weight = _lookup(learned["weights"], named(learned["column"]).cast("string")).cast("float")
@@ -106,6 +140,6 @@ def class_weights(counts: dict[str, int], power: float) -> dict[str, float]:
     return {label: weight / mean for label, weight in raw.items()}
 
 
-def _lookup(values: dict[str, Any], label: Any) -> Any:
+def _lookup(values: dict[str, Any], label: SparkColumn) -> SparkColumn:
     pairs = [F.lit(one) for pair in values.items() for one in pair]
     return F.element_at(F.create_map(*pairs), label)

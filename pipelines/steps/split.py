@@ -5,9 +5,12 @@ The draw is a hash of (seed, key), so it is the same whatever the partitions, an
 
 from __future__ import annotations
 
+import itertools
+import math
+from datetime import UTC, datetime
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
@@ -15,9 +18,16 @@ from pipelines.rows import draw, named, share
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 
+DAY_S = 86_400
+
+Period = tuple[AwareDatetime, AwareDatetime]
+
 
 class Split(BaseModel, frozen=True, extra="forbid"):
     """`hash`: by a draw for each key. `stratified`: with exact shares of each class. `given`: as the source says.
+
+    `time`: the first rows train, the last test; with `periods` from the first time of each to before its second, and
+    rows in no period are left out. `gap` days between splits are left out, or asked of the periods.
 
     | by: hash, test: 0.2 | sample_id | -> | split |
     |                     | a         |    | train |
@@ -27,13 +37,28 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
 
-    by: Literal["hash", "stratified", "given"]
+    by: Literal["hash", "stratified", "given", "time"]
     valid: float = Field(0.0, ge=0, lt=1, description="share of rows for valid; of the given train rows with `given`")
     test: float = Field(0.0, ge=0, lt=1, description="share of rows for test; not with `given`")
     key: str | None = Field(None, description="rows with equal keys are never separated; default: each row alone")
     stratify: str | None = Field(
         None, description="the class column of `stratified`; default: the only target category"
     )
+    time: str | None = Field(None, description="the timestamp column of `time`")
+    periods: dict[Literal["train", "valid", "test"], Period] | None = Field(
+        None, description="[from, until) of each split, as 2018-07-25 or an ISO time; UTC unless it says otherwise"
+    )
+    gap: float = Field(0.0, ge=0, description="days between two splits in which no row stands")
+
+    @field_validator("periods", mode="before")
+    @classmethod
+    def _in_utc(cls, periods: object) -> object:
+        if not isinstance(periods, dict):
+            return periods
+        return {
+            split: [_aware(one) for one in ends] if isinstance(ends, list | tuple) else ends
+            for split, ends in periods.items()
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -43,13 +68,30 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"valid {self.valid} + test {self.test} leave nothing to train on")
         if self.by == "stratified" and self.key:
             raise ValueError("key: a stratified split draws single rows; use by: hash to keep groups together")
+        if (self.by == "time") != (self.time is not None):
+            raise ValueError("time: the column that `by: time` goes by; needed there, and nowhere else")
+        if self.periods is not None:
+            self._check_periods(self.periods)
         return self
+
+    def _check_periods(self, periods: dict[Literal["train", "valid", "test"], Period]) -> None:
+        if self.by != "time" or self.valid or self.test or "train" not in periods:
+            raise ValueError("periods: of `by: time`, with one for train, and in place of the shares valid and test")
+        ordered = [periods[split] for split in ("train", "valid", "test") if split in periods]
+        ends = [end for period in ordered for end in period]
+        if ends != sorted(ends) or any(start >= until for start, until in ordered):
+            raise ValueError("periods: train comes before valid before test, each ends after it begins, none overlap")
+        for (_, until), (start, _) in itertools.pairwise(ordered):
+            if (start - until).total_seconds() < self.gap * DAY_S:
+                raise ValueError(f"periods: less than the gap of {self.gap:g} days between {until} and {start}")
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData when the source gives no split, a row's split is unknown, or a class has too few rows."""
+        if self.by == "time":
+            return self._by_time(table)
         key = self.key or "sample_id"
         # a source may keep an id that is no column: `id` stands for the row itself
         key = "sample_id" if key == "id" and table.column("id") is None else key
@@ -65,6 +107,36 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             tested, held = self.test, self.test + self.valid
             chosen = f"CASE WHEN {drawn} < {tested!r} THEN 'test' WHEN {drawn} < {held!r} THEN 'valid' ELSE 'train' END"
         return table.replacing(table.frame.withColumn("split", F.expr(chosen)))
+
+    def _by_time(self, table: Table) -> Table:
+        name = str(self.time)
+        column = table.column(name)
+        if column is None or not column.dtype.startswith("datetime64"):
+            times = [one.name for one in table.columns if one.dtype.startswith("datetime64")]
+            raise BadData.at("step split", f"time: {name!r} is no timestamp column; there are {times}")
+        now = F.unix_micros(named(name))
+        split = F.lit(None).cast("string")
+        for one, (start, until) in (self._periods_us(self.periods) if self.periods else self._shares_us(table)).items():
+            split = F.when((now >= start) & (now < until), one).otherwise(split)
+        return table.replacing(table.frame.withColumn("split", split).where("split IS NOT NULL"))
+
+    def _periods_us(self, periods: dict[Literal["train", "valid", "test"], Period]) -> dict[str, tuple[int, int]]:
+        return {split: (_micros(start), _micros(until)) for split, (start, until) in periods.items()}
+
+    def _shares_us(self, table: Table) -> dict[str, tuple[int, int]]:
+        """Where the splits begin and end, at the times that leave the wanted shares of rows behind them."""
+        wanted = {"valid": 1 - self.valid - self.test, "test": 1 - self.test}
+        shares = F.array(*(F.lit(share) for share in wanted.values()))
+        now = F.unix_micros(named(str(self.time)))
+        row = table.frame.agg(F.percentile(now, shares), F.min(now), F.max(now)).head()
+        if row is None or row[1] is None:
+            raise BadData.at("step split", f"time: no row has a {self.time}")
+        gap = round(self.gap * DAY_S * 1e6)
+        valid, test = (math.ceil(at) for at in row[0])
+        found = {"train": (row[1], (valid if self.valid else test if self.test else row[2] + 1 + gap) - gap)}
+        if self.valid:
+            found["valid"] = (valid, (test if self.test else row[2] + 1 + gap) - gap)
+        return found | ({"test": (test, row[2] + 1)} if self.test else {})
 
     def _stratified(self, table: Table, drawn: str) -> Table:
         name = self.stratify or _only_class(table)
@@ -82,6 +154,17 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         valid = F.when(F.lit(self.valid) > 0, F.greatest(F.lit(1), F.round(F.col("_count") * self.valid))).otherwise(0)
         split = F.when(F.col("_place") < test, "test").when(F.col("_place") < test + valid, "valid").otherwise("train")
         return table.replacing(frame.withColumn("split", split).drop("_place", "_count"))
+
+
+def _aware(time: object) -> object:
+    """A date or time of a recipe; without a zone it is UTC."""
+    if isinstance(time, str):
+        time = datetime.fromisoformat(time)
+    return time.replace(tzinfo=UTC) if isinstance(time, datetime) and time.tzinfo is None else time
+
+
+def _micros(time: datetime) -> int:
+    return round(time.timestamp() * 1e6)
 
 
 def _check_given(table: Table) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import BaseModel, Field, field_validator
-from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from pipelines.expressions import refused_word, unreadable
 from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData, Fault
-
-_FORBIDDEN = ("select", "java_method", "reflect", "exists(", "rand(", "randn(", "uuid(")
 
 
 class Validate(BaseModel, frozen=True, extra="forbid"):
@@ -39,9 +37,8 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _plain(cls, rules: dict[str, str]) -> dict[str, str]:
         for name, rule in rules.items():
-            found = [word for word in _FORBIDDEN if word in rule.lower()]
-            if found:
-                raise ValueError(f"rule {name!r}: {found[0]!r} is not for a rule; compare columns and values")
+            if word := refused_word(rule):
+                raise ValueError(f"rule {name!r}: {word!r} is not for a rule; compare columns and values")
         return rules
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -71,9 +68,6 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
                     Fault(where="step validate", message=f"{name!r}: no such column; it has {table.frame.columns}")
                 )
         for name, rule in self.rules.items():
-            try:
-                table.frame.where(F.expr(rule))
-            except (AnalysisException, ParseException) as error:
-                told = str(error).splitlines()[0]
+            if told := unreadable(table.frame, rule, condition=True):
                 found.append(Fault(where=f"step validate, rule {name!r}", message=f"{rule}: {told}"))
         BadData.unless_empty(found)

@@ -1,0 +1,207 @@
+"""Reads files of tables into the columns that were declared for them, a row at a time and without losing one.
+
+Every reader gives the declared columns and three more: `_number` (the row's line, from 1; 0 where there are no lines),
+`_line` (its text, null where there is none) and `_corrupt` (why it could not be read by the declared types; null for a
+good row).
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, DoubleType, LongType, StringType, StructField, StructType, TimestampType
+
+from pipelines.lines import first_line, numbered
+from pipelines.rows import escaped, named
+from tracking.faults import BadData, BadEnvironment
+from tracking.manifest import Role
+
+Type = Literal["double", "long", "string", "timestamp"]
+TYPES: dict[str, DataType] = {
+    "double": DoubleType(),
+    "long": LongType(),
+    "string": StringType(),
+    "timestamp": TimestampType(),
+}
+CORRUPT = "_corrupt"
+MISFIT = "a value is of another type, or values are missing"
+WHITESPACE = "whitespace"
+
+
+class TableColumn(BaseModel, frozen=True, extra="forbid"):
+    type: Type
+    role: Role = "input"
+    nullable: bool = Field(False, description="whether a value may be missing")
+    strip: str = Field("", description="characters taken off both ends of a text")
+    form: str = Field("", description="how a timestamp is written in a text file, as yyyy-MM-dd HH:mm:ss; default: ISO")
+    unit: str = ""
+
+
+class Layout(BaseModel, frozen=True):
+    """How the values stand in a text file."""
+
+    columns: dict[str, TableColumn]
+    header: bool
+    delimiter: str
+    null: str
+
+
+def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
+    """Raises BadData for a file that is empty, no UTF-8, or whose header lacks a column."""
+    names = _header(path, layout) if layout.header else list(layout.columns)
+    blanks = layout.delimiter == WHITESPACE
+    options = {
+        "sep": "\t" if blanks else layout.delimiter,
+        "nullValue": layout.null,
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": CORRUPT,
+        "ignoreLeadingWhiteSpace": "true",
+        "ignoreTrailingWhiteSpace": "true",
+    }
+    lines = numbered(spark, path).where("length(trim(line)) > 0")
+    if layout.header:
+        lines = lines.where("number > 1")
+    text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
+    frame = _columns(lines.withColumn("_row", F.from_csv(text, _schema(names, layout), options)), layout)
+    if layout.header:
+        return frame
+    count = len(layout.columns)
+    pieces = F.size(F.split(F.trim("_line"), r"\s+" if blanks else f"\\{layout.delimiter}", -1))
+    told = F.when(F.col(CORRUPT).isNotNull() & (pieces != count), f"has other than {count} values")
+    return frame.withColumn(CORRUPT, F.coalesce(told, F.col(CORRUPT)))
+
+
+def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
+    """One flat object a line; members that no column is declared for are not looked at."""
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    lines = numbered(spark, path).where("length(trim(line)) > 0")
+    return _columns(
+        lines.withColumn("_row", F.from_json("line", _schema(list(layout.columns), layout), options)), layout
+    )
+
+
+def columnar(spark: SparkSession, path: Path, layout: Layout, kind: str) -> DataFrame:
+    """Parquet and ORC. Raises BadData for a file that is none, or lacks a column."""
+    try:
+        frame = spark.read.format(kind).load(f"file:{path}")
+    except AnalysisException as error:
+        raise BadData.at(path, f"cannot be read as {kind} ({str(error).splitlines()[0]})") from error
+    return typed(frame, path, layout)
+
+
+def jdbc(spark: SparkSession, url: str, table: str, environment: Mapping[str, str] = os.environ) -> DataFrame:
+    """A table of a database; user and password from MILLSTREAM_JDBC_USER and _PASSWORD, never from the recipe."""
+    reader = spark.read.format("jdbc").option("url", url).option("dbtable", table)
+    for option in ("user", "password"):
+        if value := environment.get(f"MILLSTREAM_JDBC_{option.upper()}"):
+            reader = reader.option(option, value)
+    try:
+        return reader.load()
+    except Exception as error:  # a driver raises whatever it likes
+        told = str(error).splitlines()[0].replace(environment.get("MILLSTREAM_JDBC_PASSWORD") or "\0", "***")
+        raise BadEnvironment.at(
+            url.partition("?")[0], f"cannot be read ({told}); is the driver on Spark's path?"
+        ) from None
+
+
+def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
+    """Columns that have types already, brought to the declared ones; a value that does not fit spoils its row."""
+    missing = [name for name in layout.columns if name not in frame.columns]
+    if missing:
+        raise BadData.at(where, f"no columns {missing}; it has {frame.columns}")
+    cast = {
+        name: F.expr(f"try_cast({escaped(name)} AS {TYPES[one.type].simpleString()})")
+        for name, one in layout.columns.items()
+    }
+    lost = [cast[name].isNull() & named(name).isNotNull() for name in layout.columns]
+    none = F.lit(None).cast("string")
+    corrupt = F.when(functools.reduce(operator.or_, lost), MISFIT).alias(CORRUPT)
+    values = [cast[name].alias(name) for name in layout.columns]
+    return frame.select(F.lit(0).cast("long").alias("_number"), none.alias("_line"), corrupt, *values)
+
+
+def inferred(frame: DataFrame, target: str | None, key: str | None) -> dict[str, TableColumn]:
+    """Columns as Spark sees them in all rows: whole numbers, numbers, times, and everything else as text."""
+    kinds: dict[str, Type] = {}
+    for field in frame.schema.fields:
+        kind = field.dataType.simpleString()
+        whole, broken = (
+            kind in ("tinyint", "smallint", "int", "bigint", "boolean"),
+            kind.startswith(("float", "double", "decimal")),
+        )
+        kinds[field.name] = (
+            "long"
+            if whole
+            else "double"
+            if broken
+            else "timestamp"
+            if kind.startswith(("timestamp", "date"))
+            else "string"
+        )
+    missing = frame.select([F.max(named(name).isNull()).alias(f"c{at}") for at, name in enumerate(kinds)]).head()
+    roles: dict[str, Role] = {target or "": "target", key or "": "key"}
+    return {
+        name: TableColumn(
+            type=kind,
+            role=roles.get(name, "key" if kind == "timestamp" else "input"),
+            nullable=bool(missing and missing[at]),
+        )
+        for at, (name, kind) in enumerate(kinds.items())
+    }
+
+
+def _schema(names: list[str], layout: Layout) -> str:
+    """The declared types, and text for times, which are read by their own form, and for columns nobody asked for."""
+    declared = {name: one.type for name, one in layout.columns.items()}
+    types = [
+        TYPES["string" if declared.get(name, "string") == "timestamp" else declared.get(name, "string")]
+        for name in names
+    ]
+    fields = [StructField(name, kind) for name, kind in zip(names, types, strict=True)]
+    schema: str = StructType([*fields, StructField(CORRUPT, StringType())]).simpleString()
+    return schema
+
+
+def _columns(parsed: DataFrame, layout: Layout) -> DataFrame:
+    values, lost = [], []
+    for name, one in layout.columns.items():
+        value: SparkColumn = F.col("_row")[name]
+        if one.type == "timestamp":
+            text = value
+            value = F.try_to_timestamp(text, F.lit(one.form)) if one.form else F.try_to_timestamp(text)
+            lost.append(F.when(value.isNull() & text.isNotNull(), f"{name} is no time of the form {one.form or 'ISO'}"))
+        values.append(value.alias(name))
+    corrupt = F.coalesce(*lost, F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)).alias(CORRUPT)
+    return parsed.select(F.col("number").alias("_number"), F.col("line").alias("_line"), corrupt, *values)
+
+
+def _header(path: Path, layout: Layout) -> list[str]:
+    line = first_line(path)
+    names = line.split() if layout.delimiter == WHITESPACE else line.split(layout.delimiter)
+    names = [name.strip().strip('"') for name in names]
+    missing = [name for name in layout.columns if name not in names]
+    if missing:
+        told = f"the header names {names[:20]}; {missing} are missing: is the delimiter {layout.delimiter!r} right?"
+        raise BadData.at(f"{path}:1", told)
+    if len(set(names)) < len(names):
+        raise BadData.at(f"{path}:1", f"a column comes twice in the header {names}")
+    return names
+
+
+Reader = Callable[[SparkSession, Path, Layout], DataFrame]
+READERS: dict[str, Reader] = {
+    "csv": csv,
+    "jsonl": jsonl,
+    "parquet": functools.partial(columnar, kind="parquet"),
+    "orc": functools.partial(columnar, kind="orc"),
+}

@@ -1,0 +1,82 @@
+"""Columns computed from the other columns of a row, or of its neighbours, by a Spark SQL expression each."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, Field, field_validator
+from pyspark.sql import functions as F
+
+from pipelines.expressions import refused_word, unreadable
+from pipelines.rows import escaped
+from pipelines.table import Learned, Table
+from tracking.faults import BadData, Fault
+from tracking.manifest import Column, Role
+
+_DTYPES = {"double": "float64", "long": "int64", "string": "string"}
+
+
+class Feature(BaseModel, frozen=True, extra="forbid"):
+    expression: str = Field(description="Spark SQL over the columns, window functions too")
+    type: Literal["double", "long", "string"] = "double"
+    role: Role = "input"
+    unit: str = ""
+
+    @field_validator("expression")
+    @classmethod
+    def _plain(cls, expression: str) -> str:
+        if word := refused_word(expression):
+            raise ValueError(f"{word!r} has no place in a feature; compute it from columns and values")
+        return expression
+
+
+class Features(BaseModel, frozen=True, extra="forbid"):
+    """A value that comes out null is a fault of the expression, unless the column is a key.
+
+    | amount | add: {cents: {expression: amount * 100, type: long}} -> | amount | cents |
+    |   1.25 |                                                         |   1.25 |   125 |
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    add: dict[str, Feature] = Field(
+        min_length=1, description="name: what it is computed from; a later one sees those before"
+    )
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        return {}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        """Raises BadData with every expression that cannot be computed, and for a column that is there already."""
+        found = []
+        for name, feature in self.add.items():
+            where = f"step features, {name!r}"
+            if name in table.frame.columns:
+                found.append(Fault(where=where, message="there is a column of this name; give another"))
+                continue
+            value = f"CAST({feature.expression} AS {feature.type.replace('long', 'bigint')})"
+            if told := unreadable(table.frame, value):
+                found.append(Fault(where=where, message=f"{feature.expression}: {told}"))
+                continue
+            column = Column(
+                name=name,
+                dtype=_DTYPES[feature.type],
+                role=feature.role,
+                meaning="category" if feature.type == "string" else "number",
+                unit=feature.unit,
+            )
+            table = table.replacing(table.frame.withColumn(name, F.expr(value)), column)
+        BadData.unless_empty(found)
+        return self._complete(table)
+
+    def _complete(self, table: Table) -> Table:
+        inputs = [name for name, feature in self.add.items() if feature.role != "key"]
+        counts = [F.count_if(F.expr(f"{escaped(name)} IS NULL")).alias(str(at)) for at, name in enumerate(inputs)]
+        missing = table.frame.agg(*counts).head() if inputs else None
+        BadData.unless_empty(
+            Fault(where=f"step features, {name!r}", message=f"null in {missing[at]} rows; use coalesce, or role: key")
+            for at, name in enumerate(inputs)
+            if missing and missing[at]
+        )
+        return table

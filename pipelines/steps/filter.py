@@ -1,0 +1,40 @@
+"""Keeps the rows that a recipe wants; the others are not bad, and go to no quarantine."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, Field, field_validator
+from pyspark.sql import functions as F
+
+from pipelines.expressions import refused_word, unreadable
+from pipelines.table import Learned, Table
+from tracking.faults import BadData
+
+
+class Filter(BaseModel, frozen=True, extra="forbid"):
+    """Rows are kept where the expression is true; the manifest has the rows before and after.
+
+    | keep: "split <> 'test' OR known = 0" |
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    keep: str = Field(description="a Spark SQL expression that is true of the rows to keep")
+
+    @field_validator("keep")
+    @classmethod
+    def _plain(cls, keep: str) -> str:
+        if word := refused_word(keep):
+            raise ValueError(f"{word!r} has no place in a filter; compare columns and values")
+        return keep
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        return {}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        """Raises BadData when the expression cannot be computed."""
+        if told := unreadable(table.frame, self.keep, condition=True):
+            raise BadData.at("step filter", f"{self.keep}: {told}")
+        return table.replacing(table.frame.where(F.expr(self.keep)))
