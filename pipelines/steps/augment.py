@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
+from pipelines import rewrite
 from pipelines.rows import named
 from pipelines.steps.scale import moments
 from pipelines.table import Learned, Table
 from tracking import parts
 from tracking.augmentations import image, modality, series, table, text
 from tracking.augmentations.modality import OPS, Modality
-from tracking.augmentations.op import Drawn, Op, as_dtype, drawn, through
+from tracking.augmentations.op import Drawn, Op, drawn
 from tracking.faults import BadData
 from tracking.manifest import Column
 
@@ -31,6 +34,8 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     | sample_id | -> | sample_id     | parent_id | op                                              |
     | 7         |    | 7             |           |                                                 |
     |           |    | 7+augment-1   | 7         | {"op": "augment", "changes": [{"shift": {...}}]} |
+
+    A second step of this kind names its rows `+augment2-1`; copies of copies tell `before` what was done first.
 
     With `where: feed` no row is made: training changes each train sample anew in every epoch.
     """
@@ -96,7 +101,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData as `fit` does."""
         if self.copies == 0 or self.where == "feed":
             return table
-        changed, copies = self._changer(table, learned, seed, "augment"), self.copies
+        changed, copies = self._changer(table, learned, seed, _free_name(table.frame)), self.copies
 
         def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
@@ -142,8 +147,8 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
             keys = list(zip(rows["sample_id"], rows[COPY], strict=True))
             done = [drawn(changes, ops, seed, name, sample_id, copy) for sample_id, copy in keys]
             told = [
-                json.dumps({"op": name, "copy": int(copy), "seed": seed, "changes": one})
-                for (_, copy), one in zip(keys, done, strict=True)
+                json.dumps({"op": name, "copy": int(copy), "seed": seed, "changes": one, **_earlier(before)})
+                for (_, copy), one, before in zip(keys, done, rows["op"], strict=True)
             ]
             parents = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
             ids = [f"{sample_id}+{name}-{copy}" for sample_id, copy in keys]
@@ -157,16 +162,16 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
             numbers = modality.numbers_of(within.columns)
             deviations = learned["deviations"]
             changes = table.changes(np.array([deviations[column.name] for column in numbers]))
-            return changes, lambda rows, done: _numbers(rows, done, numbers, changes)
+            return changes, lambda rows, done: rewrite.numbers(rows, done, numbers, changes)
         if kind == "text":
             changes = text.changes(self.synonyms)
-            return changes, lambda rows, done: {chosen: _texts(rows[chosen], done, changes)}
+            return changes, lambda rows, done: {chosen: rewrite.texts(rows[chosen], done, changes)}
         column = _column(within, chosen)
         if kind == "series":
-            return series.CHANGES, lambda rows, done: {chosen: _series(rows[chosen], done, column)}
+            return series.CHANGES, lambda rows, done: {chosen: rewrite.series(rows[chosen], done, column)}
         masks = [self._moving(within, name, column.shape[1:]) for name in self.masks]
         boxes = self._moving(within, self.boxes, (4,)) if self.boxes else None
-        return image.CHANGES, lambda rows, done: _images(rows, done, column, masks, boxes)
+        return image.CHANGES, lambda rows, done: rewrite.images(rows, done, column, masks, boxes)
 
     def _moving(self, within: Table, name: str, ending: tuple[int, ...]) -> Column:
         column = _column(within, name)
@@ -180,6 +185,17 @@ Writer = Callable[[pd.DataFrame, Sequence[Drawn]], dict[str, Any]]
 """The changed columns of rows, whose ops were drawn."""
 
 
+def _free_name(frame: DataFrame) -> str:
+    """augment, or augment2, augment3 ... where an earlier step of this kind has given its name to rows."""
+    names = chain(["augment"], (f"augment{at}" for at in count(2)))
+    return next(name for name in names if frame.where(F.col("sample_id").contains(f"+{name}-")).isEmpty())
+
+
+def _earlier(op: str | None) -> dict[str, Any]:
+    """What was done to a row before, if it was changed: its parent is the original."""
+    return {"before": json.loads(op)} if op and '"changes"' in op else {}
+
+
 def _column(within: Table, name: str) -> Column:
     column = within.column(name)
     if column is None:
@@ -191,53 +207,9 @@ def _deviations(train: Table) -> dict[str, float]:
     """The deviation of each input number over the rows where it is not missing; 0 where there are none."""
     found = {}
     for column in modality.numbers_of(train.columns):
-        values = train.frame.select(named(column.name).cast("double").alias("value")).where("value IS NOT NULL AND NOT isnan(value)")
+        values = train.frame.select(named(column.name).cast("double").alias("value")).where(
+            "value IS NOT NULL AND NOT isnan(value)"
+        )
         counts = {row[0]: row[1] for row in values.groupBy("value").count().collect()}
         found[column.name] = moments(counts)[1] if counts else 0.0
-    return found
-
-
-def _array(content: bytes, column: Column) -> Any:
-    return np.frombuffer(content, np.dtype(column.dtype).newbyteorder("<")).reshape(column.shape)
-
-
-def _images(
-    rows: pd.DataFrame, done: Sequence[Drawn], column: Column, masks: list[Column], boxes: Column | None
-) -> dict[str, list[bytes]]:
-    names = [column.name, *(mask.name for mask in masks), *([boxes.name] if boxes else [])]
-    found: dict[str, list[bytes]] = {name: [] for name in names}
-    for contents, ops in zip(zip(*(rows[name] for name in names), strict=True), done, strict=True):
-        held = dict(zip(names, contents, strict=True))
-        own_masks = [_array(held[mask.name], mask) for mask in masks]
-        own_boxes = _array(held[boxes.name], boxes) if boxes else None
-        changed, moved, moved_boxes = image.along(_array(held[column.name], column), ops, own_masks, own_boxes)
-        arrays = [changed, *moved, *([] if moved_boxes is None else [moved_boxes])]
-        for name, array in zip(names, arrays, strict=True):
-            found[name].append(array.tobytes())
-    return found
-
-
-def _series(contents: Any, done: Sequence[Drawn], column: Column) -> list[bytes]:
-    # a series of one channel may be kept as (T,)
-    arrays = [_array(content, column).reshape(column.shape[0], -1) for content in contents]
-    return [through(series.CHANGES, array, ops).tobytes() for array, ops in zip(arrays, done, strict=True)]
-
-
-def _texts(texts: Any, done: Sequence[Drawn], changes: dict[str, Op]) -> list[str | None]:
-    pairs = zip(texts, done, strict=True)
-    return [through(changes, one, ops) if isinstance(one, str) else None for one, ops in pairs]
-
-
-def _numbers(
-    rows: pd.DataFrame, done: Sequence[Drawn], numbers: list[Column], changes: dict[str, Op]
-) -> dict[str, Any]:
-    values_BD = rows[[column.name for column in numbers]].to_numpy(dtype=np.float64, na_value=np.nan)
-    changed_BD = np.stack([through(changes, row_D, ops) for row_D, ops in zip(values_BD, done, strict=True)])
-    found = {}
-    for column, values_B in zip(numbers, changed_BD.T, strict=True):
-        is_held = np.isfinite(values_B)
-        whole = as_dtype(values_B[is_held], np.dtype(column.dtype))
-        cells = np.full(len(values_B), None, dtype=object)
-        cells[is_held] = whole.tolist()
-        found[column.name] = cells
     return found

@@ -135,6 +135,20 @@ def test_another_step_says_itself_how_many_copies_a_row_gets(spark):
         assert bytes(content) == expected.tobytes()
 
 
+def test_two_steps_in_a_row_give_ids_of_their_own_and_tell_all_that_was_done(spark):
+    once = augmented(spark, Augment(ops=({"shift": 2},)))
+    twice = Augment(ops=({"noise": 0.05},)).apply(once, {}, 5)
+    rows = rows_of(twice, "sample_id", "parent_id", "op", "image")
+    ids = {f"s{at}{end}" for at in range(6) for end in ("", "+augment-1", "+augment2-1", "+augment-1+augment2-1")}
+    assert {row[0] for row in rows} == ids
+    assert len(rows) == 24
+    for _, parent, op, content in rows:
+        if parent is not None:
+            told = json.loads(op)
+            changes_in_order = [*told.get("before", {}).get("changes", []), *told["changes"]]
+            assert through(CHANGES, PIXELS[int(parent[1:])], changes_in_order).tobytes() == bytes(content)
+
+
 def test_the_feeds_step_makes_no_rows_and_says_what_to_change(spark):
     step = Augment(ops=({"flip": 0.5},), where="feed")
     assert step.fit(made(spark), 5) == {"column": "image", "modality": "image"}
