@@ -1,21 +1,31 @@
-"""Adds changed copies of train images, on the cluster; each names its parent and what was done to it."""
+"""Adds changed copies of train rows, on the cluster; each names its parent and what was done to it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, count
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from pipelines.augmentations import CHANGES
+from pipelines import rewrite
+from pipelines.rows import named
+from pipelines.steps.scale import moments
 from pipelines.table import Learned, Table
 from tracking import parts
+from tracking.augmentations import image, modality, series, table, text
+from tracking.augmentations.modality import OPS, Modality
+from tracking.augmentations.op import Drawn, Op, drawn
 from tracking.faults import BadData
 from tracking.manifest import Column
-from tracking.seeds import key
+
+COPY = "_copy"
+"""The column with the number of a copy, from 1, in the rows that `made` changes."""
 
 
 class Augment(BaseModel, frozen=True, extra="forbid"):
@@ -24,67 +34,182 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     | sample_id | -> | sample_id     | parent_id | op                                              |
     | 7         |    | 7             |           |                                                 |
     |           |    | 7+augment-1   | 7         | {"op": "augment", "changes": [{"shift": {...}}]} |
+
+    A second step of this kind names its rows `+augment2-1`; copies of copies tell `before` what was done first.
+
+    With `where: feed` no row is made: training changes each train sample anew in every epoch.
     """
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = True
 
-    copies: int = Field(1, ge=0, le=100, description="changed copies of each row")
+    copies: int = Field(1, ge=0, le=100, description="changed copies of each row; not read with `where: feed`")
     ops: tuple[dict[str, float], ...] = Field(
-        description="one `op: strength` each: shift (pixels), rotate (degrees), noise (share of the range)"
+        description="one `op: strength` each, all of one kind. "
+        + "; ".join(
+            f"{kind}: {', '.join(f'{name} ({op.strength})' for name, op in ops.items())}" for kind, ops in OPS.items()
+        )
     )
-    column: str | None = Field(None, description="the image; default: the only one")
+    column: str | None = Field(None, description="what is changed, `numbers` for a table's; default: what the ops fit")
+    where: Literal["spark", "feed"] = Field("spark", description="new rows in the dataset, or on the fly in training")
+    masks: tuple[str, ...] = Field((), description="tensors (H, W) or (C, H, W) that move with the image as labels do")
+    boxes: str | None = Field(None, description="tensor (N, 4), x0 y0 x1 y1 in pixels, that moves with the image")
+    synonyms: dict[str, tuple[str, ...]] = Field({}, description="what the op synonyms may put in a word's place")
 
     @field_validator("ops")
     @classmethod
     def _known(cls, ops: tuple[dict[str, float], ...]) -> tuple[dict[str, float], ...]:
+        known = {name for kind in OPS.values() for name in kind}
         for op in ops:
-            if len(op) != 1 or next(iter(op)) not in CHANGES or next(iter(op.values())) < 0:
+            if len(op) != 1 or next(iter(op)) not in known or not next(iter(op.values())) >= 0:
                 raise ValueError(
-                    f"{op}: expected one `op: strength` with a strength >= 0; {parts.suggest(str(*op), CHANGES)}"
+                    f"{op}: expected one `op: strength` with a strength >= 0; {parts.suggest(str(*op), known)}"
                 )
         return ops
 
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        names = [name for name, _ in self._ops]
+        kinds = modality.fitting(names)
+        if not kinds:
+            raise ValueError(f"ops {names} are not all of one kind; make a step for each of {', '.join(OPS)}")
+        over = [f"{name} {by}" for name, by in self._ops if all(by > OPS[kind][name].most for kind in kinds)]
+        if over:
+            raise ValueError(f"too strong: {', '.join(over)}; a share or a probability is at most 1")
+        if (self.masks or self.boxes) and "image" not in kinds:
+            raise ValueError(f"masks and boxes move with an image, and ops {names} change none")
+        if ("synonyms" in names) != bool(self.synonyms):
+            raise ValueError("the op synonyms and the field synonyms need each other")
+        return self
+
     def fit(self, train: Table, seed: int) -> Learned:
-        return {}
+        """The deviations of a table's numbers; for the feed, what it is to change.
+
+        Raises BadData when the ops fit no column, or several and none is named, or none that the feed can change.
+        """
+        if self.copies == 0 and self.where == "spark":
+            return {}
+        name, kind = self._chosen(train)
+        if self.where == "feed":
+            if kind not in ("image", "series"):
+                told = f"{name!r} is {kind}; the feed changes images and series alone, use `where: spark`"
+                raise BadData.at("step augment", told)
+            return {"column": name, "modality": kind}
+        return {"deviations": _deviations(train)} if kind == "table" else {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData when there is no image, or several and none is named."""
-        if self.copies == 0:
+        """Raises BadData as `fit` does."""
+        if self.copies == 0 or self.where == "feed":
             return table
-        column = self._image(table)
-        ops = [next(iter(op.items())) for op in self.ops]
-        copies = self.copies
+        changed, copies = self._changer(table, learned, seed, _free_name(table.frame)), self.copies
 
-        def changed(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
                 for copy in range(1, copies + 1):
-                    yield _changed(piece, column, ops, seed, copy)
+                    yield changed(piece.assign(**{COPY: copy}))
 
-        made = table.frame.mapInPandas(changed, table.frame.schema)
-        return table.replacing(table.frame.unionByName(made))
+        return table.replacing(table.frame.unionByName(table.frame.mapInPandas(made, table.frame.schema)))
 
-    def _image(self, table: Table) -> Column:
-        images = [column for column in table.columns if column.meaning == "image"]
-        chosen = [column for column in images if self.column in (None, column.name)]
+    def made(self, table: Table, rows: DataFrame, learned: Learned, seed: int, name: str) -> DataFrame:
+        """A changed copy of each of `rows`, which have the table's columns and the whole number `_copy`, from 1.
+
+        For steps that say themselves how many copies a row gets. `learned` is what `fit` gave; `name` stands in the
+        new rows' sample_id (`7+<name>-1`) and op, and the draws follow from it. Raises BadData as `fit` does.
+        """
+        changed = self._changer(table, learned, seed, name)
+        return rows.mapInPandas(lambda pieces: map(changed, pieces), table.frame.schema)
+
+    @property
+    def _ops(self) -> list[tuple[str, float]]:
+        return [next(iter(op.items())) for op in self.ops]
+
+    def _chosen(self, table: Table) -> tuple[str, Modality]:
+        kinds = modality.fitting(name for name, _ in self._ops)
+        fitting = {
+            name: kind
+            for name, kind in modality.candidates(table.columns, kinds).items()
+            if name not in (*self.masks, self.boxes)
+        }
+        chosen = [one for one in fitting.items() if self.column in (None, one[0])]
         if len(chosen) != 1:
-            raise BadData.at("step augment", f"column {self.column!r}: images are {[column.name for column in images]}")
+            nouns = " or ".join(modality.PLURALS[kind] for kind in kinds)
+            told = f"column {self.column!r}: {nouns} are {list(fitting)}; name one, and put augment before encode"
+            raise BadData.at("step augment", told)
         return chosen[0]
 
+    def _changer(self, within: Table, learned: Learned, seed: int, name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+        """What makes of rows with `_copy` the changed ones without it, in the columns' order of the table."""
+        chosen, kind = self._chosen(within)
+        ops, order = self._ops, within.frame.columns
+        changes, write = self._writer(within, chosen, kind, learned)
 
-def _changed(rows: pd.DataFrame, column: Column, ops: list[tuple[str, float]], seed: int, copy: int) -> pd.DataFrame:
-    images, told = [], []
-    for sample_id, content in zip(rows["sample_id"], rows[column.name], strict=True):
-        image = np.frombuffer(content, np.dtype(column.dtype).newbyteorder("<")).reshape(column.shape)
-        changes: list[dict[str, Any]] = []
-        for at, (name, strength) in enumerate(ops):
-            draw, change = CHANGES[name]
-            generator = np.random.Generator(np.random.PCG64(key(seed, "augment", sample_id, copy, at, name)))
-            parameters = draw(strength, generator)
-            image = change(image, parameters)
-            changes.append({name: parameters})
-        images.append(image.tobytes())
-        told.append(json.dumps({"op": "augment", "copy": copy, "seed": seed, "changes": changes}))
-    parents = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
-    ids = rows["sample_id"] + f"+augment-{copy}"
-    return rows.assign(**{column.name: images, "op": told, "parent_id": parents, "sample_id": ids})
+        def changed(rows: pd.DataFrame) -> pd.DataFrame:
+            keys = list(zip(rows["sample_id"], rows[COPY], strict=True))
+            done = [drawn(changes, ops, seed, name, sample_id, copy) for sample_id, copy in keys]
+            told = [
+                json.dumps({"op": name, "copy": int(copy), "seed": seed, "changes": one, **_earlier(before)})
+                for (_, copy), one, before in zip(keys, done, rows["op"], strict=True)
+            ]
+            parents = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
+            ids = [f"{sample_id}+{name}-{copy}" for sample_id, copy in keys]
+            new: pd.DataFrame = rows.assign(**write(rows, done), op=told, parent_id=parents, sample_id=ids)
+            return new.reindex(columns=order)
+
+        return changed
+
+    def _writer(self, within: Table, chosen: str, kind: Modality, learned: Learned) -> tuple[dict[str, Op], Writer]:
+        if kind == "table":
+            numbers = modality.numbers_of(within.columns)
+            deviations = learned["deviations"]
+            changes = table.changes(np.array([deviations[column.name] for column in numbers]))
+            return changes, lambda rows, done: rewrite.numbers(rows, done, numbers, changes)
+        if kind == "text":
+            changes = text.changes(self.synonyms)
+            return changes, lambda rows, done: {chosen: rewrite.texts(rows[chosen], done, changes)}
+        column = _column(within, chosen)
+        if kind == "series":
+            return series.CHANGES, lambda rows, done: {chosen: rewrite.series(rows[chosen], done, column)}
+        masks = [self._moving(within, name, column.shape[1:]) for name in self.masks]
+        boxes = self._moving(within, self.boxes, (4,)) if self.boxes else None
+        return image.CHANGES, lambda rows, done: rewrite.images(rows, done, column, masks, boxes)
+
+    def _moving(self, within: Table, name: str, ending: tuple[int, ...]) -> Column:
+        column = _column(within, name)
+        if column.layout != "tensor" or column.shape[-len(ending) :] != ending:
+            told = f"{name!r} is {column.layout} {column.shape}; it has to be a tensor whose shape ends with {ending}"
+            raise BadData.at("step augment", told)
+        return column
+
+
+Writer = Callable[[pd.DataFrame, Sequence[Drawn]], dict[str, Any]]
+"""The changed columns of rows, whose ops were drawn."""
+
+
+def _free_name(frame: DataFrame) -> str:
+    """augment, or augment2, augment3 ... where an earlier step of this kind has given its name to rows."""
+    names = chain(["augment"], (f"augment{at}" for at in count(2)))
+    return next(name for name in names if frame.where(F.col("sample_id").contains(f"+{name}-")).isEmpty())
+
+
+def _earlier(op: str | None) -> dict[str, Any]:
+    """What was done to a row before, if it was changed: its parent is the original."""
+    return {"before": json.loads(op)} if op and '"changes"' in op else {}
+
+
+def _column(within: Table, name: str) -> Column:
+    column = within.column(name)
+    if column is None:
+        raise BadData.at("step augment", f"no column {name!r}; it has {[one.name for one in within.columns]}")
+    return column
+
+
+def _deviations(train: Table) -> dict[str, float]:
+    """The deviation of each input number over the rows where it is not missing; 0 where there are none."""
+    found = {}
+    for column in modality.numbers_of(train.columns):
+        values = train.frame.select(named(column.name).cast("double").alias("value")).where(
+            "value IS NOT NULL AND NOT isnan(value)"
+        )
+        counts = {row[0]: row[1] for row in values.groupBy("value").count().collect()}
+        found[column.name] = moments(counts)[1] if counts else 0.0
+    return found

@@ -17,6 +17,7 @@ from tracking.dataset import Dataset
 from tracking.faults import BadData, BadEnvironment
 from tracking.manifest import Signature
 from tracking.parts import find
+from training.feed.augment import Augmented
 from training.feed.batch import Batch
 from training.feed.blocks import blocks_of
 from training.feed.order import NO_ROW, Plan, default_lanes, own_lanes
@@ -86,6 +87,8 @@ class Feed:
             shuffle=shuffle,
         )
         self._held = Held(self._shards, _read(self.engine))
+        is_trained_on = split == "train" and shuffle
+        self._augmented = Augmented.of(self._shards, dataset.manifest, seed) if is_trained_on else None
         self._epoch, self._batch, self._is_placed = 0, 0, False
         self.statistics = Statistics()
 
@@ -104,6 +107,8 @@ class Feed:
         plan, first = self.plan(self._epoch), self._batch
         waiting_since = time.monotonic()
         windows = self._memory.windows(plan, self._own, first, statistics)
+        if self._augmented is not None:
+            windows = self._augmented.windows(windows, plan.epoch)
         with closing(ahead(windows, plan.windows - plan.window_of(first))) as made:
             for window in made:
                 for at in range(max(0, first - window.first), len(window.slots)):
@@ -157,7 +162,13 @@ class Feed:
         return self._shards.sample_ids(slots[slots != NO_ROW])
 
     def whole(self) -> Batch:
-        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once."""
+        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
+
+        Raises BadData where the dataset asks for augmentation in the feed, which happens batch by batch.
+        """
+        if self._augmented is not None:
+            told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
+            raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
         rows = self._first.rows
         stored = self._held.blocks(self.statistics)
         return self._batch_of(stored, torch.ones(rows, dtype=torch.bool), real=rows, ranks=1, epoch=0, index=0)

@@ -1,0 +1,58 @@
+"""Which ops fit which columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from tracking.augmentations import image, series, table, text
+from tracking.augmentations.op import Op
+from tracking.manifest import Column
+
+Modality = Literal["image", "text", "series", "table"]
+
+OPS: dict[Modality, Mapping[str, Op]] = {
+    "image": image.CHANGES,
+    "text": text.CHANGES,
+    "series": series.CHANGES,
+    "table": table.CHANGES,
+}
+NUMBERS = "numbers"
+"""What the numbers of a table are called together."""
+PLURALS: dict[Modality, str] = {"image": "images", "text": "texts", "series": "series", "table": NUMBERS}
+
+
+def of(column: Column) -> Modality | None:
+    """The modality of a column by itself; None for a number of a table, a category, tokens, and a text behind encode.
+
+    A text whose tokens were made already (its role is no longer input) would change without them.
+    """
+    if column.meaning == "image":
+        return "image"
+    if column.meaning == "text" and column.role == "input":
+        return "text"
+    return "series" if column.layout == "tensor" and column.axes in ("TC", "T") else None
+
+
+def fitting(names: Iterable[str]) -> list[Modality]:
+    """The modalities that know all of the ops `names`."""
+    wanted = set(names)
+    return [modality for modality, ops in OPS.items() if wanted <= ops.keys()]
+
+
+def numbers_of(columns: Iterable[Column]) -> list[Column]:
+    """The input numbers of a table, in order."""
+    return [
+        column
+        for column in columns
+        if column.role == "input" and column.meaning == "number" and column.layout == "scalar"
+    ]
+
+
+def candidates(columns: Iterable[Column], modalities: Iterable[Modality]) -> dict[str, Modality]:
+    """What may be changed, by name: the columns of one of `modalities`, and the numbers of a table together."""
+    columns, wanted = tuple(columns), tuple(modalities)
+    found = {column.name: modality for column in columns if (modality := of(column)) is not None}
+    if numbers_of(columns):
+        found.setdefault(NUMBERS, "table")
+    return {name: modality for name, modality in found.items() if modality in wanted}

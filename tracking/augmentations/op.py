@@ -1,0 +1,66 @@
+"""What every augmentation is: how its parameters are drawn, and what it does with them.
+
+Parameters are plain JSON values, written beside each changed row, so that the row can be made again from its parent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.seeds import key
+
+Parameters = dict[str, Any]
+Drawn = Sequence[Mapping[str, Parameters]]
+"""The ops that a sample goes through, in order, each `{name: its parameters}`."""
+
+
+class Op(NamedTuple):
+    """One kind of change of a sample."""
+
+    draw: Callable[[float, np.random.Generator], Parameters]
+    """Parameters for a strength."""
+    change: Callable[..., Any]
+    """The changed sample, a pure function of the sample and the parameters."""
+    strength: str
+    """What the strength says, with its unit."""
+    most: float = math.inf
+    """The largest strength."""
+
+
+def drawn(changes: Mapping[str, Op], ops: Sequence[tuple[str, float]], *keys: object) -> list[dict[str, Parameters]]:
+    """The parameters of each of `ops` (name and strength), which follow from `keys`, the op's place and its name."""
+    return [
+        {name: changes[name].draw(strength, generator_of(key(*keys, at, name)))}
+        for at, (name, strength) in enumerate(ops)
+    ]
+
+
+def through(changes: Mapping[str, Op], sample: Any, ops: Drawn) -> Any:
+    """The sample after all of `ops`."""
+    for op in ops:
+        for name, parameters in op.items():
+            sample = changes[name].change(sample, parameters)
+    return sample
+
+
+def generator_of(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed))
+
+
+def draw_seed(generator: np.random.Generator) -> int:
+    """A seed for the draws that are too many to be written down: 62 bits, a whole number in every JSON reader."""
+    return int(generator.integers(1 << 62))
+
+
+def as_dtype(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """The values in `dtype`; whole-number types get rounded and clipped ones."""
+    if np.issubdtype(dtype, np.integer):
+        info = np.iinfo(dtype)
+        values = np.clip(np.rint(values), info.min, info.max)
+    changed: NDArray[Any] = values.astype(dtype)
+    return changed

@@ -1,0 +1,32 @@
+"""Changes of one row of numbers, each a pure function of the row and its drawn parameters. Axis: D columns."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking.augmentations.op import Op, Parameters, draw_seed, generator_of
+
+Row = NDArray[Any]
+
+
+def noise(row_D: Row, parameters: Parameters, *, deviations_D: Row) -> Row:
+    """The row plus normal noise of `deviation` times each column's deviation; what is missing (NaN) stays so."""
+    normal_D = generator_of(parameters["seed"]).standard_normal(len(row_D))
+    changed: Row = row_D + normal_D * deviations_D * parameters["deviation"]
+    return changed
+
+
+def draw_noise(deviation: float, generator: np.random.Generator) -> Parameters:
+    return {"deviation": deviation, "seed": draw_seed(generator)}
+
+
+def changes(deviations_D: Row) -> dict[str, Op]:
+    """All changes of rows whose columns deviate in train by `deviations_D`."""
+    return {"noise": Op(draw_noise, partial(noise, deviations_D=deviations_D), "share of each column's deviation")}
+
+
+CHANGES: dict[str, Op] = changes(np.ones(1))
