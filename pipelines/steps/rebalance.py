@@ -6,11 +6,12 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines import copies, smote
 from pipelines.rows import draw, named
+from pipelines.steps.augment import Augment
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -52,12 +53,15 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     neighbours: int = Field(5, ge=1, le=100, description="of smote: among how many nearest rows one is drawn")
     block: int = Field(20_000, ge=100, description="of smote: most rows of a class that are compared at one place")
     ops: tuple[dict[str, float], ...] = Field((), description="of augment: as the step augment has them")
+    changed: str | None = Field(None, description="of augment: the column that the ops change; default: what they fit")
     columns: tuple[str, ...] | None = Field(None, description="of smote: those that are mixed; default: all inputs")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.method == "augment") != bool(self.ops):
             raise ValueError("ops: needed for method augment, and for no other")
+        if self.ops:
+            Augment(ops=self.ops, column=self.changed)
         return self
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -73,7 +77,9 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         if self.method == "smote":
             alone = [label for label, count in before.items() if count < 2 and after[label] > count]
             if alone:
-                raise BadData.at("step rebalance", f"classes {alone} have one row: there is nothing between; duplicate them")
+                raise BadData.at(
+                    "step rebalance", f"classes {alone} have one row: there is nothing between; duplicate them"
+                )
         return {"column": name, "before": before, "after": after, "note": SHIFTED}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
@@ -90,18 +96,22 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             return table.replacing(kept)
         # row k of n becomes copies k, k + n, k + 2n ... of the rows after the first n
         more = F.floor((after - place) / _lookup(learned["before"], label)).cast("int")
-        asked = table.replacing(table.frame.withColumn(copies.COPIES, more).where(f"{copies.COPIES} > 0"))
+        every = table.replacing(table.frame.withColumn(copies.COPIES, F.greatest(more, F.lit(0))))
+        return table.replacing(table.frame.unionByName(self._added(every, table, learned, seed)))
+
+    def _added(self, every: Table, table: Table, learned: Learned, seed: int) -> DataFrame:
+        """The new rows; `every` row says how many come of it."""
+        asked = every.replacing(every.frame.where(f"{copies.COPIES} > 0"))
         if self.method == "duplicate":
-            made = copies.duplicated(asked)
-        elif self.method == "augment":
-            made = copies.augmented(asked, self.ops, seed)
-        else:
-            every = table.replacing(table.frame.withColumn(copies.COPIES, F.greatest(more, F.lit(0))))
-            rare = [one for one, count in learned["before"].items() if learned["after"][one] > count]
-            options = smote.Options(label=learned["column"], neighbours=self.neighbours, block=self.block, seed=seed)
-            rows = every.replacing(every.frame.where(label.isin(rare)))
-            made = smote.between(rows, smote.mixed(table, self.columns), options, learned["before"])
-        return table.replacing(table.frame.unionByName(made))
+            return copies.duplicated(asked)
+        if self.method == "augment":
+            return copies.augmented(asked, self.ops, self.changed, seed)
+        rare = {one: count for one, count in learned["before"].items() if learned["after"][one] > count}
+        if not rare:
+            return copies.duplicated(asked)  # of no row
+        options = smote.Options(label=learned["column"], neighbours=self.neighbours, block=self.block, seed=seed)
+        rows = every.replacing(every.frame.where(named(learned["column"]).cast("string").isin(list(rare))))
+        return smote.between(rows, smote.mixed(table, self.columns), options, rare)
 
     def _class(self, train: Table) -> str:
         classes = [column.name for column in train.classes]

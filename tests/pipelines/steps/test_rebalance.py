@@ -3,6 +3,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from sklearn.utils.class_weight import compute_class_weight
 
 from pipelines.steps.rebalance import Count, Ratio, Rebalance, class_weights
@@ -71,3 +72,38 @@ def test_weights_have_mean_one_over_all_rows(power):
 
 def test_none_changes_nothing(spark):
     assert rows_of(balanced(spark, method="none"), "sample_id", "label") == rows_of(made(spark), "sample_id", "label")
+
+
+@pytest.mark.parametrize(
+    ("to", "expected"),
+    [
+        ("uniform", {"a": 3, "b": 3, "c": 3}),
+        (Count(count=9), {"a": 9, "b": 7, "c": 3}),
+        (Ratio(ratio=0.5), {"a": 6, "b": 6, "c": 3}),
+    ],
+)
+def test_undersampling_leaves_rows_of_large_classes_out_and_makes_none(spark, to, expected):
+    rows = rows_of(balanced(spark, method="undersample", to=to), "sample_id", "op", "label")
+    assert Counter(label for *_, label in rows) == expected
+    assert {op for _, op, _ in rows} == {None}
+    assert rows == rows_of(balanced(spark, 7, method="undersample", to=to), "sample_id", "op", "label")
+
+
+def test_augmentation_makes_changed_rows_of_rare_classes(spark):
+    step = {"method": "augment", "ops": ({"noise": 0.1},)}
+    rows = rows_of(balanced(spark, **step), "sample_id", "parent_id", "op", "wind", "label")
+    assert Counter(label for *_, label in rows) == {"a": 20, "b": 20, "c": 20}
+    originals = {row[0]: row for row in rows if row[1] is None}
+    made = [row for row in rows if row[1] is not None]
+    assert all(row[3] != originals[row[1]][3] and row[4] == originals[row[1]][4] for row in made)
+    assert {change for row in made for change in json.loads(row[2])["changes"][0]} == {"noise"}
+    assert rows == rows_of(balanced(spark, 7, **step), "sample_id", "parent_id", "op", "wind", "label")
+
+
+@pytest.mark.bad_input
+def test_ops_are_for_augmentation_alone_and_are_checked(spark):
+    for fields in ({"method": "augment"}, {"method": "smote", "ops": ({"noise": 0.1},)}):
+        with pytest.raises(ValidationError, match="ops"):
+            Rebalance(**fields)
+    with pytest.raises(ValidationError, match="noise"):
+        Rebalance(method="augment", ops=({"noize": 0.1},))

@@ -1,3 +1,6 @@
+from itertools import groupby
+
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -7,6 +10,7 @@ from pydantic import ValidationError
 from pipelines.steps.split import Split
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
 from tracking.faults import BadData
+from tracking.manifest import Column
 
 pytestmark = pytest.mark.spark
 
@@ -84,3 +88,60 @@ def test_shares_that_leave_no_train_rows_are_refused_and_others_taken(valid, tes
     else:
         with pytest.raises(ValidationError):
             Split(by="hash", valid=valid, test=test)
+
+
+TIME = Column(name="time", dtype="datetime64[us]", role="key", meaning="number")
+PERIODS = {
+    "train": ["2020-01-01", "2020-01-11"],
+    "valid": ["2020-01-13", "2020-01-15"],
+    "test": ["2020-01-17", "2020-01-19"],
+}
+
+
+def days(spark, step, count=20, partitions=None):
+    rows = pd.DataFrame({"time": pd.date_range("2020-01-01", periods=count), "wind": 1.0})
+    return drawn(spark, step, rows, partitions=partitions, columns=(TIME, NUMBER))
+
+
+def splits_by_day(table):
+    return {split: [row.time.day for row in rows] for split, rows in groupby(ordered(table), key=lambda row: row.split)}
+
+
+def ordered(table):
+    return table.frame.orderBy("time").select("time", "split").collect()
+
+
+def test_periods_take_rows_from_their_first_time_to_before_their_second_and_leave_the_rest(spark):
+    found = splits_by_day(days(spark, Split(by="time", time="time", periods=PERIODS, gap=2)))
+    assert found == {"train": list(range(1, 11)), "valid": [13, 14], "test": [17, 18]}
+
+
+def test_shares_of_time_put_the_latest_rows_into_test_with_a_gap_between(spark):
+    found = splits_by_day(days(spark, Split(by="time", time="time", valid=0.2, test=0.25)))
+    assert found == {"train": list(range(1, 12)), "valid": [12, 13, 14, 15], "test": [16, 17, 18, 19, 20]}
+    apart = splits_by_day(days(spark, Split(by="time", time="time", test=0.25, gap=3), partitions=7))
+    assert apart == {"train": list(range(1, 13)), "test": [16, 17, 18, 19, 20]}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"gap": 5}, "less than the gap"),
+        ({"periods": {**PERIODS, "valid": ["2020-01-05", "2020-01-15"]}}, "none overlap"),
+        ({"periods": {**PERIODS, "test": PERIODS["train"]}}, "none overlap"),
+        ({"periods": {"test": PERIODS["test"]}}, "one for train"),
+        ({"test": 0.1}, "in place of the shares"),
+        ({"time": None}, "the column that"),
+        ({"periods": {"train": ["yesterday", "2020-01-11"]}}, "yesterday"),
+    ],
+)
+def test_periods_out_of_order_are_refused_from_the_recipe(change, told):
+    with pytest.raises(ValidationError, match=told):
+        Split(**{"by": "time", "time": "time", "periods": PERIODS, **change})
+
+
+@pytest.mark.bad_input
+def test_a_split_by_time_needs_a_column_of_times(spark):
+    with pytest.raises(BadData, match="no timestamp column"):
+        days(spark, Split(by="time", time="wind", test=0.2))

@@ -1,0 +1,113 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from pipelines.steps.rolling import Rolling, sums
+from tests.pipelines.made import CITY, rows_of, table
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+TIME = Column(name="time", dtype="datetime64[us]", role="key", meaning="number")
+PAID = Column(name="paid", dtype="float64", role="input", meaning="number")
+FRAUD = Column(name="fraud", dtype="int64", role="target", meaning="number")
+FIELDS = {"entity": "city", "time": "time", "days": (1, 7), "count": "n{days}", "mean": "m{days}"}
+
+
+def made(count=300, seed=0):
+    drawn = np.random.default_rng(seed)
+    seconds = np.sort(drawn.integers(0, 40 * 86_400, count))
+    return pd.DataFrame(
+        {
+            "sample_id": [str(at) for at in range(count)],
+            "city": drawn.choice(["Graz", "Bonn", "Oslo"], count),
+            "time": pd.to_datetime("2020-01-01") + pd.to_timedelta(seconds, unit="s"),
+            "paid": drawn.exponential(10, count).round(2),
+            "fraud": drawn.integers(0, 2, count),
+        }
+    )
+
+
+def past(rows, row, days, delay):
+    """The handbook's definition, a row at a time."""
+    now, day = row.time, pd.Timedelta(days=1)
+    seen = rows[(rows.city == row.city) & (rows.time > now - (delay + days) * day) & (rows.time <= now - delay * day)]
+    if delay == 0:
+        seen = seen[(seen.time < now) | (seen.sample_id.astype(int) <= int(row.sample_id))]
+    return seen
+
+
+@pytest.mark.parametrize(("value", "delay"), [("paid", 0), ("paid", 2.5), ("fraud", 7)])
+def test_windows_are_those_of_the_definition(value, delay):
+    rows = made()
+    found = Rolling(**FIELDS, value=value, delay=delay).rolled(rows).set_index("sample_id")
+    for row in rows.itertuples():
+        for days in (1, 7):
+            seen = past(rows, row, days, delay)
+            assert found.loc[row.sample_id, f"n{days}"] == len(seen)
+            assert found.loc[row.sample_id, f"m{days}"] == pytest.approx(
+                seen[value].mean() if len(seen) else 0, abs=1e-12
+            )
+
+
+def test_windows_without_a_delay_are_those_of_pandas():
+    rows = made()
+    found = Rolling(**FIELDS, value="paid").rolled(rows).set_index("sample_id")
+    for _, one in rows.groupby("city"):
+        for days in (1, 7):
+            rolled = one.set_index("time")["paid"].rolling(f"{days}D")
+            np.testing.assert_array_equal(found.loc[one.sample_id, f"n{days}"], rolled.count())
+            np.testing.assert_allclose(found.loc[one.sample_id, f"m{days}"], rolled.mean(), rtol=1e-9)
+
+
+def test_of_rows_at_one_time_each_sees_those_with_smaller_ids():
+    rows = made(4).assign(city="Graz", time=pd.Timestamp("2020-01-01"), sample_id=["10", "9", "100", "11"])
+    found = Rolling(**FIELDS, value="paid").rolled(rows).set_index("sample_id")
+    assert found["n1"].to_dict() == {"9": 1, "10": 2, "11": 3, "100": 4}
+
+
+@pytest.mark.spark
+def test_columns_do_not_depend_on_partitions_nor_order(spark):
+    rows = made()
+    step = Rolling(**FIELDS, value="paid")
+    one = step.apply(table(spark, rows, CITY, TIME, PAID, FRAUD, partitions=1), {}, 1)
+    many = step.apply(table(spark, rows.sample(frac=1, random_state=1), CITY, TIME, PAID, FRAUD, partitions=7), {}, 1)
+    names = ("sample_id", "n1", "m1", "n7", "m7")
+    assert rows_of(one, *names) == rows_of(many, *names)
+    assert [column.name for column in one.columns[-4:]] == ["n1", "m1", "n7", "m7"]
+    again = step.rolled(rows).sort_values("sample_id")
+    assert [row[2] for row in rows_of(one, *names)] == again["m1"].tolist()
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.data())
+def test_a_sum_is_that_of_its_own_values(values, data):
+    bounds = st.integers(0, len(values))
+    first, last = (np.array(data.draw(st.lists(bounds, min_size=5, max_size=5))) for _ in range(2))
+    found = sums(np.array(values), first, last)
+    assert found == pytest.approx([sum(values[one:other]) for one, other in zip(first, last, strict=True)], abs=1e-6)
+
+
+@pytest.mark.spark
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"value": "fraud"}, "fraud is the target"),
+        ({"value": "payed"}, r"\['payed'\]: no such columns"),
+        ({"time": "paid"}, "declare it as type: timestamp"),
+        ({"value": "city"}, "no number"),
+    ],
+)
+def test_windows_that_leak_or_do_not_fit_are_refused(spark, change, told):
+    rows = table(spark, made(5), CITY, TIME, PAID, FRAUD)
+    with pytest.raises(BadData, match=told):
+        Rolling(**{**FIELDS, "value": "paid", **change}).apply(rows, {}, 1)
+
+
+@pytest.mark.bad_input
+def test_names_and_windows_have_to_differ():
+    for change in ({"count": "n"}, {"mean": "m"}, {"days": (1, 1)}, {"days": (0,)}):
+        with pytest.raises(ValidationError):
+            Rolling(**{**FIELDS, "value": "paid", **change})
