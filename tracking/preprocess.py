@@ -5,18 +5,20 @@ The steps call the same functions through Arrow, so preparation and serving cann
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from tracking import pictures, quantiles, tokens
 from tracking.faults import BadData, Fault
 from tracking.manifest import Column, Manifest, Step
 
 UNKNOWN_CLASS = "(unknown)"
-PADDING, UNKNOWN_TOKEN = "(pad)", "(unknown)"
+PADDING, UNKNOWN_TOKEN = tokens.PADDING, tokens.UNKNOWN
 
 
 def category_numbers(values: pd.Series[Any], classes: Sequence[str], *, unknown: int) -> pd.Series[Any]:
@@ -40,9 +42,26 @@ def token_numbers(texts: pd.Series[Any], vocabulary: Sequence[str], *, lower: bo
 
 def normal(text: Any, *, lower: bool) -> str:
     """A text without white space at its ends, in lower case if so asked; a missing one is empty."""
-    if not isinstance(text, str):
-        return ""
-    return text.strip().lower() if lower else text.strip()
+    return tokens.normal(text, lower=lower)
+
+
+def filled(values: pd.Series[Any], fill: Any) -> pd.Series[Any]:
+    """The values, with `fill` in the place of missing ones; numbers as float64 when the fill is one."""
+    if isinstance(fill, str):
+        return values.astype(object).where(values.notna(), fill)
+    return pd.to_numeric(values).astype("float64").fillna(fill)
+
+
+def one_hot(values: pd.Series[Any], classes: Sequence[str]) -> list[bytes]:
+    """For each value float32 bytes (K,), 1 at its class; nothing but zeros for a value that is none of `classes`."""
+    numbers = category_numbers(values, classes, unknown=len(classes)).to_numpy()
+    # the last row is the unknown one
+    return [row.tobytes() for row in np.eye(len(classes) + 1, len(classes), dtype="<f4")[numbers]]
+
+
+def target_means(values: pd.Series[Any], means: Mapping[str, float], prior: float) -> pd.Series[Any]:
+    """The target's mean in each value's category, float32; `prior` for a category without one."""
+    return values.map(lambda value: means.get(as_text(value), prior)).astype("float32")
 
 
 def scaled(values: NDArray[Any], figures: Mapping[str, float]) -> NDArray[np.float32]:
@@ -51,11 +70,11 @@ def scaled(values: NDArray[Any], figures: Mapping[str, float]) -> NDArray[np.flo
 
 
 def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
-    """The input columns as they were before encode and scale: what a caller of the model provides."""
+    """The input columns as they were before any step: what a caller of the model provides."""
     before: dict[str, Column] = {}
     for column in manifest.columns:
-        if column.role == "input":
-            raw = _before(column, manifest.steps)
+        raw = _before(column, manifest.steps) if column.role == "input" else None
+        if raw is not None:
             before[raw.name] = raw
     return tuple(before.values())
 
@@ -63,6 +82,7 @@ def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
 def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """The prepared input columns of raw rows, in the same order. Extra columns are not looked at.
 
+    A value may be missing where the preparation has filled missing ones.
     Raises BadData that names every column that is missing or holds something else than it should.
     """
     expected = raw_columns(manifest)
@@ -70,72 +90,215 @@ def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     if missing:
         raise BadData.at("input", f"columns {missing} are missing; the model reads {[c.name for c in expected]}")
     frame = raw[[column.name for column in expected]].copy()
-    BadData.unless_empty(_unreadable(frame, expected))
-    for step in manifest.steps:
-        if step.name == "encode":
-            frame = _encode(frame, step)
-        elif step.name == "scale":
-            frame = _scale(frame, step, manifest)
+    BadData.unless_empty(_unreadable(frame, expected, _fillable(manifest)))
+    for name, learned, kind in _changes(manifest):
+        if name in frame:  # else a target, which a served row does not bring
+            frame = kind.forward(frame, name, learned)
     return frame
 
 
 def restore(prepared: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """Raw rows that `replay` turns into `prepared` again (numbers up to rounding): examples of what the model reads."""
+    """Raw rows that `replay` turns into `prepared` again (numbers up to rounding): examples of what the model reads.
+
+    Of what cannot be taken back (out-of-fold means, resized pictures) it is the nearest that can.
+    """
     frame = prepared.copy()
-    for step in reversed(manifest.steps):
-        if step.name == "scale":
-            for name, figures in step.learned.items():
-                if name in frame and manifest.column(name).layout == "scalar":
-                    frame[name] = frame[name].astype("float64") / figures["factor"] + figures["offset"]
-        elif step.name == "encode":
-            for name, learned in step.learned.items():
-                if learned["method"] == "index" and name in frame:
-                    frame[name] = [learned["classes"][at] for at in frame[name]]
-                elif learned["method"] == "characters" and learned["to"] in frame:
-                    frame[name] = ["".join(learned["vocabulary"][at] for at in row) for row in frame[learned["to"]]]
+    for name, learned, kind in reversed(_changes(manifest)):
+        if learned.get("to", name) in frame:
+            frame = kind.backward(frame, name, learned)
     return frame[[column.name for column in raw_columns(manifest)]]
 
 
-def _encode(frame: pd.DataFrame, step: Step) -> pd.DataFrame:
-    for name, learned in step.learned.items():
-        if name not in frame:
-            continue  # a target, which a served row does not bring
-        if learned["method"] == "index":
-            frame[name] = category_numbers(frame[name], learned["classes"], unknown=0)
-        else:
-            options = {"lower": learned["lower"], "longest": learned["longest"]}
-            frame[learned["to"]] = token_numbers(frame[name], learned["vocabulary"], **options)
-            frame = frame.drop(columns=name)
-    return frame
+Learned = dict[str, Any]
 
 
-def _scale(frame: pd.DataFrame, step: Step, manifest: Manifest) -> pd.DataFrame:
-    for name, figures in step.learned.items():
-        if name in frame and manifest.column(name).layout == "scalar":
-            frame[name] = scaled(frame[name].to_numpy(), figures)
-    return frame
+@dataclass(frozen=True)
+class _Kind:
+    """One way to change a column, told to rows (forward, backward) and to the column itself (before).
+
+    `before` gives the column as it was, or None for one that the change made and that nobody provides.
+    """
+
+    forward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]
+    backward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]
+    before: Callable[[Column, str, Learned], Column | None]
 
 
-def _before(column: Column, steps: Sequence[Step]) -> Column:
+def _changes(manifest: Manifest) -> list[tuple[str, Learned, _Kind]]:
+    """Every change of an input column that serving has to do again, in the order of the steps."""
+    found = []
+    for step in manifest.steps:
+        kinds = _KINDS.get(step.name, {})
+        for name, learned in step.learned.items() if kinds else ():
+            kind = kinds.get(learned.get("method", ""), kinds.get(""))
+            if kind is not None and not _kept_raw(step, name, manifest):
+                found.append((name, learned, kind))
+    return found
+
+
+def _kept_raw(step: Step, name: str, manifest: Manifest) -> bool:
+    """Whether scale left a column as it was: a tensor or target, whose affine map the feed applies."""
+    if step.name != "scale":
+        return False
+    return any(one.name == name and (one.layout == "tensor" or one.role == "target") for one in manifest.columns)
+
+
+def _before(column: Column, steps: Sequence[Step]) -> Column | None:
+    found: Column | None = column
     for step in reversed(steps):
-        for name, learned in step.learned.items():
-            if step.name == "scale" and name == column.name and column.layout == "scalar":
-                column = column.model_copy(update={"dtype": "float64"})
-            elif step.name == "encode" and learned["method"] == "index" and name == column.name:
-                column = column.model_copy(update={"dtype": learned["from"], "classes": None})
-            elif step.name == "encode" and learned["method"] == "characters" and learned["to"] == column.name:
-                column = Column(name=name, dtype="string", role="input", meaning="text")
-    return column
+        kinds = _KINDS.get(step.name, {})
+        for name, learned in step.learned.items() if kinds else ():
+            kind = kinds.get(learned.get("method", ""), kinds.get(""))
+            if kind is not None and found is not None:
+                found = kind.before(found, name, learned)
+    return found
 
 
-def _unreadable(frame: pd.DataFrame, expected: Sequence[Column]) -> list[Fault]:
+def _fillable(manifest: Manifest) -> set[str]:
+    return {name for step in manifest.steps if step.name == "impute" for name in step.learned}
+
+
+def _of(frame: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
+    return frame.assign(**{name: values})
+
+
+def _fill(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    if learned["indicator"] is not None:
+        frame = _of(frame, learned["indicator"], frame[name].isna().astype("float32"))
+    return _of(frame, name, filled(frame[name], learned["fill"]))
+
+
+def _unfill(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    if learned["indicator"] not in frame:
+        return frame
+    given = frame[learned["indicator"]] == 0
+    return _of(frame, name, frame[name].astype(object).where(given, None)).drop(columns=learned["indicator"])
+
+
+def _before_fill(column: Column, name: str, learned: Learned) -> Column | None:
+    if column.name == learned["indicator"]:
+        return None
+    return column.model_copy(update={"dtype": learned["from"]}) if column.name == name else column
+
+
+def _number(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, category_numbers(frame[name], learned["classes"], unknown=0))
+
+
+def _unnumber(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, [learned["classes"][at] for at in frame[name]])
+
+
+def _hot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, one_hot(frame[name], learned["classes"]))
+
+
+def _unhot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    rows = [np.frombuffer(row, "<f4") for row in frame[name]]
+    return _of(frame, name, [learned["classes"][int(row.argmax())] if row.any() else UNKNOWN_CLASS for row in rows])
+
+
+def _mean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, target_means(frame[name], learned["means"], learned["prior"]))
+
+
+def _unmean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    categories, means = list(learned["means"]), np.array(list(learned["means"].values()))
+    return _of(frame, name, [categories[int(np.abs(means - value).argmin())] for value in frame[name]])
+
+
+def _before_category(column: Column, name: str, learned: Learned) -> Column:
+    if column.name != name:
+        return column
+    plain = {"layout": "scalar", "shape": (), "axes": "", "meaning": "category", "classes": None}
+    return column.model_copy(update={"dtype": learned["from"], **plain})
+
+
+def _spell(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    options = {"lower": learned["lower"], "longest": learned["longest"]}
+    return _of(frame, learned["to"], token_numbers(frame[name], learned["vocabulary"], **options)).drop(columns=name)
+
+
+def _unspell(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, ["".join(learned["vocabulary"][at] for at in row) for row in frame[learned["to"]]])
+
+
+def _tokenize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    reader = tokens.Reader.of(learned)
+    return _of(frame, learned["to"], [reader.numbers(text) for text in frame[name]]).drop(columns=name)
+
+
+def _untokenize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    reader = tokens.Reader.of(learned)
+    return _of(frame, name, [reader.text(row) for row in frame[learned["to"]]])
+
+
+def _before_tokens(column: Column, name: str, learned: Learned) -> Column:
+    if column.name != learned["to"]:
+        return column
+    return Column(name=name, dtype="string", role="input", meaning="text")
+
+
+def _scale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, scaled(frame[name].to_numpy(), learned))
+
+
+def _unscale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, frame[name].astype("float64") / learned["factor"] + learned["offset"])
+
+
+def _rank(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, quantiles.forward(frame[name].to_numpy(), learned["quantiles"], learned["law"]))
+
+
+def _unrank(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, quantiles.backward(frame[name].to_numpy(), learned["quantiles"], learned["law"]))
+
+
+def _before_scale(column: Column, name: str, learned: Learned) -> Column:
+    is_scaled = column.name == name and column.layout == "scalar"
+    return column.model_copy(update={"dtype": "float64"}) if is_scaled else column
+
+
+def _resize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, [pictures.resized(content, learned) for content in frame[name]])
+
+
+def _unresize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    back = {**learned, "from_shape": learned["shape"], "shape": learned["from_shape"]}
+    return _of(frame, name, [pictures.resized(content, back) for content in frame[name]])
+
+
+def _before_resize(column: Column, name: str, learned: Learned) -> Column:
+    return column.model_copy(update={"shape": tuple(learned["from_shape"])}) if column.name == name else column
+
+
+_KINDS: dict[str, dict[str, _Kind]] = {
+    "impute": {"": _Kind(_fill, _unfill, _before_fill)},
+    "encode": {
+        "index": _Kind(_number, _unnumber, _before_category),
+        "onehot": _Kind(_hot, _unhot, _before_category),
+        "target": _Kind(_mean, _unmean, _before_category),
+        "characters": _Kind(_spell, _unspell, _before_tokens),
+    },
+    "tokenize": {"": _Kind(_tokenize, _untokenize, _before_tokens)},
+    "scale": {"": _Kind(_scale, _unscale, _before_scale), "quantile": _Kind(_rank, _unrank, _before_scale)},
+    "resize": {"": _Kind(_resize, _unresize, _before_resize)},
+}
+"""By the step's name and the method that it learned; "" for steps that know only one, and where none is told."""
+
+
+def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[str]) -> list[Fault]:
     found = []
     for column in expected:
         values = frame[column.name]
         if column.layout != "scalar" or column.meaning != "number":
             continue
         numbers = pd.to_numeric(values, errors="coerce")
-        wrong = np.flatnonzero(~np.isfinite(numbers.to_numpy(dtype=np.float64, na_value=np.nan)))
+        is_good = np.isfinite(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
+        if column.name in fillable:
+            is_good |= values.isna().to_numpy()
+        wrong = np.flatnonzero(~is_good)
         if len(wrong):
             message = f"{values.iloc[wrong[0]]!r} in row {wrong[0]} is no finite number ({len(wrong)} such rows)"
             found.append(Fault(where=f"input column {column.name!r}", message=message))

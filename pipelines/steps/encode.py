@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, LongType
+from pyspark.sql.types import ArrayType, BinaryType, LongType
 
+from pipelines import target_means
 from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking import preprocess
@@ -28,6 +29,12 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
 
     | text | ->  | tokens    |
     | abba |     | 2 3 3 2   |
+
+    `onehot`: a vector of float32, one place a class of train; all zeros for a class that it does not have.
+
+    `target`: the mean of a target among the train rows of the category, drawn to the mean of all by `smoothing` rows.
+    Each train row gets the mean of the other folds, so that its own target is no part of it (Micci-Barreca 2001,
+    doi:10.1145/507533.507538).
     """
 
     version: ClassVar[int] = 1
@@ -36,21 +43,47 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     columns: tuple[str, ...] | Literal["categories"] = Field(
         description="which columns, or all that are categories in text"
     )
-    method: Literal["index", "characters"] = "index"
+    method: Literal["index", "characters", "onehot", "target"] = "index"
     to: str = Field("tokens", description="name of the column with the tokens (characters)")
     lower: bool = Field(False, description="read texts in lower case (characters)")
     longest: int = Field(256, ge=1, description="most characters of a text that are read; a longer one is put aside")
+    target: str | None = Field(None, description="whose mean is taken (target): a number, or a class with `positive`")
+    positive: str | None = Field(None, description="the class that counts 1, all others 0 (target)")
+    smoothing: float = Field(10.0, ge=0, description="rows' worth of the mean of all in each category's mean (target)")
+    folds: int = Field(
+        5, ge=2, le=100, description="parts of train, drawn by sample, that do not see themselves (target)"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.method == "target") != (self.target is not None):
+            raise ValueError("target: needed with method: target, and with no other")
+        return self
 
     def fit(self, train: Table, seed: int) -> Learned:
         """Raises BadData for a column that is missing or holds something else."""
-        learn = self._classes if self.method == "index" else self._vocabulary
-        return {column.name: learn(train, column) for column in self._chosen(train)}
+        learn: dict[str, Callable[[Table, Column], Learned]] = {
+            "index": self._classes,
+            "onehot": self._categories,
+            "characters": self._vocabulary,
+            "target": lambda train, column: target_means.fit(train, column, self._means, seed),
+        }
+        return {column.name: learn[self.method](train, column) for column in self._chosen(train)}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        steps: dict[str, Callable[[Table, Column, Learned], Table]] = {
+            "index": self._index,
+            "onehot": self._onehot,
+            "characters": self._characters,
+            "target": lambda table, column, learned: target_means.apply(table, column, learned, seed),
+        }
         for column in self._chosen(table):
-            step = self._index if self.method == "index" else self._characters
-            table = step(table, column, learned[column.name])
+            table = steps[self.method](table, column, learned[column.name])
         return table
+
+    @property
+    def _means(self) -> target_means.Means:
+        return target_means.Means(str(self.target), self.positive, self.smoothing, self.folds)
 
     def _chosen(self, table: Table) -> list[Column]:
         if self.columns == "categories":
@@ -62,14 +95,21 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         texts = [column for column in found if column is not None]
         if self.method == "characters" and any(column.dtype != "string" for column in texts):
             raise BadData.at("step encode", f"characters are read from texts; {[(c.name, c.dtype) for c in texts]}")
+        if self.method in ("onehot", "target") and any(column.role != "input" for column in texts):
+            raise BadData.at("step encode", f"{self.method} is for inputs; {[(c.name, c.role) for c in texts]}")
         return texts
 
     def _classes(self, train: Table, column: Column) -> Learned:
-        rows = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL").distinct().collect()
-        classes = sorted({preprocess.as_text(row[0]) for row in rows})
+        classes = _distinct(train, column)
         if column.role != "target":
             classes = [preprocess.UNKNOWN_CLASS, *classes]
         return {"method": "index", "from": column.dtype, "classes": classes}
+
+    def _categories(self, train: Table, column: Column) -> Learned:
+        classes = _distinct(train, column)
+        if not classes:
+            raise BadData.at("step encode", f"{column.name}: no value in train; leave the column out")
+        return {"method": "onehot", "from": column.dtype, "classes": classes}
 
     def _vocabulary(self, train: Table, column: Column) -> Learned:
         texts = train.frame.select(named(column.name).alias("text"))
@@ -97,6 +137,18 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             frame = frame.where(named(column.name) >= 0)
         update = {"dtype": "int64", "meaning": "category", "classes": classes}
         return table.replacing(frame, column.model_copy(update=update))
+
+    def _onehot(self, table: Table, column: Column, learned: Learned) -> Table:
+        classes = tuple(learned["classes"])
+
+        @F.pandas_udf(BinaryType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+        def vectors(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+            for piece in pieces:
+                yield pd.Series(preprocess.one_hot(piece, classes))
+
+        frame = table.frame.withColumn(column.name, vectors(named(column.name)))
+        stored = {"dtype": "float32", "layout": "tensor", "shape": (len(classes),), "axes": "K"}
+        return table.replacing(frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes}))
 
     def _characters(self, table: Table, column: Column, learned: Learned) -> Table:
         options: Any = {"lower": self.lower, "longest": self.longest}
@@ -127,6 +179,11 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         )
         # the text stays beside its tokens to be looked at; what the network reads are the tokens
         return table.replacing(frame, column.model_copy(update={"role": "key"}), tokens)
+
+
+def _distinct(train: Table, column: Column) -> list[str]:
+    rows = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL").distinct().collect()
+    return sorted({preprocess.as_text(row[0]) for row in rows})
 
 
 def _spaces(seen: list[Any]) -> set[str]:

@@ -8,21 +8,27 @@ stay in the data set and metrics can be told in its own unit.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import functions as F
+from pyspark.sql.types import FloatType
 
+from pipelines.counts import percentiles, present
 from pipelines.rows import named
 from pipelines.table import Learned, Table
+from tracking import quantiles
 from tracking.faults import BadData
 from tracking.manifest import Affine, Column
 
-Figures = dict[str, float]
+Figures = dict[str, Any]
 
 
 class Scale(BaseModel, frozen=True, extra="forbid"):
-    """Learns {column: {"offset": o, "factor": f}} in the raw units of the column.
+    """Learns {column: {"offset": o, "factor": f}} in the raw units of the column; quantile learns the quantiles.
 
     |  wind | ->  | wind |      method: standard, over train rows 2.0 and 4.0
     |   2.0 |     | -1.0 |
@@ -34,10 +40,12 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
 
     column: str | None = Field(None, description="one column")
     columns: tuple[str, ...] | Literal["numbers"] | None = Field(None, description="several, or all input `numbers`")
-    method: Literal["standard", "minmax", "unit"] = Field(
-        description="mean 0 and deviation 1; 0 to 1 over train; or divided by `high`"
+    method: Literal["standard", "minmax", "unit", "quantile"] = Field(
+        description="mean 0 and deviation 1; 0 to 1 over train; divided by `high`; or by the place among train's values"
     )
     high: float = Field(255.0, gt=0, description="what `unit` divides by")
+    quantiles: int = Field(1000, ge=2, le=10_000, description="values of train that `quantile` keeps, at even shares")
+    law: Literal["uniform", "normal"] = Field("uniform", description="what `quantile` makes of them: 0 to 1, or normal")
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -52,7 +60,9 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         for column in self._chosen(table):
             figures = learned[column.name]
-            if column.layout == "tensor" or column.role == "target":
+            if self.method == "quantile":
+                table = _ranked(table, column, figures)
+            elif column.layout == "tensor" or column.role == "target":
                 table = table.replacing(table.frame, column.model_copy(update={"affine": Affine(**figures)}))
             else:
                 scaled = (named(column.name).cast("double") - figures["offset"]) * figures["factor"]
@@ -73,6 +83,8 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
     def _figures(self, train: Table, column: Column) -> Figures:
         if self.method == "unit":
             return {"offset": 0.0, "factor": 1.0 / self.high}
+        if self.method == "quantile":
+            return self._quantiles(train, column)
         counts = _tensor_counts(train, column) if column.layout == "tensor" else _scalar_counts(train, column)
         if not counts:
             raise BadData.at("step scale", f"{column.name}: no value in train")
@@ -83,6 +95,30 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
             return {"offset": low, "factor": 1.0 / (high - low)}
         mean, deviation = moments(counts)
         return {"offset": mean, "factor": 1.0 / deviation}
+
+    def _quantiles(self, train: Table, column: Column) -> Figures:
+        if column.layout == "tensor" or column.role == "target":
+            raise BadData.at("step scale", f"{column.name}: quantile is for plain input numbers; take standard")
+        rows = train.frame.where(present(column)).count()
+        count = max(2, min(self.quantiles, rows))
+        found = percentiles(train.frame, column, np.linspace(0, 1, count).tolist())
+        if not found or found[0] == found[-1]:
+            told = f"{found[0]} in every train row" if found else "no value in train"
+            raise BadData.at("step scale", f"{column.name}: {told}; leave the column out")
+        # interpolation may round a quantile below the one before it
+        return {"method": "quantile", "law": self.law, "quantiles": np.maximum.accumulate(found).tolist()}
+
+
+def _ranked(table: Table, column: Column, figures: Figures) -> Table:
+    ends, law = figures["quantiles"], figures["law"]
+
+    @F.pandas_udf(FloatType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+    def ranks(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        for piece in pieces:
+            yield pd.Series(quantiles.forward(piece.to_numpy(), ends, law))
+
+    frame = table.frame.withColumn(column.name, ranks(named(column.name).cast("double")))
+    return table.replacing(frame, column.model_copy(update={"dtype": "float32", "unit": ""}))
 
 
 def moments(counts: dict[float, int]) -> tuple[float, float]:

@@ -1,10 +1,14 @@
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.preprocessing import OneHotEncoder
 
 from pipelines.steps.encode import Encode
 from tests.pipelines.made import CITY, LABEL, TEXT, rows_of, table
+from tests.training.signatures import manifest
 from tracking import preprocess
 from tracking.faults import BadData
+from tracking.manifest import Column, Step
 
 pytestmark = pytest.mark.spark
 
@@ -55,3 +59,101 @@ def test_serving_reads_rows_as_the_step_did(spark):
 def test_a_missing_column_is_named(spark):
     with pytest.raises(BadData, match="'town'"):
         Encode(columns=("town",)).fit(table(spark, [{"city": "Graz"}], CITY), 0)
+
+
+def served(prepared, learned):
+    """The manifest of a served model."""
+    step = Step(name="encode", version=1, config={}, learned=learned, rows_in=1, rows_out=1, seconds=0)
+    return manifest(*prepared.columns).model_copy(update={"steps": (step,)})
+
+
+def test_one_hot_vectors_are_those_of_scikit_learn_for_serving_too(spark):
+    train, cities = ["Graz", "Wien", "Bonn", "Graz"], ["Wien", "Oslo", "Bonn", None]
+    step = Encode(columns=("city",), method="onehot")
+    learned = step.fit(table(spark, [{"city": city} for city in train], CITY), 0)
+    found = step.apply(table(spark, [{"city": city} for city in cities], CITY), learned, 0)
+    oracle = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(np.array(train)[:, None])
+    expected = oracle.transform(np.array(cities, dtype=object)[:, None])
+    vectors = [np.frombuffer(row[0], "<f4") for row in rows_of(found, "city")]
+    np.testing.assert_array_equal(vectors, expected)
+    column = found.column("city")
+    assert (column.layout, column.shape, column.classes) == ("tensor", (3,), ("Bonn", "Graz", "Wien"))
+    known = served(found, learned)
+    assert [(one.dtype, one.meaning, one.layout) for one in preprocess.raw_columns(known)] == [
+        ("string", "category", "scalar")
+    ]
+    again = preprocess.replay(pd.DataFrame({"city": cities}), known)
+    np.testing.assert_array_equal([np.frombuffer(row, "<f4") for row in again["city"]], expected)
+    back = preprocess.restore(again, known)
+    assert back["city"].tolist() == ["Wien", "(unknown)", "Bonn", "(unknown)"]
+
+
+PRICE = Column(name="price", dtype="float64", role="target", meaning="number")
+
+
+def sales(spark, partitions=None):
+    draws = np.random.default_rng(3)
+    rows = pd.DataFrame({"city": draws.choice(["Graz", "Wien", "Bonn", None], 80), "price": draws.normal(5, 2, 80)})
+    rows["split"] = np.where(np.arange(80) % 4 == 0, "test", "train")
+    rows["sample_id"] = [f"s{at:02}" for at in range(80)]
+    rows.loc[80] = ["Oslo", 1.0, "test", "s80"]
+    return rows, table(spark, rows, CITY, PRICE, partitions=partitions)
+
+
+def smooth(train, city, m):
+    here = train[train.city == city].price
+    return (here.sum() + m * train.price.mean()) / (len(here) + m)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 7.0])
+def test_a_category_is_the_mean_of_its_targets_and_no_train_row_sees_its_own(spark, smoothing):
+    rows, made = sales(spark)
+    step = Encode(columns=("city",), method="target", target="price", smoothing=smoothing, folds=3)
+    learned = step.fit(type(made)(made.frame.where("split = 'train'"), made.columns), 11)
+    found = step.apply(made, learned, 11)
+    fold = dict(made.frame.selectExpr("sample_id", "pmod(xxhash64(11L, 'encode fold', sample_id), 3)").collect())
+    rows = rows.fillna({"city": "(unknown)"})
+    train = rows[rows.split == "train"]
+    expected = []
+    for row in rows.sort_values("sample_id").itertuples():
+        seen = train if row.split == "test" else train[train.sample_id.map(fold) != fold[row.sample_id]]
+        expected.append(smooth(seen, row.city, smoothing) if row.city != "Oslo" else seen.price.mean())
+    np.testing.assert_allclose([row[0] for row in rows_of(found, "city")], expected, rtol=1e-6)
+    replayed = preprocess.replay(rows[rows.split == "test"][["city"]], served(found, learned))
+    np.testing.assert_allclose(
+        replayed["city"], [row for row, s in zip(expected, rows.split, strict=True) if s == "test"]
+    )
+    back = preprocess.restore(replayed, served(found, learned))
+    assert back["city"].tolist()[:-1] == rows[rows.split == "test"]["city"].tolist()[:-1]
+
+
+def test_target_means_do_not_depend_on_partitions(spark):
+    step = Encode(columns=("city",), method="target", target="price")
+    first, *others = [step.fit(sales(spark, partitions)[1], 0) for partitions in (1, 2, 7)]
+    assert all(other == first for other in others)  # to the last bit
+
+
+@pytest.mark.parametrize("label", [LABEL, LABEL.model_copy(update={"dtype": "int64", "classes": ("no", "yes")})])
+def test_of_a_class_the_share_of_the_positive_one_is_taken(spark, label):
+    yes, no = ("yes", "no") if label.classes is None else (1, 0)
+    rows = [{"city": "a", "label": one} for one in (yes, yes, no, no)] + [{"city": "b", "label": yes}] * 3
+    step = Encode(columns=("city",), method="target", target="label", positive="yes", smoothing=0, folds=2)
+    learned = step.fit(table(spark, rows, CITY, label), 0)
+    assert learned["city"]["means"] == {"a": 0.5, "b": 1.0}
+    assert learned["city"]["prior"] == pytest.approx(5 / 7)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"target": "cost"}, r"'cost'.*'label'"),
+        ({"target": "label"}, "name the `positive` one"),
+        ({"target": "label", "columns": ("label",), "positive": "x"}, "target is for inputs"),
+    ],
+)
+def test_a_target_without_a_mean_is_refused(spark, fields, told):
+    with pytest.raises(BadData, match=told):
+        Encode(**{"columns": ("city",), "method": "target", **fields}).fit(
+            table(spark, [{"city": "a", "label": "x"}], CITY, LABEL), 0
+        )

@@ -1,13 +1,16 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from pipelines.steps.scale import Scale, moments
 from tests.pipelines.made import NUMBER, image, rows_of, table
+from tests.training.signatures import manifest
+from tracking import preprocess
 from tracking.faults import BadData
-from tracking.manifest import Affine, Column
+from tracking.manifest import Affine, Column, Step
 
 pytestmark = pytest.mark.spark
 
@@ -60,6 +63,33 @@ def test_a_target_keeps_its_raw_values_and_carries_the_map(spark):
     scaled = step.apply(made, step.fit(made, 0), 0)
     assert rows_of(scaled, "strength") == [(10.0,), (30.0,)]
     assert scaled.columns[0].affine == Affine(offset=20.0, factor=0.1)
+
+
+@pytest.mark.parametrize("law", ["uniform", "normal"])
+@pytest.mark.parametrize("count", [10, 1000])
+def test_quantiles_are_those_of_scikit_learn_for_serving_too(spark, law, count):
+    values = np.round(np.random.default_rng(4).exponential(3, 200), 1)  # with many doubles
+    unseen = np.array([-5.0, 0.05, values[3], 2.345, 99.0])
+    step = Scale(column="wind", method="quantile", quantiles=count, law=law)
+    learned = step.fit(table(spark, [{"wind": value} for value in values], NUMBER, partitions=3), 0)
+    found = step.apply(table(spark, [{"wind": value} for value in unseen], NUMBER), learned, 0)
+    oracle = QuantileTransformer(n_quantiles=min(count, 200), output_distribution=law).fit(values[:, None])
+    expected = oracle.transform(unseen[:, None])[:, 0]
+    np.testing.assert_allclose([wind for (wind,) in rows_of(found, "wind")], expected, rtol=1e-5, atol=1e-6)
+    record = Step(name="scale", version=1, config={}, learned=learned, rows_in=1, rows_out=1, seconds=0)
+    known = manifest(*found.columns).model_copy(update={"steps": (record,)})
+    served = preprocess.replay(pd.DataFrame({"wind": unseen}), known)
+    np.testing.assert_allclose(served["wind"], expected, rtol=1e-5, atol=1e-6)
+    back = preprocess.restore(served, known)["wind"].to_numpy()
+    np.testing.assert_allclose(back[2:4], oracle.inverse_transform(expected[2:4, None])[:, 0], rtol=1e-4)
+    assert back[4] == pytest.approx(values.max(), rel=1e-4)
+
+
+@pytest.mark.bad_input
+def test_a_target_has_no_quantiles(spark):
+    target = Column(name="strength", dtype="float64", role="target", meaning="number")
+    with pytest.raises(BadData, match="strength: quantile is for plain input numbers"):
+        Scale(column="strength", method="quantile").fit(table(spark, [{"strength": 1.0}, {"strength": 2.0}], target), 0)
 
 
 @pytest.mark.bad_input

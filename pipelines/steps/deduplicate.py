@@ -1,0 +1,85 @@
+"""Keeps one of equal rows, or of nearly equal pictures or texts, before a split can part them."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from pipelines.near import near_groups
+from pipelines.rows import named
+from pipelines.table import Learned, Table
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+_KEPT = "equal_to"
+
+
+class Deduplicate(BaseModel, frozen=True, extra="forbid"):
+    """Of each group the row with the smallest sample_id stays; others are put aside, and tell it as `equal_to`.
+
+    | sample_id | text  | ->  | sample_id | text  |   quarantine: b, "equal to another row", {"equal_to": "a", ...}
+    | a         | Hello |     | a         | Hello |
+    | b         | Hello |
+
+    Near ones chain: if a is near b, and b near c, then a alone stays.
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    by: Literal["exact", "image", "text"] = Field(
+        description="equal contents; pictures whose perceptual hashes are near; texts that share most of their pieces"
+    )
+    columns: tuple[str, ...] | None = Field(
+        None, description="what is compared: default all inputs (exact), or the only image or text (one column)"
+    )
+    distance: int = Field(4, ge=0, le=16, description="most bits of 64 in which the hashes of pictures may differ")
+    similarity: float = Field(0.8, ge=0.3, le=1, description="least Jaccard index of two texts' sets of pieces")
+    shingle: int = Field(5, ge=1, le=50, description="characters of a piece of text")
+
+    @model_validator(mode="after")
+    def _one_column(self) -> Self:
+        if self.by != "exact" and self.columns is not None and len(self.columns) != 1:
+            raise ValueError(f"columns: by {self.by} compares one column; found {list(self.columns)}")
+        return self
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        return {}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        """Raises BadData for a column that is not there or cannot be compared so."""
+        names = self._names(table)
+        if self.by == "exact":
+            same = Window.partitionBy(*(named(name) for name in names))
+            judged = table.frame.withColumn(_KEPT, F.min("sample_id").over(same))
+            reason = "equal to another row"
+        else:
+            options = {"distance": self.distance, "similarity": self.similarity, "shingle": self.shingle}
+            groups = near_groups(table, names[0], **options).withColumnRenamed("group", _KEPT)  # type: ignore[arg-type]
+            judged = table.frame.join(groups, "sample_id")
+            reason = "nearly equal to another row"
+        told = Column(name=_KEPT, dtype="string", role="key", meaning="text")
+        wide = Table(judged, (*table.columns, told), table.refused)
+        doubles = judged.where(F.col(_KEPT) != F.col("sample_id"))
+        refused = wide.refusing(doubles, F.lit(reason)).refused
+        kept = judged.where(F.col(_KEPT) == F.col("sample_id")).select(*map(named, table.frame.columns))
+        return Table(kept, table.columns, refused)
+
+    def _names(self, table: Table) -> tuple[str, ...]:
+        if self.columns is not None:
+            found = self.columns
+            missing = [name for name in found if table.column(name) is None]
+            if missing:
+                told = f"{missing}: no such columns; it has {[column.name for column in table.columns]}"
+                raise BadData.at("step deduplicate", told)
+            return found
+        inputs = [column for column in table.columns if column.role == "input"]
+        found = tuple(column.name for column in inputs if self.by in ("exact", column.meaning))
+        if not found or (self.by != "exact" and len(found) != 1):
+            raise BadData.at(
+                "step deduplicate", f"columns: name what is compared; inputs are {[c.name for c in inputs]}"
+            )
+        return found

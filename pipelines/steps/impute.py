@@ -1,0 +1,113 @@
+"""Fills missing values with figures of the train split; a served row may then lack them, too."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import functions as F
+
+from pipelines.counts import percentiles, present, value_counts
+from pipelines.rows import named
+from pipelines.table import Learned, Table
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+MISSING = "_missing"
+
+
+class Impute(BaseModel, frozen=True, extra="forbid"):
+    """Learns {column: {"fill": value, "from": dtype, "indicator": name of a 0/1 column or null}}.
+
+    | wind | ->  | wind | wind_missing |      method: mean, indicator: true
+    |  2.0 |     |  2.0 |            0 |
+    |      |     |  3.0 |            1 |
+    |  4.0 |     |  4.0 |            0 |
+
+    Numbers become float64. A column that is whole in train gets no indicator: it would be the same in every row.
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    columns: tuple[str, ...] | Literal["numbers", "categories"] = Field(
+        description="which columns, or all inputs that are numbers, or categories in text"
+    )
+    method: Literal["mean", "median", "frequent", "constant"] = Field(
+        description="numbers: mean or median; both: the most frequent value (of equals the smallest), or `value`"
+    )
+    value: float | str | None = Field(None, description="what `constant` fills in")
+    indicator: bool = Field(False, description="add `<column>_missing`: 1 where a value was missing, else 0")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.method == "constant") != (self.value is not None):
+            raise ValueError("value: needed with method: constant, and with no other")
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            raise ValueError(f"value: {self.value} is no finite number")
+        return self
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        """Raises BadData for a column that is missing or that the method cannot fill, or without a value in train."""
+        return {column.name: self._learn(train, column) for column in self._chosen(train)}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        for column in self._chosen(table):
+            figures = learned[column.name]
+            is_number = column.dtype != "string"
+            value = named(column.name).cast("double") if is_number else named(column.name)
+            frame, added = table.frame, []
+            if figures["indicator"] is not None:
+                frame = frame.withColumn(figures["indicator"], (~present(column)).cast("float"))
+                name = figures["indicator"]
+                added = [Column(name=name, dtype="float32", role="input", meaning="number")]
+            frame = frame.withColumn(column.name, F.when(present(column), value).otherwise(F.lit(figures["fill"])))
+            filled = column.model_copy(update={"dtype": "float64"}) if is_number else column
+            table = table.replacing(frame, filled, *added)
+        return table
+
+    def _chosen(self, table: Table) -> list[Column]:
+        meaning = {"numbers": "number", "categories": "category"}.get(str(self.columns))
+        if meaning is not None:
+            plain = [c for c in table.columns if c.role == "input" and c.layout == "scalar" and c.meaning == meaning]
+            return [column for column in plain if (column.dtype == "string") == (meaning == "category")]
+        found = {name: table.column(name) for name in self.columns}
+        wrong = [name for name, column in found.items() if column is None or column.layout != "scalar"]
+        if wrong:
+            raise BadData.at("step impute", f"{wrong}: no plain column; it has {[c.name for c in table.columns]}")
+        return [column for column in found.values() if column is not None]
+
+    def _learn(self, train: Table, column: Column) -> Learned:
+        fill = self._fill(train, column)
+        wants = self.indicator and not train.frame.where(~present(column)).isEmpty()
+        return {"fill": fill, "from": column.dtype, "indicator": column.name + MISSING if wants else None}
+
+    def _fill(self, train: Table, column: Column) -> Any:
+        is_text = column.dtype == "string"
+        if self.method == "constant":
+            if isinstance(self.value, str) != is_text:
+                raise BadData.at("step impute", f"{column.name}: {self.value!r} does not fit its {column.dtype} values")
+            return self.value
+        if is_text and self.method != "frequent":
+            raise BadData.at("step impute", f"{column.name}: texts have no {self.method}; take method: frequent")
+        if self.method == "median":
+            found = percentiles(train.frame, column, [0.5])
+            fill = found[0] if found else None
+        else:
+            counts = value_counts(train.frame, column)
+            fill = (_mean(counts) if self.method == "mean" else _most_frequent(counts)) if counts else None
+        if fill is None:
+            raise BadData.at(
+                "step impute", f"{column.name}: no value in train; leave the column out, or fill a constant"
+            )
+        return fill if is_text else float(fill)
+
+
+def _mean(counts: dict[Any, int]) -> float:
+    """Rounded once, so that no order of rows shows in it."""
+    return math.fsum(float(value) * count for value, count in counts.items()) / sum(counts.values())
+
+
+def _most_frequent(counts: dict[Any, int]) -> Any:
+    return min(counts, key=lambda value: (-counts[value], value))

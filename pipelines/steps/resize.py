@@ -1,0 +1,59 @@
+"""Brings stored pictures, and masks beside them, to another size; a served model does so to what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+from pydantic import BaseModel, Field
+from pyspark.sql import functions as F
+from pyspark.sql.types import BinaryType
+
+from pipelines.pictures import pictures_of
+from pipelines.rows import named
+from pipelines.table import Learned, Table
+from tracking import pictures
+from tracking.manifest import Column
+
+
+class Resize(BaseModel, frozen=True, extra="forbid"):
+    """Learns {column: {"from_shape", "shape", "dtype", "by"}}, from the columns and not from the rows.
+
+    | image (3, 48, 64) | -> | image (3, 24, 32) |    height: 24, width: 32
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    height: int = Field(ge=1, le=4096, description="rows of pixels afterwards")
+    width: int = Field(ge=1, le=4096)
+    method: Literal["nearest", "bilinear", "bicubic", "area"] = Field("bilinear", description="how pixels are mixed")
+    columns: tuple[str, ...] | None = Field(None, description="which pictures; default: all that are images")
+    masks: tuple[str, ...] = Field((), description="pictures of classes, whose pixels are chosen and never mixed")
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        """Raises BadData for a column that is no picture, and without any picture."""
+        found = {}
+        for column in pictures_of(train, self.columns, self.masks, "step resize"):
+            by = "nearest" if column.name in self.masks else self.method
+            shape = (column.shape[0], self.height, self.width)
+            found[column.name] = {
+                "from_shape": list(column.shape), "shape": list(shape), "dtype": column.dtype, "by": by
+            }  # fmt: skip
+        return found
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        for column in pictures_of(table, self.columns, self.masks, "step resize"):
+            frame = table.frame.withColumn(column.name, _resized(column, learned[column.name]))
+            table = table.replacing(frame, column.model_copy(update={"shape": tuple(learned[column.name]["shape"])}))
+        return table
+
+
+def _resized(column: Column, figures: dict[str, Any]) -> Any:
+    @F.pandas_udf(BinaryType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+    def resized(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        for piece in pieces:
+            yield piece.map(lambda content: pictures.resized(content, figures))
+
+    return resized(named(column.name))

@@ -1,0 +1,236 @@
+"""Lays a series down in blocks of contiguous time steps, from which the feed cuts windows: they are not multiplied out.
+
+Axes: T time steps of a block, C columns of numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import DataFrame
+from pyspark.sql import Window as Over
+from pyspark.sql import functions as F
+from pyspark.sql.types import BinaryType
+
+from pipelines.rows import named
+from pipelines.table import Learned, Table
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+MOST_BYTES = 1.2
+"""Stored bytes as a multiple of the raw ones, which the blocks of train may take."""
+_STRETCH = ("split", "_entity", "_stretch")
+
+
+class Window(BaseModel, frozen=True, extra="forbid"):
+    """Learns {"look_back", "horizon", "stride", "block", "spacing", "columns", "rows", "bytes_of_raw"}.
+
+    A block holds the starts of `block` windows, and behind them the look_back + horizon - 1 steps that the last of them
+    needs: a tensor `series` of shape (T, C), whose first `length` steps are real and the rest 0. In a block, windows of
+    look_back + horizon steps start at 0, stride, 2 * stride ... as long as they start before `block` and end within
+    `length`; over all blocks each window comes once. No block crosses a split, an entity or a gap.
+
+    | time | load | -> | sample_id | series           | length |    look_back: 2, horizon: 1, block: 3
+    | 0    | 5.0  |    | 0         | 5 6 7 8 9        |      5 |    windows 5 6 7, 6 7 8, 7 8 9
+    | ...  |      |    | 3         | 8 9 4 0 0        |      3 |    window 8 9 4
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    time: str = Field(description="column with the time: a number, or a text that Spark reads as a timestamp")
+    entity: str | None = Field(
+        None, description="column that says whose series a row is of; default: there is one series"
+    )
+    columns: tuple[str, ...] | Literal["numbers"] = Field(
+        "numbers", description="the numbers of a time step, or all inputs that are numbers, without the time"
+    )
+    look_back: int = Field(ge=1, description="time steps that are read")
+    horizon: int = Field(1, ge=0, description="time steps behind them that are told")
+    stride: int = Field(1, ge=1, description="time steps from one window's start to the next")
+    block: int | None = Field(
+        None, ge=1, description="starts of windows in a block; default: the fewest that keep the bytes at 1.2 of raw"
+    )
+    spacing: float | Literal["common", "any"] = Field(
+        "common",
+        description="time between two steps (seconds of timestamps), else there is a gap; "
+        "the most common of train; or any",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.block is not None and self.block % self.stride:
+            raise ValueError(f"block: {self.block} is no multiple of the stride {self.stride}")
+        if isinstance(self.spacing, float) and not self.spacing > 0:
+            raise ValueError(f"spacing: {self.spacing} is no time between two steps")
+        return self
+
+    @property
+    def overlap(self) -> int:
+        return self.look_back + self.horizon - 1
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        """Raises BadData for missing columns, times that cannot be read, and when no window fits into train."""
+        names = self._names(train)
+        steps = self._timed(train.frame, names)
+        spacing = _common(steps) if self.spacing == "common" else self.spacing
+        lengths = _lengths(self._stretched(steps, spacing))
+        if not any(length > self.overlap for length in lengths):
+            told = f"the longest stretch without a gap has {max(lengths, default=0)} steps"
+            raise BadData.at("step window", f"{told}, a window {self.overlap + 1}; look at spacing {spacing}")
+        block = self.block or fitting_block(lengths, self.overlap, self.stride)
+        figures = {"look_back": self.look_back, "horizon": self.horizon, "stride": self.stride, "block": block}
+        ratio = round(stored_steps(lengths, block, self.overlap) / sum(lengths.elements()), 4)
+        return {**figures, "spacing": spacing, "columns": names, "rows": block + self.overlap, "bytes_of_raw": ratio}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        names, block, rows = learned["columns"], learned["block"], learned["rows"]
+        steps = self._stretched(self._timed(table.frame, names), learned["spacing"]).persist()
+        whole = steps.withColumn("_steps", F.count(F.lit(1)).over(Over.partitionBy(*_STRETCH)))
+        faults = [
+            F.when(F.col("_missing"), "a number or the time is missing"),
+            F.when(F.col("_again"), "the time comes twice"),
+            F.when(F.col("_steps") <= self.overlap, "in a stretch shorter than a window"),
+        ]
+        judged = whole.withColumn("_reason", F.coalesce(*faults)).persist()
+        table = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason"))
+        blocks = self._blocks(judged.where("_reason IS NULL"), names, block, rows)
+        frame = blocks.select(
+            F.concat_ws("/", *(["_entity"] if self.entity else []), "time").alias("sample_id"),
+            *(F.lit(None).cast("string").alias(name) for name in ("parent_id", "op")),
+            "split",
+            "series",
+            "length",
+            F.col("time").alias(self.time),
+            *([F.col("_entity").alias(self.entity)] if self.entity else []),
+        )
+        keys = [self.time, *([self.entity] if self.entity else [])]
+        columns = (
+            Column(
+                name="series",
+                dtype="float32",
+                layout="tensor",
+                shape=(rows, len(names)),
+                axes="TC",
+                role="input",
+                meaning="series",
+            ),
+            Column(name="length", dtype="int32", role="key", meaning="number", unit="time steps"),
+            *(Column(name=name, dtype="string", role="key", meaning="text") for name in keys),
+        )
+        return Table(frame, columns, table.refused)
+
+    def _names(self, table: Table) -> list[str]:
+        numbers = [
+            c.name for c in table.columns if c.role == "input" and c.meaning == "number" and c.layout == "scalar"
+        ]
+        chosen = (
+            [n for n in numbers if n not in (self.time, self.entity)] if self.columns == "numbers" else self.columns
+        )
+        there = {column.name: column for column in table.columns}
+        wrong = [name for name in (self.time, self.entity, *chosen) if name is not None and name not in there]
+        wrong += [name for name in chosen if name in there and there[name].dtype == "string"]
+        if wrong or not chosen:
+            raise BadData.at("step window", f"{wrong or 'columns'}: no such numbers, time or entity; it has {[*there]}")
+        return list(chosen)
+
+    def _timed(self, frame: DataFrame, names: list[str]) -> DataFrame:
+        """The rows with their time as a number, whose they are, and whether they lack something or come again."""
+        time = named(self.time)
+        is_text = frame.schema[self.time].dataType.typeName() == "string"
+        seconds = F.expr("CAST(try_to_timestamp(_text) AS DOUBLE)") if is_text else time.cast("double")
+        frame = frame.withColumn("_text", time.cast("string")).withColumn("_time", seconds)
+        frame = frame.withColumn("_entity", named(self.entity).cast("string") if self.entity else F.lit(""))
+        absent = F.col("_time").isNull() | F.col("_entity").isNull()
+        for name in names:
+            value = named(name).cast("double")
+            absent = absent | value.isNull() | F.isnan(value)
+        place = F.row_number().over(Over.partitionBy("split", "_entity", "_missing", "_time").orderBy("sample_id"))
+        return frame.withColumn("_missing", absent).withColumn("_again", ~F.col("_missing") & (place > 1))
+
+    def _stretched(self, steps: DataFrame, spacing: float | str) -> DataFrame:
+        """The rows with the number of their stretch and their place in it; rows to be refused in none."""
+        order = Over.partitionBy("split", "_entity", "_out").orderBy("_time")
+        frame = steps.withColumn("_out", F.col("_missing") | F.col("_again"))
+        gap = F.col("_time") - F.lag("_time").over(order)
+        # times are rounded by their texts: a thousandth of a step is no gap
+        is_gap = F.lit(False) if spacing == "any" else F.abs(gap - spacing) > abs(float(spacing)) * 1e-3
+        frame = frame.withColumn("_new", F.coalesce(is_gap, F.lit(False)).cast("int"))
+        frame = frame.withColumn("_stretch", F.when(F.col("_out"), -1).otherwise(F.sum("_new").over(order)))
+        return frame.withColumn("_place", F.row_number().over(Over.partitionBy(*_STRETCH).orderBy("_time")) - 1)
+
+    def _blocks(self, steps: DataFrame, names: list[str], block: int, rows: int) -> DataFrame:
+        """One row a block: split, _entity, the first step's time, length and series."""
+        channels = len(names)
+
+        @F.pandas_udf(BinaryType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+        def padded(series: Iterator[pd.Series]) -> Iterator[pd.Series]:
+            for piece in series:
+                yield piece.map(lambda values: _padded(values, rows * channels))
+
+        # a step stands in the blocks that start at most `rows - 1` steps before it, as far as these hold a window
+        last = F.expr(f"CAST(LEAST(_place, _steps - {self.overlap} - 1) DIV {block} AS INT)")
+        first = F.expr(f"CAST(GREATEST(0, _place - {rows} + {block}) DIV {block} AS INT)")
+        placed = steps.withColumn("_block", F.explode(F.sequence(first, last)))
+        values = F.array(*(named(name).cast("float") for name in names)).alias("values")
+        step = F.struct(F.col("_place"), F.col("_text").alias("time"), values)
+        listed = placed.groupBy(*_STRETCH, "_block").agg(F.sort_array(F.collect_list(step)).alias("steps"))
+        flat = listed.select(
+            "split",
+            "_entity",
+            F.col("steps")[0]["time"].alias("time"),
+            F.size("steps").cast("int").alias("length"),
+            F.flatten(F.transform("steps", lambda one: one["values"])).alias("values"),
+        )
+        return flat.withColumn("series", padded("values"))
+
+
+def stored_steps(lengths: Counter[int], block: int, overlap: int) -> int:
+    """Time steps that the blocks of stretches of these lengths hold, padding counted."""
+    blocks = {length: _up(max(0, length - overlap), block) // block for length in lengths}
+    return sum(count * blocks[length] * (block + overlap) for length, count in lengths.items())
+
+
+def fitting_block(lengths: Counter[int], overlap: int, stride: int) -> int:
+    """The smallest block that keeps the stored bytes at 1.2 of the raw ones; where none does, the thriftiest."""
+    longest = max(lengths) - overlap
+    raw = sum(length * count for length, count in lengths.items())
+    # the stretch cut into 1, 2, 3 ... equal blocks; under 5 overlaps a block is over 1.2 by its overlap alone
+    most = max(1, longest // max(1, 5 * overlap))
+    sizes = sorted({_up(_up(longest, parts) // parts, stride) for parts in range(1, most + 1)})
+    costs = {size: stored_steps(lengths, size, overlap) / raw for size in sizes}
+    good = [size for size in sizes if costs[size] <= MOST_BYTES]
+    return good[0] if good else min(sizes, key=lambda size: (costs[size], size))
+
+
+def _up(number: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return (number + step - 1) // step * step
+
+
+def _common(steps: DataFrame) -> float:
+    """The time between two steps that comes most often; of equals the shortest."""
+    good = steps.where("NOT _missing AND NOT _again")
+    order = Over.partitionBy("split", "_entity").orderBy("_time")
+    gaps = good.select((F.col("_time") - F.lag("_time").over(order)).alias("gap")).where("gap IS NOT NULL")
+    found = gaps.groupBy(F.round("gap", 9).alias("gap")).count().orderBy(F.desc("count"), "gap").head()
+    if found is None:
+        raise BadData.at("step window", "no two time steps in train; look at the time column and the missing numbers")
+    return float(found[0])
+
+
+def _lengths(steps: DataFrame) -> Counter[int]:
+    """How many stretches of train have how many steps."""
+    counts = steps.where("NOT _out").groupBy(*_STRETCH).count().groupBy("count").agg(F.count("*").alias("stretches"))
+    return Counter({row[0]: row[1] for row in counts.collect()})
+
+
+def _padded(values: Any, size: int) -> bytes:
+    found = np.zeros(size, "<f4")
+    found[: len(values)] = values
+    return found.tobytes()
