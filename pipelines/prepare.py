@@ -28,8 +28,10 @@ from tracking.recipe import Data, Located
 from tracking.settings import Settings
 
 Say = Callable[[str], None]
-NEEDS_SPLIT = ("scale", "encode", "rebalance", "augment")
+NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "rebalance", "augment")
 """Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
+BEFORE_SPLIT = ("deduplicate",)
+"""Steps that look for equals among all rows: after the split one of two equals would stand on either side."""
 
 
 class Prepared(BaseModel, frozen=True):
@@ -236,6 +238,9 @@ def _order_faults(names: list[str], located: Located) -> list[Fault]:
                 located.fault(f"data.steps.{at}.{name}", f"{told}: it would learn from test rows; put split first")
             )
     for at, name in enumerate(names):
+        if name in BEFORE_SPLIT and at > split:
+            told = "stands after the split: equal rows may be in two splits by then; put it before"
+            found.append(located.fault(f"data.steps.{at}.{name}", told))
         if name == "split" and at != split:
             found.append(located.fault(f"data.steps.{at}.{name}", "a second split; rows are split once"))
     return found
