@@ -29,11 +29,11 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field, model_validator
-from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from pipelines import parquet
 from pipelines.pictures import SUFFIXES, Frame, Resize, content_of
 from pipelines.rows import named, schema_of
 from pipelines.table import OriginFile, Table
@@ -268,10 +268,7 @@ def _csv_rows(path: Path, table: Listed) -> list[dict[str, str]]:
 
 
 def _parquet(spark: SparkSession, held: Held, file: HeldFile, path: Path) -> DataFrame:
-    try:
-        frame = spark.read.parquet(f"file:{path}")
-    except AnalysisException as error:
-        raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
+    frame = parquet.read(spark, path)
     missing = [name for name in (held.image, held.label) if name is not None and name not in frame.columns]
     if missing:
         raise BadData.at(path, f"no columns {missing}; it has {frame.columns}")

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
-from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
 
+from pipelines import parquet
 from pipelines import table as flow
 from pipelines.lines import first_line, numbered
 from pipelines.rows import draw, escaped, named, with_places
@@ -143,10 +143,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return self._judged(self._stripped(frame))
 
     def _parquet(self, spark: SparkSession, path: Path) -> DataFrame:
-        try:
-            frame = spark.read.parquet(f"file:{path}")
-        except AnalysisException as error:
-            raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
+        frame = parquet.read(spark, path)
         missing = [name for name in self.columns if name not in frame.columns]
         if missing:
             raise BadData.at(path, f"no columns {missing}; it has {frame.columns}")
