@@ -21,6 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, DoubleType, LongType, StringType, StructField, StructType, TimestampType
 
+from pipelines import parquet
 from pipelines.lines import first_line, numbered
 from pipelines.rows import escaped, named
 from tracking.faults import BadData, BadEnvironment
@@ -90,12 +91,17 @@ def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     )
 
 
-def columnar(spark: SparkSession, path: Path, layout: Layout, kind: str) -> DataFrame:
-    """Parquet and ORC. Raises BadData for a file that is none, or lacks a column."""
+def read_parquet(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
+    """Raises BadData for a file that is none, or lacks a column."""
+    return typed(parquet.read(spark, path), path, layout)
+
+
+def orc(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
+    """Raises BadData for a file that is none, or lacks a column."""
     try:
-        frame = spark.read.format(kind).load(f"file:{path}")
+        frame = spark.read.orc(f"file:{path}")
     except AnalysisException as error:
-        raise BadData.at(path, f"cannot be read as {kind} ({str(error).splitlines()[0]})") from error
+        raise BadData.at(path, f"cannot be read as ORC ({str(error).splitlines()[0]})") from error
     return typed(frame, path, layout)
 
 
@@ -202,6 +208,6 @@ Reader = Callable[[SparkSession, Path, Layout], DataFrame]
 READERS: dict[str, Reader] = {
     "csv": csv,
     "jsonl": jsonl,
-    "parquet": functools.partial(columnar, kind="parquet"),
-    "orc": functools.partial(columnar, kind="orc"),
+    "parquet": read_parquet,
+    "orc": orc,
 }

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from tracking.faults import BadData
 
+Encoding = Literal["utf-8", "latin-1"]
 SCHEMA = StructType([StructField("line", StringType()), StructField("number", LongType())])
 
 
-def numbered(spark: SparkSession, path: Path) -> DataFrame:
+def numbered(spark: SparkSession, path: Path, encoding: Encoding = "utf-8") -> DataFrame:
     """Columns `line` and `number` (from 1), a byte order mark taken off. Raises BadData for an empty file."""
     _check_not_empty(path)
-    lines = spark.read.text(f"file:{path}").rdd.map(lambda row: row[0]).zipWithIndex()
+    text = spark.read.text(f"file:{path}")
+    if encoding == "latin-1":
+        # Spark keeps a line's bytes as they are until somebody reads them as UTF-8
+        text = text.select(F.decode(F.col("value").cast("binary"), "ISO-8859-1"))
+    lines = text.rdd.map(lambda row: row[0]).zipWithIndex()
     rows = lines.map(lambda pair: (pair[0].lstrip("\ufeff") if pair[1] == 0 else pair[0], pair[1] + 1))
     return spark.createDataFrame(rows, SCHEMA)
 

@@ -11,7 +11,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
-from pipelines.table import OriginFile
+from pipelines.table import Listing, OriginFile, Source
 from tracking.faults import BadData
 from tracking.manifest import File
 from tracking.settings import Settings
@@ -40,6 +40,15 @@ def locate(file: OriginFile, settings: Settings) -> Path:
             file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it"
         )
     return _download(file, file.url, places[-1])
+
+
+def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
+    """The local paths of all files of a source, those too that its first ones name. Raises BadData as `locate`."""
+    found = {file: locate(file, settings) for file in source.origin_files()}
+    if isinstance(source, Listing):
+        listed = source.listed_files({file.name: path for file, path in found.items()})
+        found |= {file: locate(file, settings) for file in listed}
+    return found
 
 
 def record(file: OriginFile, path: Path) -> File:

@@ -1,18 +1,106 @@
-"""Which columns of a table are pictures."""
+"""Pictures of any kind as arrays of one shape, and the masks that belong to them.
+
+Axes: C colours (1 grey, 3 red, green and blue), H rows of pixels, W columns.
+"""
 
 from __future__ import annotations
 
-from pipelines.table import Table
-from tracking.faults import BadData
-from tracking.manifest import Column
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+Resize = Literal["crop", "stretch", "pad"]
+SUFFIXES = (".png", ".jpg", ".jpeg")
+MOST_PIXELS = 100_000_000
+"""Larger ones are put aside unread: a file of some kilobytes can unfold to gigabytes."""
 
 
-def pictures_of(table: Table, columns: tuple[str, ...] | None, masks: tuple[str, ...], where: str) -> list[Column]:
-    """The named pictures (default: all images) and masks, of axes CHW. Raises BadData for what is none."""
-    images = [column.name for column in table.columns if column.meaning == "image" and column.layout == "tensor"]
-    names = dict.fromkeys((*(columns if columns is not None else images), *masks))
-    found = {name: table.column(name) for name in names}
-    wrong = [name for name, one in found.items() if one is None or one.layout != "tensor" or len(one.shape) != 3]
-    if wrong or not found:
-        raise BadData.at(where, f"{wrong or 'columns'}: no pictures; images are {images}")
-    return [column for column in found.values() if column is not None]
+@dataclass(frozen=True)
+class Frame:
+    """The shape that every picture is brought to.
+
+    `crop`: the middle, with its proportions kept. `stretch`: all of it. `pad`: all of it with its proportions kept,
+    black (in a mask: 0) around it.
+    """
+
+    channels: int
+    height: int
+    width: int
+    resize: Resize
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (self.channels, self.height, self.width)
+
+    def pixels(self, content: bytes) -> NDArray[np.uint8]:
+        """A picture as (C, H, W). Raises ValueError with the reason why it cannot be read."""
+        picture = _plain(_opened(content, ("PNG", "JPEG")))
+        sized = self._sized(picture.convert("L" if self.channels == 1 else "RGB"), Image.Resampling.BILINEAR)
+        found = np.asarray(sized, dtype=np.uint8)
+        return np.ascontiguousarray(found[None] if self.channels == 1 else found.transpose(2, 0, 1))
+
+    def mask(self, content: bytes, picture: bytes) -> NDArray[np.int32]:
+        """The whole numbers of a PNG mask as (1, H, W): cut as its picture is, and never blended.
+
+        Raises ValueError when it cannot be read, has colours, or another size than its picture.
+        """
+        mask = _opened(content, ("PNG",), "mask: ")
+        numbers = np.asarray(mask)
+        if numbers.ndim != 2:
+            raise ValueError("mask: has colours; expected one whole number for each pixel")
+        if mask.size != _opened(picture, ("PNG", "JPEG")).size:
+            raise ValueError("mask: has another size than its picture")
+        sized = self._sized(Image.fromarray(numbers.astype(np.int32)), Image.Resampling.NEAREST)
+        return np.asarray(sized, dtype=np.int32)[None]
+
+    def _sized(self, picture: Image.Image, sampling: Image.Resampling) -> Image.Image:
+        size = (self.width, self.height)
+        if self.resize == "stretch":
+            return picture.resize(size, sampling)
+        if self.resize == "crop":
+            return ImageOps.fit(picture, size, sampling)
+        share = min(self.width / picture.width, self.height / picture.height)
+        within = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+        padded = Image.new(picture.mode, size, 0)
+        padded.paste(picture.resize(within, sampling), ((size[0] - within[0]) // 2, (size[1] - within[1]) // 2))
+        return padded
+
+
+def content_of(path: str) -> bytes:
+    """The bytes of a file. Raises ValueError when there is none."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError("the file cannot be read") from error
+
+
+def _opened(content: bytes, formats: tuple[str, ...], what: str = "") -> Image.Image:
+    """The picture, whole and upright."""
+    if not content:
+        raise ValueError(f"{what}the file is empty")
+    Image.MAX_IMAGE_PIXELS = None  # the bound below is ours, and comes before any pixel is read
+    try:
+        with Image.open(io.BytesIO(content), formats=formats) as opened:
+            if opened.width * opened.height > MOST_PIXELS:
+                raise ValueError(f"{what}more than {MOST_PIXELS:,} pixels")
+            # telephones write JPEGs with a second, smaller picture; a PNG of many frames is a film
+            if opened.format == "PNG" and getattr(opened, "n_frames", 1) > 1:
+                raise ValueError(f"{what}is animated; expected one picture")
+            return ImageOps.exif_transpose(opened)
+    except (OSError, SyntaxError) as error:
+        raise ValueError(f"{what}no whole {' or '.join(formats)}") from error
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """8 bits a colour; transparent parts black. Pillow's own conversions clip 16 bits and forget transparency."""
+    if picture.mode.startswith("I"):
+        return Image.fromarray((np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    if picture.has_transparency_data:
+        whole = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", whole.size, (0, 0, 0, 255)), whole)
+    return picture

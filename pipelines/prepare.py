@@ -68,7 +68,7 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     started = time.monotonic()
     work = _checked(located)
     store = _local_store(settings)
-    found = {file: origin.locate(file, settings) for file in work.source.origin_files()}
+    found = origin.locate_all(work.source, settings)
     records = tuple(origin.record(file, path) for file, path in found.items())
     version = version_of(work, records)
     publish.sweep(store, work.name)
@@ -88,7 +88,7 @@ def find(located: Located, settings: Settings) -> Dataset:
     """The recipe's dataset version, which was prepared before. Raises BadData when it was not."""
     work = _checked(located)
     store = _local_store(settings)
-    records = tuple(origin.record(file, origin.locate(file, settings)) for file in work.source.origin_files())
+    records = tuple(origin.record(file, path) for file, path in origin.locate_all(work.source, settings).items())
     folder = store / work.name / version_of(work, records)
     if not (folder / contract.FILE).is_file():
         raise BadData.at(folder, f"not prepared yet; `millstream prepare {located.name}` makes it")

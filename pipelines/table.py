@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -83,6 +83,15 @@ class Source(Protocol):
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """All rows, from the local, verified files named by `files`."""
+        ...
+
+
+@runtime_checkable
+class Listing(Protocol):
+    """A source one of whose files names others, as a table names pictures."""
+
+    def listed_files(self, files: Mapping[str, Path]) -> tuple[OriginFile, ...]:
+        """The files that are named in `files` and are there; `read` gets both."""
         ...
 
 

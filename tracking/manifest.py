@@ -24,7 +24,7 @@ LINEAGE = ("sample_id", "parent_id", "op")
 
 Role = Literal["input", "target", "weight", "mask", "key"]
 Layout = Literal["scalar", "tensor", "list"]
-Meaning = Literal["number", "category", "image", "tokens", "text", "vector", "series"]
+Meaning = Literal["number", "category", "image", "mask", "video", "series", "tokens", "text", "vector"]
 
 
 class _Record(BaseModel, frozen=True, extra="forbid"):

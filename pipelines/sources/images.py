@@ -1,49 +1,115 @@
-"""One's own pictures, without writing Python: a folder with a folder of PNG or JPEG files for each class."""
+"""One's own pictures, without writing Python: PNG or JPEG in folders, named in a table, or held in Parquet.
+
+source: {name: images, folder: my-pictures, height: 64, width: 64}
+
+source:
+  name: images
+  table: {name: dsb2018_nuclei/index.csv, image: "images/{id}.png", mask: "instances/{id}.png"}
+  instances: semantic
+  channels: 1
+  height: 96
+  width: 96
+
+source:
+  name: images
+  parquet: {files: [{name: cifar10/train-00000.parquet, split: train}], image: jpeg, label: class}
+  height: 32
+  width: 32
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Literal
+import csv
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
-from pydantic import BaseModel, Field
-from pyspark.sql import SparkSession
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from pipelines.rows import schema_of
+from pipelines import parquet
+from pipelines.pictures import SUFFIXES, Frame, Resize, content_of
+from pipelines.rows import named, schema_of
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import SPLITS, Column
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-MOST_PIXELS = 100_000_000
-"""Larger ones are put aside unread: a file of some kilobytes can unfold to gigabytes."""
 FILES_A_PARTITION = 500
+_LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
+
+
+class Listed(BaseModel, frozen=True, extra="forbid"):
+    """A CSV file with a header and a row for each picture; the pictures lie beside it or in folders below."""
+
+    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
+    sha256: str | None = Field(None, description="of its bytes; needed for a url")
+    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
+    image: str = Field(description="path of the picture below the table's folder, with values: `images/{id}.png`")
+    mask: str | None = Field(None, description="path of its mask, a PNG of whole numbers")
+    label: str | None = Field(None, description="column that holds the class")
+    split: str | None = Field(None, description="column that holds train, valid or test")
+
+
+class HeldFile(BaseModel, frozen=True, extra="forbid"):
+    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
+    sha256: str | None = Field(None, description="of its bytes; needed for a url")
+    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
+    split: Literal["train", "valid", "test"] | None = Field(None, description="the split of all of its rows")
+
+
+class Held(BaseModel, frozen=True, extra="forbid"):
+    """Parquet files with the bytes of PNG or JPEG files in a column."""
+
+    files: tuple[HeldFile, ...] = Field(min_length=1)
+    image: str = Field(description="column of bytes, or of records with a field `bytes`")
+    label: str | None = Field(None, description="column that holds the class")
 
 
 class Images(BaseModel, frozen=True, extra="forbid"):
-    """`<folder>/<class>/<any name>.png`; classes are the folders in the order of their names.
+    """Pictures of one size, from folders of classes, a table or Parquet. Classes stand in the order of their names.
 
-    Pictures are turned upright by their EXIF mark and brought to one size. One that cannot be read is put aside with
-    its name and the reason.
+    They are turned upright by their EXIF mark; 16 bits of grey keep their upper 8. One that cannot be read is put
+    aside with its name and the reason.
     """
 
-    folder: str = Field(description="path of the folder that holds the classes' folders")
+    version: ClassVar[int] = 2
+
+    folder: str | None = Field(None, description="a folder that holds `<class>/<any name>.png`")
+    table: Listed | None = None
+    parquet: Held | None = None
     height: int = Field(ge=1, le=4096, description="rows of pixels that each picture is brought to")
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue; transparent parts become black")
-    resize: Literal["crop", "stretch"] = Field(
-        "crop", description="crop: the middle, with its proportions kept; stretch: all of it"
+    resize: Resize = Field(
+        "crop",
+        description="crop: the middle, with its proportions kept; stretch: all of it; pad: all of it, black around it",
+    )
+    instances: Literal["semantic", "labels"] = Field(
+        "semantic", description="masks as 0 and 1 (any object), or with their numbers as they are"
     )
     licence: str = "not stated"
     origin: str = "one's own files"
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in ("folder", "table", "parquet") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"folder, table, parquet: give one of them; found {given or 'none'}")
+        return self
+
     def origin_files(self) -> tuple[OriginFile, ...]:
         """Raises BadData when there is no such folder, or no picture in it."""
-        root = Path(self.folder)
+        if self.table is not None:
+            return (OriginFile(self.table.name, self.table.url, self.table.sha256),)
+        if self.parquet is not None:
+            return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.parquet.files)
+        root = Path(self.folder or "")
         if not root.is_dir():
             raise BadData.at(root, "no such folder; data.source.folder holds a folder of pictures for each class")
         found = sorted(file for file in root.glob("*/*") if file.suffix.lower() in SUFFIXES and file.is_file())
@@ -51,55 +117,168 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at(root, f"no pictures in it; expected <class>/<name>, ending in {', '.join(SUFFIXES)}")
         return tuple(OriginFile(file.as_posix()) for file in found)
 
+    def listed_files(self, files: Mapping[str, Path]) -> tuple[OriginFile, ...]:
+        """The pictures and masks that the table names, and that are there. Raises BadData when the table is none."""
+        if self.table is None:
+            return ()
+        paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
+        beside = files[self.table.name].parent
+        there = sorted(path for path in paths if path and (beside / path).is_file())
+        return tuple(OriginFile(str(PurePosixPath(self.table.name).parent / path)) for path in there)
+
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        classes = tuple(sorted({Path(name).parent.name for name in files}))
-        shape = (self.channels, self.height, self.width)
-        image = Column(
-            name="image", dtype="uint8", layout="tensor", shape=shape, axes="CHW", role="input", meaning="image"
-        )
-        columns = (image, Column(name="label", dtype="int64", role="target", meaning="category", classes=classes))
-        listed = pd.DataFrame({"name": list(files), "path": [str(path) for path in files.values()]})
+        """Raises BadData for a table or Parquet file without the columns that are named."""
+        frame, classes = self._held(spark, files) if self.parquet else self._named(spark, files)
+        columns = self._columns(classes)
         schema = StructType([*schema_of(columns).fields, StructField("_reason", StringType())])
 
         def decoded(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
-                rows = [self._row(Path(name), path, classes) for name, path in zip(piece.name, piece.path, strict=True)]
+                rows = [self._row(one, classes) for one in piece.to_dict("records")]
                 yield pd.DataFrame(rows, columns=schema.names)
 
-        partitions = max(1, -(-len(listed) // FILES_A_PARTITION))
-        rows = spark.createDataFrame(listed).repartition(partitions).mapInPandas(decoded, schema).persist()
+        rows = frame.mapInPandas(decoded, schema).persist()
         table = Table(rows.where("_reason IS NULL").drop("_reason"), columns)
         return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
 
-    def _row(self, name: Path, path: str, classes: tuple[str, ...]) -> dict[str, object]:
-        row: dict[str, object] = {
-            "sample_id": f"{name.parent.name}/{name.name}",
-            "label": classes.index(name.parent.name),
-        }
+    @property
+    def frame(self) -> Frame:
+        return Frame(self.channels, self.height, self.width, self.resize)
+
+    def _columns(self, classes: tuple[str, ...] | None) -> tuple[Column, ...]:
+        tensor: dict[str, Any] = {"layout": "tensor", "axes": "CHW"}
+        found = [
+            Column(name="image", dtype="uint8", shape=self.frame.shape, role="input", meaning="image", **tensor),
+        ]
+        if self.table and self.table.mask:
+            dtype, shape = ("uint8" if self.instances == "semantic" else "int32"), (1, self.height, self.width)
+            found.append(Column(name="mask", dtype=dtype, shape=shape, role="target", meaning="mask", **tensor))
+        if classes is not None:
+            found.append(Column(name="label", dtype="int64", role="target", meaning="category", classes=classes))
+        return tuple(found)
+
+    def _named(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
+        """The pictures of a folder or a table as rows with their paths."""
+        if self.table is None:
+            paths = [(Path(name), str(path)) for name, path in files.items()]
+            rows: list[dict[str, str | None]] = [
+                {"sample_id": f"{name.parent.name}/{name.name}", "label": name.parent.name, "path": path}
+                for name, path in paths
+            ]
+        else:
+            rows = self._rows(files)
+            beside = files[self.table.name].parent
+            for row in rows:
+                row |= {name: str(beside / below) for name in ("path", "mask") if (below := row[name])}
+        listed = pd.DataFrame(rows, columns=list(_LISTED), dtype=object)
+        labelled = self.table is None or self.table.label is not None
+        partitions = max(1, -(-len(listed) // FILES_A_PARTITION))
+        schema = ", ".join(f"{name} string" for name in _LISTED)
+        frame = spark.createDataFrame(listed.where(listed.notna(), None), schema).repartition(partitions)
+        return frame, _in_order(listed.label.dropna()) if labelled else None
+
+    def _rows(self, files: Mapping[str, Path]) -> list[dict[str, str | None]]:
+        """The rows of the table; paths are below its folder."""
+        if self.table is None:
+            return []
+        found: list[dict[str, str | None]] = []
+        seen: set[str] = set()
+        for row in _csv_rows(files[self.table.name], self.table):
+            path, mask = _filled(self.table.image, row), _filled(self.table.mask or "", row)
+            label = row[self.table.label].strip() if self.table.label else None
+            split = row[self.table.split].strip() if self.table.split else None
+            reason = None
+            if path in seen:
+                reason = "the picture is named twice"
+            elif any(".." in PurePosixPath(one).parts or PurePosixPath(one).is_absolute() for one in (path, mask)):
+                reason, path, mask = "leads out of the table's folder", "", ""
+            elif label == "":
+                reason = "has no label"
+            elif split is not None and split not in SPLITS:
+                reason, split = f"its split is none of {', '.join(SPLITS)}", None
+            name = f"{path or 'line'}{f'#{len(found) + 2}' if reason else ''}"
+            seen.add(path)
+            values = (name, split, label or None, path or None, mask or None, reason)
+            found.append(dict(zip(_LISTED, values, strict=True)))
+        if not found:
+            raise BadData.at(files[self.table.name], "only a header; expected a row for each picture")
+        return found
+
+    def _held(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
+        """The pictures of Parquet files as rows with their bytes; a row is named by its file and place there."""
+        held = self.parquet
+        if held is None:
+            raise ValueError("no parquet")
+        frame = reduce(DataFrame.unionByName, (_parquet(spark, held, one, files[one.name]) for one in held.files))
+        if held.label is None:
+            return frame, None
+        labels = frame.select("label").distinct().where("label IS NOT NULL").collect()
+        return frame.withColumn("_reason", F.expr("IF(label IS NULL, 'has no label', NULL)")), _in_order(
+            row[0] for row in labels
+        )
+
+    def _row(self, one: Mapping[str, Any], classes: tuple[str, ...] | None) -> dict[str, Any]:
+        row: dict[str, Any] = {"sample_id": one["sample_id"], "split": one["split"], "_reason": one["_reason"]}
+        row |= {"image": b"", "mask": b"", "label": -1}
+        if row["_reason"]:
+            return row
         try:
-            return row | {"image": self.pixels(path).tobytes()}
+            content = content_of(one["path"]) if "path" in one else bytes(one["content"] or b"")
+            row["image"] = self.frame.pixels(content).tobytes()
+            if self.table and self.table.mask:
+                row["mask"] = self._mask(one["mask"], content).tobytes()
         except ValueError as error:
-            return row | {"image": b"", "_reason": str(error)}
+            row["_reason"] = str(error)
+        if classes:
+            row["label"] = classes.index(one["label"])
+        return row
 
-    def pixels(self, path: str) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-        """A picture as (C, H, W). Raises ValueError with the reason why it cannot be read."""
-        if Path(path).stat().st_size == 0:
-            raise ValueError("the file is empty")
-        Image.MAX_IMAGE_PIXELS = None  # the bound below is ours, and comes before any pixel is read
+    def _mask(self, path: str | None, picture: bytes) -> np.ndarray[Any, Any]:
         try:
-            with Image.open(path, formats=("PNG", "JPEG")) as opened:
-                if opened.width * opened.height > MOST_PIXELS:
-                    raise ValueError(f"more than {MOST_PIXELS:,} pixels")
-                upright = ImageOps.exif_transpose(opened)
-                sized = self._sized(upright.convert("L" if self.channels == 1 else "RGB"))
-        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-            told = "no whole PNG or JPEG" if isinstance(error, OSError | SyntaxError) else "too large when unfolded"
-            raise ValueError(told) from error
-        found = np.asarray(sized, dtype=np.uint8)
-        return np.ascontiguousarray(found[None] if self.channels == 1 else found.transpose(2, 0, 1))
+            content = content_of(path or "")
+        except ValueError as error:
+            raise ValueError(f"mask: {error}") from error
+        numbers = self.frame.mask(content, picture)
+        return (numbers > 0).astype(np.uint8) if self.instances == "semantic" else numbers.astype("<i4")
 
-    def _sized(self, picture: Image.Image) -> Image.Image:
-        size = (self.width, self.height)
-        if self.resize == "stretch":
-            return picture.resize(size, Image.Resampling.BILINEAR)
-        return ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
+
+def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Each class once, by name; whole numbers by their value."""
+    found = set(labels)
+    numbers = all(one.isdecimal() for one in found)
+    return tuple(sorted(found, key=lambda one: (int(one) if numbers else 0, one)))
+
+
+def _filled(pattern: str, row: Mapping[str, str]) -> str:
+    return re.sub(r"\{([^{}]+)\}", lambda found: row[found[1]], pattern)
+
+
+def _csv_rows(path: Path, table: Listed) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restval="")
+            rows, names = list(reader), reader.fieldnames or []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadData.at(path, f"cannot be read as CSV in UTF-8 ({error}); save it so") from None
+    wanted = [*re.findall(r"\{([^{}]+)\}", f"{table.image}{table.mask}"), table.label, table.split]
+    missing = [name for name in wanted if name is not None and name not in names]
+    if missing:
+        raise BadData.at(f"{path}:1", f"no columns {missing}; the header names {list(names)}")
+    return rows
+
+
+def _parquet(spark: SparkSession, held: Held, file: HeldFile, path: Path) -> DataFrame:
+    frame = parquet.read(spark, path)
+    missing = [name for name in (held.image, held.label) if name is not None and name not in frame.columns]
+    if missing:
+        raise BadData.at(path, f"no columns {missing}; it has {frame.columns}")
+    content = named(held.image)
+    if isinstance(frame.schema[held.image].dataType, StructType):
+        content = content["bytes"]
+    return frame.select(
+        F.format_string("%s:%06d", F.lit(path.name), F.col("_metadata.row_index")).alias("sample_id"),
+        F.lit(file.split).cast("string").alias("split"),
+        (named(held.label) if held.label else F.lit(None)).cast("string").alias("label"),
+        content.cast("binary").alias("content"),
+        F.lit(None).cast("string").alias("_reason"),
+    )

@@ -1,69 +1,217 @@
-"""Texts, a line each: files whose name is the class of their lines, or one long document."""
+"""Texts, a line each: with the class of their file or their own, in a column of a TSV file, or in two languages.
+
+source: {name: text, files: [{name: names/Greek.txt}, {name: names/Irish.txt}]}
+
+source:
+  name: text
+  mode: labelled
+  encoding: latin-1
+  files: [{name: sentences/TREC.train.all, split: train}, {name: sentences/TREC.test.all, split: test}]
+
+source:
+  name: text
+  mode: tsv
+  tsv: {text: review, label: stars}
+  files: [{name: reviews.tsv}]
+
+source:
+  name: text
+  mode: parallel
+  pairs:
+    - {source: {name: multi30k/train.de.gz}, target: {name: multi30k/train.en.gz}, split: train}
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.lines import numbered
+from pipelines.lines import Encoding, numbered
 from pipelines.rows import draw, with_places
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
+SplitName = Literal["train", "valid", "test"]
+_CONTROL = r"[\x01-\x08\x0B\x0C\x0E-\x1F\x7F]"
+_SHOWN = 1000
+"""Characters of a refused text that are kept to be looked at."""
 
-class TextFile(BaseModel, frozen=True, extra="forbid"):
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
+
+class OneFile(BaseModel, frozen=True, extra="forbid"):
+    name: str = Field(description="`<data set>/<file>` in the mirror, or a path; `.gz` is unpacked")
     sha256: str | None = Field(None, description="of its bytes; needed for a url")
     url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
+
+
+class TextFile(OneFile, frozen=True, extra="forbid"):
     label: str | None = Field(None, description="class of its lines; default: the file's name without ending")
+    split: SplitName | None = Field(None, description="the split of all of its rows")
+
+
+class Pair(BaseModel, frozen=True, extra="forbid"):
+    """Two files of as many lines: line n of the one says the same as line n of the other."""
+
+    source: OneFile
+    target: OneFile
+    split: SplitName | None = Field(None, description="the split of all of its rows")
+
+
+class Tsv(BaseModel, frozen=True, extra="forbid"):
+    columns: tuple[str, ...] | None = Field(None, description="names of all columns; default: the first line has them")
+    text: str = Field(description="the column with the text")
+    label: str | None = Field(None, description="the column with the class")
 
 
 class Text(BaseModel, frozen=True, extra="forbid"):
-    """`lines`: each line is a sample with the class of its file. `document`: lines in order, blank ones too."""
+    """`lines`: each line is a sample with the class of its file. `labelled`: the first word of a line is its class.
+    `tsv`: columns between tabs. `parallel`: pairs of lines. `document`: lines in order, blank ones too.
 
-    files: tuple[TextFile, ...] = Field(min_length=1)
-    mode: Literal["lines", "document"] = "lines"
+    Texts are kept as they are but for white space at their ends. A line that is empty, too long, no text (control
+    characters) or not in the encoding is put aside.
+    """
+
+    version: ClassVar[int] = 2
+
+    files: tuple[TextFile, ...] = ()
+    pairs: tuple[Pair, ...] = Field((), description="the files of `parallel`")
+    mode: Literal["lines", "labelled", "tsv", "parallel", "document"] = "lines"
+    tsv: Tsv | None = Field(None, description="the columns of `tsv`")
+    encoding: Encoding = "utf-8"
+    longest: int = Field(100_000, ge=1, description="characters; a longer line is put aside")
     limit: int | None = Field(None, ge=1, description="take this many rows, those with the lowest hashes")
     licence: str = "not stated"
     origin: str = "not stated"
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if bool(self.files) == (self.mode == "parallel") or bool(self.pairs) != (self.mode == "parallel"):
+            raise ValueError(
+                f"mode {self.mode} reads {'pairs' if self.mode == 'parallel' else 'files'}, and them alone"
+            )
+        if (self.tsv is not None) != (self.mode == "tsv"):
+            raise ValueError("tsv: belongs to mode tsv, which needs it")
+        return self
+
     def origin_files(self) -> tuple[OriginFile, ...]:
-        return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.files)
+        both = [file for pair in self.pairs for file in (pair.source, pair.target)]
+        return tuple(OriginFile(file.name, file.url, file.sha256) for file in (*self.files, *both))
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        """Raises BadData for a file that is empty, or without a single line that is taken."""
+        """Raises BadData for a file that is empty, or without a single line that is taken, and for unequal pairs."""
         pieces = [self._file(spark, file, files[file.name]) for file in self.files]
+        pieces += [self._pair(spark, pair, files) for pair in self.pairs]
         rows = reduce(DataFrame.unionByName, pieces).persist()
-        columns: tuple[Column, ...] = (Column(name="text", dtype="string", role="input", meaning="text"),)
-        if self.mode == "lines":
-            columns = (*columns, Column(name="label", dtype="string", role="target", meaning="category"))
         kept = with_places(rows.where("_reason IS NULL").drop("_reason"))
         if kept.isEmpty():
-            raise BadData.at(", ".join(file.name for file in self.files), "no line with text in it")
+            first = rows.select("_reason").head()
+            told = f"no line with text in it; the first one {first[0]}" if first else "no line with text in it"
+            raise BadData.at(", ".join(file.name for file in self.origin_files()), told)
         if self.limit is not None:
             kept = kept.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(self.limit)
-        table = Table(rows, columns).refusing(rows.where("_reason IS NOT NULL"), F.col("_reason"))
-        return Table(kept, columns, table.refused)
+        columns = self._columns()
+        refused = rows.where("_reason IS NOT NULL")
+        for name in [column.name for column in columns if column.meaning == "text"]:
+            refused = refused.withColumn(name, F.substring(name, 1, _SHOWN))
+        return Table(kept, columns, Table(rows, columns).refusing(refused, F.col("_reason")).refused)
+
+    def _columns(self) -> tuple[Column, ...]:
+        if self.mode == "parallel":
+            source = Column(name="source", dtype="string", role="input", meaning="text")
+            return (source, Column(name="target", dtype="string", role="target", meaning="text"))
+        text = Column(name="text", dtype="string", role="input", meaning="text")
+        if self.mode == "document" or (self.tsv is not None and self.tsv.label is None):
+            return (text,)
+        return (text, Column(name="label", dtype="string", role="target", meaning="category"))
 
     def _file(self, spark: SparkSession, file: TextFile, path: Path) -> DataFrame:
-        stem = PurePosixPath(file.name).stem
-        lines = numbered(spark, path)
-        reasons = [
-            F.when(F.col("line").contains("\x00"), "holds a NUL byte"),
-            F.when(F.col("line").contains("\ufffd"), "is not UTF-8"),
-        ]
-        if self.mode == "lines":
-            reasons.append(F.when(F.length(F.trim("line")) == 0, "is empty"))
-        return lines.select(
-            F.format_string("%s:%d", F.lit(PurePosixPath(file.name).name), "number").alias("sample_id"),
-            *([F.lit(file.label or stem).alias("label")] if self.mode == "lines" else []),
-            (F.trim("line") if self.mode == "lines" else F.col("line")).alias("text"),
-            F.coalesce(*reasons).alias("_reason"),
+        lines = numbered(spark, path, self.encoding)
+        text: SparkColumn = F.col("line")
+        label = F.lit(file.label or PurePosixPath(file.name).stem)
+        odd: SparkColumn = F.lit(None).cast("string")
+        if self.tsv is not None:
+            names = self.tsv.columns or _header(lines, path)
+            lines = lines if self.tsv.columns else lines.where("number > 1")
+            values = F.split("line", "\t", -1)
+            odd = F.when(F.size(values) != len(names), f"has other than {len(names)} values")
+            text = values[_place(self.tsv.text, names, path)]
+            label = values[_place(self.tsv.label, names, path)] if self.tsv.label else label
+        elif self.mode == "labelled":
+            pieces = F.split(_stripped(text), r"\s+", 2)
+            label, text = pieces[0], F.coalesce(F.get(pieces, F.lit(1)), F.lit(""))
+        reasons = [F.col("_odd"), *self._reasons("text", self.mode != "document")]
+        reasons.append(F.when(F.length("label") == 0, "has no label"))
+        rows = lines.select(
+            F.format_string("%s:%d", F.lit(self._told(file)), "number").alias("sample_id"),
+            F.lit(file.split).cast("string").alias("split"),
+            (text if self.mode == "document" else _stripped(text)).alias("text"),
+            _stripped(label).alias("label"),
+            odd.alias("_odd"),
         )
+        return rows.withColumn("_reason", F.coalesce(*reasons)).select(
+            "sample_id", "split", *(column.name for column in self._columns()), "_reason"
+        )
+
+    def _pair(self, spark: SparkSession, pair: Pair, files: Mapping[str, Path]) -> DataFrame:
+        sides = {name: numbered(spark, files[getattr(pair, name).name], self.encoding) for name in ("source", "target")}
+        sides = {name: side.withColumn("line", _stripped(F.col("line"))).persist() for name, side in sides.items()}
+        counts = {name: side.count() for name, side in sides.items()}
+        if counts["source"] != counts["target"]:
+            told = f"{counts['source']} lines, and {pair.target.name} has {counts['target']}"
+            raise BadData.at(pair.source.name, f"{told}; line n of both has to say the same: get both files again")
+        named = [side.withColumnRenamed("line", name) for name, side in sides.items()]
+        reasons = [
+            F.when((F.length("source") == 0) & (F.length("target") == 0), "is empty"),
+            *(F.concat(F.lit(f"{name} "), one) for name in sides for one in self._reasons(name, True)),
+        ]
+        return (
+            named[0]
+            .join(named[1], "number")
+            .withColumn("sample_id", F.format_string("%s:%d", F.lit(self._told(pair.source)), "number"))
+            .withColumn("split", F.lit(pair.split).cast("string"))
+            .withColumn("_reason", F.coalesce(*reasons))
+            .drop("number")
+        )
+
+    def _reasons(self, name: str, filled: bool) -> list[SparkColumn]:
+        """Why the text in the column `name` is not taken; each null when it is."""
+        text = F.col(name)
+        wrong = {
+            "holds a NUL byte": text.contains("\x00"),
+            "is not UTF-8": text.contains("\ufffd"),
+            "holds control characters": text.rlike(_CONTROL),
+            f"is longer than {self.longest} characters": F.length(text) > self.longest,
+        }
+        wrong |= {"is empty": F.coalesce(F.length(text) == 0, F.lit(True))} if filled else {}
+        return [F.when(condition, reason) for reason, condition in wrong.items()]
+
+    def _told(self, file: OneFile) -> str:
+        """The file in a sample's id: its name, with its folders where another file has the same."""
+        names = Counter(PurePosixPath(one.name).name for one in (*self.files, *(pair.source for pair in self.pairs)))
+        name = PurePosixPath(file.name).name
+        return name if names[name] == 1 else file.name
+
+
+def _stripped(text: SparkColumn) -> SparkColumn:
+    return F.regexp_replace(text, r"(?U)^\s+|\s+$", "")
+
+
+def _header(lines: DataFrame, path: Path) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in lines.where("number = 1").collect()[0][0].split("\t"))
+    if len(set(names)) < len(names):
+        raise BadData.at(f"{path}:1", f"a column comes twice in the header {list(names)}")
+    return names
+
+
+def _place(column: str, names: tuple[str, ...], path: Path) -> int:
+    if column not in names:
+        raise BadData.at(f"{path}:1", f"no column {column!r}; the columns are {list(names)}: are there tabs between?")
+    return names.index(column)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-from pipelines.pictures import pictures_of
+from pipelines.picture_columns import pictures_of
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column

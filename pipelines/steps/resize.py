@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType
 
-from pipelines.pictures import pictures_of
+from pipelines.picture_columns import pictures_of
 from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking import pictures

@@ -1,10 +1,19 @@
+import csv
+import io
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
+from pipelines import origin
 from pipelines.sources.images import Images
 from tests.pipelines.made import rows_of
 from tracking.faults import BadData
+
+pytestmark = pytest.mark.spark
 
 
 @pytest.fixture
@@ -55,43 +64,167 @@ def test_what_is_no_picture_is_put_aside_with_its_name(spark, folder):
     }
 
 
-@pytest.mark.security
-def test_a_bomb_is_not_unfolded(folder, monkeypatch):
-    monkeypatch.setattr("pipelines.sources.images.MOST_PIXELS", 100)
-    with pytest.raises(ValueError, match="more than 100 pixels"):
-        source(folder).pixels(str(folder / "cats" / "0.png"))
-
-
-@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16", "1"])
-def test_pictures_of_any_kind_become_of_one(folder, mode):
-    path = folder / "cats" / ("odd.jpg" if mode == "CMYK" else "odd.png")
-    Image.new(mode, (9, 9)).save(path)
-    for channels in (1, 3):
-        assert source(folder, channels=channels).pixels(str(path)).shape == (channels, 4, 6)
-
-
-def test_a_picture_is_turned_upright(folder):
-    picture = Image.new("RGB", (20, 10))
-    picture.paste((255, 255, 255), (0, 0, 10, 10))
-    exif = Image.Exif()
-    exif[0x0112] = 3  # taken upside down
-    picture.save(folder / "cats" / "turned.jpg", exif=exif, quality=100)
-    found = source(folder, height=10, width=20, resize="stretch").pixels(str(folder / "cats" / "turned.jpg"))
-    assert found[:, :, 15].mean() > 200 > found[:, :, 4].mean() + 100
-
-
-def test_a_crop_keeps_proportions_and_a_stretch_takes_all(folder):
-    picture = Image.new("L", (30, 10))
-    picture.paste(255, (0, 0, 10, 10))
-    picture.save(folder / "cats" / "wide.png")
-    path = str(folder / "cats" / "wide.png")
-    assert source(folder, channels=1, height=10, width=10).pixels(path).mean() < 10
-    assert source(folder, channels=1, height=10, width=10, resize="stretch").pixels(path).mean() > 60
-
-
 @pytest.mark.bad_input
 def test_a_folder_without_pictures_is_told_with_what_was_expected(tmp_path):
     with pytest.raises(BadData, match="no such folder"):
         source(tmp_path / "none").origin_files()
     with pytest.raises(BadData, match=r"expected <class>/<name>"):
         source(tmp_path).origin_files()
+
+
+@pytest.mark.bad_input
+def test_pictures_come_from_one_place_alone():
+    with pytest.raises(ValidationError, match="give one of them"):
+        Images(height=4, width=6)
+    with pytest.raises(ValidationError, match="give one of them"):
+        Images(folder="a", parquet={"files": [{"name": "b"}], "image": "jpeg"}, height=4, width=6)
+
+
+def cells(folder, rows):
+    """A table of pictures of which the left half is one object and the right another, with their masks."""
+    (folder / "cells" / "images").mkdir(parents=True)
+    (folder / "cells" / "masks").mkdir()
+    numbers = np.full((6, 8), 300, np.uint16)
+    numbers[:, :4], numbers[0] = 1, 0
+    for at in range(3):
+        Image.new("L", (8, 6), 10 * at).save(folder / "cells" / "images" / f"c{at}.png")
+        Image.fromarray(numbers).save(folder / "cells" / "masks" / f"c{at}.png")
+    with (folder / "cells" / "index.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("id", "kind", "part"), *rows])
+    return numbers
+
+
+ROWS = [("c0", "round", "train"), ("c1", "flat", "test"), ("c2", "round", "train")]
+TABLE = {"name": "cells/index.csv", "image": "images/{id}.png", "mask": "masks/{id}.png", "label": "kind"}
+
+
+def read_cells(spark, folder, settings, **fields):
+    made = Images(**{"table": {**TABLE, "split": "part"}, "channels": 1, "height": 6, "width": 8, **fields})
+    found = origin.locate_all(made, settings.model_copy(update={"mirror": folder}))
+    return made.read(spark, {file.name: path for file, path in found.items()}, 0)
+
+
+@pytest.mark.parametrize(("instances", "dtype"), [("semantic", np.uint8), ("labels", np.int32)])
+def test_a_table_names_pictures_masks_classes_and_splits(spark, tmp_path, settings, instances, dtype):
+    numbers = cells(tmp_path, ROWS)
+    table = read_cells(spark, tmp_path, settings, instances=instances)
+    rows = rows_of(table, "sample_id", "split", "label", "image", "mask")
+    assert [row[:3] for row in rows] == [
+        ("images/c0.png", "train", 1),
+        ("images/c1.png", "test", 0),
+        ("images/c2.png", "train", 1),
+    ]
+    assert table.column("label").classes == ("flat", "round")
+    assert [set(row[3]) for row in rows] == [{0}, {10}, {20}]
+    assert np.dtype(table.column("mask").dtype) == dtype
+    mask = np.frombuffer(rows[0][4], dtype).reshape(table.column("mask").shape)
+    assert np.array_equal(mask[0], numbers > 0 if instances == "semantic" else numbers)
+
+
+def test_pictures_that_a_table_names_count_as_files_of_the_source(tmp_path, settings):
+    cells(tmp_path, ROWS[:2])
+    made = Images(table=TABLE, height=6, width=8)
+    found = origin.locate_all(made, settings.model_copy(update={"mirror": tmp_path}))
+    assert [file.name for file in found] == [
+        "cells/index.csv",
+        *(f"cells/{part}/c{at}.png" for part in ("images", "masks") for at in range(2)),
+    ]
+
+
+@pytest.mark.bad_input
+def test_a_row_without_its_picture_or_mask_is_put_aside(spark, tmp_path, settings):
+    rows = [
+        *ROWS,
+        ("c0", "flat", "train"),
+        ("gone", "flat", "train"),
+        ("../../secret", "flat", "train"),
+        ("c3", "", "train"),
+        ("c4", "flat", "later"),
+    ]
+    cells(tmp_path, rows)
+    Image.new("L", (7, 6)).save(tmp_path / "cells" / "masks" / "c1.png")
+    (tmp_path / "cells" / "masks" / "c2.png").unlink()
+    table = read_cells(spark, tmp_path, settings)
+    assert rows_of(table, "sample_id") == [("images/c0.png",)]
+    assert {row.sample_id: row.reason for row in table.refused.collect()} == {
+        "images/c1.png": "mask: has another size than its picture",
+        "images/c2.png": "mask: the file cannot be read",
+        "images/c0.png#5": "the picture is named twice",
+        "images/gone.png": "the file cannot be read",
+        "line#7": "leads out of the table's folder",
+        "images/c3.png#8": "has no label",
+        "images/c4.png#9": "its split is none of train, valid, test",
+    }
+
+
+@pytest.mark.bad_input
+def test_a_table_without_a_named_column_is_refused(spark, tmp_path, settings):
+    cells(tmp_path, ROWS)
+    with pytest.raises(BadData, match=r"index\.csv:1: no columns \['colour'\]; the header names"):
+        read_cells(spark, tmp_path, settings, table={**TABLE, "label": "colour"})
+
+
+def jpeg(colour):
+    out = io.BytesIO()
+    Image.new("RGB", (6, 4), colour).save(out, "JPEG", quality=100)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["bytes", "records"])
+def test_pictures_held_in_parquet_are_read(spark, tmp_path, nested):
+    content = [jpeg((200, 0, 0)), b"", jpeg((0, 0, 200)), None, jpeg((0, 9, 0))]
+    path = tmp_path / "train.parquet"
+    held = [None if one is None else {"bytes": one, "path": "x"} for one in content] if nested else content
+    pd.DataFrame({"jpeg": held, "kind": ["2", "10", "10", "2", None]}).to_parquet(path)
+    made = Images(
+        parquet={"files": [{"name": "p/train.parquet", "split": "train"}], "image": "jpeg", "label": "kind"},
+        height=4,
+        width=6,
+    )
+    table = made.read(spark, {"p/train.parquet": path}, 0)
+    rows = rows_of(table, "sample_id", "split", "label", "image")
+    assert [row[:3] for row in rows] == [("train.parquet:000000", "train", 0), ("train.parquet:000002", "train", 1)]
+    assert table.column("label").classes == ("2", "10")
+    assert abs(np.frombuffer(rows[0][3], np.uint8).reshape(3, 4, 6)[0].mean() - 200) < 3
+    assert sorted((row.sample_id[-1], row.reason) for row in table.refused.collect()) == [
+        ("1", "the file is empty"),
+        ("3", "the file is empty"),
+        ("4", "has no label"),
+    ]
+    with pytest.raises(BadData, match=r"no columns \['png'\]"):
+        made.model_copy(update={"parquet": made.parquet.model_copy(update={"image": "png"})}).read(
+            spark, {"p/train.parquet": path}, 0
+        )
+
+
+@pytest.mark.mirror
+def test_nuclei_are_read_with_their_masks(spark, settings):
+    made = Images(
+        table={"name": "dsb2018_nuclei/index.csv", "image": "images/{id}.png", "mask": "instances/{id}.png"},
+        channels=1,
+        height=96,
+        width=96,
+        resize="stretch",
+    )
+    found = origin.locate_all(made, settings)
+    table = made.read(spark, {file.name: path for file, path in found.items()}, 0)
+    assert (len(found), table.frame.count(), table.refused.count()) == (1 + 2 * 664, 664, 0)
+    facts = {row["id"]: float(row["foreground_fraction"]) for row in csv.DictReader(next(iter(found.values())).open())}
+    shares = [
+        (np.frombuffer(mask, np.uint8).mean(), facts[Path(name).stem])
+        for name, mask in rows_of(table, "sample_id", "mask")
+    ]
+    # nearest pixels of a smaller picture: the share of nuclei stays that of the published table
+    assert np.abs(np.diff(np.array(shares), axis=1)).max() < 0.02
+
+
+@pytest.mark.mirror
+def test_cifar_is_read_from_parquet(spark, settings):
+    name = "cifar10/test-00000.parquet"
+    made = Images(parquet={"files": [{"name": name}], "image": "jpeg", "label": "class"}, height=32, width=32)
+    files = {file.name: path for file, path in origin.locate_all(made, settings).items()}
+    table = made.read(spark, files, 0)
+    counts = {row[0]: row[1] for row in table.frame.groupBy("label").count().collect()}
+    assert counts == dict.fromkeys(range(10), 1000)
+    first = pd.read_parquet(files[name], columns=["jpeg"]).jpeg[0]
+    assert rows_of(table, "image")[0][0] == np.asarray(Image.open(io.BytesIO(first))).transpose(2, 0, 1).tobytes()

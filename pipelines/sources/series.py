@@ -1,0 +1,205 @@
+"""One's own time series, without writing Python: CSV or Parquet with a column of times, a row for each step.
+
+source:
+  name: series
+  files: [{name: ett/ETTh1.csv}]
+  time: date
+  frequency: 1h
+  columns:
+    HUFL: {role: input}
+    OT: {role: target, unit: degrees C}
+  window: 432
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import reduce
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from pipelines import table as flow
+from pipelines.rows import named, with_places
+from pipelines.sources.table import Table, TableColumn, TableFile
+from pipelines.table import OriginFile
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+_UNITS_US = {
+    "ms": 1_000,
+    "s": 1_000_000,
+    "min": 60_000_000,
+    "h": 3_600_000_000,
+    "d": 86_400_000_000,
+    "w": 604_800_000_000,
+}
+_FREQUENCY = rf"(\d+)({'|'.join(_UNITS_US)})"
+OBSERVED = "observed"
+
+
+class Value(BaseModel, frozen=True, extra="forbid"):
+    role: Literal["input", "target"] = "input"
+    unit: str = ""
+
+
+class Series(BaseModel, frozen=True, extra="forbid"):
+    """Rows `<entity>/<ISO time>`, a step of `frequency` apart; rows of files in any order are put into that of time.
+
+    Times without a zone are taken as UTC; the column `time` (a key) has them as text that sorts by time, the column
+    `entity` (a key; `main` without entities) says which series a row belongs to. A time that comes again is put aside,
+    and so is a row whose values are missing; what is missing then is a gap.
+
+    | date             | OT | -> | sample_id                | time                | entity | OT |
+    | 2016-07-01 00:00 | 30 |    | main/2016-07-01T00:00:00 | 2016-07-01T00:00:00 | main   | 30 |
+    """
+
+    files: tuple[TableFile, ...] = Field(min_length=1)
+    format: Literal["csv", "parquet"] = "csv"
+    delimiter: str = Field(",", min_length=1, max_length=1, description="between two values of CSV")
+    time: str = Field(description="column of the times")
+    time_format: str | None = Field(None, description="Spark's pattern of the times; default: ISO 8601")
+    entity: str | None = Field(None, description="column that says which series a row belongs to")
+    columns: dict[str, Value] = Field(min_length=1, description="the columns of values")
+    frequency: str = Field(pattern=f"^{_FREQUENCY}$", description=f"one step: a number and {', '.join(_UNITS_US)}")
+    gaps: Literal["refuse", "fill-forward", "mark"] = Field(
+        "refuse", description="fill-forward: repeat the row before; mark: that, and 0 in a column `observed`"
+    )
+    longest_gap: int = Field(1000, ge=1, description="steps that are filled at the most; a longer gap is refused")
+    window: int = Field(2, ge=2, description="a series of fewer steps is put aside")
+    licence: str = "not stated"
+    origin: str = "not stated"
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if int(self.frequency.rstrip("mshdwin")) < 1:
+            raise ValueError(f"frequency: {self.frequency} is no step")
+        for name in (self.time, self.entity, "time", "entity", OBSERVED):
+            if name in self.columns:
+                raise ValueError(f"columns: {name!r} is taken; the time and the entity are no values")
+        return self
+
+    @property
+    def step_us(self) -> int:
+        """One step in microseconds."""
+        count, unit = re.fullmatch(_FREQUENCY, self.frequency).groups()  # type: ignore[union-attr]
+        return int(count) * _UNITS_US[unit]
+
+    def origin_files(self) -> tuple[OriginFile, ...]:
+        return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.files)
+
+    def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
+        """Raises BadData for steps of another length, for a gap that is not to be filled, and when no row is left."""
+        table = self._table().read(spark, files, seed)
+        raw = self._timed(table.frame).persist()
+        refused = [] if table.refused is None else [table.refused]
+        refused.append(self._refused(raw.where("_reason IS NOT NULL")))
+        rows = raw.where("_reason IS NULL")
+        self._check_steps(rows)
+        short = f"its series is shorter than {self.window} steps"
+        filled = self._filled(rows).withColumn("_steps", F.count("*").over(Window.partitionBy("_entity"))).persist()
+        long = F.col("_steps") >= self.window
+        refused.append(self._refused(filled.where(~long & (F.col(OBSERVED) == 1)).withColumn("_reason", F.lit(short))))
+        kept = filled.where(long)
+        if kept.isEmpty():
+            longest = filled.agg(F.max("_steps")).collect()[0][0]
+            raise BadData.at(self._told(), f"no series has {self.window} steps, the longest {longest or 0}")
+        columns = self._columns()
+        frame = with_places(kept.select("sample_id", "split", *(named(column.name) for column in columns)))
+        return flow.Table(frame, columns, reduce(DataFrame.unionByName, refused))
+
+    def _table(self) -> Table:
+        """The files as a table: its quarantine of rows that do not fit is ours, too."""
+        columns = {self.time: TableColumn(type="string")}
+        columns |= {self.entity: TableColumn(type="string")} if self.entity else {}
+        columns |= {name: TableColumn(type="double") for name in self.columns}
+        key = self.time if self.format == "parquet" else None
+        return Table(files=self.files, columns=columns, format=self.format, delimiter=self.delimiter, key=key)
+
+    def _timed(self, frame: DataFrame) -> DataFrame:
+        """Adds _us (since 1970), _entity, time and entity; _reason is null for the first row of each time."""
+        time = F.try_to_timestamp(named(self.time), *([F.lit(self.time_format)] if self.time_format else []))
+        timed = (
+            frame.withColumn("_us", F.unix_micros(time))
+            .withColumn("_entity", named(self.entity) if self.entity else F.lit("main"))
+            .withColumn("_line", F.col("sample_id"))
+            .withColumn("_length", F.length("_line"))
+        )
+        # lines are file:number, so a shorter name comes first within a file: 9 before 10
+        order = ["_length", "_line", *(named(name) for name in self.columns)]
+        again = F.row_number().over(Window.partitionBy("_entity", "_us").orderBy(*order)) > 1
+        reason = F.coalesce(
+            F.when(F.col("_us").isNull(), "its time cannot be read"), F.when(again, "its time comes twice")
+        )
+        return timed.withColumn("_reason", reason)
+
+    def _refused(self, rows: DataFrame) -> DataFrame:
+        values = F.to_json(F.struct(named(self.time), *(named(name) for name in self.columns)))
+        name = F.col("_line")
+        return rows.select(name.alias("sample_id"), F.col("_reason").alias("reason"), values.alias("content"))
+
+    def _check_steps(self, rows: DataFrame) -> None:
+        """Raises BadData with the first place where a step is no whole number of steps, or more than one."""
+        steps = rows.withColumn("_before", F.lag("_us").over(_in_order())).withColumn("_apart", F.expr("_us - _before"))
+        most = self.step_us * (1 if self.gaps == "refuse" else self.longest_gap + 1)
+        odd = steps.where(f"_apart % {self.step_us} <> 0 OR _apart > {most}")
+        first = odd.orderBy("_entity", "_us").select("_entity", named(self.time), "_apart", "_us").head()
+        if first is None:
+            return
+        usual = steps.where("_apart IS NOT NULL").groupBy("_apart").count().orderBy(F.desc("count"), "_apart").first()
+        apart = f"{_length(first[2])} after the row before"
+        where = f"{self._told()}, {first[0]}, {first[1]}"
+        if first[2] % self.step_us:
+            told = f"{apart}; frequency says {self.frequency}, most rows are {_length(usual[0])} apart"
+            raise BadData.at(where, told)
+        would = "set gaps: to fill-forward or mark" if self.gaps == "refuse" else "is the time right? see longest_gap"
+        raise BadData.at(where, f"a gap: {apart} ({odd.count()} such gaps in all); {would}")
+
+    def _filled(self, rows: DataFrame) -> DataFrame:
+        """A row for each step; those that were not there repeat the row before, with `observed` 0."""
+        after = F.coalesce(F.lead("_us").over(_in_order()), F.col("_us") + self.step_us)
+        times = F.sequence(F.col("_us"), after - self.step_us, F.lit(self.step_us))
+        spread = rows.withColumn("_times", times).withColumn("_first", F.col("_us"))
+        spread = spread.withColumn("_us", F.explode("_times"))
+        pattern = "yyyy-MM-dd'T'HH:mm:ss" + (".SSSSSS" if self.step_us % 1_000_000 else "")
+        values = [named(name) for name in self.columns]
+        return (
+            spread.withColumn(OBSERVED, (F.col("_us") == F.col("_first")).cast("short"))
+            .withColumn("time", F.date_format(F.timestamp_micros("_us"), pattern))
+            .withColumn("entity", F.col("_entity"))
+            .withColumn("sample_id", F.concat_ws("/", "entity", "time"))
+            .withColumn(self.time, F.col("time"))
+            .select(
+                "sample_id", "split", "_line", "_entity", *{"time": 0, "entity": 0, self.time: 0}, *values, OBSERVED
+            )
+        )
+
+    def _columns(self) -> tuple[Column, ...]:
+        found = [
+            Column(name="time", dtype="string", role="key", meaning="text"),
+            Column(name="entity", dtype="string", role="key", meaning="text"),
+        ]
+        for name, value in self.columns.items():
+            found.append(Column(name=name, dtype="float64", role=value.role, meaning="number", unit=value.unit))
+        if self.gaps == "mark":
+            found.append(Column(name=OBSERVED, dtype="uint8", role="mask", meaning="number"))
+        return tuple(found)
+
+    def _told(self) -> str:
+        return ", ".join(file.name for file in self.files)
+
+
+def _in_order() -> WindowSpec:
+    return Window.partitionBy("_entity").orderBy("_us")
+
+
+def _length(apart_us: int) -> str:
+    """A span of time in the largest unit that it is a whole number of."""
+    for unit in reversed(_UNITS_US):
+        if apart_us % _UNITS_US[unit] == 0:
+            return f"{apart_us // _UNITS_US[unit]}{unit}"
+    return f"{apart_us} microseconds"

@@ -1,0 +1,104 @@
+"""One's own clips, without writing Python: a folder of frames (PNG or JPEG) for each clip.
+
+source: {name: video, folder: my-clips, frames: 16, stride: 8, height: 64, width: 64}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, Field
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StringType, StructField, StructType
+
+from pipelines.pictures import SUFFIXES, Frame, Resize, content_of
+from pipelines.rows import schema_of
+from pipelines.table import OriginFile, Table
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+WINDOWS_A_PARTITION = 50
+
+
+class Video(BaseModel, frozen=True, extra="forbid"):
+    """Windows `<clip>/<number of the first frame>` of `<folder>/<clip>/<any name>.png`, frames in the order of names.
+
+    Numbers in names count by their value: frame 9 comes before frame 10. `clip` is a key: split by it, so that
+    windows that share frames stay together. A window with a frame that cannot be read is put aside with the reason.
+    """
+
+    folder: str = Field(description="path of the folder that holds the clips' folders")
+    frames: int = Field(ge=1, le=1024, description="frames T of a window; a shorter clip is put aside")
+    stride: int | None = Field(None, ge=1, description="frames between the starts of two windows; default: T")
+    height: int = Field(ge=1, le=4096, description="rows of pixels that each frame is brought to")
+    width: int = Field(ge=1, le=4096)
+    channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue")
+    resize: Resize = "crop"
+    licence: str = "not stated"
+    origin: str = "one's own files"
+
+    def origin_files(self) -> tuple[OriginFile, ...]:
+        """Raises BadData when there is no such folder, or no frame in it."""
+        root = Path(self.folder)
+        if not root.is_dir():
+            raise BadData.at(root, "no such folder; data.source.folder holds a folder of frames for each clip")
+        found = sorted(file for file in root.glob("*/*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not found:
+            raise BadData.at(root, f"no frames in it; expected <clip>/<name>, ending in {', '.join(SUFFIXES)}")
+        return tuple(OriginFile(file.as_posix()) for file in found)
+
+    def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
+        shape = (self.frames, self.channels, self.height, self.width)
+        columns = (
+            Column(
+                name="frames", dtype="uint8", layout="tensor", shape=shape, axes="TCHW", role="input", meaning="video"
+            ),
+            Column(name="clip", dtype="string", role="key", meaning="text"),
+        )
+        schema = StructType([*schema_of(columns).fields, StructField("_reason", StringType())])
+        windows = pd.DataFrame(self._windows(files))
+
+        def decoded(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+            for piece in pieces:
+                rows = [self._row(one) for one in piece.to_dict("records")]
+                yield pd.DataFrame(rows, columns=schema.names)
+
+        partitions = max(1, -(-len(windows) // WINDOWS_A_PARTITION))
+        listed = spark.createDataFrame(windows, "sample_id string, clip string, paths array<string>")
+        rows = listed.repartition(partitions).mapInPandas(decoded, schema).persist()
+        table = Table(rows.where("_reason IS NULL").drop("_reason"), columns)
+        return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
+
+    def _windows(self, files: Mapping[str, Path]) -> list[dict[str, Any]]:
+        """The windows of every clip with the paths of their frames; a short clip is one window that is too short."""
+        found = []
+        for clip, names in groupby(sorted(files, key=_place), key=lambda name: Path(name).parent.name):
+            paths = [str(files[name]) for name in names]
+            last = max(0, len(paths) - self.frames)
+            for start in range(0, last + 1, self.stride or self.frames):
+                window = paths[start : start + self.frames]
+                found.append({"sample_id": f"{clip}/{start:06d}", "clip": clip, "paths": window})
+        return found
+
+    def _row(self, window: Mapping[str, Any]) -> dict[str, Any]:
+        row = {"sample_id": window["sample_id"], "clip": window["clip"], "frames": b""}
+        if len(window["paths"]) < self.frames:
+            return row | {"_reason": f"the clip has fewer than {self.frames} frames"}
+        frame = Frame(self.channels, self.height, self.width, self.resize)
+        try:
+            return row | {"frames": np.stack([frame.pixels(content_of(path)) for path in window["paths"]]).tobytes()}
+        except ValueError as error:
+            return row | {"_reason": f"a frame: {error}"}
+
+
+def _place(name: str) -> tuple[str, list[tuple[int, str]]]:
+    """Sorts by clip, then by the frame's name with its numbers by their value."""
+    path = Path(name)
+    pieces = re.findall(r"(\d+)|(\D+)", path.name)
+    return path.parent.name, [(int(number) if number else -1, text) for number, text in pieces]
