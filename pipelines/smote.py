@@ -162,4 +162,5 @@ def majority(values: list[object]) -> object:
 
 
 def _indicators(values: NDArray[np.str_]) -> NDArray[np.float64]:
-    return (values[:, None] == np.unique(values)[None]).astype(np.float64)
+    found: NDArray[np.float64] = (values[:, None] == np.unique(values)[None]).astype(np.float64)
+    return found
