@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
+from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel, Field
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
@@ -100,7 +101,7 @@ def orc(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     """Raises BadData for a file that is none, or lacks a column."""
     try:
         frame = spark.read.orc(f"file:{path}")
-    except AnalysisException as error:
+    except (AnalysisException, Py4JJavaError) as error:
         raise BadData.at(path, f"cannot be read as ORC ({str(error).splitlines()[0]})") from error
     return typed(frame, path, layout)
 

@@ -24,8 +24,9 @@ from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from pipelines import table as flow
+from pipelines.formats import TableColumn
 from pipelines.rows import named, with_places
-from pipelines.sources.table import Table, TableColumn, TableFile
+from pipelines.sources.table import Table, TableFile
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, Field, field_validator, model_validator
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
@@ -109,16 +110,29 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         return table.replacing(table.frame.withColumn("split", F.expr(chosen)))
 
     def _by_time(self, table: Table) -> Table:
-        name = str(self.time)
-        column = table.column(name)
-        if column is None or not column.dtype.startswith("datetime64"):
-            times = [one.name for one in table.columns if one.dtype.startswith("datetime64")]
-            raise BadData.at("step split", f"time: {name!r} is no timestamp column; there are {times}")
-        now = F.unix_micros(named(name))
+        now = self._now(table)
         split = F.lit(None).cast("string")
         for one, (start, until) in (self._periods_us(self.periods) if self.periods else self._shares_us(table)).items():
             split = F.when((now >= start) & (now < until), one).otherwise(split)
         return table.replacing(table.frame.withColumn("split", split).where("split IS NOT NULL"))
+
+    def _now(self, table: Table) -> SparkColumn:
+        """Microseconds since 1970 of a row's time; of a column of numbers, the numbers as they are."""
+        name = str(self.time)
+        column = table.column(name)
+        if column is None:
+            raise BadData.at("step split", f"time: no column {name!r}; it has {[one.name for one in table.columns]}")
+        if column.dtype.startswith("datetime64"):
+            return F.unix_micros(named(name))
+        if column.dtype == "string":
+            now = F.unix_micros(F.try_to_timestamp(named(name)))
+            odd = table.frame.where(now.isNull()).select(named(name)).head()
+            if odd is not None:
+                raise BadData.at("step split", f"time: {name} {odd[0]!r} is no ISO time; give a column of times")
+            return now
+        if self.periods or self.gap:
+            raise BadData.at("step split", f"time: {name} holds numbers; periods and gap are for times, use shares")
+        return named(name)
 
     def _periods_us(self, periods: dict[Literal["train", "valid", "test"], Period]) -> dict[str, tuple[int, int]]:
         return {split: (_micros(start), _micros(until)) for split, (start, until) in periods.items()}
@@ -127,7 +141,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         """Where the splits begin and end, at the times that leave the wanted shares of rows behind them."""
         wanted = {"valid": 1 - self.valid - self.test, "test": 1 - self.test}
         shares = F.array(*(F.lit(share) for share in wanted.values()))
-        now = F.unix_micros(named(str(self.time)))
+        now = self._now(table)
         row = table.frame.agg(F.percentile(now, shares), F.min(now), F.max(now)).head()
         if row is None or row[1] is None:
             raise BadData.at("step split", f"time: no row has a {self.time}")

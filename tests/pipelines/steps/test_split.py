@@ -141,7 +141,19 @@ def test_periods_out_of_order_are_refused_from_the_recipe(change, told):
         Split(**{"by": "time", "time": "time", "periods": PERIODS, **change})
 
 
+def test_times_may_be_iso_texts_and_an_order_may_be_a_number(spark):
+    rows = [{"label": f"2020-01-{day:02d}T00:00:00", "wind": float(day)} for day in range(1, 21)]
+    for column in ("label", "wind"):
+        made = drawn(spark, Split(by="time", time=column, test=0.25), rows)
+        assert [split for (split,) in made.frame.orderBy("wind").select("split").collect()] == ["train"] * 15 + [
+            "test"
+        ] * 5
+
+
 @pytest.mark.bad_input
-def test_a_split_by_time_needs_a_column_of_times(spark):
-    with pytest.raises(BadData, match="no timestamp column"):
-        days(spark, Split(by="time", time="wind", test=0.2))
+@pytest.mark.parametrize(
+    ("column", "told"), [("wind", "holds numbers"), ("label", "no ISO time"), ("when", "no column")]
+)
+def test_a_split_by_time_needs_times(spark, column, told):
+    with pytest.raises(BadData, match=told):
+        drawn(spark, Split(by="time", time=column, periods=PERIODS), many(9))

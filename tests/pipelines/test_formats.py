@@ -1,0 +1,149 @@
+"""Tables in every format that is read: the same rows from each."""
+
+import datetime
+
+import pyarrow as pa
+import pytest
+from pyarrow import orc
+from pydantic import ValidationError
+
+from pipelines import formats
+from pipelines.expressions import refused_word
+from pipelines.sources.table import Table
+from tests.pipelines.made import rows_of
+from tracking.faults import BadData, BadEnvironment
+
+pytestmark = pytest.mark.spark
+COLUMNS = {
+    "who": {"type": "string", "role": "key"},
+    "age": {"type": "long"},
+    "pay": {"type": "double", "nullable": True},
+    "at": {"type": "timestamp"},
+}
+NAMES = ("sample_id", "age", "pay", "at")
+NOON, LATER = datetime.datetime(2020, 1, 31, 12), datetime.datetime(2020, 2, 1, 0, 0, 1)
+ROWS = [("a", 31, 2.5, NOON), ("b", 7, None, LATER)]
+
+
+def read(spark, path, **fields):
+    source = Table(files=[{"name": path.name}], **{"columns": COLUMNS, "key": "who", **fields})
+    return source.read(spark, {path.name: path}, 0)
+
+
+def as_utc(rows):
+    return [(*row[:3], row[3].astimezone(datetime.UTC).replace(tzinfo=None)) for row in rows]
+
+
+def test_csv_and_json_lines_give_the_same_rows(spark, tmp_path):
+    (tmp_path / "a.csv").write_text("who,age,pay,at\na,31,2.5,2020-01-31 12:00:00\nb,7,,2020-02-01T00:00:01\n")
+    (tmp_path / "a.jsonl").write_text(
+        '{"age": 31, "who": "a", "pay": 2.5, "at": "2020-01-31 12:00:00", "more": [1]}\n\n'
+        '{"who": "b", "age": 7, "pay": null, "at": "2020-02-01T00:00:01"}\n'
+    )
+    for table in (read(spark, tmp_path / "a.csv"), read(spark, tmp_path / "a.jsonl", format="jsonl")):
+        found = table.frame.selectExpr("sample_id", "age", "pay", "unix_seconds(at) at").orderBy("sample_id").collect()
+        utc = datetime.UTC
+        assert [tuple(row) for row in found] == [(*row[:3], row[3].replace(tzinfo=utc).timestamp()) for row in ROWS]
+        assert [(column.dtype, column.role) for column in table.columns][-1] == ("datetime64[us]", "key")
+
+
+def test_orc_is_read_by_its_key(spark, tmp_path):
+    table = pa.table({"who": ["a", "b"], "age": pa.array([31, 7], pa.int16()), "pay": [2.5, None], "at": [NOON, LATER]})
+    orc.write_table(table, tmp_path / "a.orc")
+    found = read(spark, tmp_path / "a.orc", format="orc")
+    assert rows_of(found, *NAMES[:3]) == [row[:3] for row in ROWS]
+
+
+def test_a_table_of_a_database_is_read(spark):
+    url = "jdbc:derby:memory:people;create=true"
+    frame = spark.createDataFrame([(who, age, pay) for who, age, pay, _ in ROWS], "who string, age long, pay double")
+    frame.write.format("jdbc").option("url", url).option("dbtable", "people").save()
+    columns = {name: COLUMNS[name] for name in ("who", "age", "pay")}
+    database = {"url": url, "table": "people", "snapshot": "today"}
+    found = Table(database=database, columns=columns, key="who").read(spark, {}, 0)
+    assert rows_of(found, "sample_id", "age", "pay") == [row[:3] for row in ROWS]
+
+
+@pytest.mark.security
+@pytest.mark.bad_input
+def test_a_database_that_cannot_be_read_is_told_without_the_password(spark):
+    secret = {"MILLSTREAM_JDBC_USER": "me", "MILLSTREAM_JDBC_PASSWORD": "open sesame"}
+    with pytest.raises(BadEnvironment) as told:
+        formats.jdbc(spark, "jdbc:nosuch://host/db?password=open sesame", "people", secret)
+    assert "sesame" not in str(told.value)
+    assert "jdbc:nosuch://host/db" in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_columns_are_inferred_from_all_rows_and_stand_in_the_table(spark, tmp_path, name):
+    lines = {
+        "a.csv": "who,age,pay\na,31,2\nb,7,2.5\nc,8,\n",
+        "a.jsonl": '{"who":"a","age":31,"pay":2}\n{"who":"b","age":7,"pay":2.5}\n{"who":"c","age":8}\n',
+    }
+    (tmp_path / name).write_text(lines[name])
+    kind = name.partition(".")[2]
+    table = read(spark, tmp_path / name, columns="inferred", target="age", format=kind)
+    told = {column.name: (column.dtype, column.role) for column in table.columns}
+    assert told == {"who": ("string", "key"), "age": ("int64", "target"), "pay": ("float64", "input")}
+    assert rows_of(table, "sample_id", "age", "pay") == [("a", 31, 2.0), ("b", 7, 2.5), ("c", 8, None)]
+    with pytest.raises(BadData, match="wage"):
+        read(spark, tmp_path / name, columns="inferred", target="wage", format=kind)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"who": "b", "age": "old", "at": "2020-01-01"}', formats.MISFIT),
+        ('{"who": "b", "age": 7, "at": ', formats.MISFIT),
+        ('{"who": "b", "age": 7, "at": "01.02.2020"}', "at is no time of the form ISO"),
+        ('{"who": "b", "at": "2020-01-01"}', "age is missing"),
+    ],
+)
+def test_a_line_that_does_not_fit_is_put_aside(spark, tmp_path, line, reason):
+    (tmp_path / "a.jsonl").write_text('{"who": "a", "age": 31, "at": "2020-01-31"}\n' + line + "\n")
+    table = read(spark, tmp_path / "a.jsonl", format="jsonl")
+    assert rows_of(table, "sample_id") == [("a",)]
+    assert [tuple(row) for row in table.refused.collect()] == [("a.jsonl:2", reason, line)]
+
+
+@pytest.mark.bad_input
+def test_a_value_of_a_typed_file_that_does_not_fit_puts_its_row_aside(spark, tmp_path):
+    table = pa.table({"who": ["a", "b"], "age": ["31", "old"], "pay": [2.5, 1.0], "at": [NOON, NOON]})
+    orc.write_table(table, tmp_path / "a.orc")
+    found = read(spark, tmp_path / "a.orc", format="orc")
+    assert rows_of(found, "sample_id", "age") == [("a", 31)]
+    assert [(row.sample_id, row.reason) for row in found.refused.collect()] == [("b", formats.MISFIT)]
+    (tmp_path / "no.orc").write_text("no")
+    with pytest.raises(BadData, match="ORC"):
+        read(spark, tmp_path / "no.orc", format="orc")
+
+
+def test_times_may_be_written_in_a_declared_form(spark, tmp_path):
+    (tmp_path / "a.csv").write_text("who,at\na,31.01.2020 12:00\nb,2020-01-31\n")
+    columns = {"who": COLUMNS["who"], "at": {"type": "timestamp", "form": "dd.MM.yyyy HH:mm"}}
+    table = read(spark, tmp_path / "a.csv", columns=columns)
+    assert [row[0] for row in table.frame.selectExpr("date_format(at, 'yyyy-MM-dd HH')").collect()] == ["2020-01-31 12"]
+    assert [row.reason for row in table.refused.collect()] == ["at is no time of the form dd.MM.yyyy HH:mm"]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"files": [{"name": "a"}], "database": {"url": "jdbc:x", "table": "t", "snapshot": "s"}},
+        {"database": {"url": "http://x", "table": "t", "snapshot": "s"}, "key": "who"},
+        {"database": {"url": "jdbc:x", "table": "(SELECT 1)", "snapshot": "s"}, "key": "who"},
+        {"files": [{"name": "a"}], "format": "orc"},
+        {"files": [{"name": "a"}], "columns": "inferred", "header": False},
+    ],
+)
+def test_a_source_that_is_none_is_refused(fields):
+    with pytest.raises(ValidationError):
+        Table(**{"columns": COLUMNS, **fields})
+
+
+def test_words_inside_a_name_are_no_functions():
+    assert refused_word("brand > 1 AND random_walk = 2") is None
+    assert refused_word("RAND() > 1") == "rand"
