@@ -45,6 +45,7 @@ class TableColumn(BaseModel, frozen=True, extra="forbid"):
     role: Role = "input"
     nullable: bool = Field(False, description="whether a value may be missing")
     strip: str = Field("", description="characters taken off both ends of a text")
+    classes: tuple[str, ...] | None = Field(None, min_length=1, description="the only texts that may stand here")
     form: str = Field("", description="how a timestamp is written in a text file, as yyyy-MM-dd HH:mm:ss; default: ISO")
     unit: str = ""
 
@@ -74,7 +75,10 @@ def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     if layout.header:
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
-    frame = _columns(lines.withColumn("_row", F.from_csv(text, _schema(names, layout), options)), layout)
+    places = [f"c{at}" for at in range(len(names))]  # names of columns may hold anything, and the schema is a text
+    schema = _struct(places, _read_as(layout, names)).simpleString()
+    rows = lines.withColumn("_row", F.from_csv(text, schema, options))
+    frame = _columns(rows, layout, dict(zip(names, places, strict=True)))
     if layout.header:
         return frame
     count = len(layout.columns)
@@ -87,9 +91,9 @@ def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     """One flat object a line; members that no column is declared for are not looked at."""
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
     lines = numbered(spark, path).where("length(trim(line)) > 0")
-    return _columns(
-        lines.withColumn("_row", F.from_json("line", _schema(list(layout.columns), layout), options)), layout
-    )
+    names = list(layout.columns)
+    rows = lines.withColumn("_row", F.from_json("line", _struct(names, _read_as(layout, names)), options))
+    return _columns(rows, layout, {name: name for name in names})
 
 
 def read_parquet(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
@@ -167,22 +171,22 @@ def inferred(frame: DataFrame, target: str | None, key: str | None) -> dict[str,
     }
 
 
-def _schema(names: list[str], layout: Layout) -> str:
+def _struct(names: list[str], kinds: list[str]) -> StructType:
+    fields = [StructField(name, TYPES[kind]) for name, kind in zip(names, kinds, strict=True)]
+    return StructType([*fields, StructField(CORRUPT, StringType())])
+
+
+def _read_as(layout: Layout, names: list[str]) -> list[str]:
     """The declared types, and text for times, which are read by their own form, and for columns nobody asked for."""
-    declared = {name: one.type for name, one in layout.columns.items()}
-    types = [
-        TYPES["string" if declared.get(name, "string") == "timestamp" else declared.get(name, "string")]
-        for name in names
-    ]
-    fields = [StructField(name, kind) for name, kind in zip(names, types, strict=True)]
-    schema: str = StructType([*fields, StructField(CORRUPT, StringType())]).simpleString()
-    return schema
+    kinds = [layout.columns[name].type if name in layout.columns else "string" for name in names]
+    return ["string" if kind == "timestamp" else kind for kind in kinds]
 
 
-def _columns(parsed: DataFrame, layout: Layout) -> DataFrame:
+def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> DataFrame:
+    """The declared columns; `fields` says what each is called in the record `_row`."""
     values, lost = [], []
     for name, one in layout.columns.items():
-        value: SparkColumn = F.col("_row")[name]
+        value: SparkColumn = F.col("_row").getField(fields[name])
         if one.type == "timestamp":
             text = value
             value = F.try_to_timestamp(text, F.lit(one.form)) if one.form else F.try_to_timestamp(text)

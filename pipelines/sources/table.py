@@ -205,6 +205,8 @@ def _judged(frame: DataFrame, layout: Layout) -> DataFrame:
         if declared.type == "double":
             endless = F.isnan(value) | (F.abs(value) == float("inf"))
             reasons.append(F.when(endless, f"{name} is not finite"))
+        if declared.classes is not None:
+            reasons.append(F.when(~value.isin(*declared.classes), f"{name} is none of the declared classes"))
         if not declared.nullable:
             reasons.append(F.when(value.isNull(), f"{name} is missing"))
     return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)

@@ -101,6 +101,9 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
 
     def _classes(self, train: Table, column: Column) -> Learned:
         classes = _distinct(train, column)
+        if column.role == "target" and len(classes) < 2:
+            told = f"the train rows have {'one class alone, ' + repr(classes[0]) if classes else 'no class'}"
+            raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
         if column.role != "target":
             classes = [preprocess.UNKNOWN_CLASS, *classes]
         return {"method": "index", "from": column.dtype, "classes": classes}

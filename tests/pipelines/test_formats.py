@@ -107,6 +107,14 @@ def test_a_line_that_does_not_fit_is_put_aside(spark, tmp_path, line, reason):
     assert [tuple(row) for row in table.refused.collect()] == [("a.jsonl:2", reason, line)]
 
 
+@pytest.mark.security
+def test_names_of_json_members_may_hold_anything(spark, tmp_path):
+    odd = "a.b'`🙂"
+    (tmp_path / "a.jsonl").write_text(f'{{"who": "a", "{odd}": 31}}\n')
+    found = read(spark, tmp_path / "a.jsonl", format="jsonl", columns={"who": COLUMNS["who"], odd: {"type": "long"}})
+    assert [row[odd] for row in found.frame.collect()] == [31]
+
+
 @pytest.mark.bad_input
 def test_a_value_of_a_typed_file_that_does_not_fit_puts_its_row_aside(spark, tmp_path):
     table = pa.table({"who": ["a", "b"], "age": ["31", "old"], "pay": [2.5, 1.0], "at": [NOON, NOON]})
