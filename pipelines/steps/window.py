@@ -17,7 +17,7 @@ from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType
 
-from pipelines.rows import named
+from pipelines.rows import escaped, named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -56,6 +56,9 @@ class Window(BaseModel, frozen=True, extra="forbid"):
     block: int | None = Field(
         None, ge=1, description="starts of windows in a block; default: the fewest that keep the bytes at 1.2 of raw"
     )
+    reach: bool = Field(
+        False, description="windows of a later split may look back into the one before, as a forecast does"
+    )
     spacing: float | Literal["common", "any"] = Field(
         "common",
         description="time between two steps (seconds of timestamps), else there is a gap; "
@@ -90,7 +93,8 @@ class Window(BaseModel, frozen=True, extra="forbid"):
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         names, block, rows = learned["columns"], learned["block"], learned["rows"]
-        steps = self._stretched(self._timed(table.frame, names), learned["spacing"]).persist()
+        seen = self._timed(self._reaching(table.frame) if self.reach else table.frame, names)
+        steps = self._stretched(seen, learned["spacing"]).persist()
         whole = steps.withColumn("_steps", F.count(F.lit(1)).over(Over.partitionBy(*_STRETCH)))
         faults = [
             F.when(F.col("_missing"), "a number or the time is missing"),
@@ -100,8 +104,10 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         judged = whole.withColumn("_reason", F.coalesce(*faults)).persist()
         table = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason"))
         blocks = self._blocks(judged.where("_reason IS NULL"), names, block, rows)
+        # a block that reaches back may begin with the same step as one of the split before
+        began = F.concat_ws("@", "time", "split") if self.reach else F.col("time")
         frame = blocks.select(
-            F.concat_ws("/", *(["_entity"] if self.entity else []), "time").alias("sample_id"),
+            F.concat_ws("/", *(["_entity"] if self.entity else []), began).alias("sample_id"),
             *(F.lit(None).cast("string").alias(name) for name in ("parent_id", "op")),
             "split",
             "series",
@@ -138,6 +144,16 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         if wrong or not chosen:
             raise BadData.at("step window", f"{wrong or 'columns'}: no such numbers, time or entity; it has {[*there]}")
         return list(chosen)
+
+    def _reaching(self, frame: DataFrame) -> DataFrame:
+        """The rows, and the last `look_back` steps before each later split once more, as steps of that split."""
+        entity = named(self.entity) if self.entity else F.lit("")
+        time = named(self.time)
+        is_text = frame.schema[self.time].dataType.typeName() == "string"
+        order = Over.partitionBy(entity).orderBy(F.expr(f"try_to_timestamp({escaped(self.time)})") if is_text else time)
+        later = F.lead("split", self.look_back).over(order)
+        before = frame.withColumn("_later", later).where("_later <> split")
+        return frame.unionByName(before.withColumn("split", F.col("_later")).drop("_later"))
 
     def _timed(self, frame: DataFrame, names: list[str]) -> DataFrame:
         """The rows with their time as a number, whose they are, and whether they lack something or come again."""

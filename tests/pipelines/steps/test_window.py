@@ -102,6 +102,27 @@ def test_windows_never_cross_splits_entities_or_gaps(spark):
 
 
 @pytest.mark.spark
+def test_windows_that_reach_back_tell_every_step_of_their_split_once(spark):
+    splits = ["train"] * 60 + ["valid"] * 20 + ["test"] * 20
+    made = series(spark, list(range(100)) * 2, ["a"] * 100 + ["b"] * 100, splits * 2, partitions=3)
+    step = Window(time="hour", entity="shop", columns=("load",), look_back=6, horizon=2, reach=True)
+    found, learned = done(step, made)
+    told = Counter()
+    for split, window in cut(found, learned):
+        load = np.frombuffer(window, "<f4").reshape(-1, 1)[:, 0]
+        assert np.array_equal(np.diff(load), np.ones(7))
+        told[split, int(load[6])] += 1
+    first = (
+        [("train", at) for at in range(6, 59)]
+        + [("valid", at) for at in range(60, 79)]
+        + [("test", at) for at in range(80, 99)]
+    )
+    assert told == Counter([(split, at + shop) for split, at in first for shop in (0, 100)])
+    ids = [row.sample_id for row in found.frame.select("sample_id").collect()]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.spark
 def test_blocks_do_not_depend_on_partitions(spark):
     hours = [*range(40), *range(50, 75)]
     step = Window(time="hour", columns=("load",), look_back=3, horizon=1)
