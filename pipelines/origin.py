@@ -46,7 +46,8 @@ def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
     """The local paths of all files of a source, those too that its first ones name. Raises BadData as `locate`."""
     found = {file: locate(file, settings) for file in source.origin_files()}
     if isinstance(source, Listing):
-        listed = source.listed_files({file.name: path for file, path in found.items()})
+        folders = [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
+        listed = source.listed_files({file.name: path for file, path in found.items()}, folders)
         found |= {file: locate(file, settings) for file in listed}
     return found
 

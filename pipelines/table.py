@@ -6,7 +6,7 @@ class is called after its file (`steps/scale.py` holds `Scale`). Its fields are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -88,10 +88,10 @@ class Source(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """A source one of whose files names others, as a table names pictures."""
+    """A source whose files are named elsewhere: in a table of pictures, or by the folder that holds them."""
 
-    def listed_files(self, files: Mapping[str, Path]) -> tuple[OriginFile, ...]:
-        """The files that are named in `files` and are there; `read` gets both."""
+    def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
+        """The files that are named in `files`, or lie in one of `folders`, and are there; `read` gets all."""
         ...
 
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, Self
@@ -104,27 +104,37 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        """Raises BadData when there is no such folder, or no picture in it."""
         if self.table is not None:
             return (OriginFile(self.table.name, self.table.url, self.table.sha256),)
         if self.parquet is not None:
             return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.parquet.files)
-        root = Path(self.folder or "")
-        if not root.is_dir():
-            raise BadData.at(root, "no such folder; data.source.folder holds a folder of pictures for each class")
-        found = sorted(file for file in root.glob("*/*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise BadData.at(root, f"no pictures in it; expected <class>/<name>, ending in {', '.join(SUFFIXES)}")
-        return tuple(OriginFile(file.as_posix()) for file in found)
+        return ()  # those in the folder
 
-    def listed_files(self, files: Mapping[str, Path]) -> tuple[OriginFile, ...]:
-        """The pictures and masks that the table names, and that are there. Raises BadData when the table is none."""
+    def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
+        """The pictures of the folder; or those and the masks that the table names, and that are there.
+
+        Raises BadData when there is no such folder, no picture in it, or the table is none.
+        """
+        if self.folder is not None:
+            return self._in_folder(self.folder, folders)
         if self.table is None:
             return ()
         paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
         beside = files[self.table.name].parent
         there = sorted(path for path in paths if path and (beside / path).is_file())
         return tuple(OriginFile(str(PurePosixPath(self.table.name).parent / path)) for path in there)
+
+    def _in_folder(self, folder: str, folders: Sequence[Path]) -> tuple[OriginFile, ...]:
+        places = [place / folder for place in folders]
+        root = next((place for place in places if place.is_dir()), None)
+        if root is None:
+            looked = ", ".join(str(place) for place in places)
+            told = f"no such folder in {looked}; data.source.folder holds a folder of pictures for each class"
+            raise BadData.at(folder, told)
+        found = sorted(file for file in root.glob("*/*") if file.suffix.lower() in SUFFIXES and file.is_file())
+        if not found:
+            raise BadData.at(root, f"no pictures in it; expected <class>/<name>, ending in {', '.join(SUFFIXES)}")
+        return tuple(OriginFile((Path(folder) / file.relative_to(root)).as_posix()) for file in found)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a table or Parquet file without the columns that are named."""

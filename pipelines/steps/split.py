@@ -45,6 +45,12 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     stratify: str | None = Field(
         None, description="the class column of `stratified`; default: the only target category"
     )
+    column: str | None = Field(
+        None, description="the column that `given` splits are told by; default: the source's own"
+    )
+    values: dict[str, Literal["train", "valid", "test"]] = Field(
+        default_factory=dict, description="split of each value of the column; default: it holds train, valid and test"
+    )
     time: str | None = Field(None, description="the timestamp column of `time`")
     periods: dict[Literal["train", "valid", "test"], Period] | None = Field(
         None, description="[from, until) of each split, as 2018-07-25 or an ISO time; UTC unless it says otherwise"
@@ -71,6 +77,8 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("key: a stratified split draws single rows; use by: hash to keep groups together")
         if (self.by == "time") != (self.time is not None):
             raise ValueError("time: the column that `by: time` goes by; needed there, and nowhere else")
+        if (self.column or self.values) and (self.by != "given" or not self.column):
+            raise ValueError("column, values: of `by: given`, which column tells the split and how")
         if self.periods is not None:
             self._check_periods(self.periods)
         return self
@@ -102,12 +110,24 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         if self.by == "stratified":
             return self._stratified(table, drawn)
         if self.by == "given":
+            table = self._told(table)
             _check_given(table)
             chosen = f"CASE WHEN split = 'train' AND {drawn} < {self.valid!r} THEN 'valid' ELSE split END"
         else:
             tested, held = self.test, self.test + self.valid
             chosen = f"CASE WHEN {drawn} < {tested!r} THEN 'test' WHEN {drawn} < {held!r} THEN 'valid' ELSE 'train' END"
         return table.replacing(table.frame.withColumn("split", F.expr(chosen)))
+
+    def _told(self, table: Table) -> Table:
+        if self.column is None:
+            return table
+        if self.column not in table.frame.columns:
+            raise BadData.at("step split", f"column {self.column!r}: no such column; it has {table.frame.columns}")
+        value = named(self.column).cast("string")
+        if self.values:
+            pairs = [F.lit(one) for pair in self.values.items() for one in pair]
+            value = F.coalesce(F.element_at(F.create_map(*pairs), value), value)
+        return table.replacing(table.frame.withColumn("split", value))
 
     def _by_time(self, table: Table) -> Table:
         now = self._now(table)

@@ -32,7 +32,7 @@ def source(folder, **fields):
 
 def read(spark, folder, **fields):
     made = source(folder, **fields)
-    return made.read(spark, {file.name: file.name for file in made.origin_files()}, 0)
+    return made.read(spark, {file.name: file.name for file in made.listed_files({}, [Path()])}, 0)
 
 
 def test_each_folder_is_a_class(spark, folder):
@@ -67,9 +67,9 @@ def test_what_is_no_picture_is_put_aside_with_its_name(spark, folder):
 @pytest.mark.bad_input
 def test_a_folder_without_pictures_is_told_with_what_was_expected(tmp_path):
     with pytest.raises(BadData, match="no such folder"):
-        source(tmp_path / "none").origin_files()
+        source(tmp_path / "none").listed_files({}, [Path()])
     with pytest.raises(BadData, match=r"expected <class>/<name>"):
-        source(tmp_path).origin_files()
+        source(tmp_path).listed_files({}, [Path()])
 
 
 @pytest.mark.bad_input

@@ -111,3 +111,32 @@ def test_names_and_windows_have_to_differ():
     for change in ({"count": "n"}, {"mean": "m"}, {"days": (1, 1)}, {"days": (0,)}):
         with pytest.raises(ValidationError):
             Rolling(**{**FIELDS, "value": "paid", **change})
+
+
+SAME_SECOND = [1240489, 1240490]
+"""Two payments of one card in one second, which the published file has the other way round (see decision 009)."""
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize(
+    ("entity", "value", "mean", "delay"),
+    [
+        ("CUSTOMER_ID", "TX_AMOUNT", "AVG_AMOUNT", 0),
+        ("TERMINAL_ID", "TX_FRAUD", "RISK", 7),
+    ],
+)
+def test_features_of_card_fraud_are_those_that_the_handbook_published(settings, entity, value, mean, delay):
+    folder = settings.mirror / "fraud_simulated"
+    wanted = ["TRANSACTION_ID", "TX_DATETIME", entity, value]
+    raw = pd.concat([pd.read_parquet(file, columns=wanted) for file in sorted((folder / "raw").glob("*.parquet"))])
+    assert len(raw) == 1_754_155
+    names = {"count": f"{entity}_NB_TX_{{days}}DAY_WINDOW", "mean": f"{entity}_{mean}_{{days}}DAY_WINDOW"}
+    step = Rolling(entity=entity, time="TX_DATETIME", value=value, days=(1, 7, 30), delay=delay, **names)
+    made = step.rolled(raw.assign(sample_id=raw["TRANSACTION_ID"].astype(str))).set_index("TRANSACTION_ID")
+    published = pd.read_parquet(folder / "transformed_2018-07-25_2018-08-14.parquet").set_index("TRANSACTION_ID")
+    published = published.drop(index=SAME_SECOND)
+    assert len(published) == 201_293
+    for days in (1, 7, 30):
+        for name in names.values():
+            column = name.replace("{days}", str(days))
+            np.testing.assert_allclose(made.loc[published.index, column], published[column], rtol=0, atol=1e-6)
