@@ -34,6 +34,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from pipelines import parquet
+from pipelines.named_file import NamedFile, SplitFile
 from pipelines.pictures import SUFFIXES, Frame, Resize, content_of
 from pipelines.rows import named, schema_of
 from pipelines.table import OriginFile, Table
@@ -44,29 +45,19 @@ FILES_A_PARTITION = 500
 _LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
 
 
-class Listed(BaseModel, frozen=True, extra="forbid"):
+class Listed(NamedFile, frozen=True, extra="forbid"):
     """A CSV file with a header and a row for each picture; the pictures lie beside it or in folders below."""
 
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
-    sha256: str | None = Field(None, description="of its bytes; needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
     image: str = Field(description="path of the picture below the table's folder, with values: `images/{id}.png`")
     mask: str | None = Field(None, description="path of its mask, a PNG of whole numbers")
     label: str | None = Field(None, description="column that holds the class")
     split: str | None = Field(None, description="column that holds train, valid or test")
 
 
-class HeldFile(BaseModel, frozen=True, extra="forbid"):
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
-    sha256: str | None = Field(None, description="of its bytes; needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
-    split: Literal["train", "valid", "test"] | None = Field(None, description="the split of all of its rows")
-
-
 class Held(BaseModel, frozen=True, extra="forbid"):
     """Parquet files with the bytes of PNG or JPEG files in a column."""
 
-    files: tuple[HeldFile, ...] = Field(min_length=1)
+    files: tuple[SplitFile, ...] = Field(min_length=1)
     image: str = Field(description="column of bytes, or of records with a field `bytes`")
     label: str | None = Field(None, description="column that holds the class")
 
@@ -105,9 +96,9 @@ class Images(BaseModel, frozen=True, extra="forbid"):
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         if self.table is not None:
-            return (OriginFile(self.table.name, self.table.url, self.table.sha256),)
+            return (self.table.origin,)
         if self.parquet is not None:
-            return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.parquet.files)
+            return tuple(file.origin for file in self.parquet.files)
         return ()  # those in the folder
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
@@ -277,7 +268,7 @@ def _csv_rows(path: Path, table: Listed) -> list[dict[str, str]]:
     return rows
 
 
-def _parquet(spark: SparkSession, held: Held, file: HeldFile, path: Path) -> DataFrame:
+def _parquet(spark: SparkSession, held: Held, file: SplitFile, path: Path) -> DataFrame:
     frame = parquet.read(spark, path)
     missing = [name for name in (held.image, held.label) if name is not None and name not in frame.columns]
     if missing:

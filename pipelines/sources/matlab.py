@@ -19,16 +19,11 @@ from pyspark.sql import SparkSession
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from pipelines.named_file import NamedFile
 from pipelines.rows import from_pandas
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import SPLITS, Affine, Column
-
-
-class MatFile(BaseModel, frozen=True, extra="forbid"):
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
-    sha256: str | None = Field(None, description="of its bytes; needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
 
 
 class Matlab(BaseModel, frozen=True, extra="forbid"):
@@ -38,13 +33,13 @@ class Matlab(BaseModel, frozen=True, extra="forbid"):
     real. A piece of another width or with other numbers is put aside.
     """
 
-    file: MatFile
+    file: NamedFile
     longest: int = Field(1000, ge=1, description="steps; a longer piece is put aside")
     licence: str = "not stated"
     origin: str = "not stated"
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        return (OriginFile(self.file.name, self.file.url, self.file.sha256),)
+        return (self.file.origin,)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData when the file cannot be read, or has no piece to train on."""

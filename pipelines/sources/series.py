@@ -25,8 +25,9 @@ from pyspark.sql import functions as F
 
 from pipelines import table as flow
 from pipelines.formats import TableColumn
+from pipelines.named_file import SplitFile
 from pipelines.rows import named, with_places
-from pipelines.sources.table import Table, TableFile
+from pipelines.sources.table import Table
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -59,7 +60,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
     | 2016-07-01 00:00 | 30 |    | main/2016-07-01T00:00:00 | 2016-07-01T00:00:00 | main   | 30 |
     """
 
-    files: tuple[TableFile, ...] = Field(min_length=1)
+    files: tuple[SplitFile, ...] = Field(min_length=1)
     format: Literal["csv", "parquet"] = "csv"
     delimiter: str = Field(",", min_length=1, max_length=1, description="between two values of CSV")
     time: str = Field(description="column of the times")
@@ -91,7 +92,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         return int(count) * _UNITS_US[unit]
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.files)
+        return tuple(file.origin for file in self.files)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for steps of another length, for a gap that is not to be filled, and when no row is left."""

@@ -20,19 +20,13 @@ from pyspark.sql import functions as F
 from pipelines import formats
 from pipelines import table as flow
 from pipelines.formats import CORRUPT, WHITESPACE, Layout, TableColumn
+from pipelines.named_file import NamedFile, SplitFile
 from pipelines.rows import draw, escaped, named, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
-
-
-class TableFile(BaseModel, frozen=True, extra="forbid"):
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
-    sha256: str | None = Field(None, description="of its bytes; needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
-    split: Literal["train", "valid", "test"] | None = Field(None, description="the split of all of its rows")
 
 
 class Database(BaseModel, frozen=True, extra="forbid"):
@@ -46,7 +40,7 @@ class Database(BaseModel, frozen=True, extra="forbid"):
 class Folds(BaseModel, frozen=True, extra="forbid"):
     """Splits that somebody published: a tar archive with lists of row numbers, from 0, for each fold."""
 
-    file: TableFile
+    file: NamedFile
     train: str = Field(description="member with the train rows, with {fold} in its name")
     test: str
     fold: int = Field(ge=0)
@@ -55,7 +49,7 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
 class Table(BaseModel, frozen=True, extra="forbid"):
     """Rows of one or more files of one shape, or of a table of a database."""
 
-    files: tuple[TableFile, ...] = ()
+    files: tuple[SplitFile, ...] = ()
     database: Database | None = None
     columns: dict[str, TableColumn] | Literal["inferred"] = Field(
         description="all columns, in the order of the files without header; or `inferred` from all rows"
@@ -87,7 +81,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         read = (*self.files, self.folds.file) if self.folds else self.files
-        return tuple(OriginFile(file.name, file.url, file.sha256) for file in read)
+        return tuple(file.origin for file in read)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""

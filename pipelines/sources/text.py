@@ -35,33 +35,26 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.lines import Encoding, numbered
+from pipelines.named_file import NamedFile, SplitFile, SplitName
 from pipelines.rows import draw, with_places
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
-SplitName = Literal["train", "valid", "test"]
 _CONTROL = r"[\x01-\x08\x0B\x0C\x0E-\x1F\x7F]"
 _SHOWN = 1000
 """Characters of a refused text that are kept to be looked at."""
 
 
-class OneFile(BaseModel, frozen=True, extra="forbid"):
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path; `.gz` is unpacked")
-    sha256: str | None = Field(None, description="of its bytes; needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
-
-
-class TextFile(OneFile, frozen=True, extra="forbid"):
+class TextFile(SplitFile, frozen=True, extra="forbid"):
     label: str | None = Field(None, description="class of its lines; default: the file's name without ending")
-    split: SplitName | None = Field(None, description="the split of all of its rows")
 
 
 class Pair(BaseModel, frozen=True, extra="forbid"):
     """Two files of as many lines: line n of the one says the same as line n of the other."""
 
-    source: OneFile
-    target: OneFile
+    source: NamedFile
+    target: NamedFile
     split: SplitName | None = Field(None, description="the split of all of its rows")
 
 
@@ -103,7 +96,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         both = [file for pair in self.pairs for file in (pair.source, pair.target)]
-        return tuple(OriginFile(file.name, file.url, file.sha256) for file in (*self.files, *both))
+        return tuple(file.origin for file in (*self.files, *both))
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a file that is empty, or without a single line that is taken, and for unequal pairs."""
@@ -193,7 +186,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         wrong |= {"is empty": F.coalesce(F.length(text) == 0, F.lit(True))} if filled else {}
         return [F.when(condition, reason) for reason, condition in wrong.items()]
 
-    def _told(self, file: OneFile) -> str:
+    def _told(self, file: NamedFile) -> str:
         """The file in a sample's id: its name, with its folders where another file has the same."""
         names = Counter(PurePosixPath(one.name).name for one in (*self.files, *(pair.source for pair in self.pairs)))
         name = PurePosixPath(file.name).name

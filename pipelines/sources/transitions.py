@@ -23,19 +23,18 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 
+from pipelines.named_file import NamedFile
 from pipelines.rows import from_pandas
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
 
-class RecordedFile(BaseModel, frozen=True, extra="forbid"):
+class RecordedFile(NamedFile, frozen=True, extra="forbid"):
     name: str = Field(
         pattern=r"\.(csv|parquet|npz)$",
         description="`<data set>/<file>` in the mirror, or a path: .csv, .parquet, .npz",
     )
-    sha256: str | None = Field(None, description="of its bytes; needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
 
 
 class Transitions(BaseModel, frozen=True, extra="forbid"):
@@ -59,7 +58,7 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
     origin: str = "one's own files"
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        return tuple(OriginFile(file.name, file.url, file.sha256) for file in self.files)
+        return tuple(file.origin for file in self.files)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a file that cannot be read or lacks columns, and when no step is left."""
