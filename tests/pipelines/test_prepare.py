@@ -135,7 +135,7 @@ def test_all_faults_of_the_data_section_are_told_at_once(tmp_path):
         "did you mean 'digits'",
         "did you mean 'split'",
         "did you mean 'test'",
-        "'hash', 'stratified' or 'given'",
+        "'hash', 'stratified', 'given' or 'time'",
     ):
         assert expected in told
     with pytest.raises(WrongRecipe):
