@@ -17,6 +17,8 @@ from pyspark.sql import functions as F
 
 from tracking.manifest import Column
 
+Roles = Mapping[str, str]
+"""The role of each column that is known, by its name."""
 Learned = dict[str, Any]
 """What a step fitted on the train split: plain JSON values, kept in the manifest as they are."""
 
@@ -102,7 +104,9 @@ class Step(Protocol):
     train_only: ClassVar[bool]
     """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it.
 
-    Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get.
+    Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get; one
+    that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
+    `looks_around`, and stands before all that resample.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -111,4 +115,22 @@ class Step(Protocol):
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """The changed table. Draws follow from (seed, sample_id, purpose), never from the order of rows."""
+        ...
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """A step that may read what a row cannot know, such as its own target."""
+
+    def leaks(self, roles: Roles) -> list[str]:
+        """What is certain to leak when the columns have these roles; empty when nothing is."""
+        ...
+
+
+@runtime_checkable
+class Planning(Protocol):
+    """A step that says what it is about to do."""
+
+    def plan(self, learned: Learned) -> list[str]:
+        """The lines that are told before it is done; none when there is nothing to do."""
         ...

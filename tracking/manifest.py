@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
+from tracking.balance import plans
 from tracking.faults import BadData
 
 FORMAT = 1
@@ -129,12 +130,20 @@ class InputField(_Record):
         return tuple(len(column.classes or ()) for column in self.columns)
 
 
+class Shares(_Record):
+    """What part of the train rows each class of the target has, in the order of the classes."""
+
+    given: tuple[float, ...] = Field(description="as the rows came")
+    trained: tuple[float, ...] = Field(description="as a model learns from them: after rebalancing, by weight")
+
+
 class Signature(_Record):
     """What a network is built from: the tensors it takes, and what the target is."""
 
     inputs: tuple[InputField, ...]
     target: InputField | None = None
     weighted: bool = False
+    shares: Shares | None = Field(None, description="where the classes of the target were rebalanced")
 
     @classmethod
     def of(cls, columns: Sequence[Column], target: str | None = None) -> Signature:
@@ -197,7 +206,14 @@ class Manifest(_Record):
         """
         if target is not None:
             self.column(target)
-        return Signature.of(self.columns, target)
+        signature = Signature.of(self.columns, target)
+        done = [plan for plan in plans(self.steps) if plan.column == target]
+        if not done or not signature.classes:
+            return signature
+        given, trained = (
+            tuple(part.get(name, 0.0) for name in signature.classes) for part in (done[0].given, done[-1].trained)
+        )
+        return signature.model_copy(update={"shares": Shares(given=given, trained=trained)})
 
     def text(self) -> str:
         """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""
