@@ -15,10 +15,11 @@ from pydantic import BaseModel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import checks, origin, publish
+from pipelines import checks, leaks, origin, publish
 from pipelines.rows import named
 from pipelines.session import session
-from pipelines.table import Learned, Step, Table
+from pipelines.steps.split import Split
+from pipelines.table import Learned, Planning, Step, Table
 from tracking import manifest as contract
 from tracking import parts, recipe
 from tracking.dataset import Dataset
@@ -28,10 +29,7 @@ from tracking.recipe import Data, Located
 from tracking.settings import Settings
 
 Say = Callable[[str], None]
-NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "rebalance", "augment")
-"""Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
-BEFORE_SPLIT = ("deduplicate",)
-"""Steps that look for equals among all rows: after the split one of two equals would stand on either side."""
+Rows = dict[str | None, int]
 
 
 class Prepared(BaseModel, frozen=True):
@@ -111,15 +109,23 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
 def _make(
     spark: SparkSession, work: Work, table: Table, version: str, records: tuple[File, ...], store: Path, say: Say
 ) -> None:
-    done: list[contract.Step] = []
+    done: list[Done] = []
     table = replace(table, frame=table.frame.persist())
-    rows = table.frame.count()
-    for name, step in work.steps:
-        table, record = _step(name, step, table, rows, work.seed)
-        rows = record.rows_out
-        done.append(record)
-        say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {record.seconds:.1f} s")
+    rows = _rows(table)
+    for entry in work.steps:
+        table, one = _step(entry, table, rows, work.seed, say)
+        rows = one.rows
+        done.append(one)
+        say(f"{entry[0]}: {one.record.rows_in:,} rows in, {one.record.rows_out:,} out, {one.record.seconds:.1f} s")
     counts = _counts(table)
+    found = (
+        *(check for one in done for check in one.checks),
+        checks.fits(one.fit for one in done),
+        *checks.leakage(table),
+    )
+    for told in checks.told(found):
+        say(told)
+    checks.refuse(found)
     with publish.staging(store, work.name, version) as staged:
         splits = {}
         for split in (split for split in SPLITS if split in counts):
@@ -131,41 +137,67 @@ def _make(
             seed=work.seed,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             source=_source_record(work, records),
-            steps=tuple(done),
+            steps=tuple(one.record for one in done),
             columns=table.columns,
             splits=splits,
-            checks=checks.leakage(table),
+            checks=found,
             quarantine=publish.write_refused(table.refused, staged),
         )
-        failed = [check for check in manifest.checks if not check.ok]
-        BadData.unless_empty(Fault(where=f"check {one.name}", message=_leak(one)) for one in failed)
         publish.commit(staged, store, manifest)
     table.frame.unpersist()
 
 
-def _step(name: str, step: Step, table: Table, rows_in: int, seed: int) -> tuple[Table, contract.Step]:
+@dataclass(frozen=True)
+class Done:
+    """What a step did, and what shows that it leaked nothing."""
+
+    record: contract.Step
+    rows: Rows
+    fit: checks.Fit
+    checks: tuple[contract.Check, ...]
+
+
+def _step(entry: tuple[str, Step], table: Table, rows: Rows, seed: int, say: Say) -> tuple[Table, Done]:
     """Apply one step; what it learns, it learns from the train rows, and a `train_only` step meets no other row."""
     started = time.monotonic()
+    name, step = entry
+    roles = {column.name: column.role for column in table.columns}
+    BadData.unless_empty(Fault(where=f"step {name}", message=told) for told in leaks.of_step(step, roles))
     train = replace(table, frame=table.frame.where("split = 'train'"))
     learned = step.fit(train, seed)
+    fit = checks.Fit(name, seen=train.frame.count() if learned else 0, train=rows.get("train", 0))
+    for line in step.plan(learned) if isinstance(step, Planning) else ():
+        say(line)
     after = (
         _applied_to_train(step, table, train, learned, seed) if step.train_only else step.apply(table, learned, seed)
     )
-    rows_out = rows_in
+    if after.refused is not None and after.refused is not table.refused:
+        # looked at now, while the rows that they come from are in memory
+        refused = after.refused.persist()
+        refused.count()
+        after = replace(after, refused=refused)
+    before = rows
+    proofs: tuple[contract.Check, ...] = ()
     if after.frame is not table.frame:  # a step may change what columns mean, and no row: then the cached rows stay
         after = replace(after, frame=after.frame.persist())
-        rows_out = after.frame.count()
+        rows = _rows(after)
+        proofs = checks.splitting(after, step) if isinstance(step, Split) else ()
         table.frame.unpersist()
     record = contract.Step(
         name=name,
         version=step.version,
         config=step.model_dump(mode="json"),  # type: ignore[attr-defined]
         learned=learned,
-        rows_in=rows_in,
-        rows_out=rows_out,
+        rows_in=sum(before.values()),
+        rows_out=sum(rows.values()),
         seconds=round(time.monotonic() - started, 3),
     )
-    return after, record
+    return after, Done(record, rows, fit, proofs)
+
+
+def _rows(table: Table) -> Rows:
+    """The rows of each split; None stands for no split yet."""
+    return {row[0]: row[1] for row in table.frame.groupBy("split").count().collect()}
 
 
 def _applied_to_train(step: Step, table: Table, train: Table, learned: Learned, seed: int) -> Table:
@@ -210,7 +242,7 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
         step, more = _part("pipelines.steps", {"name": name, **(fields or {})}, located, field)
         found += more
         steps.append((name, step))
-    found += _order_faults([name for name, _ in steps], located)
+    found += _leak_faults(steps, source, located)
     if found:
         return None, found
     seed = located.section("fit").get("seed", 0)
@@ -228,22 +260,12 @@ def _part(package: str, section: dict[str, Any], located: Located, field: str) -
     return recipe.config_of(parts.class_of(module), fields, located, inner)
 
 
-def _order_faults(names: list[str], located: Located) -> list[Fault]:
-    found = []
-    split = names.index("split") if "split" in names else len(names)
-    for at, name in enumerate(names[:split]):
-        if name in NEEDS_SPLIT:
-            told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
-            found.append(
-                located.fault(f"data.steps.{at}.{name}", f"{told}: it would learn from test rows; put split first")
-            )
-    for at, name in enumerate(names):
-        if name in BEFORE_SPLIT and at > split:
-            told = "stands after the split: equal rows may be in two splits by then; put it before"
-            found.append(located.fault(f"data.steps.{at}.{name}", told))
-        if name == "split" and at != split:
-            found.append(located.fault(f"data.steps.{at}.{name}", "a second split; rows are split once"))
-    return found
+def _leak_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
+    roles = leaks.declared(source, located.section("task").get("target"))
+    found = leaks.of_order(steps) + [
+        (at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)
+    ]
+    return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
 
 
 def _checked(located: Located) -> Work:
@@ -271,10 +293,6 @@ def _source_record(work: Work, records: tuple[File, ...]) -> contract.Source:
         origin=work.source.origin,
         files=records,
     )
-
-
-def _leak(check: contract.Check) -> str:
-    return f"{check.figures}: rows of one sample stand in two splits; split by a key that keeps them together"
 
 
 def _told(dataset: Dataset, reused: bool, started: float) -> Prepared:

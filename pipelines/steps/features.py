@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 
+from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
 from pipelines.rows import escaped
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Roles, Table
 from tracking.faults import BadData, Fault
 from tracking.manifest import Column, Role
 
@@ -43,6 +44,26 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     add: dict[str, Feature] = Field(
         min_length=1, description="name: what it is computed from; a later one sees those before"
     )
+
+    @property
+    def looks_around(self) -> bool:
+        return any(expressions.has_window(feature.expression) for feature in self.add.values())
+
+    def leaks(self, roles: Roles) -> list[str]:
+        """An input that is computed from the target of its own row, and a window over the rows of every split."""
+        found, telling = [], {name.lower() for name, role in roles.items() if role == "target"}
+        for name, feature in self.add.items():
+            told = sorted(telling & expressions.names_in(feature.expression))
+            if expressions.reads_all_rows(feature.expression):
+                found.append(
+                    f"{name}: OVER () reads the rows of every split; give the window a PARTITION BY or an ORDER BY"
+                )
+            if told and not expressions.looks_back(feature.expression):
+                telling.add(name.lower())
+                if feature.role == "input":
+                    advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"
+                    found.append(f"{name}: is computed from the target {', '.join(told)} of its own row; {advice}")
+        return found
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}

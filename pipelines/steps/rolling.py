@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Roles, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
@@ -39,6 +39,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
+    looks_around: ClassVar[bool] = True
 
     entity: str = Field(description="column that says whose rows belong together")
     time: str = Field(description="a timestamp column")
@@ -62,11 +63,18 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{days}: expected different numbers of days above 0")
         return days
 
+    def leaks(self, roles: Roles) -> list[str]:
+        """A target without delay: a row's own would be counted."""
+        if roles.get(self.value) != "target" or self.delay > 0:
+            return []
+        told = f"value: {self.value} is the target, and a row's own would be counted"
+        return [f"{told}; give the delay after which it is known"]
+
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData for a column that is missing or null, and for a target without delay: it would tell itself."""
+        """Raises BadData for a column that is missing or null, or of another type."""
         self._check(table)
         frame = table.frame
         groups = max(LEAST_GROUPS, -(-frame.count() // ROWS_A_GROUP))
@@ -125,11 +133,6 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step rolling", f"time: {self.time} is {time.dtype}; declare it as type: timestamp")
         if value is not None and (value.dtype == "string" or value.layout != "scalar"):
             raise BadData.at("step rolling", f"value: {self.value} is no number")
-        if value is not None and value.role == "target" and self.delay == 0:
-            told = (
-                f"{self.value} is the target, and a row's own would be counted; give the delay after which it is known"
-            )
-            raise BadData.at("step rolling", told)
         empty = table.frame.where(" OR ".join(f"`{name}` IS NULL" for name in wanted)).count()
         if empty:
             raise BadData.at("step rolling", f"{empty} rows miss one of {list(wanted)}; validate with required first")
