@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from pipelines import checks, leaks, origin, publish
+from pipelines.flow import Flow, Say
 from pipelines.rows import named
 from pipelines.session import session
-from pipelines.steps.split import Split
-from pipelines.table import Learned, Planning, Step, Table
+from pipelines.table import Table
 from tracking import manifest as contract
 from tracking import parts, recipe
 from tracking.dataset import Dataset
@@ -27,9 +26,6 @@ from tracking.faults import BadData, BadEnvironment, Fault, WrongRecipe
 from tracking.manifest import SPLITS, File, Manifest
 from tracking.recipe import Data, Located
 from tracking.settings import Settings
-
-Say = Callable[[str], None]
-Rows = dict[str | None, int]
 
 
 class Prepared(BaseModel, frozen=True):
@@ -109,14 +105,11 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
 def _make(
     spark: SparkSession, work: Work, table: Table, version: str, records: tuple[File, ...], store: Path, say: Say
 ) -> None:
-    done: list[Done] = []
-    table = replace(table, frame=table.frame.persist())
-    rows = _rows(table)
-    for entry in work.steps:
-        table, one = _step(entry, table, rows, work.seed, say)
-        rows = one.rows
+    flow, done = Flow(table).settled(), []
+    for name, step in work.steps:
+        flow, one = flow.through(name, step, work.seed, say)
         done.append(one)
-        say(f"{entry[0]}: {one.record.rows_in:,} rows in, {one.record.rows_out:,} out, {one.record.seconds:.1f} s")
+    table = flow.settled().table
     counts = _counts(table)
     found = (
         *(check for one in done for check in one.checks),
@@ -145,69 +138,6 @@ def _make(
         )
         publish.commit(staged, store, manifest)
     table.frame.unpersist()
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a step did, and what shows that it leaked nothing."""
-
-    record: contract.Step
-    rows: Rows
-    fit: checks.Fit
-    checks: tuple[contract.Check, ...]
-
-
-def _step(entry: tuple[str, Step], table: Table, rows: Rows, seed: int, say: Say) -> tuple[Table, Done]:
-    """Apply one step; what it learns, it learns from the train rows, and a `train_only` step meets no other row."""
-    started = time.monotonic()
-    name, step = entry
-    roles = {column.name: column.role for column in table.columns}
-    BadData.unless_empty(Fault(where=f"step {name}", message=told) for told in leaks.of_step(step, roles))
-    train = replace(table, frame=table.frame.where("split = 'train'"))
-    learned = step.fit(train, seed)
-    fit = checks.Fit(name, seen=train.frame.count() if learned else 0, train=rows.get("train", 0))
-    for line in step.plan(learned) if isinstance(step, Planning) else ():
-        say(line)
-    after = (
-        _applied_to_train(step, table, train, learned, seed) if step.train_only else step.apply(table, learned, seed)
-    )
-    if after.refused is not None and after.refused is not table.refused:
-        # looked at now, while the rows that they come from are in memory
-        refused = after.refused.persist()
-        refused.count()
-        after = replace(after, refused=refused)
-    before = rows
-    proofs: tuple[contract.Check, ...] = ()
-    if after.frame is not table.frame:  # a step may change what columns mean, and no row: then the cached rows stay
-        after = replace(after, frame=after.frame.persist())
-        rows = _rows(after)
-        proofs = checks.splitting(after, step) if isinstance(step, Split) else ()
-        table.frame.unpersist()
-    record = contract.Step(
-        name=name,
-        version=step.version,
-        config=step.model_dump(mode="json"),  # type: ignore[attr-defined]
-        learned=learned,
-        rows_in=sum(before.values()),
-        rows_out=sum(rows.values()),
-        seconds=round(time.monotonic() - started, 3),
-    )
-    return after, Done(record, rows, fit, proofs)
-
-
-def _rows(table: Table) -> Rows:
-    """The rows of each split; None stands for no split yet."""
-    return {row[0]: row[1] for row in table.frame.groupBy("split").count().collect()}
-
-
-def _applied_to_train(step: Step, table: Table, train: Table, learned: Learned, seed: int) -> Table:
-    changed = step.apply(train, learned, seed)
-    if changed.frame is train.frame:
-        return replace(changed, frame=table.frame)
-    rest = table.frame.where("split <> 'train'")
-    for column, value in getattr(step, "fill", {}).items():
-        rest = rest.withColumn(column, F.lit(value)) if column in changed.frame.columns else rest
-    return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
 
 
 def _counts(table: Table) -> dict[str, dict[int | None, int]]:

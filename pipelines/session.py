@@ -113,6 +113,8 @@ def _options(address: str, scratch: Path) -> dict[str, str]:
         "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",
         "spark.sql.adaptive.enabled": "false",
+        # rows that are kept from step to step are read two or three times: packing them costs more than it saves
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

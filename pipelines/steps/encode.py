@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, Self
 import pandas as pd
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, LongType
 
@@ -18,6 +17,8 @@ from pipelines.table import Learned, Table
 from tracking import preprocess
 from tracking.faults import BadData
 from tracking.manifest import Column
+
+_ENCODED = "_encoded"
 
 
 class Encode(BaseModel, frozen=True, extra="forbid"):
@@ -136,11 +137,9 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield preprocess.category_numbers(piece, classes, unknown=0 if column.role != "target" else -1)
 
-        frame = table.frame.withColumn(column.name, numbers(named(column.name)))
-        if column.role == "target":
-            table, frame = _of_known_class(table, frame, column, named(column.name) >= 0)
+        table = _encoded(table, column, numbers(named(column.name)), F.col(_ENCODED) >= 0)
         update = {"dtype": "int64", "meaning": "category", "classes": classes}
-        return table.replacing(frame, column.model_copy(update=update))
+        return table.replacing(table.frame, column.model_copy(update=update))
 
     def _onehot(self, table: Table, column: Column, learned: Learned) -> Table:
         classes = tuple(learned["classes"])
@@ -150,11 +149,12 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield pd.Series(preprocess.one_hot(piece, classes))
 
-        frame = table.frame.withColumn(column.name, vectors(named(column.name)))
-        if column.role == "target":
-            table, frame = _of_known_class(table, frame, column, named(column.name) != F.lit(bytes(4 * len(classes))))
+        nothing = F.lit(bytes(4 * len(classes)))
+        table = _encoded(table, column, vectors(named(column.name)), F.col(_ENCODED) != nothing)
         stored = {"dtype": "float32", "layout": "tensor", "shape": (len(classes),), "axes": "K"}
-        return table.replacing(frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes}))
+        return table.replacing(
+            table.frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes})
+        )
 
     def _characters(self, table: Table, column: Column, learned: Learned) -> Table:
         options: Any = {"lower": self.lower, "longest": self.longest}
@@ -193,10 +193,13 @@ def _check_apart(column: Column, classes: list[str]) -> None:
         raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
 
 
-def _of_known_class(table: Table, encoded: DataFrame, column: Column, known: SparkColumn) -> tuple[Table, DataFrame]:
-    """The table that refuses the rows whose class train does not have, and the encoded rows of the others."""
-    original = table.frame.join(encoded.where(~known).select("sample_id"), "sample_id", "left_semi")
-    return table.refusing(original, F.lit(f"{column.name}: missing, or no class of train")), encoded.where(known)
+def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn) -> Table:
+    """The table with `values` in the column; rows whose target is of no known class are refused."""
+    frame = table.frame.withColumn(_ENCODED, values)
+    if column.role == "target":
+        table = table.refusing(frame.where(~known), F.lit(f"{column.name}: missing, or no class of train"))
+        frame = frame.where(known)
+    return table.replacing(frame.withColumn(column.name, F.col(_ENCODED)).drop(_ENCODED))
 
 
 def _distinct(train: Table, column: Column) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -10,7 +11,7 @@ from pyspark.sql import functions as F
 from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
 from pipelines.rows import escaped
-from pipelines.table import Learned, Roles, Table
+from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData, Fault
 from tracking.manifest import Column, Role
 
@@ -32,7 +33,7 @@ class Feature(BaseModel, frozen=True, extra="forbid"):
 
 
 class Features(BaseModel, frozen=True, extra="forbid"):
-    """A value that comes out null is a fault of the expression, unless the column is a key.
+    """A value that comes out null is a fault of the expression, unless the column is a key; told with its count.
 
     | amount | add: {cents: {expression: amount * 100, type: long}} -> | amount | cents |
     |   1.25 |                                                         |   1.25 |   125 |
@@ -40,6 +41,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
+    lazy: ClassVar[bool] = True
 
     add: dict[str, Feature] = Field(
         min_length=1, description="name: what it is computed from; a later one sees those before"
@@ -89,15 +91,10 @@ class Features(BaseModel, frozen=True, extra="forbid"):
             )
             table = table.replacing(table.frame.withColumn(name, F.expr(value)), column)
         BadData.unless_empty(found)
-        return self._complete(table)
-
-    def _complete(self, table: Table) -> Table:
-        inputs = [name for name, feature in self.add.items() if feature.role != "key"]
-        counts = [F.count_if(F.expr(f"{escaped(name)} IS NULL")).alias(str(at)) for at, name in enumerate(inputs)]
-        missing = table.frame.agg(*counts).head() if inputs else None
-        BadData.unless_empty(
-            Fault(where=f"step features, {name!r}", message=f"null in {missing[at]} rows; use coalesce, or role: key")
-            for at, name in enumerate(inputs)
-            if missing and missing[at]
-        )
-        return table
+        told = "null in {rows} rows; use coalesce, or role: key"
+        doubts = [
+            Doubt(f"step features, {name!r}", F.expr(f"{escaped(name)} IS NULL"), told)
+            for name, feature in self.add.items()
+            if feature.role != "key"
+        ]
+        return replace(table, doubts=(*table.doubts, *doubts))

@@ -126,24 +126,6 @@ def test_a_step_has_to_learn_from_all_train_rows_and_no_others():
     assert found.figures == {"2. scale": {"seen": 8, "train": 8}, "3. encode": {"seen": 10, "train": 8}}
 
 
-def test_a_step_is_shown_train_rows_alone(spark):
-    seen = []
-
-    class Curious(Split):
-        def fit(self, train, seed):
-            seen.extend(row[0] for row in train.frame.select("split").collect())
-            return {"rows": len(seen)}
-
-        def apply(self, table, learned, seed):
-            return table
-
-    rows = [{"wind": 1.0, "split": split} for split in ("train", "test", "train", "valid")]
-    entry = ("curious", Curious(by="hash"))
-    _, done = prepare._step(entry, table(spark, rows, NUMBER), {"train": 2, "test": 1, "valid": 1}, 1, print)
-    assert seen == ["train", "train"]
-    assert done.fit == checks.Fit("curious", seen=2, train=2)
-
-
 def jpeg(pixels, quality):
     """The picture written anew, as bytes of (3, H, W)."""
     file = io.BytesIO()

@@ -1,13 +1,9 @@
 import json
-from dataclasses import replace
 
 import pytest
 import yaml
 
 from pipelines import prepare
-from pipelines.steps.rebalance import Rebalance
-from pipelines.steps.scale import Scale
-from tests.pipelines.made import image, table
 from tracking import recipe
 from tracking.dataset import Dataset
 from tracking.faults import BadData, WrongRecipe
@@ -54,17 +50,6 @@ def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path)
     assert all(check.ok for check in dataset.manifest.checks)
     left = [path.name for path in dataset.folder.parent.iterdir()]
     assert sorted(left) == sorted([first.version, "latest"])
-
-
-def test_a_step_that_changes_no_row_leaves_the_rows_in_memory(spark):
-    rows = table(spark, [{"split": "train", "image": bytes(4)}, {"split": "test", "image": bytes(4)}], image(1, 2, 2))
-    rows = replace(rows, frame=rows.frame.persist())
-    for name, step in (("rebalance", Rebalance(method="none")), ("scale", Scale(column="image", method="unit"))):
-        after, done = prepare._step((name, step), rows, {"train": 1, "test": 1}, seed=3, say=quiet)
-        assert after.frame is rows.frame
-        assert (done.record.rows_in, done.record.rows_out) == (2, 2)
-    assert rows.frame.is_cached
-    rows.frame.unpersist()
 
 
 def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_path, monkeypatch):

@@ -105,6 +105,16 @@ def test_windows_that_do_not_fit_are_refused(spark, change, told):
         Rolling(**{**FIELDS, "value": "paid", **change}).apply(rows, {}, 1)
 
 
+@pytest.mark.spark
+@pytest.mark.bad_input
+def test_rows_without_an_entity_a_time_or_a_value_are_told_when_they_are_counted(spark):
+    rows = made(6)
+    rows.loc[0, "city"], rows.loc[1, "time"], rows.loc[2, "paid"] = None, None, None
+    step = Rolling(**FIELDS, value="paid")
+    with pytest.raises(BadData, match="3 rows miss one of"):
+        step.apply(table(spark, rows, CITY, TIME, PAID, FRAUD), {}, 1).counted()
+
+
 @pytest.mark.bad_input
 def test_names_and_windows_have_to_differ():
     for change in ({"count": "n"}, {"mean": "m"}, {"days": (1, 1)}, {"days": (0,)}):
