@@ -19,7 +19,7 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 ROWS_A_BUCKET = 10_000
-PAIRS_AT_ONCE = 100_000
+NODES_AT_ONCE = 256
 _KEYED = "key bigint, sample_id string, side int, look binary"
 
 
@@ -117,17 +117,16 @@ class _Pictures:
     def look(self, content: Any) -> tuple[bytes, list[int]]:
         dtype = np.dtype(self.column.dtype).newbyteorder("<")
         small = likeness.thumbnail(np.frombuffer(content, dtype).reshape(self.column.shape))
-        hash_ = likeness.thumbnail_hash(small)
-        pixels = np.clip(np.rint(small), 0, 255).astype(np.uint8) if self.options.alike else np.zeros(0, np.uint8)
-        return hash_.to_bytes(8, "little", signed=True) + pixels.tobytes(), likeness.bit_keys(
-            hash_, self.options.distance
-        )
+        bits = likeness.thumbnail_hash(small)
+        look, keys = bits.to_bytes(8, "little", signed=True), likeness.bit_keys(bits, self.options.distance)
+        if self.options.alike:
+            look += np.clip(np.rint(small), 0, 255).astype(np.uint8).tobytes()
+        return look, keys
 
     def near(self, one: list[bytes], other: list[bytes]) -> NDArray[np.bool_]:
         first, second = (np.frombuffer(b"".join(side), np.uint8).reshape(len(side), -1) for side in (one, other))
-        found: NDArray[np.bool_] = (
-            np.unpackbits(first[:, :8] ^ second[:, :8], axis=1).sum(axis=1) <= self.options.distance
-        )
+        differ = np.unpackbits(first[:, :8] ^ second[:, :8], axis=1).sum(axis=1)
+        found: NDArray[np.bool_] = differ <= self.options.distance
         if self.options.alike:
             found[found] = likeness.correlations(first[found, 8:], second[found, 8:]) >= self.options.alike
         return found
@@ -172,21 +171,26 @@ def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
         rows = rows.sort_values("sample_id", ignore_index=True)
         # equal rows of a side are compared once, by the first of them
         rows["node"] = rows.groupby(["key", "side", "look"])["sample_id"].transform("idxmin")
-        nodes = rows.loc[rows["node"] == rows.index, ["key", "side", "node"]]
-        ones, others = nodes[nodes["side"] < 2], nodes[nodes["side"] != 1]
-        pairs = ones.merge(others, on="key", suffixes=("_one", "_other"))
-        each = (pairs["side_one"] < pairs["side_other"]) | (
-            pairs["side_one"].eq(0) & (pairs["node_one"] < pairs["node_other"])
-        )
-        pairs = pairs.loc[each, ["node_one", "node_other"]]
-        looks, kept = rows["look"].to_numpy(), []
-        for at in range(0, len(pairs), PAIRS_AT_ONCE):
-            some = pairs.iloc[at : at + PAIRS_AT_ONCE]
-            kept.append(some[kind.near(list(looks[some["node_one"]]), list(looks[some["node_other"]]))])
-        near = pd.concat([pairs.iloc[:0], *kept]).set_axis(["one", "node"], axis=1).merge(rows, on="node")
+        looks = rows["look"].to_numpy()
+        pairs = [
+            some[kind.near(list(looks[some["one"]]), list(looks[some["node"]]))]
+            for some in _pairs(rows.loc[rows["node"] == rows.index, ["key", "side", "node"]])
+        ]
+        near = pd.concat([pd.DataFrame({"one": [], "node": []}, dtype=np.int64), *pairs]).merge(rows, on="node")
         equal = rows[(rows["node"] != rows.index) & rows["side"].eq(0)].assign(one=lambda found: found["node"])
         found = pd.concat([near, equal])
         one = rows["sample_id"].reindex(found["one"]).to_numpy()
         return pd.DataFrame({"one": one, "other": found["sample_id"].to_numpy(), "side": found["side"].to_numpy()})
 
     return matched
+
+
+def _pairs(nodes: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Pairs of nodes of one key that are to be compared, `one` and `node`, in pieces: a key may be that of many."""
+    ones, others = nodes[nodes["side"] < 2], nodes[nodes["side"] != 1]
+    for at in range(0, len(ones), NODES_AT_ONCE):
+        both = ones.iloc[at : at + NODES_AT_ONCE].merge(others, on="key", suffixes=("_one", ""))
+        is_first = both["side_one"].eq(0) & (both["node_one"] < both["node"])
+        found = both.loc[(both["side_one"] < both["side"]) | is_first, ["node_one", "node"]]
+        if len(found):
+            yield found.set_axis(["one", "node"], axis=1)
