@@ -153,7 +153,7 @@ def train(
     parts_of(located)
     used = None
     if located.recipe.data is not None:
-        used = Dataset.open(dataset, settings.store) if dataset else find(located, settings)
+        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else find(located, settings)
     run = Run.resume(settings, located, resume) if resume else Run.start(settings, located)
     _say(f"run {run.id}")
     with run:
@@ -338,7 +338,7 @@ def _once(
         if located.recipe.data is not None:
             prepared = preparation.prepare(located, settings, master=master, say=_say)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
-            dataset = Dataset.open(prepared.path, settings.store)
+            dataset = Dataset.open(prepared.path, settings.store, settings.cache)
         trained = fit(located, settings, run=tracked, dataset=dataset, devices=devices, nodes=nodes, register=register)
     return prepared, trained
 
@@ -388,7 +388,8 @@ def _checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, 
 def _dataset(name: str) -> Dataset:
     from tracking.dataset import Dataset
 
-    return Dataset.open(name, _settings().store)
+    settings = _settings()
+    return Dataset.open(name, settings.store, settings.cache)
 
 
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
