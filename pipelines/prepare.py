@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -67,7 +68,10 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     """
     started = time.monotonic()
     work = _checked(located)
-    store = stores.open_store(settings, lambda: session(master, settings))
+    start = partial(session, master, settings)
+    store = stores.open_store(settings, start)
+    for file in work.source.origin_files():
+        stores.reach(place(file.name), start)
     found = origin.locate_all(work.source, settings)
     records = tuple(origin.record(file, path) for file, path in found.items())
     version = version_of(work, records)
@@ -80,7 +84,7 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     else:
         with publish.room(store, scratch_of(settings)):
             paths = {file.name: path for file, path in found.items()}
-            table = work.source.read(session(master, settings), paths, work.seed)
+            table = work.source.read(start(), paths, work.seed)
             _make(work, table, version, records, store, say)
     return _told(Dataset.open(folder, store.where), reused, started)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipelines import hadoop
 from pipelines.local_store import LocalStaging, LocalStore
 from pipelines.remote_store import RemoteStaging, RemoteStore
-from tracking.remote import S3, Remote, place
+from tracking.remote import S3, Place, Remote, place
 from tracking.settings import Settings
 
 Store = LocalStore | RemoteStore
@@ -24,8 +24,8 @@ def open_store(settings: Settings, start: Callable[[], object]) -> Store:
     return RemoteStore(where)
 
 
-def reach(where: Remote, start: Callable[[], object]) -> None:
-    """Make sure that this process can ask for a URL: S3 it can, for all others it needs Spark."""
-    if where.scheme != S3:
+def reach(where: Place, start: Callable[[], object]) -> None:
+    """Make sure that this process can ask for a place: for paths and S3 it can, for all others it needs Spark."""
+    if isinstance(where, Remote) and where.scheme != S3:
         start()
         hadoop.use_for(where.scheme)
