@@ -17,7 +17,7 @@ import uuid
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -125,16 +125,15 @@ class Cache:
         """Remove what was used least recently, as far as needed; the caller holds the lock."""
         _sweep(self.folder / "held")
         found = []
-        for path in self.folder.iterdir():
-            if path.suffix in (".parquet", ".part") and path.is_file():
+        for path in self.folder.glob("*.pa*"):
+            with suppress(FileNotFoundError):  # one that was on its way has just come
                 facts = path.stat()
                 found.append((facts.st_mtime_ns, facts.st_size, path, facts.st_nlink > 1))
         total = sum(size for _, size, _, _ in found)
         for _, size, path, in_use in sorted(found, key=lambda one: one[0]):
             if total + wanted <= self.limit:
                 return
-            if not in_use and (path.suffix == ".parquet" or _is_abandoned(path)):
-                path.unlink()
+            if not in_use and _removed(path):
                 total -= size
         if total + wanted > self.limit:
             told = f"{total} bytes are in use of {self.limit} that are allowed, {wanted} more are needed"
@@ -200,22 +199,36 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return False
 
 
-def _is_abandoned(lock: Path) -> bool:
-    try:
-        with lock.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except FileNotFoundError:
-        return True  # its process has just removed it itself
+def _removed(path: Path) -> bool:
+    """Remove a copy, or one on its way that nobody is bringing any more: whether it is gone."""
+    if path.suffix == ".part":
+        with _unless_held(path) as free:
+            if free:
+                path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+            return free
+    path.unlink()
     return True
+
+
+@contextmanager
+def _unless_held(lock: Path) -> Iterator[bool]:
+    """Whether no living process holds the lock, which nobody gets meanwhile."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield True
+    except BlockingIOError:
+        yield False
+    except FileNotFoundError:
+        yield True
 
 
 def _sweep(held: Path) -> None:
     """Remove the folders of processes that died."""
     for folder in held.iterdir() if held.is_dir() else ():
-        if _is_abandoned(folder / "lock"):
-            shutil.rmtree(folder, ignore_errors=True)
+        with _unless_held(folder / "lock") as free:
+            if free:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _leave(folder: Path, pid: int) -> None:
