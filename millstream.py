@@ -244,6 +244,21 @@ def verify(dataset: str) -> Answer:
     return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)
 
 
+@verb(cli, tables.pruned)
+@click.argument("dataset", required=False)
+@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="The newest of each dataset stay.")
+@click.option("--yes", is_flag=True, help="Remove them; without it, it is only told what would go.")
+def prune(dataset: str | None, keep: int, yes: bool) -> Any:
+    """Remove dataset versions that no run, no model, no other version and no `latest` names.
+
+    \b
+    Example: millstream prune mnist --keep 3
+    """
+    from pipelines.prune import prune as tidy
+
+    return tidy(_settings(), dataset, keep=keep, yes=yes)
+
+
 @verb(cli, tables.walked)
 @recipe_options
 @click.option("--split", default="train", show_default=True)
