@@ -18,7 +18,7 @@ from fsspec import AbstractFileSystem
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines.shards import TOLD, Batches, Written, collected, told
+from pipelines.shards import PART, TOLD, Batches, Written, collected, told
 from tracking.digest import batches_digest
 from tracking.manifest import Shard
 
@@ -116,28 +116,34 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 def write(frame: DataFrame, scratch: str, folder: str, token: str) -> list[Written]:
-    """Write each partition that has rows as `<folder>/part-<number>-<token>.parquet`, in order.
+    """Write each part of a placed frame as `<folder>/part-<number>-<token>.parquet`; what was written, in order.
 
     Spark writes to `scratch`, and its workers read the files again to hash them: from Python there is no way to a
     Hadoop file system but Spark's own.
     """
-    frame.write.options(**_OPTIONS).parquet(scratch)
+    frame.write.options(**_OPTIONS).partitionBy(PART).parquet(scratch)
     system = HadoopFileSystem()
-    files = [path for path in sorted(system.ls(scratch, detail=False)) if path.endswith(".parquet")]
-    spark = frame.sparkSession
-    # a file a task, in one piece: its bytes are hashed
-    contents = spark.read.format("binaryFile").load(files).select("path", "content").repartition(len(files), "path")
+    files = {path: _number(path) for path in system.find(scratch) if path.endswith(".parquet")}
+    contents = frame.sparkSession.read.format("binaryFile").load(list(files)).select("path", "content")
     found = {one.shard.file: one for one in collected(contents.mapInArrow(_described, TOLD))}
     kept: list[Written] = []
-    for path in files:
-        written = found.get(path.rpartition("/")[2])
-        if written is None:
-            continue  # a partition without rows
-        target = f"{folder}/part-{len(kept):05d}-{token}.parquet"
+    for path, number in sorted(files.items(), key=lambda one: one[1]):
+        target = f"{folder}/part-{number:05d}-{token}.parquet"
+        written = found[_below(path)]
         system.mv(path, target)
         shard = written.shard.model_copy(update={"file": "/".join(target.rsplit("/", 2)[1:])})
         kept.append(Written(shard, written.digest))
     return kept
+
+
+def _number(path: str) -> int:
+    """Of the part whose folder Spark has written a file into; a part lies in one partition, and so in one file."""
+    return int(_below(path).partition("/")[0].removeprefix(f"{PART}="))
+
+
+def _below(path: str) -> str:
+    """The folder of its part and the name of a file: names alone come again in the next folder."""
+    return "/".join(path.rsplit("/", 2)[1:])
 
 
 def _described(batches: Batches) -> Iterator[pa.RecordBatch]:
@@ -145,15 +151,14 @@ def _described(batches: Batches) -> Iterator[pa.RecordBatch]:
         for path, content in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
             held = content.as_buffer()
             file = pq.ParquetFile(pa.BufferReader(held))
-            if file.metadata.num_rows:
-                shard = Shard(
-                    file=path.rpartition("/")[2],
-                    rows=file.metadata.num_rows,
-                    bytes=held.size,
-                    sha256=hashlib.sha256(held).hexdigest(),
-                    row_groups=file.metadata.num_row_groups,
-                )
-                yield told(Written(shard, batches_digest(file.iter_batches(batch_size=8192))))
+            shard = Shard(
+                file=_below(path),
+                rows=file.metadata.num_rows,
+                bytes=held.size,
+                sha256=hashlib.sha256(held).hexdigest(),
+                row_groups=file.metadata.num_row_groups,
+            )
+            yield told(Written(shard, batches_digest(file.iter_batches(batch_size=8192))))
 
 
 def _spark() -> SparkSession:

@@ -74,7 +74,7 @@ class LocalStaging:
     folder: Path
 
     def write(self, frame: DataFrame, below: str) -> list[Written]:
-        """Each partition that has rows as a Parquet file in the folder `below`."""
+        """Each part of a placed frame as a Parquet file in the folder `below`."""
         folder = self.folder / below
         folder.mkdir()
         return shards.write(frame, str(folder))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, named
-from pipelines.shards import full, refusal_of
+from pipelines.shards import PART, full, refusal_of
+from pipelines.shards import placed as place_parts
 from pipelines.stores import Staging, Store
 from pipelines.table import Table
 from tracking.digest import hexadecimal
@@ -35,14 +36,9 @@ def write_split(table: Table, staged: Staging, split: str, counts: dict[int | No
     shards = max(1, -(-rows * _row_bytes(table.columns) // SHARD_BYTES))
     mine = table.frame.where(F.col("split") == split)
     kept = mine.select(*LINEAGE, *(named(column.name) for column in table.columns))
-    placed = (
-        kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
-        .withColumn("_bucket", F.expr(f"CAST(pmod(_hash, {shards}) AS INT)"))
-        .withColumn("_salt", _salt(shards))
-        .repartition(shards, "_salt")
-        .sortWithinPartitions("_hash", "sample_id")
-        .drop("_hash", "_bucket", "_salt")
-    )
+    hashed = kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
+    parts = hashed.withColumn(PART, F.expr(f"CAST(pmod(_hash, {shards}) AS INT)"))
+    placed = place_parts(parts, shards, "_hash", "sample_id").drop("_hash")
     written = staged.write(placed, f"split={split}")
     classes = (table.classes[0].classes if len(table.classes) == 1 else None) or ()
     return Split(
@@ -60,8 +56,8 @@ def write_refused(refused: DataFrame | None, staged: Staging) -> dict[str, int]:
     counts = {row[0]: row[1] for row in refused.groupBy("reason").count().collect()}
     if counts:
         files = -(-sum(counts.values()) // REFUSED_ROWS)
-        placed = refused.repartition(files, "sample_id") if files > 1 else refused.coalesce(1)
-        staged.write(placed.sortWithinPartitions("sample_id"), "quarantine")
+        parts = refused.withColumn(PART, F.expr(f"CAST(pmod(xxhash64(sample_id), {files}) AS INT)"))
+        staged.write(place_parts(parts, files, "sample_id"), "quarantine")
     return dict(sorted(counts.items()))
 
 
@@ -91,20 +87,3 @@ def _row_bytes(columns: tuple[Column, ...]) -> int:
             count *= side
         total += 32 if column.dtype == "string" else widths.get(column.dtype, 8) * count
     return total
-
-
-def _salt(shards: int) -> F.Column:
-    """For each bucket a number that Spark's own partitioner sends to the partition of that number."""
-    wanted = dict.fromkeys(range(shards))
-    salts: dict[int, int] = {}
-    spark = SparkSession.active()
-    block, start = max(64, 16 * shards), 0
-    while len(salts) < len(wanted):
-        found = spark.range(start, start + block).selectExpr(
-            "CAST(id AS INT) k", f"pmod(hash(CAST(id AS INT)), {shards}) b"
-        )
-        for row in found.collect():
-            salts.setdefault(row.b, row.k)
-        start += block
-    table = F.array(*(F.lit(salts[bucket]) for bucket in range(shards)))
-    return F.element_at(table, F.col("_bucket") + 1)

@@ -114,7 +114,7 @@ class RemoteStaging:
         _put(self.marker / OWNER, b"")
 
     def write(self, frame: DataFrame, below: str) -> list[Written]:
-        """Each partition that has rows as a Parquet file in the folder `below`."""
+        """Each part of a placed frame as a Parquet file in the folder `below`."""
         self.touch()
         target = str(self.version / below)
         if self.version.scheme == S3:

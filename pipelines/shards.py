@@ -1,7 +1,7 @@
-"""Writes the partitions of a frame as Parquet files in Spark's Python workers, and tells what each file holds.
+"""Writes the rows of a frame as Parquet files in Spark's Python workers, and tells what each file holds.
 
-One pass: a partition comes as Arrow batches, becomes the bytes of one file of one row group, and these are hashed and
-written under a name of their own. The same rows give the same bytes in every run. Nothing passes through the driver
+One pass: the rows of a part come as Arrow batches, become the bytes of one file of one row group, and these are hashed
+and written under a name of their own. The same rows give the same bytes in every run. Nothing passes through the driver
 but what the manifest says of the files.
 """
 
@@ -12,13 +12,14 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark import TaskContext
 from pyspark.sql import DataFrame
 
 from tracking.digest import batches_digest, hexadecimal
@@ -28,6 +29,10 @@ from tracking.remote import answering, place
 
 Batches = Iterable[pa.RecordBatch]
 TOLD = "shard string, digest string"
+PART = "_part"
+TASKS_A_CORE = 2
+PARTS_A_TASK = 64
+"""At the most: about 512 MiB, which are to be sorted together."""
 
 
 class Written(NamedTuple):
@@ -37,25 +42,56 @@ class Written(NamedTuple):
     digest: int
 
 
+def placed(frame: DataFrame, parts: int, *order: str) -> DataFrame:
+    """The frame, whose column `_part` (0 to `parts` - 1) says which file a row belongs to, as `write` wants it.
+
+    A task holds many parts: to start one in Python costs as much as to write several MB.
+    """
+    cores = frame.sparkSession.sparkContext.defaultParallelism
+    tasks = min(parts, max(TASKS_A_CORE * cores, -(-parts // PARTS_A_TASK)))
+    return frame.repartition(tasks, PART).sortWithinPartitions(PART, *order)
+
+
 def write(frame: DataFrame, folder: str, token: str = "") -> list[Written]:
-    """Write each partition that has rows as `<folder>/part-<partition>[-<token>].parquet`, in order.
+    """Write each part of a placed frame as `<folder>/part-<number>[-<token>].parquet`; what was written, in order.
 
     `folder` is a path that all workers see, or a URL that fsspec knows. Raises BadEnvironment when it is full.
     """
     ending = f"-{token}.parquet" if token else ".parquet"
 
     def written(batches: Batches) -> Iterator[pa.RecordBatch]:
-        number = TaskContext.get().partitionId()
-        yield told(write_part(batches, f"{folder}/part-{number:05d}{ending}"))
+        for number, rows in by_part(batches):
+            yield told(write_part(rows, f"{folder}/part-{number:05d}{ending}"))
 
     return collected(frame.mapInArrow(written, TOLD))
 
 
-def write_part(batches: Batches, target: str) -> Written | None:
-    """One file of all rows; None, and no file, when there are none."""
-    rows = [batch for batch in batches if batch.num_rows]
-    if not rows:
-        return None
+def by_part(batches: Batches) -> Iterator[tuple[int, list[pa.RecordBatch]]]:
+    """The rows of each part, without the column that says which; they come one part after the other."""
+    held: list[pa.RecordBatch] = []
+    current = -1
+    for batch in batches:
+        at = batch.schema.get_field_index(PART)
+        numbers = batch.column(at).to_numpy()
+        rows = pa.RecordBatch.from_arrays(
+            [*batch.columns[:at], *batch.columns[at + 1 :]],
+            schema=pa.schema([*(field for field in batch.schema if field.name != PART)]),
+        )
+        borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
+        for start, end in pairwise(borders):
+            if start == end:
+                continue
+            if numbers[start] != current and held:
+                yield current, held
+                held = []
+            current = int(numbers[start])
+            held.append(rows.slice(start, end - start))
+    if held:
+        yield current, held
+
+
+def write_part(rows: Sequence[pa.RecordBatch], target: str) -> Written:
+    """One file of all rows, of which there are some."""
     content = _parquet(pa.Table.from_batches(rows))
     shard = Shard(
         file="/".join(target.rsplit("/", 2)[1:]),
@@ -68,15 +104,10 @@ def write_part(batches: Batches, target: str) -> Written | None:
     return Written(shard, batches_digest(rows))
 
 
-def told(written: Written | None) -> pa.RecordBatch:
+def told(written: Written) -> pa.RecordBatch:
     """What a worker tells the driver of a file."""
-    facts = [] if written is None else [(written.shard.model_dump_json(), hexadecimal(written.digest))]
-    return pa.RecordBatch.from_pydict(
-        {
-            "shard": pa.array([shard for shard, _ in facts], pa.string()),
-            "digest": pa.array([digest for _, digest in facts], pa.string()),
-        }
-    )
+    facts = {"shard": [written.shard.model_dump_json()], "digest": [hexadecimal(written.digest)]}
+    return pa.RecordBatch.from_pydict(facts)
 
 
 def collected(facts: DataFrame) -> list[Written]:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipelines import prepare, publish
+from pipelines import prepare
 from pipelines.local_store import LocalStore
 from pipelines.mark import LEFTOVER_HOURS, Mark
 from tracking.dataset import Dataset, versions
@@ -94,9 +94,3 @@ def test_a_folder_without_a_manifest_is_no_version(tmp_path):
     assert list(versions(tmp_path, "data")) == []
     (tmp_path / "data" / "v1" / FILE).write_text("{}")
     assert [path.name for path in versions(tmp_path, "data")] == ["v1"]
-
-
-def test_the_salt_sends_each_bucket_to_a_partition_of_its_own(spark):
-    frame = spark.range(500).selectExpr("CAST(id % 7 AS INT) AS _bucket").withColumn("_salt", publish._salt(7))
-    placed = frame.repartition(7, "_salt").selectExpr("_bucket", "spark_partition_id() AS place").distinct().collect()
-    assert {row._bucket: row.place for row in placed} == {bucket: bucket for bucket in range(7)}

@@ -6,9 +6,11 @@ import uuid
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines import publish
 from pipelines.local_store import LocalStore
 from pipelines.mark import STAGING, Mark
 from pipelines.remote_store import RemoteStore
+from pipelines.shards import placed
 from pipelines.stores import reach
 from tests.pipelines.published import manifest_of, publish_rows, publish_whole, rows, train_of
 from tracking.cache import Cache
@@ -49,8 +51,9 @@ def store(request, tmp_path):
 
 @pytest.fixture(scope="module")
 def few(spark):
-    """Rows in two partitions."""
-    return rows(spark).frame.drop("split").coalesce(2).persist()
+    """Rows of two parts."""
+    frame = rows(spark).frame.selectExpr("*", "CAST(wind % 2 AS INT) AS _part").drop("split")
+    return placed(frame, 2, "sample_id").persist()
 
 
 @pytest.fixture
@@ -80,15 +83,18 @@ def test_a_published_version_is_whole_and_found_by_its_name(spark, store, cache,
     assert pq.read_table(copy)["sample_id"].to_pylist() == ["a", "b"]
 
 
-def test_the_content_is_the_same_on_every_store_and_however_spark_cuts_it(spark, store, tmp_path):
+def test_the_content_is_the_same_on_every_store_and_however_spark_cuts_it(spark, store, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, "SHARD_BYTES", 700)  # three shards or so
     whole = rows(spark)
     publish_whole(store, whole)
     again = LocalStore(tmp_path / "again")
     publish_whole(again, type(whole)(whole.frame.repartition(7), whole.columns))
-    told = [Dataset.open("made", one.where).manifest.splits for one in (store, again)]
-    assert {name: (split.digest, split.rows) for name, split in told[0].items()} == {
-        name: (split.digest, split.rows) for name, split in told[1].items()
-    }
+    opened = [Dataset.open("made", one.where, cache) for one in (store, again)]
+    told = [{name: (split.digest, split.rows) for name, split in one.manifest.splits.items()} for one in opened]
+    assert told[0] == told[1]
+    first, second = ([pq.read_table(one.verified(shard)) for shard in one.shards("train")] for one in opened)
+    # in the same order
+    assert [one.to_pylist() for one in first] == [one.to_pylist() for one in second]
 
 
 def test_the_same_rows_are_the_same_bytes_where_our_own_workers_write(few, reached, tmp_path):
