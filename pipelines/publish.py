@@ -13,8 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, named
-from pipelines.shards import PART, full, refusal_of
-from pipelines.shards import placed as place_parts
+from pipelines.shards import PART, full, placed, refusal_of
 from pipelines.stores import Staging, Store
 from pipelines.table import Table
 from tracking.digest import hexadecimal
@@ -33,13 +32,7 @@ def write_split(table: Table, staged: Staging, split: str, counts: dict[int | No
     Which row stands where follows from the seed and the rows' sample_ids alone, never from Spark's partitions.
     """
     rows = sum(counts.values())
-    shards = max(1, -(-rows * _row_bytes(table.columns) // SHARD_BYTES))
-    mine = table.frame.where(F.col("split") == split)
-    kept = mine.select(*LINEAGE, *(named(column.name) for column in table.columns))
-    hashed = kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
-    parts = hashed.withColumn(PART, F.expr(f"CAST(pmod(_hash, {shards}) AS INT)"))
-    placed = place_parts(parts, shards, "_hash", "sample_id").drop("_hash")
-    written = staged.write(placed, f"split={split}")
+    written = staged.write(in_parts(table, split, rows, seed), f"split={split}")
     classes = (table.classes[0].classes if len(table.classes) == 1 else None) or ()
     return Split(
         rows=rows,
@@ -47,6 +40,16 @@ def write_split(table: Table, staged: Staging, split: str, counts: dict[int | No
         digest=hexadecimal(sum(one.digest for one in written)),
         shards=tuple(one.shard for one in written),
     )
+
+
+def in_parts(table: Table, split: str, rows: int, seed: int) -> DataFrame:
+    """The `rows` rows of a split, cut into parts of about SHARD_BYTES and in order within each, by hash."""
+    parts = max(1, -(-rows * _row_bytes(table.columns) // SHARD_BYTES))
+    mine = table.frame.where(F.col("split") == split)
+    kept = mine.select(*LINEAGE, *(named(column.name) for column in table.columns))
+    hashed = kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
+    numbered = hashed.withColumn(PART, F.expr(f"CAST(pmod(_hash, {parts}) AS INT)"))
+    return placed(numbered, parts, "_hash", "sample_id").drop("_hash")
 
 
 def write_refused(refused: DataFrame | None, staged: Staging) -> dict[str, int]:
@@ -57,7 +60,7 @@ def write_refused(refused: DataFrame | None, staged: Staging) -> dict[str, int]:
     if counts:
         files = -(-sum(counts.values()) // REFUSED_ROWS)
         parts = refused.withColumn(PART, F.expr(f"CAST(pmod(xxhash64(sample_id), {files}) AS INT)"))
-        staged.write(place_parts(parts, files, "sample_id"), "quarantine")
+        staged.write(placed(parts, files, "sample_id"), "quarantine")
     return dict(sorted(counts.items()))
 
 

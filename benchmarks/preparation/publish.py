@@ -2,10 +2,11 @@
 
     python -m benchmarks.preparation.publish [--mib 512] [--runs 3] [--folder FOLDER] [--out FILE]
 
-Rows are in Spark's memory before the clock starts. `publish` is all that follows: shuffle, Parquet, hashes, digest,
-sync, rename. `spark's writer` is the same through Spark's own Parquet writer, whose files are read once more to be
-hashed, as it is done on Hadoop file systems. Write: the shards' bytes, one file after the other, each synced. Read and
-`verify`: after the page cache was told to forget the files.
+Rows are in Spark's memory before the clock starts. `publish` is Parquet, hashes, digest, sync and rename of rows in
+their order; `with the shuffle` is the putting in order, too. `by Spark` is the latter through Spark's own Parquet
+writer, whose files are read once more to be hashed, as on Hadoop file systems. `write`: the shards' bytes, one file
+after the other, each synced. `read` and `verify`: after the page cache was told to forget the files. The last column is
+what one core does in a second of its time: what other programs on the machine cannot change.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
 from rich.table import Table as Shown
@@ -32,12 +35,22 @@ from pipelines.session import session
 from pipelines.table import Table
 from tests.pipelines.published import manifest_of
 from tracking.dataset import Dataset
-from tracking.manifest import Column
+from tracking.digest import hexadecimal
+from tracking.manifest import Column, Split
 from tracking.settings import Settings
 from tracking.verify import verify
 
 NUMBERS = 20
 PIXELS = 3 * 32 * 32
+WAYS = {
+    "write": "write",
+    "publish": "write",
+    "with the shuffle": "write",
+    "by Spark": "write",
+    "read": "read",
+    "verify": "read",
+}
+"""And what each is measured against."""
 COLUMNS = {
     "pictures": (
         Column(name="image", dtype="uint8", layout="tensor", shape=(3, 32, 32), role="input", meaning="image"),
@@ -72,13 +85,14 @@ def made(spark: SparkSession, kind: str, mib: int) -> tuple[Table, int]:
     return Table(frame, columns), frame.count()
 
 
-def published(table: Table, rows: int, folder: Path, *, by_spark: bool) -> Path:
-    """The folder of a new version."""
-    store = LocalStore(folder)
-    with store.staging("made", "v1") as staged:
-        chosen = _BySpark(staged.folder) if by_spark else staged
-        split = publish.write_split(table, chosen, "train", {None: rows}, 0)  # type: ignore[arg-type]
-        return staged.commit(manifest_of({"train": split}, columns=table.columns))
+def published(frame: DataFrame, columns: tuple[Column, ...], folder: Path, *, by_spark: bool = False) -> None:
+    """A new version of a placed frame."""
+    with LocalStore(folder).staging("made", "v1") as staged:
+        written = (_BySpark(staged.folder) if by_spark else staged).write(frame, "split=train")
+        shards = tuple(one.shard for one in written)
+        digest = hexadecimal(sum(one.digest for one in written))
+        split = Split(rows=sum(one.rows for one in shards), class_counts={}, digest=digest, shards=shards)
+        staged.commit(manifest_of({"train": split}, columns=columns))
 
 
 class _BySpark:
@@ -102,13 +116,25 @@ def _synced(path: Path, content: bytes | None) -> None:
         os.fsync(file.fileno())
 
 
-def seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def seconds(work: Callable[[], object]) -> tuple[float, float]:
+    """How long it took, and how long all cores together worked for it."""
+    started, busy = time.perf_counter(), _busy()
     work()
-    return time.perf_counter() - started
+    return time.perf_counter() - started, _busy() - busy
 
 
-def written(files: list[Path], folder: Path) -> float:
+def _busy() -> float:
+    """Seconds of processor time of this process and those below it, with those that have ended."""
+    total = 0.0
+    me = psutil.Process()
+    for process in (me, *me.children(recursive=True)):
+        with suppress(psutil.Error):
+            spent = process.cpu_times()
+            total += spent.user + spent.system + spent.children_user + spent.children_system
+    return total
+
+
+def written(files: list[Path], folder: Path) -> tuple[float, float]:
     """Seconds to write the same bytes, file after file."""
     contents = [file.read_bytes() for file in files]
     folder.mkdir()
@@ -124,14 +150,17 @@ def forgotten(files: list[Path]) -> None:
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def measured(spark: SparkSession, kind: str, mib: int, folder: Path) -> dict[str, float]:
-    """MB/s of each way, in one round, so that all meet the same machine."""
+def measured(spark: SparkSession, kind: str, mib: int, folder: Path) -> dict[str, tuple[float, float]]:
+    """MB/s of each way and of a core, in one round, so that all meet the same machine."""
     table, rows = made(spark, kind, mib)
-    took: dict[str, float] = {}
-    for name, by_spark in (("spark's writer", True), ("publish", False)):
-        store = folder / name.replace("'", "").replace(" ", "-")
-        took[name] = seconds(lambda store=store, by_spark=by_spark: published(table, rows, store, by_spark=by_spark))
-    version = folder / "publish" / "made" / "v1"
+    kept = publish.in_parts(table, "train", rows, 0)
+    in_order = kept.persist()
+    in_order.count()
+    took = {"publish": seconds(lambda: published(in_order, table.columns, folder / "ours"))}
+    in_order.unpersist()
+    took["with the shuffle"] = seconds(lambda: published(kept, table.columns, folder / "shuffled"))
+    took["by Spark"] = seconds(lambda: published(kept, table.columns, folder / "spark", by_spark=True))
+    version = folder / "ours" / "made" / "v1"
     files = sorted(version.glob("split=*/*.parquet"))
     took["write"] = written(files, folder / "plain")
     forgotten(files)
@@ -139,11 +168,11 @@ def measured(spark: SparkSession, kind: str, mib: int, folder: Path) -> dict[str
     forgotten(files)
     dataset = Dataset.open(version, folder)
     took["verify"] = seconds(lambda: verify(dataset))
-    size = sum(file.stat().st_size for file in files)
+    size = sum(file.stat().st_size for file in files) / 1e6
     table.frame.unpersist()
-    for one in ("publish", "spark-s-writer", "sparks-writer"):
-        shutil.rmtree(folder / one, ignore_errors=True)
-    return {name: size / 1e6 / one for name, one in took.items()}
+    for one in ("ours", "shuffled", "spark"):
+        shutil.rmtree(folder / one)
+    return {name: (size / wall, size / max(busy, 1e-3)) for name, (wall, busy) in took.items()}
 
 
 def main() -> None:
@@ -160,18 +189,12 @@ def main() -> None:
     found = {kind: [measured(spark, kind, given.mib, folder) for _ in range(given.runs)] for kind in COLUMNS}
     spark.stop()
     shutil.rmtree(folder)
-    shown = Shown("rows", "way", "MB/s (median)", "of the disk's")
+    shown = Shown("rows", "way", "MB/s (median)", "of the disk's", "MB/s of a core")
     for kind, rounds in found.items():
-        for name, against in (
-            ("write", "write"),
-            ("publish", "write"),
-            ("spark's writer", "write"),
-            ("read", "read"),
-            ("verify", "read"),
-        ):
-            speed = statistics.median(one[name] for one in rounds)
-            ratio = statistics.median(one[name] / one[against] for one in rounds)
-            shown.add_row(kind, name, f"{speed:.0f}", f"{ratio:.2f}")
+        for name, disk in WAYS.items():
+            speed, core = (statistics.median(one[name][at] for one in rounds) for at in (0, 1))
+            ratio = statistics.median(one[name][0] / one[disk][0] for one in rounds)
+            shown.add_row(kind, name, f"{speed:.0f}", f"{ratio:.2f}", f"{core:.0f}")
     Console().print(shown)
     about = {"mib": given.mib, "runs": given.runs, "cores": os.cpu_count(), "machine": platform.machine()}
     given.out.write_text(json.dumps({"about": about, "mb_per_s": found}, indent=1) + "\n")
