@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from fsspec import AbstractFileSystem
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
+from pipelines.mark import Mark
 from pipelines.shards import PART, TOLD, Batches, Written, collected, told
 from tracking.digest import batches_digest
 from tracking.manifest import Shard
@@ -71,7 +71,7 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
         """All of the file at once; with mode `create` only when there is none. Raises FileExistsError."""
-        beside = f"{path.rpartition('/')[0]}/.{uuid.uuid4().hex[:8]}"
+        beside = f"{path.rpartition('/')[0]}/{Mark.mine('put')}"  # a sweep can tell whose it is
         with _as_python(path):
             stream = self._system(path).create(_path(beside), True)
             stream.write(value)
@@ -188,4 +188,6 @@ def _as_python(path: str) -> Iterator[None]:
             raise FileNotFoundError(path) from None
         if kind.endswith(_THERE):
             raise FileExistsError(path) from None
+        if "not a directory" in str(said).lower():
+            raise NotADirectoryError(path) from None
         raise OSError(f"{kind.rpartition('.')[2]}: {said}") from error

@@ -152,12 +152,13 @@ def _touched(owner: Remote) -> float:
     with answering(str(owner)):
         try:
             return float(owner.system.modified(str(owner)).timestamp())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return time.time()
 
 
 def _leftovers(version: Remote, files: list[str], living: set[str]) -> list[str]:
     """Those of a version's files, as `<version>/<file>`, that no manifest names and no living process is writing."""
+    files = [file for file in files if not _is_on_its_way(file)]
     tokens = {token for file in files if (token := _token(file))}
     if not files or (contract.FILE in files and len(tokens) <= 1):
         return []
@@ -168,6 +169,12 @@ def _leftovers(version: Remote, files: list[str], living: set[str]) -> list[str]
             return []  # damaged: that is for `verify` to tell, and nothing to tidy up
         return [f"{version.name}/{file}" for file in files if _token(file) not in living]
     return [f"{version.name}/{file}" for file in files if _token(file) in tokens - published - living]
+
+
+def _is_on_its_way(file: str) -> bool:
+    """Whether a living process is about to rename this small file into its place."""
+    mark = Mark.parse(file.rpartition("/")[2])
+    return mark is not None and not mark.is_left(time.time())
 
 
 def _token(file: str) -> str | None:

@@ -192,6 +192,17 @@ def test_a_removal_that_died_half_way_is_finished_by_the_next_sweep(few, store, 
     assert set(left(store)) <= {"latest"}
 
 
+@pytest.mark.fault
+def test_a_small_file_that_was_never_renamed_is_swept_when_its_process_is_dead(few, viewed):
+    store = RemoteStore(Remote(f"{viewed}/{uuid.uuid4().hex}"))
+    folder, living = store.where / "made", Mark.mine("put")
+    for below in ("", "v1/"):
+        for mark in (living, living._replace(started=1, token="dead0000")):
+            folder.system.pipe_file(f"{folder}/{below}{mark}", b"")
+    store.sweep("made")
+    assert files_below(folder) == [str(living), f"v1/{living}"]
+
+
 @pytest.mark.bad_input
 def test_a_bucket_that_is_not_there_is_told(s3):
     store = RemoteStore(Remote("s3://nobodys-bucket/store"))
