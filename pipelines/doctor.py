@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pyspark
 
@@ -36,6 +37,8 @@ def _store(settings: Settings) -> Check:
         store = open_store(settings, lambda: session.session(None, settings))
         with store.staging(_TRIED, "try"):
             pass
+        if isinstance(store.where, Path):
+            (store.where / _TRIED).rmdir()
         names = [one.name for one in store.where.iterdir() if one.is_dir()]
         swept = [left for name in names for left in store.sweep(name)]
         more = f"; removed {len(swept)} leftovers of dead processes" if swept else ""
