@@ -241,7 +241,7 @@ def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
 @verb(cli, tables.faults)
 @click.argument("dataset")
 def verify(dataset: str) -> Answer:
-    """Compare every hash, digest and count of a dataset version with its files.
+    """Compare every hash, digest, count and check of a dataset version with its files.
 
     \b
     Example: millstream verify mnist/3f0c5ab64d6c2f1e
