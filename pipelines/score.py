@@ -5,16 +5,19 @@ The model reaches torch through MLflow, at run time and on the workers alone: th
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel
+from pyspark import SparkFiles
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
@@ -61,10 +64,10 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     if clash:
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
     staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    scored = _predict(frame, model.folder, model.inputs, model.outputs)
     try:
-        scored.write.parquet(str(staged))
-        rows = spark.read.parquet(str(staged)).count()
+        folder = _at_the_workers(spark, model.folder)
+        _predict(frame, folder, model.inputs, model.outputs).write.parquet(f"file:{staged}")
+        rows = spark.read.parquet(f"file:{staged}").count()
         staged.rename(target)
     except (PySparkException, Py4JJavaError) as error:
         raise _refusal(source, error) or error from error
@@ -79,10 +82,11 @@ def _absolute(source: str) -> str:
 
 
 def _read(spark: SparkSession, source: str) -> DataFrame:
+    url = source if "://" in source else f"file:{source}"  # a cluster's own file system may be another one
     try:
         if source.endswith((".csv", ".csv.gz")):
-            return spark.read.csv(source, header=True, inferSchema=True, ignoreLeadingWhiteSpace=True, mode="FAILFAST")
-        return spark.read.parquet(source)
+            return spark.read.csv(url, header=True, inferSchema=True, ignoreLeadingWhiteSpace=True, mode="FAILFAST")
+        return spark.read.parquet(url)
     except AnalysisException as error:
         raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
 
@@ -93,16 +97,29 @@ def _refusal(source: str, error: Exception) -> Refusal | None:
     return BadData.at(source, said[1]) if said else None
 
 
-def _predict(frame: DataFrame, folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:
+def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
+    """Tells on a worker where the model's folder is: here, or unpacked from an archive that came along."""
+    if spark.sparkContext.master.startswith("local"):
+        here = str(folder)
+        return lambda: here
+    name = f"model-{uuid.uuid4().hex}"
+    # every later job of the session asks for it on workers that do not have it yet, so it stays until the end
+    packing = tempfile.mkdtemp(prefix="millstream-")
+    atexit.register(shutil.rmtree, packing, ignore_errors=True)
+    packed = shutil.make_archive(f"{packing}/{name}", "zip", folder)
+    spark.sparkContext.addArchive(f"{Path(packed).as_uri()}#{name}")
+    return lambda: SparkFiles.get(name)
+
+
+def _predict(frame: DataFrame, folder: Callable[[], str], inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:
     added = [StructField(name, _TYPES[kind]) for name, kind in outputs.items()]
     schema = StructType([*frame.schema.fields, *added])
     names = list(inputs)
-    location = str(folder)
 
     def pieces(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         import mlflow  # on the worker, once a partition
 
-        model: Any = mlflow.pyfunc.load_model(location)
+        model: Any = mlflow.pyfunc.load_model(folder())
         for piece in frames:
             if len(piece):
                 found = model.predict(piece[names])
