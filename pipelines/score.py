@@ -22,6 +22,8 @@ from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
+from pipelines.formats import QUOTES
+from pipelines.rows import in_pandas
 from pipelines.session import session
 from tracking import models
 from tracking.faults import BadData, Refusal
@@ -85,7 +87,8 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
     url = source if "://" in source else f"file:{source}"  # a cluster's own file system may be another one
     try:
         if source.endswith((".csv", ".csv.gz")):
-            return spark.read.csv(url, header=True, inferSchema=True, ignoreLeadingWhiteSpace=True, mode="FAILFAST")
+            options = {"header": True, "inferSchema": True, "ignoreLeadingWhiteSpace": True, "mode": "FAILFAST"}
+            return spark.read.options(**options, **QUOTES).csv(url)
         return spark.read.parquet(url)
     except AnalysisException as error:
         raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
@@ -125,4 +128,4 @@ def _predict(frame: DataFrame, folder: Callable[[], str], inputs: dict[str, str]
                 found = model.predict(piece[names])
                 yield piece.assign(**{name: list(found[name]) for name in outputs})
 
-    return frame.mapInPandas(pieces, schema)
+    return in_pandas(frame, pieces, schema)

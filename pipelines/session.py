@@ -152,9 +152,13 @@ def _options(address: str | None, scratch: Path) -> dict[str, str]:
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",
         "spark.sql.adaptive.enabled": "false",
+        # else ${env:SECRET} in the name of a column or in a rule would be the secret
+        "spark.sql.variable.substitute": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # times before 1900 as they are: nobody reads our files with Spark 2
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.legacy.timeParserPolicy": "CORRECTED",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }

@@ -47,7 +47,6 @@ LIES = {
         r"'contents': 1\}; the manifest says \{'contents': 9\}",
     ),
     "a check that failed": ({"checks": (CHECKS[0].model_copy(update={"ok": False}),)}, "not ok"),
-    "a check that nobody knows": ({"checks": (Check(name="new", ok=True, figures={}),)}, "'new' is of another"),
     "rows put aside that are not there": ({"quarantine": {"is empty": 3}}, "0 rows put aside because 'is empty'"),
 }
 
