@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel
 from pyspark import SparkFiles
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
 from pipelines.formats import QUOTES
 from pipelines.rows import in_pandas
 from pipelines.session import session
+from pipelines.workers import cause
 from tracking import models
 from tracking.faults import BadData, Refusal
 from tracking.settings import Settings
@@ -38,6 +39,14 @@ _TYPES: dict[str, DataType] = {
     "long": LongType(),
     "Array(double)": ArrayType(DoubleType()),
 }
+
+
+LONGEST_CAUSE = 200
+_SAID = (
+    re.compile(r"tracking\.faults\.BadData: (.+)"),
+    re.compile(r"mlflow\.exceptions\.MlflowException: [^\0]*?Error: (.+)"),
+)
+_MALFORMED = re.compile(r"MALFORMED_RECORD|Malformed records are detected|MALFORMED_CSV_RECORD")
 
 
 class Scored(BaseModel, frozen=True):
@@ -90,14 +99,17 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
             options = {"header": True, "inferSchema": True, "ignoreLeadingWhiteSpace": True, "mode": "FAILFAST"}
             return spark.read.options(**options, **QUOTES).csv(url)
         return spark.read.parquet(url)
-    except AnalysisException as error:
-        raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
+    except (PySparkException, Py4JJavaError) as error:
+        told = cause(error)[:LONGEST_CAUSE]
+        raise BadData.at(source, f"cannot be read as a table ({told}); give a Parquet folder or a .csv") from error
 
 
 def _refusal(source: str, error: Exception) -> Refusal | None:
-    """What the model said of a row that it could not read; None when something else broke."""
-    said = re.search(r"tracking\.faults\.BadData: (.+)", str(error))
-    return BadData.at(source, said[1]) if said else None
+    """What is wrong with a row that the model could not read; None when something else broke."""
+    said = next((found[1] for one in _SAID if (found := one.search(str(error)))), None)
+    if said is None and _MALFORMED.search(str(error)):
+        said = "a row has other values than the header and the rows before it; look for a delimiter too many or too few"
+    return BadData.at(source, said) if said else None
 
 
 def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:

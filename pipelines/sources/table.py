@@ -28,6 +28,8 @@ from tracking.manifest import Column
 
 FIRST_YEAR, LAST_YEAR = 1, 9999
 """What Python and most readers of Parquet know."""
+LONGEST_LIST = 1 << 28
+"""Bytes of a list of row numbers."""
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
 
 
@@ -224,6 +226,10 @@ def _members(archive: Path, pattern: str, fold: int) -> list[int]:
     name = pattern.replace("{fold}", str(fold))
     try:
         with tarfile.open(archive) as tar:
+            if tar.getmember(name).size > LONGEST_LIST:
+                raise BadData.at(
+                    archive, f"{name!r} unfolds to {tar.getmember(name).size} bytes; no list of rows is so long"
+                )
             member = tar.extractfile(name)
             text = member.read().decode() if member else ""
     except (KeyError, tarfile.TarError, UnicodeDecodeError) as error:

@@ -32,6 +32,7 @@ FAULTS = {
     "no epochs": ([("epochs: 2", "epochs: 0")], 9, "greater than or equal to 1"),
     "a number that is none": ([("lr: 1.0e-3", "lr: .nan")], 9, "optimizer"),
     "an unknown source": ([("name: digits", "name: digitz")], 3, "did you mean 'digits'"),
+    "a source of pickles": ([("name: digits", "name: table, format: pickle, columns: inferred")], 3, "'csv'"),
     "an unknown step": ([steps("spilt: {by: hash}")], 5, "did you mean 'split'"),
     "an unknown task": ([("name: classify", "name: clasify")], 7, "did you mean 'classify'"),
     "an unknown network": ([("cnn/lenet", "cnn/lenett")], 8, "did you mean 'cnn/lenet'"),

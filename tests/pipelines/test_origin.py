@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from pipelines import origin
 from pipelines.origin import content_hash, locate, locate_all, record
 from pipelines.sources.images import Images
 from pipelines.table import OriginFile
@@ -44,6 +45,13 @@ def test_two_archives_of_one_content_have_one_hash(tmp_path):
     assert (
         content_hash(tmp_path / "1.gz") == content_hash(tmp_path / "9.gz") == hashlib.sha256(b"abc" * 100).hexdigest()
     )
+
+
+def test_an_archive_that_unfolds_beyond_all_measure_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(origin, "LARGE_BYTES", 1 << 20)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(1 << 23)))
+    with pytest.raises(BadData, match=r"bomb\.gz: unfolds to more than 200 times its size"):
+        content_hash(tmp_path / "bomb.gz")
 
 
 def test_a_name_cannot_lead_out_of_the_mirror(mirrored):
