@@ -16,6 +16,7 @@ import click
 
 from tracking import tables
 from tracking.command import CODES, UNDER_THE_MARK, Answer, verb
+from tracking.printable import printable
 
 if TYPE_CHECKING:
     from tracking.dataset import Dataset
@@ -219,21 +220,28 @@ def score(model: str, source: str, output: str, master: str | None) -> Any:
 @verb(cli, tables.inspected)
 @click.argument("dataset")
 @click.option("--row", metavar="SAMPLE_ID", help="The lineage of one row, back to its source file.")
-def inspect(dataset: str, row: str | None) -> Any:
-    """Tell what is in a dataset version.
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to look at, in one file.")
+def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
+    """Tell what is in a dataset version: columns, classes, figures of every split, how it was made.
 
     \b
-    Example: millstream inspect mnist
+    Example: millstream inspect mnist --html mnist.html
     """
-    from tracking.inspect import inspect as look
+    from tracking.inspection import look, page
 
-    return look(_dataset(dataset), row=row)
+    if row is not None:
+        return look.ancestry(_dataset(dataset), row)
+    found = look.look_at(_dataset(dataset))
+    if html is not None:
+        page.write(found, html)
+        _say(f"{html} is written")
+    return found.told()
 
 
 @verb(cli, tables.faults)
 @click.argument("dataset")
 def verify(dataset: str) -> Answer:
-    """Compare every hash, digest and count of a dataset version with its files.
+    """Compare every hash, digest, count and check of a dataset version with its files.
 
     \b
     Example: millstream verify mnist/3f0c5ab64d6c2f1e
@@ -427,7 +435,7 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, d
 
 
 def _say(told: str) -> None:
-    click.echo(told, err=True)
+    click.echo(printable(told), err=True)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 
 from pipelines.rows import named
 from pipelines.table import Table
-from tracking.manifest import Check
+from tracking.manifest import Check, Column
 
 
 def leakage(table: Table) -> tuple[Check, ...]:
@@ -31,7 +32,7 @@ def _equal_inputs(table: Table) -> int:
     inputs = [column for column in table.columns if column.role == "input"]
     if not inputs:
         return 0
-    hashed = F.xxhash64(*(named(column.name) for column in inputs)).alias("content")
+    hashed = F.xxhash64(*(part for column in inputs for part in _parts(column))).alias("content")
     count: int = (
         table.frame.select(hashed, "split")
         .groupBy("content")
@@ -40,3 +41,9 @@ def _equal_inputs(table: Table) -> int:
         .count()
     )
     return count
+
+
+def _parts(column: Column) -> list[SparkColumn]:
+    """What is hashed of a value: also whether it is there and where a list ends, which xxhash64 passes over."""
+    value = named(column.name)
+    return [value.isNull(), *([F.size(value)] if column.layout == "list" else []), value]

@@ -23,6 +23,8 @@ from tracking.remote import Remote, answering, place
 from tracking.settings import Settings
 
 TIMEOUT_S = 60
+LARGE_BYTES, MOST_UNFOLDED = 1 << 30, 200
+"""An archive may unfold to so many bytes, or to so many times its own: no table or text is packed better."""
 
 
 def locate(file: OriginFile, settings: Settings) -> Path:
@@ -69,11 +71,14 @@ def record(file: OriginFile, path: Path) -> File:
 def content_hash(path: Path) -> str:
     """Hex SHA-256 of a file's bytes, of the uncompressed ones for `.gz` (a tar archive counts as it is)."""
     compressed = path.suffix == ".gz" and not path.name.endswith(".tar.gz")
-    digest = hashlib.sha256()
+    digest, left = hashlib.sha256(), max(LARGE_BYTES, MOST_UNFOLDED * path.stat().st_size)
     try:
         with gzip.open(path) if compressed else path.open("rb") as stream:
             while piece := stream.read(1 << 20):
                 digest.update(piece)
+                left -= len(piece) if compressed else 0
+                if left < 0:
+                    raise BadData.at(path, f"unfolds to more than {MOST_UNFOLDED} times its size; unpack it yourself")
     except (OSError, EOFError) as error:
         raise BadData.at(path, f"cannot be read to its end ({error}); get the file again") from error
     return digest.hexdigest()

@@ -121,7 +121,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
         rows = record.rows_out
         done.append(record)
         say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {record.seconds:.1f} s")
-    counts = _counts(table)
+    counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})
     with store.staging(work.name, version) as staged:
         splits = {}
         for split in (split for split in SPLITS if split in counts):
@@ -140,7 +140,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
             quarantine=publish.write_refused(table.refused, staged),
         )
         failed = [check for check in manifest.checks if not check.ok]
-        BadData.unless_empty(Fault(where=f"check {one.name}", message=_leak(one)) for one in failed)
+        BadData.unless_empty(Fault(where=f"check {one.name}", message=_advice(one)) for one in failed)
         staged.commit(manifest)
     table.frame.unpersist()
 
@@ -176,14 +176,16 @@ def _applied_to_train(step: Step, table: Table, train: Table, learned: Learned, 
         return replace(changed, frame=table.frame)
     rest = table.frame.where("split <> 'train'")
     for column, value in getattr(step, "fill", {}).items():
-        rest = rest.withColumn(column, F.lit(value)) if column in changed.frame.columns else rest
+        if column in changed.frame.columns:
+            # of the same type: a union of two would be of the wider one, and not what the manifest says
+            rest = rest.withColumn(column, F.lit(value).cast(changed.frame.schema[column].dataType))
     return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
 
 
-def _counts(table: Table) -> dict[str, dict[int | None, int]]:
+def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
     """For each split the rows of each class number; all under None when no one class is told.
 
-    Raises BadData when a row belongs to no split, or train has none.
+    Raises BadData when a row belongs to no split, or one of the splits that were asked for has none.
     """
     label = named(table.classes[0].name) if len(table.classes) == 1 else F.lit(None).cast("int")
     found: dict[Any, dict[int | None, int]] = {}
@@ -192,11 +194,11 @@ def _counts(table: Table) -> dict[str, dict[int | None, int]]:
     if None in found:
         lost = sum(found[None].values())
         raise BadData.at("data.steps", f"{lost} rows belong to no split; add a split step")
-    if "train" not in found:
+    empty = [split for split in SPLITS if split in asked and split not in found]
+    if empty:
         told = {split: sum(counts.values()) for split, counts in found.items()}
-        raise BadData.at(
-            "data.steps", f"no row is left to train on (rows by split: {told}); look at the quarantine reasons"
-        )
+        would = "give more rows or larger shares, or look at the quarantine reasons"
+        raise BadData.at("data.steps", f"no row is left for {' and '.join(empty)} (rows by split: {told}); {would}")
     return found
 
 
@@ -268,7 +270,11 @@ def _source_record(work: Work, records: tuple[File, ...]) -> contract.Source:
     )
 
 
-def _leak(check: contract.Check) -> str:
+def _advice(check: contract.Check) -> str:
+    if "doubled" in check.figures:
+        return (
+            f"{check.figures['doubled']} ids come more than once; name a key that is unique, or `validate` its values"
+        )
     return f"{check.figures}: rows of one sample stand in two splits; split by a key that keeps them together"
 
 

@@ -87,7 +87,9 @@ class Step(_Record):
 
 
 class Shard(_Record):
-    file: str = Field(description="path below the version's folder")
+    file: str = Field(
+        pattern=rf"^split=({'|'.join(SPLITS)})/part-\d{{5,}}\.parquet$", description="path below the version's folder"
+    )
     rows: int
     bytes: int
     sha256: str

@@ -42,7 +42,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     (rows / (classes * rows of its class)) ** power.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     train_only: ClassVar[bool] = True
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 

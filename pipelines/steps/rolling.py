@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
-from pipelines.rows import named
+from pipelines.rows import escaped, groups_in_pandas, named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -78,7 +78,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             return step.rolled(rows.drop(columns=_BUCKET))
 
         bucket = F.pmod(F.xxhash64(named(self.entity)), F.lit(groups))
-        made = frame.withColumn(_BUCKET, bucket).groupBy(_BUCKET).applyInPandas(rolled, schema)
+        made = groups_in_pandas(frame.withColumn(_BUCKET, bucket), (_BUCKET,), rolled, schema)
         columns = [
             Column(
                 name=field.name,
@@ -130,7 +130,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
                 f"{self.value} is the target, and a row's own would be counted; give the delay after which it is known"
             )
             raise BadData.at("step rolling", told)
-        empty = table.frame.where(" OR ".join(f"`{name}` IS NULL" for name in wanted)).count()
+        empty = table.frame.where(" OR ".join(f"{escaped(name)} IS NULL" for name in wanted)).count()
         if empty:
             raise BadData.at("step rolling", f"{empty} rows miss one of {list(wanted)}; validate with required first")
 

@@ -56,6 +56,13 @@ def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path)
     assert sorted(left) == sorted([first.version, "latest"])
 
 
+def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(spark, settings, tmp_path):
+    steps = [RECIPE["data"]["steps"][0], {"rebalance": {"method": "weights"}}]
+    data = {"source": {"name": "digits", "limit": 60}, "steps": steps}
+    prepared = prepare.prepare(located(tmp_path, data=data), settings, say=quiet)
+    assert verify(Dataset.open(prepared.path, settings.store)) == []
+
+
 def test_a_step_that_changes_no_row_leaves_the_rows_in_memory(spark):
     rows = table(spark, [{"split": "train", "image": bytes(4)}, {"split": "test", "image": bytes(4)}], image(1, 2, 2))
     rows = replace(rows, frame=rows.frame.persist())
