@@ -16,6 +16,7 @@ import click
 
 from tracking import tables
 from tracking.command import CODES, UNDER_THE_MARK, Answer, verb
+from tracking.printable import printable
 
 if TYPE_CHECKING:
     from tracking.dataset import Dataset
@@ -153,7 +154,7 @@ def train(
     parts_of(located)
     used = None
     if located.recipe.data is not None:
-        used = Dataset.open(dataset, settings.store) if dataset else find(located, settings)
+        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else find(located, settings)
     run = Run.resume(settings, located, resume) if resume else Run.start(settings, located)
     _say(f"run {run.id}")
     with run:
@@ -219,21 +220,28 @@ def score(model: str, source: str, output: str, master: str | None) -> Any:
 @verb(cli, tables.inspected)
 @click.argument("dataset")
 @click.option("--row", metavar="SAMPLE_ID", help="The lineage of one row, back to its source file.")
-def inspect(dataset: str, row: str | None) -> Any:
-    """Tell what is in a dataset version.
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to look at, in one file.")
+def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
+    """Tell what is in a dataset version: columns, classes, figures of every split, how it was made.
 
     \b
-    Example: millstream inspect mnist
+    Example: millstream inspect mnist --html mnist.html
     """
-    from tracking.inspect import inspect as look
+    from tracking.inspection import look, page
 
-    return look(_dataset(dataset), row=row)
+    if row is not None:
+        return look.ancestry(_dataset(dataset), row)
+    found = look.look_at(_dataset(dataset))
+    if html is not None:
+        page.write(found, html)
+        _say(f"{html} is written")
+    return found.told()
 
 
 @verb(cli, tables.faults)
 @click.argument("dataset")
 def verify(dataset: str) -> Answer:
-    """Compare every hash, digest and count of a dataset version with its files.
+    """Compare every hash, digest, count and check of a dataset version with its files.
 
     \b
     Example: millstream verify mnist/3f0c5ab64d6c2f1e
@@ -242,6 +250,21 @@ def verify(dataset: str) -> Answer:
 
     found = compare(_dataset(dataset), _say)
     return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)
+
+
+@verb(cli, tables.pruned)
+@click.argument("dataset", required=False)
+@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="The newest of each dataset stay.")
+@click.option("--yes", is_flag=True, help="Remove them; without it, it is only told what would go.")
+def prune(dataset: str | None, keep: int, yes: bool) -> Any:
+    """Remove dataset versions that no run, no model, no other version and no `latest` names.
+
+    \b
+    Example: millstream prune mnist --keep 3
+    """
+    from pipelines.prune import prune as tidy
+
+    return tidy(_settings(), dataset, keep=keep, yes=yes)
 
 
 @verb(cli, tables.walked)
@@ -338,7 +361,7 @@ def _once(
         if located.recipe.data is not None:
             prepared = preparation.prepare(located, settings, master=master, say=_say)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
-            dataset = Dataset.open(prepared.path, settings.store)
+            dataset = Dataset.open(prepared.path, settings.store, settings.cache)
         trained = fit(located, settings, run=tracked, dataset=dataset, devices=devices, nodes=nodes, register=register)
     return prepared, trained
 
@@ -388,7 +411,8 @@ def _checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, 
 def _dataset(name: str) -> Dataset:
     from tracking.dataset import Dataset
 
-    return Dataset.open(name, _settings().store)
+    settings = _settings()
+    return Dataset.open(name, settings.store, settings.cache)
 
 
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
@@ -411,7 +435,7 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, d
 
 
 def _say(told: str) -> None:
-    click.echo(told, err=True)
+    click.echo(printable(told), err=True)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 
 from pipelines.near import Near, comparable, links
@@ -19,7 +20,7 @@ from pipelines.rows import named
 from pipelines.steps.split import DAY_S, Split
 from pipelines.table import Table
 from tracking.faults import BadData, Fault
-from tracking.manifest import SPLITS, Check
+from tracking.manifest import SPLITS, Check, Column
 
 SAME = Near(alike=0.98)
 """The same once more: written anew, scaled, brighter."""
@@ -37,7 +38,7 @@ _EQUAL = "equal inputs in two splits"
 _NEAR = "nearly equal inputs in train and another split"
 
 MEND = {
-    _UNIQUE: "rows share an id; give the source a key that names a row",
+    _UNIQUE: "rows share an id; give the source a key that names a row, or `validate` that its values are unique",
     _SAMPLES: "rows of one sample stand in two splits; split by a key that keeps them together",
     _MADE: "a step made rows of valid or test; rows are made of train, after the split",
     _PARENTS: "rows were made from rows of valid or test; make them of train, after the split",
@@ -166,7 +167,7 @@ def _equal_inputs(table: Table) -> int:
     inputs = [column for column in table.columns if column.role == "input"]
     if not inputs:
         return 0
-    hashed = F.xxhash64(*(named(column.name) for column in inputs)).alias("content")
+    hashed = F.xxhash64(*(part for column in inputs for part in _parts(column))).alias("content")
     contents = table.frame.select(hashed, "split").groupBy("content")
     count: int = (
         contents.agg(F.min("split").alias("first"), F.max("split").alias("last")).where("first <> last").count()
@@ -186,3 +187,9 @@ def _near(table: Table, column: str) -> dict[str, Any]:
     counts = {SPLITS[side - 1]: int(count) for side, count in twins.size().items()}
     first = [f"{row.other} ~ {row.one}" for row in twins.head(1).itertuples()]
     return {"column": column, **counts, **({"such as": first} if first else {})}
+
+
+def _parts(column: Column) -> list[SparkColumn]:
+    """What is hashed of a value: also whether it is there and where a list ends, which xxhash64 passes over."""
+    value = named(column.name)
+    return [value.isNull(), *([F.size(value)] if column.layout == "list" else []), value]

@@ -9,9 +9,20 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 _RUNS = ("select", "java_method", "reflect", "try_reflect")
-_DIFFERS = ("rand", "randn", "random", "uuid", "shuffle", "monotonically_increasing_id", "spark_partition_id")
-_LOOKS_AROUND = ("now", "current_date", "current_timestamp", "current_user", "input_file_name", "unix_timestamp")
-_WORD = re.compile(r"[a-z_]+")
+_DIFFERS = ("rand", "randn", "random", "uniform", "randstr", "uuid", "shuffle")
+_COUNTS = ("monotonically_increasing_id", "spark_partition_id")
+_TELLS_TIME = ("current_date", "current_time", "current_timestamp", "localtimestamp")
+_LOOKS_AROUND = ("current_user", "current_catalog", "current_database", "current_schema", "input_file_name")
+_ENDS = ("raise_error", "assert_true")
+_REFUSED = (*_RUNS, *_DIFFERS, *_COUNTS, *_TELLS_TIME, *_LOOKS_AROUND, *_ENDS)
+_REFUSED_AS_CALLS = frozenset(["now", "curdate", "user", "session_user", "version", "unix_timestamp"])
+"""What is refused without an argument alone: it is another function with one, and a column without brackets."""
+_TOKEN = re.compile(
+    r"""(?P<raw>[rR](?:'[^']*'|"[^"]*"))|(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+    r"""|`(?P<name>(?:[^`]|``)*)`|(?P<comment>--|/\*)|(?P<word>\w+)|(?P<sign>\S)""",
+    re.DOTALL,
+)
+"""Spark SQL in pieces; what is no piece is white space."""
 _TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _NAME = re.compile(r"`((?:[^`]|``)*)`|([^\W\d]\w*)")
 _OVER = re.compile(r"\bover\s*\(\s*(\))?", re.IGNORECASE)
@@ -20,13 +31,20 @@ _BACK = re.compile(r"\band\s+(?:interval\s+)?'?[1-9]\d*'?\s*\w*\s+preceding\b|\b
 
 
 def refused_word(expression: str) -> str | None:
-    """The first word of an expression that has no place in a recipe, or None."""
-    unquoted = re.sub(r"'(?:[^'\\]|\\.)*'|`[^`]*`", " ", expression.lower())
-    words = _WORD.findall(unquoted)
-    alone = [word for word in words if word in _RUNS or word in _DIFFERS]
-    # these stand for something else with an argument or as a column
-    alone += [word for word in _LOOKS_AROUND if re.search(rf"\b{word}\s*\(\s*\)|\bcurrent_\w+", unquoted)]
-    return alone[0] if alone else None
+    """The first piece of an expression that has no place in a recipe, or None."""
+    pieces = list(_TOKEN.finditer(expression))
+    after = ["".join(piece[0] for piece in pieces[at + 1 : at + 3]) for at in range(len(pieces))]
+    for piece, following in zip(pieces, after, strict=True):
+        if piece["comment"]:
+            return piece[0]
+        word = (piece["word"] or piece["name"] or "").lower()
+        called = following.startswith("(")
+        # a name in backticks is a column, unless it is called
+        if word in _REFUSED and (piece["word"] or called):
+            return word
+        if word in _REFUSED_AS_CALLS and following == "()":
+            return word
+    return None
 
 
 def names_in(expression: str) -> set[str]:

@@ -88,7 +88,9 @@ def _applied(step: Step, table: Table, train: Table, learned: Learned, seed: int
         return replace(changed, frame=table.frame)
     rest = table.frame.where("split <> 'train'")
     for column, value in getattr(step, "fill", {}).items():
-        rest = rest.withColumn(column, F.lit(value)) if column in changed.frame.columns else rest
+        if column in changed.frame.columns:
+            # of the same type: a union of two would be of the wider one, and not what the manifest says
+            rest = rest.withColumn(column, F.lit(value).cast(changed.frame.schema[column].dataType))
     return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
 
 

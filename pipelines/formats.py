@@ -11,6 +11,7 @@ import functools
 import operator
 import os
 from collections.abc import Callable, Mapping
+from csv import reader
 from pathlib import Path
 from typing import Literal
 
@@ -37,7 +38,14 @@ TYPES: dict[str, DataType] = {
 }
 CORRUPT = "_corrupt"
 MISFIT = "a value is of another type, or values are missing"
+OPEN_QUOTE = "a quote is not closed"
 WHITESPACE = "whitespace"
+QUOTES = {"quote": '"', "escape": '"'}
+"""A quote inside a quoted value is doubled, as RFC 4180 says and all programs write; Spark's default is a backslash."""
+MOST_VALUES = 20_000
+"""Values of a line; Spark's reader breaks down at more."""
+NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)$"
+"""How a number is written; Java would also read `12d`, `7f` and `0x1p3`."""
 
 
 class TableColumn(BaseModel, frozen=True, extra="forbid"):
@@ -68,6 +76,7 @@ def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
         "nullValue": layout.null,
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": CORRUPT,
+        **QUOTES,
         "ignoreLeadingWhiteSpace": "true",
         "ignoreTrailingWhiteSpace": "true",
     }
@@ -75,16 +84,20 @@ def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     if layout.header:
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
+    text = F.when(_count("line", options["sep"]) < MOST_VALUES, text).otherwise("")
     places = [f"c{at}" for at in range(len(names))]  # names of columns may hold anything, and the schema is a text
-    schema = _struct(places, _read_as(layout, names)).simpleString()
+    # the form of a number is looked at, too: what Spark reads as one is Java's
+    kinds = ["string" if kind == "double" else kind for kind in _read_as(layout, names)]
+    schema = _struct(places, kinds).simpleString()
     rows = lines.withColumn("_row", F.from_csv(text, schema, options))
     frame = _columns(rows, layout, dict(zip(names, places, strict=True)))
-    if layout.header:
-        return frame
-    count = len(layout.columns)
-    pieces = F.size(F.split(F.trim("_line"), r"\s+" if blanks else f"\\{layout.delimiter}", -1))
-    told = F.when(F.col(CORRUPT).isNotNull() & (pieces != count), f"has other than {count} values")
-    return frame.withColumn(CORRUPT, F.coalesce(told, F.col(CORRUPT)))
+    count = len(names)
+    reasons = [F.when(_count("_line", '"') % 2 == 1, OPEN_QUOTE)]
+    reasons.append(F.when(_count("_line", options["sep"]) >= MOST_VALUES, f"has other than {count} values"))
+    if not layout.header:
+        pieces = F.size(F.split(F.trim("_line"), r"\s+" if blanks else f"\\{layout.delimiter}", -1))
+        reasons.append(F.when(F.col(CORRUPT).isNotNull() & (pieces != count), f"has other than {count} values"))
+    return frame.withColumn(CORRUPT, F.coalesce(*reasons, F.col(CORRUPT)))
 
 
 def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
@@ -182,15 +195,24 @@ def _read_as(layout: Layout, names: list[str]) -> list[str]:
     return ["string" if kind == "timestamp" else kind for kind in kinds]
 
 
+def _count(column: str, sign: str) -> SparkColumn:
+    """How often a sign comes in a text."""
+    return F.length(column) - F.length(F.translate(column, sign, ""))
+
+
 def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> DataFrame:
     """The declared columns; `fields` says what each is called in the record `_row`."""
-    values, lost = [], []
+    values, lost, record = [], [], parsed.schema["_row"].dataType
     for name, one in layout.columns.items():
         value: SparkColumn = F.col("_row").getField(fields[name])
         if one.type == "timestamp":
             text = value
             value = F.try_to_timestamp(text, F.lit(one.form)) if one.form else F.try_to_timestamp(text)
             lost.append(F.when(value.isNull() & text.isNotNull(), f"{name} is no time of the form {one.form or 'ISO'}"))
+        elif one.type == "double" and record[fields[name]].dataType == StringType():
+            text = value
+            value = F.when(F.trim(text).rlike(NUMBER), text.cast("double"))
+            lost.append(F.when(value.isNull() & text.isNotNull(), MISFIT))
         values.append(value.alias(name))
     corrupt = F.coalesce(*lost, F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)).alias(CORRUPT)
     return parsed.select(F.col("number").alias("_number"), F.col("line").alias("_line"), corrupt, *values)
@@ -198,12 +220,12 @@ def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> Da
 
 def _header(path: Path, layout: Layout) -> list[str]:
     line = first_line(path)
-    names = line.split() if layout.delimiter == WHITESPACE else line.split(layout.delimiter)
-    names = [name.strip().strip('"') for name in names]
+    blanks = layout.delimiter == WHITESPACE
+    names = [name.strip() for name in (line.split() if blanks else next(reader([line], delimiter=layout.delimiter)))]
     missing = [name for name in layout.columns if name not in names]
     if missing:
-        told = f"the header names {names[:20]}; {missing} are missing: is the delimiter {layout.delimiter!r} right?"
-        raise BadData.at(f"{path}:1", told)
+        told = f"the header names {[name[:40] for name in names[:20]]}; {missing} are missing"
+        raise BadData.at(f"{path}:1", f"{told}: is the delimiter {layout.delimiter!r} right?")
     if len(set(names)) < len(names):
         raise BadData.at(f"{path}:1", f"a column comes twice in the header {names}")
     return names

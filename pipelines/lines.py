@@ -12,6 +12,8 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from tracking.faults import BadData
 
 Encoding = Literal["utf-8", "latin-1"]
+LONGEST_HEADER = 1 << 20
+"""Bytes of a first line that are read."""
 SCHEMA = StructType([StructField("line", StringType()), StructField("number", LongType())])
 
 
@@ -31,9 +33,9 @@ def first_line(path: Path) -> str:
     """The first line without its end. Raises BadData when the file is empty, or the line no UTF-8."""
     _check_not_empty(path)
     with path.open("rb") as file:
-        line = file.readline()
+        line = file.readline(LONGEST_HEADER).rstrip(b"\n").partition(b"\r")[0]  # lines may end as Spark takes them
     try:
-        return line.decode("utf-8-sig").rstrip("\r\n")
+        return line.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadData.at(f"{path}:1", f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -85,3 +87,29 @@ def draw(seed: int, purpose: str, *keys: str) -> str:
 def share(hash_expression: str) -> str:
     """A hash as a number in [0, 1), exact to 2**-53."""
     return f"(shiftrightunsigned({hash_expression}, 11) / 9007199254740992.0D)"
+
+
+Pieces = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
+
+
+def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFrame:
+    """`mapInPandas`, whatever is in the names of columns: Spark's own takes a dot for a path."""
+    names = frame.columns
+
+    def named_again(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        return function(piece.set_axis(names, axis=1) for piece in pieces)
+
+    return _plain(frame).mapInPandas(named_again, schema)
+
+
+def groups_in_pandas(
+    frame: DataFrame, keys: Sequence[str], function: Callable[[pd.DataFrame], pd.DataFrame], schema: StructType
+) -> DataFrame:
+    """`groupBy(keys).applyInPandas`, whatever is in the names of columns."""
+    names, plain = frame.columns, _plain(frame)
+    groups = plain.groupBy(*(plain.columns[names.index(key)] for key in keys))
+    return groups.applyInPandas(lambda rows: function(rows.set_axis(names, axis=1)), schema)
+
+
+def _plain(frame: DataFrame) -> DataFrame:
+    return frame.toDF(*(f"c{at}" for at in range(len(frame.columns))))

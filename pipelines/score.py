@@ -5,21 +5,27 @@ The model reaches torch through MLflow, at run time and on the workers alone: th
 
 from __future__ import annotations
 
+import atexit
 import re
 import shutil
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark import SparkFiles
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
+from pipelines.formats import QUOTES
+from pipelines.rows import in_pandas
 from pipelines.session import session
+from pipelines.workers import cause
 from tracking import models
 from tracking.faults import BadData, Refusal
 from tracking.settings import Settings
@@ -33,6 +39,14 @@ _TYPES: dict[str, DataType] = {
     "long": LongType(),
     "Array(double)": ArrayType(DoubleType()),
 }
+
+
+LONGEST_CAUSE = 200
+_SAID = (
+    re.compile(r"tracking\.faults\.BadData: (.+)"),
+    re.compile(r"mlflow\.exceptions\.MlflowException: [^\0]*?Error: (.+)"),
+)
+_MALFORMED = re.compile(r"MALFORMED_RECORD|Malformed records are detected|MALFORMED_CSV_RECORD")
 
 
 class Scored(BaseModel, frozen=True):
@@ -61,10 +75,10 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     if clash:
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
     staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    scored = _predict(frame, model.folder, model.inputs, model.outputs)
     try:
-        scored.write.parquet(str(staged))
-        rows = spark.read.parquet(str(staged)).count()
+        folder = _at_the_workers(spark, model.folder)
+        _predict(frame, folder, model.inputs, model.outputs).write.parquet(f"file:{staged}")
+        rows = spark.read.parquet(f"file:{staged}").count()
         staged.rename(target)
     except (PySparkException, Py4JJavaError) as error:
         raise _refusal(source, error) or error from error
@@ -79,33 +93,51 @@ def _absolute(source: str) -> str:
 
 
 def _read(spark: SparkSession, source: str) -> DataFrame:
+    url = source if "://" in source else f"file:{source}"  # a cluster's own file system may be another one
     try:
         if source.endswith((".csv", ".csv.gz")):
-            return spark.read.csv(source, header=True, inferSchema=True, ignoreLeadingWhiteSpace=True, mode="FAILFAST")
-        return spark.read.parquet(source)
-    except AnalysisException as error:
-        raise BadData.at(source, f"cannot be read as a table ({error}); give a Parquet folder or a .csv") from error
+            options = {"header": True, "inferSchema": True, "ignoreLeadingWhiteSpace": True, "mode": "FAILFAST"}
+            return spark.read.options(**options, **QUOTES).csv(url)
+        return spark.read.parquet(url)
+    except (PySparkException, Py4JJavaError) as error:
+        told = cause(error)[:LONGEST_CAUSE]
+        raise BadData.at(source, f"cannot be read as a table ({told}); give a Parquet folder or a .csv") from error
 
 
 def _refusal(source: str, error: Exception) -> Refusal | None:
-    """What the model said of a row that it could not read; None when something else broke."""
-    said = re.search(r"tracking\.faults\.BadData: (.+)", str(error))
-    return BadData.at(source, said[1]) if said else None
+    """What is wrong with a row that the model could not read; None when something else broke."""
+    said = next((found[1] for one in _SAID if (found := one.search(str(error)))), None)
+    if said is None and _MALFORMED.search(str(error)):
+        said = "a row has other values than the header and the rows before it; look for a delimiter too many or too few"
+    return BadData.at(source, said) if said else None
 
 
-def _predict(frame: DataFrame, folder: Path, inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:
+def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
+    """Tells on a worker where the model's folder is: here, or unpacked from an archive that came along."""
+    if spark.sparkContext.master.startswith("local"):
+        here = str(folder)
+        return lambda: here
+    name = f"model-{uuid.uuid4().hex}"
+    # every later job of the session asks for it on workers that do not have it yet, so it stays until the end
+    packing = tempfile.mkdtemp(prefix="millstream-")
+    atexit.register(shutil.rmtree, packing, ignore_errors=True)
+    packed = shutil.make_archive(f"{packing}/{name}", "zip", folder)
+    spark.sparkContext.addArchive(f"{Path(packed).as_uri()}#{name}")
+    return lambda: SparkFiles.get(name)
+
+
+def _predict(frame: DataFrame, folder: Callable[[], str], inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:
     added = [StructField(name, _TYPES[kind]) for name, kind in outputs.items()]
     schema = StructType([*frame.schema.fields, *added])
     names = list(inputs)
-    location = str(folder)
 
     def pieces(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         import mlflow  # on the worker, once a partition
 
-        model: Any = mlflow.pyfunc.load_model(location)
+        model: Any = mlflow.pyfunc.load_model(folder())
         for piece in frames:
             if len(piece):
                 found = model.predict(piece[names])
                 yield piece.assign(**{name: list(found[name]) for name in outputs})
 
-    return frame.mapInPandas(pieces, schema)
+    return in_pandas(frame, pieces, schema)

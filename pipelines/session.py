@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import io
 import os
 import re
 import shutil
@@ -12,47 +14,86 @@ import zipfile
 from pathlib import Path
 
 import pyspark
+from py4j.protocol import Py4JError
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
-from tracking.faults import BadEnvironment
+from pipelines import workers
+from tracking.faults import BadEnvironment, WrongRecipe
+from tracking.printable import printable
 from tracking.settings import LOOPBACK, Settings
 
 LOCAL = "local[*]"
 JAVA_VERSIONS = {3: (17,), 4: (17, 21)}
 """Which Java each major version of Spark runs on."""
 PACKAGES = ("pipelines", "tracking", "training", "recipes")
+WITHIN_S, QUEUED_WITHIN_S = 120, 1800
+"""How long it may take until a worker takes the first job: of a standalone cluster, and where a queue stands before."""
 _LOG = Path(__file__).with_name("log4j2.properties")
+_SUBMITTED = "PYSPARK_GATEWAY_PORT"
+"""In the environment of a process that spark-submit has started: master, Java and memory are its business then."""
 
 
 def session(master: str | None, settings: Settings) -> SparkSession:
-    """The session of this process, started on the first call; `master` defaults to all cores of this machine.
+    """The session of this process, started on the first call.
 
-    Raises BadEnvironment when there is no Java that this Spark runs on, or the master cannot be reached.
+    `master` defaults to the one that spark-submit was told, or else to all cores of this machine. Raises WrongRecipe
+    when it is no address of a master, and BadEnvironment when there is no Java that this Spark runs on, the master
+    cannot be reached, or no worker takes a job.
     """
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
-    java = find_java()
-    os.environ["JAVA_HOME"] = str(java.parent.parent)
-    # a worker of another Python, or one that finds another interpreter, would unpickle this one's functions wrongly
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    address = master or LOCAL
-    scratch = settings.home / "spark"
-    scratch.mkdir(parents=True, exist_ok=True)
-    builder = SparkSession.builder.master(address).appName("millstream")
+    address = master or (None if _SUBMITTED in os.environ else LOCAL)
+    if _SUBMITTED not in os.environ:
+        os.environ["JAVA_HOME"] = str(find_java().parent.parent)
+    os.environ["PYSPARK_PYTHON"] = worker_python(address)
+    scratch = scratch_of(settings)
+    spark = _started(address, scratch)
+    spark.sparkContext.setLogLevel("ERROR")
+    if not spark.sparkContext.master.startswith("local"):
+        standalone = spark.sparkContext.master.startswith("spark:")
+        workers.make_ready(spark, _packed(scratch), WITHIN_S if standalone else QUEUED_WITHIN_S)
+    return spark
+
+
+def worker_python(address: str | None) -> str:
+    """The Python of the workers: on this machine ours; on a cluster that of PYSPARK_PYTHON, or at the same path.
+
+    Another Python would read this one's functions wrongly, so on this machine there is no choice.
+    """
+    asked = os.environ.get("PYSPARK_PYTHON")
+    if asked and (address is None or not address.startswith("local")):
+        return asked
+    if asked and asked != sys.executable:
+        told = f"PYSPARK_PYTHON={asked} is not used: workers on this machine run {sys.executable}; unset it"
+        sys.stderr.write(printable(told) + "\n")
+    return sys.executable
+
+
+def _started(address: str | None, scratch: Path) -> SparkSession:
+    if address is not None:
+        workers.check_master(address)
+    builder = SparkSession.builder.appName("millstream")
+    builder = builder if address is None else builder.master(address)
     for name, value in _options(address, scratch).items():
         builder = builder.config(name, value)
+    where = f"spark master {address or 'of spark-submit'}"
     try:
-        spark = builder.getOrCreate()
-    except (PySparkRuntimeError, RuntimeError, OSError) as error:
-        raise BadEnvironment.at(
-            f"spark master {address}", f"no session ({error}); `millstream doctor` tells more"
-        ) from error
-    spark.sparkContext.setLogLevel("ERROR")
-    if not address.startswith("local"):
-        spark.sparkContext.addPyFile(str(_packed(scratch)))
-    return spark
+        return builder.getOrCreate()
+    except (PySparkRuntimeError, Py4JError, RuntimeError, OSError) as error:
+        told = workers.cause(error)
+        if "Could not parse Master URL" in str(error):
+            example = "spark://host:7077, yarn, k8s://https://host:6443 or local[4]"
+            raise WrongRecipe.at(f"--master {address}", f"is no address of a master ({told}); give {example}") from None
+        raise BadEnvironment.at(where, f"no session ({told}); `millstream doctor` tells more") from error
+
+
+def scratch_of(settings: Settings) -> Path:
+    """The folder in which Spark keeps what does not fit its memory."""
+    scratch = settings.home / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
 
 
 def find_java() -> Path:
@@ -79,7 +120,7 @@ def java_version(java: Path) -> int | None:
         told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)  # Java 8 calls itself 1.8
     return int(found[1]) if found else None
 
 
@@ -104,40 +145,50 @@ def _has_modules(java: Path) -> bool:
     return "jdk.incubator.vector" in listed.stdout
 
 
-def _options(address: str, scratch: Path) -> dict[str, str]:
+def _options(address: str | None, scratch: Path) -> dict[str, str]:
     options = {
         "spark.ui.enabled": "false",
         # Spark's own bar over the tasks of a stage, for those who look on
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOG.as_uri()}",
-        "spark.local.dir": str(scratch),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",
         "spark.sql.adaptive.enabled": "false",
+        # else ${env:SECRET} in the name of a column or in a rule would be the secret
+        "spark.sql.variable.substitute": "false",
         # rows that are kept from step to step are read two or three times: packing them costs more than it saves
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # times before 1900 as they are: nobody reads our files with Spark 2
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
         "spark.sql.legacy.timeParserPolicy": "CORRECTED",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }
-    if address.startswith("local"):
+    if address is not None:
+        options["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG.as_uri()}"
+    if address is not None and workers.is_here(address):
+        options |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+    if address is not None and address.startswith("local"):
         memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
         options |= {
+            "spark.local.dir": str(scratch),
             "spark.driver.memory": f"{max(1, min(8, memory_gib // 4))}g",
-            "spark.driver.host": LOOPBACK,
-            "spark.driver.bindAddress": LOOPBACK,
             "spark.sql.shuffle.partitions": "8",
         }
     return options
 
 
 def _packed(scratch: Path) -> Path:
-    """Our packages as one archive, for workers that do not have Millstream installed."""
-    root = Path(__file__).parent.parent
-    target = scratch / f"millstream-{os.getpid()}.zip"
-    with zipfile.ZipFile(target, "w") as archive:
+    """Our packages as one archive, for workers that do not have Millstream; named by its content."""
+    root, packed = Path(__file__).parent.parent, io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
         for package in PACKAGES:
             for file in sorted((root / package).rglob("*.py")):
-                archive.write(file, file.relative_to(root))
+                archive.writestr(zipfile.ZipInfo(file.relative_to(root).as_posix()), file.read_bytes())
+    content = packed.getvalue()
+    target = scratch / f"millstream-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+    if not target.exists():
+        beside = target.with_name(f".{os.getpid()}.{target.name}")
+        beside.write_bytes(content)
+        beside.replace(target)
     return target

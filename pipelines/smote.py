@@ -22,14 +22,14 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 from sklearn.neighbors import NearestNeighbors
 
 from pipelines.copies import COPIES
-from pipelines.rows import draw, named
+from pipelines.rows import draw, groups_in_pandas, in_pandas, named
 from pipelines.table import Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 from tracking.seeds import key
 
 _NEAR = "_near"
-_BLOCK = "_block"
+_BLOCK, _LABEL = "_block", "_label"
 ROWS_AT_ONCE = 500
 
 
@@ -73,10 +73,10 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
     near = StructType([*fields, StructField(_NEAR, ArrayType(StringType()))])
     blocks = [F.lit(one) for label, count in before.items() for one in (label, -(-count // options.block))]
     block = F.pmod(F.expr(draw(options.seed, "smote block", "sample_id")), F.element_at(F.create_map(*blocks), label))
-    grouped = asked.frame.withColumn(_BLOCK, block).groupBy(label, F.col(_BLOCK))
+    blocked = asked.frame.withColumn(_BLOCK, block).withColumn(_LABEL, label)
 
     def neighbours(rows: pd.DataFrame) -> pd.DataFrame:
-        return with_neighbours(rows.drop(columns=_BLOCK), columns, options.neighbours)
+        return with_neighbours(rows.drop(columns=[_BLOCK, _LABEL]), columns, options.neighbours)
 
     schema = StructType([field for field in fields if field.name != COPIES])
 
@@ -85,9 +85,9 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
             for at in range(0, len(piece), ROWS_AT_ONCE):
                 yield mix(piece.iloc[at : at + ROWS_AT_ONCE], columns, options.seed)[schema.names]
 
-    found = grouped.applyInPandas(neighbours, near).where(F.col(COPIES) > 0)
+    found = groups_in_pandas(blocked, (_LABEL, _BLOCK), neighbours, near).where(F.col(COPIES) > 0)
     spread = asked.frame.sparkSession.sparkContext.defaultParallelism * 2
-    return found.repartition(spread).mapInPandas(made, schema)
+    return in_pandas(found.repartition(spread), made, schema)
 
 
 def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFrame:

@@ -25,26 +25,25 @@ def make_dataset(
     *,
     shard_rows: int | Sequence[int] = 50,
     name: str = "made",
+    **facts: Any,
 ) -> Dataset:
     """The dataset version `<folder>/<name>/v1` with the given rows, cut into shards in their order.
 
     `splits` are {split: {column: values}}, values with the rows as their first axis (lists of arrays for layout
-    `list`). `shard_rows` are the rows of every shard, or of each one. The sample ids are `<split>-<row>`.
+    `list`). `shard_rows` are the rows of every shard, or of each one. The sample ids are `<split>-<row>`, unless the
+    values have a `sample_id`, `parent_id` or `op`. `facts` are members of the manifest.
     """
     version = folder / name / "v1"
     described = {split: write_split(version, split, values, columns, shard_rows) for split, values in splits.items()}
-    manifest = Manifest(
-        name=name,
-        version="v1",
-        seed=0,
-        created="2026-01-01T00:00:00Z",
-        source=Source(name="made", config={}, licence="none", origin="made in a test", files=()),
-        steps=(),
-        columns=tuple(columns),
-        splits=described,
-        checks=(),
-        quarantine={},
-    )
+    default = {
+        "source": Source(name="made", config={}, licence="none", origin="made in a test", files=()),
+        "created": "2026-01-01T00:00:00Z",
+        "seed": 0,
+        "steps": (),
+        "checks": (),
+        "quarantine": {},
+    }
+    manifest = Manifest(name=name, version="v1", columns=tuple(columns), splits=described, **{**default, **facts})
     (version / contract.FILE).write_text(manifest.text(), encoding="utf-8")
     return Dataset.open(version, folder)
 
@@ -64,7 +63,17 @@ def write_split(
         pq.write_table(table.slice(start, size), path, compression="zstd", use_dictionary=False)
         shards.append(describe(path, version))
         digest += rows_digest(path)
-    return Split(rows=table.num_rows, class_counts={}, digest=hexadecimal(digest % MODULUS), shards=tuple(shards))
+    counts = class_counts(values, columns)
+    return Split(rows=table.num_rows, class_counts=counts, digest=hexadecimal(digest % MODULUS), shards=tuple(shards))
+
+
+def class_counts(values: Values, columns: Sequence[Column]) -> dict[str, int]:
+    """The rows of each class, where one column alone tells the class."""
+    labels = [column for column in columns if column.role == "target" and column.meaning == "category"]
+    if len(labels) != 1:
+        return {}
+    numbers = list(values[labels[0].name])
+    return {name: numbers.count(at) for at, name in enumerate(labels[0].classes or ())}
 
 
 def describe(path: Path, version: Path) -> Shard:
@@ -85,6 +94,7 @@ def as_table(split: str, values: Values, columns: Sequence[Column]) -> pa.Table:
     ids = [f"{split}-{row}" for row in range(rows)]
     nothing = pa.array([None] * rows, pa.string())
     made = {"sample_id": pa.array(ids, pa.string()), "parent_id": nothing, "op": nothing}
+    made |= {name: pa.array(values[name], pa.string()) for name in made if name in values}
     return pa.table(made | {column.name: _column(values[column.name], column) for column in columns})
 
 

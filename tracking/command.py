@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from tracking.faults import Refusal, Stopped
+from tracking.printable import printable
 
 UNDER_THE_MARK = 1
 CODES = """Exit codes: 0 done; 1 done, but under the pass mark (with --require-pass); 2 the command or recipe is wrong;
@@ -74,7 +75,7 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
 
 def _refused(refusal: Refusal) -> _Failed:
     for fault in refusal.faults:
-        click.echo(str(fault), err=True)
+        click.echo(printable(str(fault)), err=True)
     faults = [fault.model_dump() for fault in refusal.faults]
     return _Failed(error=type(refusal).__name__, faults=faults, ok=False, exit=refusal.exit_code)
 

@@ -9,7 +9,6 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -17,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tracking.balance import plans
 from tracking.faults import BadData
+from tracking.remote import Place
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -88,7 +88,9 @@ class Step(_Record):
 
 
 class Shard(_Record):
-    file: str = Field(description="path below the version's folder")
+    file: str = Field(
+        pattern=rf"^split=({'|'.join(SPLITS)})/part-\d{{5,}}\.parquet$", description="path below the version's folder"
+    )
     rows: int
     bytes: int
     sha256: str
@@ -238,8 +240,8 @@ class Manifest(_Record):
             ) from error
 
     @classmethod
-    def read(cls, version: Path) -> Self:
-        """The manifest of the dataset version in the folder `version`.
+    def read(cls, version: Place) -> Self:
+        """The manifest of the dataset version in the folder `version`, here or behind a URL.
 
         Raises BadData when there is none (then there is no version) or it is damaged.
         """

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
-from pathlib import Path
+import importlib.resources
+from collections.abc import Iterable, Iterator
+from importlib.resources.abc import Traversable
 from types import ModuleType
 
 
@@ -18,9 +19,7 @@ class UnknownPart(LookupError):
 
 def names(package: str) -> list[str]:
     """All parts below a package, as `family/name`, sorted."""
-    root = _folder(package)
-    files = (file.relative_to(root).with_suffix("") for file in root.rglob("*.py"))
-    return sorted(file.as_posix() for file in files if not file.name.startswith("_"))
+    return sorted(_below(importlib.resources.files(package), ""))
 
 
 def find(package: str, name: object) -> ModuleType:
@@ -51,5 +50,10 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}? {listed}" if near else listed
 
 
-def _folder(package: str) -> Path:
-    return Path(next(iter(importlib.import_module(package).__path__)))
+def _below(folder: Traversable, family: str) -> Iterator[str]:
+    """Also where the package lies in an archive, as it does on a cluster's workers."""
+    for one in folder.iterdir():
+        if one.is_dir():
+            yield from _below(one, f"{family}{one.name}/")
+        elif one.name.endswith(".py") and not one.name.startswith("_"):
+            yield f"{family}{one.name.removesuffix('.py')}"

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tracking.printable import printable
+
 Row = Sequence[Any]
+MOST_SHOWN, MOST_ACROSS = 20, 8
+"""Classes, and columns of a row, that are told in the terminal; `--json` and `--html` have more."""
 
 
 def recipes(found: list[dict[str, Any]]) -> None:
@@ -21,6 +25,18 @@ def faults(told: Mapping[str, Any]) -> None:
         _print("[green]no faults[/green]")
     for fault in told["faults"]:
         _print(f"{fault['where']}: {fault['message']}", markup=False)
+
+
+def pruned(result: Any) -> None:
+    told = _plain(result)
+    verdict = "removed" if told["done"] else "would go"
+    rows = [(one["dataset"], one["version"], _mib(one["bytes"]), verdict) for one in told["goes"]]
+    rows += [
+        (one["dataset"], one["version"], _mib(one["bytes"]), f"stays: {', '.join(one['why'])}") for one in told["stays"]
+    ]
+    _table("versions", ("dataset", "version", "MiB", ""), rows)
+    if told["goes"] and not told["done"]:
+        _print(f"{_mib(sum(one['bytes'] for one in told['goes']))} MiB; --yes removes them", markup=False)
 
 
 def prepared(result: Any) -> None:
@@ -56,32 +72,84 @@ def scored(result: Any) -> None:
 
 def inspected(told: Mapping[str, Any]) -> None:
     if "sample" in told:
-        chain = [told["sample"], *told["ancestors"]]
-        rows = [(name, *(_short(one.get(name)) for one in chain)) for name in chain[0]]
-        _table("lineage", ("", "sample", *["parent"] * len(told["ancestors"])), rows)
-        _print(f"from {told['source']['name']}: {told['source']['origin']}", markup=False)
+        _lineage(told)
         return
-    _table(
-        f"{told['dataset']}/{told['version']}", ("what", "found"), [(k, told[k]) for k in ("path", "created", "seed")]
-    )
-    columns = [
-        (one["name"], one["role"], one["dtype"], one["layout"], one.get("shape", ""), one["meaning"])
-        for one in told["columns"]
-    ]
-    _table("columns", ("name", "role", "dtype", "layout", "shape", "meaning"), columns)
+    facts = [(name, told[name]) for name in ("path", "created", "seed")]
+    _table(f"{told['dataset']}/{told['version']}", ("what", "found"), [("from", told["source"]["origin"]), *facts])
     splits = [
-        (k, f"{v['rows']:,}", v["shards"], v["digest"][:12], _counts(v["class_counts"]))
-        for k, v in told["splits"].items()
+        (k, f"{v['rows']:,}", f"{v['read']} of {v['shards']}", v["digest"][:12]) for k, v in told["splits"].items()
     ]
-    _table("splits", ("split", "rows", "shards", "digest", "rows of each class"), splits)
-    steps = [(one["name"], f"{one['rows_in']:,}", f"{one['rows_out']:,}", one["seconds"]) for one in told["steps"]]
-    _table("steps", ("step", "rows in", "rows out", "seconds"), steps)
+    _table("splits", ("split", "rows", "shards read", "digest"), splits)
+    _class_balance(told["splits"])
+    _columns(told)
+    steps = [
+        (one["name"], f"{one['rows_in']:,}", f"{one['rows_out']:,}", _learned(one["learned"])) for one in told["steps"]
+    ]
+    _table("steps", ("step", "rows in", "rows out", "learned on train"), steps)
     _table("checks", ("check", "ok", "figures"), [(one["name"], one["ok"], one["figures"]) for one in told["checks"]])
     if told["quarantine"]:
-        _table("quarantine", ("reason", "rows"), list(told["quarantine"].items()))
+        most = max(told["quarantine"].values())
+        aside = [(reason, f"{count:,}", _bar(count / most)) for reason, count in told["quarantine"].items()]
+        _table("put aside", ("reason", "rows", ""), aside)
     if told["examples"]:
-        names = list(told["examples"][0])
-        _table("first rows", names, [[_short(row.get(name)) for name in names] for row in told["examples"]])
+        names = list(told["examples"][0])[:MOST_ACROSS]
+        _table("rows", names, [[_short(row.get(name), 40) for name in names] for row in told["examples"]])
+
+
+def _lineage(told: Mapping[str, Any]) -> None:
+    chain = [told["sample"], *told["ancestors"]]
+    rows = [(name, *(_short(one.get(name, "")) for one in chain)) for name in chain[0]]
+    _table("lineage", ("", "sample", *["parent"] * len(told["ancestors"])), rows)
+    place = told["source"]["place"]
+    where = ", ".join(f"{name} {value}" for name, value in place.items()) if place else told["source"]["origin"]
+    _print(f"from {told['source']['name']}: {where}", markup=False)
+
+
+def _class_balance(splits: Mapping[str, Any]) -> None:
+    train = splits["train"]["class_counts"]
+    most = max(train.values(), default=0)
+    rows = [
+        (name, _bar(train[name] / max(1, most)), *(f"{one['class_counts'].get(name, 0):,}" for one in splits.values()))
+        for name in sorted(train, key=lambda one: -train[one])[:MOST_SHOWN]
+    ]
+    if rows:
+        more = f", the {MOST_SHOWN} largest of {len(train):,}" if len(train) > MOST_SHOWN else ""
+        _table(f"rows of each class{more}", ("class", "in train", *splits), rows)
+
+
+def _columns(told: Mapping[str, Any]) -> None:
+    from tracking.inspection.figures import shower
+
+    rows = []
+    for column in told["columns"]:
+        one, show = told["statistics"][column["name"]]["train"], shower(column["dtype"])
+        spread, shape = one["spread"], f" {tuple(column['shape'])}" if column["shape"] else ""
+        frequent = [f"{_short(name, 16)} {count:,}" for name, count in list(one["frequent"].items())[:3] if count]
+        what = f"{one['measured']}: " if one["measured"] in ("characters", "tokens") else ""
+        figures = what + "  ".join(map(show, spread["quartiles"][::2])) if spread else ", ".join(frequent)
+        drawn = _spark(spread["bins"]) if spread else ""
+        kind = f"{column['role']} {column['dtype']}{shape}"
+        mean = show(spread["mean"]) if spread else ""
+        rows.append((column["name"], kind, f"{one['missing']:,}", mean, figures, drawn))
+    headings = ("column", "kind", "missing", "mean", "least, median, greatest, or most frequent", "in train")
+    _table("columns", headings, rows)
+
+
+def _learned(learned: Mapping[str, Any]) -> str:
+    import json
+
+    return _short(json.dumps(learned, ensure_ascii=False), 70) if learned else ""
+
+
+def _bar(share: float) -> str:
+    return "█" * max(1 if share else 0, round(24 * share))
+
+
+def _spark(bins: Sequence[int]) -> str:
+    """A histogram in one line of at most 14 letters."""
+    width = -(-len(bins) // 14)
+    sums = [sum(bins[at : at + width]) for at in range(0, len(bins), width)]
+    return "".join("▁▂▃▄▅▆▇█"[min(7, 8 * one // max(1, max(sums)))] for one in sums)
 
 
 def walked(result: Any) -> None:
@@ -127,13 +195,9 @@ def _marks(marks: Mapping[str, str]) -> str:
     return ", ".join(f"{metric} {mark}" for metric, mark in marks.items())
 
 
-def _counts(counts: Mapping[str, int]) -> str:
-    return "  ".join(f"{name} {count:,}" for name, count in list(counts.items())[:12])
-
-
-def _short(value: Any) -> str:
+def _short(value: Any, most: int = 60) -> str:
     text = str(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def _plain(result: Any) -> dict[str, Any]:
@@ -144,16 +208,21 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=Text(title), title_justify="left")
     for at, name in enumerate(columns):
-        table.add_column(name, no_wrap=at == 0)
+        table.add_column(Text(printable(name)), no_wrap=at == 0)
     for row in rows:
         # Text: a label with brackets in it is shown, not read as markup
-        table.add_row(*(Text(str(cell)) for cell in row))
+        table.add_row(*(Text(printable(str(cell))) for cell in row))
     _print(table)
 
 
 def _print(what: Any, *, markup: bool = True) -> None:
     from rich.console import Console
 
-    Console().print(what, markup=markup, highlight=False, soft_wrap=isinstance(what, str))
+    told = printable(what) if isinstance(what, str) else what
+    Console().print(told, markup=markup, highlight=False, soft_wrap=isinstance(what, str))
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f}"

@@ -1,9 +1,16 @@
-"""Compares everything that a manifest says with what lies on disk."""
+"""Compares everything that a manifest says with what lies on disk, or behind a URL; nothing is taken on trust.
+
+Two things are said by Spark and computed again here by other code: the digest of the rows, and the checks for leaks.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,52 +19,109 @@ from tracking.dataset import Dataset
 from tracking.digest import MODULUS, hexadecimal, rows_digest
 from tracking.faults import BadData, Fault
 from tracking.manifest import FILE, Shard
+from tracking.recount import Recount
+from tracking.remote import Remote, answering, files_below
 
 FOREIGN_KEY = b"dataset-toolkit."
+ASIDE = "quarantine"
+_ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5}}\.parquet")
+_TOLD = 10
+"""How often progress is told for each split."""
+
+Say = Callable[[str], None]
 
 
-def verify(dataset: Dataset, say: Callable[[str], None] = lambda told: None) -> list[Fault]:
-    """Every fault of a version: files missing, changed or too many; rows, row groups and digests that differ."""
+def verify(dataset: Dataset, say: Say = lambda told: None) -> list[Fault]:
+    """Every fault of a version: files missing, changed or too many; rows, row groups, digests, classes, values and
+    checks that differ from the manifest; samples that come twice or stand in two splits.
+
+    Memory does not grow with the rows.
+    """
     found: list[Fault] = []
-    for split, facts in dataset.manifest.splits.items():
-        total, whole = 0, True
-        for shard in facts.shards:
-            faults = list(_shard(dataset, shard))
-            found += faults
-            whole = whole and not faults
-            if not faults:
-                total += rows_digest(dataset.folder / shard.file)
-        if whole and hexadecimal(total % MODULUS) != facts.digest:
-            told = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
-            found.append(Fault(where=f"{dataset.folder}/split={split}", message=told))
-        rows = sum(shard.rows for shard in facts.shards)
-        if rows != facts.rows:
-            told = f"{rows} rows in its shards; the manifest says {facts.rows}"
-            found.append(Fault(where=f"{dataset.folder}/split={split}", message=told))
-        say(f"{split}: {len(facts.shards)} shards looked at")
-    return [*found, *_strangers(dataset)]
+    files = files_below(dataset.folder)
+    with Recount(dataset) as recount:
+        for split in dataset.manifest.splits:
+            found += _split(dataset, split, recount, say)
+        found += recount.faults()
+    return [*found, *_put_aside(dataset, files), *_strangers(dataset, files)]
 
 
-def _shard(dataset: Dataset, shard: Shard) -> Iterator[Fault]:
+def _split(dataset: Dataset, split: str, recount: Recount, say: Say) -> list[Fault]:
+    facts, where, looked = dataset.manifest.splits[split], f"{dataset.folder}/split={split}", []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for at, one in enumerate(pool.map(lambda shard: _shard(dataset, split, shard, recount), facts.shards), start=1):
+            looked.append(one)
+            if at % -(-len(facts.shards) // _TOLD) == 0 or at == len(facts.shards):
+                say(f"{split}: {at:,} of {len(facts.shards):,} shards")
+    found = [fault for one in looked for fault in one.faults]
+    total = sum(one.digest for one in looked)
+    if not found and hexadecimal(total % MODULUS) != facts.digest:
+        told = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
+        found.append(Fault(where=where, message=told))
+    rows = sum(shard.rows for shard in facts.shards)
+    if rows != facts.rows:
+        found.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest says {facts.rows}"))
+    return found
+
+
+class _Looked(NamedTuple):
+    faults: list[Fault]
+    digest: int = 0
+
+
+def _shard(dataset: Dataset, split: str, shard: Shard, recount: Recount) -> _Looked:
+    where = str(dataset.folder / shard.file)
     try:
         path = dataset.verified(shard)
-        facts = pq.read_metadata(path)
     except BadData as error:
-        yield from error.faults
-        return
+        return _Looked(list(error.faults))
+    try:
+        found = list(_footer(pq.read_metadata(path), shard, where)) or recount.add(split, path, where)
+        return _Looked(found) if found else _Looked([], rows_digest(path))
     except (pa.ArrowException, OSError) as error:
-        yield Fault(where=shard.file, message=f"cannot be read as Parquet ({error})")
-        return
+        return _Looked([Fault(where=where, message=f"cannot be read as Parquet ({error})")])
+    finally:
+        dataset.release(shard)
+
+
+def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
     if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
         told = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
-        yield Fault(where=str(path), message=f"{told}; the manifest says {shard.rows} in {shard.row_groups}")
+        yield Fault(where=where, message=f"{told}; the manifest says {shard.rows} in {shard.row_groups}")
     if any(name.startswith(FOREIGN_KEY) for name in facts.metadata or {}):
-        yield Fault(where=str(path), message="holds keys of petastorm's own schema, which may hide code")
+        yield Fault(where=where, message="holds keys of petastorm's own schema, which may hide code")
 
 
-def _strangers(dataset: Dataset) -> Iterator[Fault]:
+def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
+    """The rows put aside have no hash of their own: their reasons are counted again."""
+    counts: Counter[str] = Counter()
+    for name in filter(_ASIDE_FILE.fullmatch, files):
+        try:
+            counts.update(_reasons(dataset, name))
+        except (pa.ArrowException, OSError, KeyError) as error:
+            where = str(dataset.folder / name)
+            yield Fault(where=where, message=f"cannot be read as Parquet with a column `reason` ({error})")
+            return
+    for reason in sorted(counts.keys() | dataset.manifest.quarantine.keys(), key=str):
+        said = dataset.manifest.quarantine.get(reason, 0)
+        if counts[reason] != said:
+            told = f"{counts[reason]} rows put aside because {reason!r}; the manifest says {said}"
+            yield Fault(where=f"{dataset.folder}/{ASIDE}", message=told)
+
+
+def _reasons(dataset: Dataset, name: str) -> Iterator[str]:
+    file = dataset.folder / name
+    if isinstance(file, Remote):
+        with answering(file.url), file.system.open(file.url) as stream:
+            yield from pq.ParquetFile(stream).read(columns=["reason"]).column(0).to_pylist()
+        return
+    for piece in pq.ParquetFile(file).iter_batches(columns=["reason"]):
+        yield from piece.column(0).to_pylist()
+
+
+def _strangers(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
     known = {shard.file for facts in dataset.manifest.splits.values() for shard in facts.shards} | {FILE}
-    for path in sorted(dataset.folder.rglob("*")):
-        name = path.relative_to(dataset.folder).as_posix()
-        if path.is_file() and name not in known and Path(name).parts[0] != "quarantine":
-            yield Fault(where=str(path), message="is not in the manifest; somebody put it there, remove it")
+    for name in files:
+        if name not in known and not (_ASIDE_FILE.fullmatch(name) and dataset.manifest.quarantine):
+            where = str(dataset.folder / name)
+            yield Fault(where=where, message="is not in the manifest; somebody put it there, remove it")

@@ -22,6 +22,7 @@ from tracking import models
 from tracking.dataset import Dataset
 from tracking.faults import TrainingFailed, WrongRecipe
 from tracking.figures.learning_curves import learning_curves
+from tracking.inspection import page
 from tracking.manifest import Manifest
 from tracking.recipe import Located
 from tracking.run import Run
@@ -104,6 +105,7 @@ def train(
     job = _job(located, settings, run, dataset)
     if dataset is not None:
         run.dataset(dataset.manifest, dataset.folder)
+        run.text("dataset.html", page.logged(dataset))
     history = History()
     trainer = _trainer(job, history)
     if isinstance(job.task.network, Estimator):

@@ -10,7 +10,7 @@ import tarfile
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Column as SparkColumn
@@ -19,13 +19,17 @@ from pyspark.sql import functions as F
 
 from pipelines import formats
 from pipelines import table as flow
-from pipelines.formats import CORRUPT, WHITESPACE, Layout, TableColumn
+from pipelines.formats import CORRUPT, QUOTES, WHITESPACE, Layout, TableColumn
 from pipelines.named_file import NamedFile, SplitFile
 from pipelines.rows import draw, escaped, named, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column
 
+FIRST_YEAR, LAST_YEAR = 1, 9999
+"""What Python and most readers of Parquet know."""
+LONGEST_LIST = 1 << 28
+"""Bytes of a list of row numbers."""
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
 
 
@@ -48,6 +52,8 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
 
 class Table(BaseModel, frozen=True, extra="forbid"):
     """Rows of one or more files of one shape, or of a table of a database."""
+
+    version: ClassVar[int] = 2
 
     files: tuple[SplitFile, ...] = ()
     database: Database | None = None
@@ -87,7 +93,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
         columns = self._declared(spark, files)
         layout = Layout(columns=columns, header=self.header, delimiter=self.delimiter, null=self.null)
-        rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout).persist()
+        rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout, self.key).persist()
         self._check_each_file(rows, list(columns))
         refused = rows.where("_reason IS NOT NULL").select(
             F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
@@ -130,7 +136,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             frame = formats.jdbc(spark, self.database.url, self.database.table)
         else:
             kind = "json" if self.format == "jsonl" else self.format
-            options = {"header": "true", "inferSchema": "true", "sep": self.delimiter, "nullValue": self.null}
+            options = {"header": "true", "inferSchema": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
             reader = spark.read.options(**options) if kind == "csv" else spark.read
             frame = reader.format(kind).load([f"file:{files[file.name]}" for file in self.files])
         found = formats.inferred(frame, self.target, self.key)
@@ -187,7 +193,7 @@ def _stripped(frame: DataFrame, layout: Layout) -> DataFrame:
     return frame
 
 
-def _judged(frame: DataFrame, layout: Layout) -> DataFrame:
+def _judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
     """Adds `_reason`, null for a good row."""
     reasons: list[SparkColumn] = [
         F.when(F.col("_line").contains("\x00"), "holds a NUL byte"),
@@ -201,7 +207,10 @@ def _judged(frame: DataFrame, layout: Layout) -> DataFrame:
             reasons.append(F.when(endless, f"{name} is not finite"))
         if declared.classes is not None:
             reasons.append(F.when(~value.isin(*declared.classes), f"{name} is none of the declared classes"))
-        if not declared.nullable:
+        if declared.type == "timestamp":
+            beyond = (F.year(value) < FIRST_YEAR) | (F.year(value) > LAST_YEAR)
+            reasons.append(F.when(beyond, f"{name} is not in the years {FIRST_YEAR} to {LAST_YEAR}"))
+        if not declared.nullable or name == key:
             reasons.append(F.when(value.isNull(), f"{name} is missing"))
     return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)
 
@@ -217,6 +226,10 @@ def _members(archive: Path, pattern: str, fold: int) -> list[int]:
     name = pattern.replace("{fold}", str(fold))
     try:
         with tarfile.open(archive) as tar:
+            if tar.getmember(name).size > LONGEST_LIST:
+                raise BadData.at(
+                    archive, f"{name!r} unfolds to {tar.getmember(name).size} bytes; no list of rows is so long"
+                )
             member = tar.extractfile(name)
             text = member.read().decode() if member else ""
     except (KeyError, tarfile.TarError, UnicodeDecodeError) as error:

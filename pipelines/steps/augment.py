@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pyspark.sql import DataFrame
 
 from pipelines import lineage, rewrite
-from pipelines.rows import named
+from pipelines.rows import in_pandas, named
 from pipelines.steps.scale import moments
 from pipelines.table import Learned, Table
 from tracking import parts
@@ -110,7 +110,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
                 for copy in range(1, copies + 1):
                     yield changed(piece.assign(**{COPY: copy}))
 
-        return table.replacing(table.frame.unionByName(table.frame.mapInPandas(made, table.frame.schema)))
+        return table.replacing(table.frame.unionByName(in_pandas(table.frame, made, table.frame.schema)))
 
     def made(self, table: Table, rows: DataFrame, learned: Learned, seed: int, name: str) -> DataFrame:
         """A changed copy of each of `rows`, which have the table's columns and the whole number `_copy`, from 1.
@@ -119,7 +119,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         new rows' sample_id (`7+<name>-1`) and op, and the draws follow from it. Raises BadData as `fit` does.
         """
         changed = self._changer(table, learned, seed, name)
-        return rows.mapInPandas(lambda pieces: map(changed, pieces), table.frame.schema)
+        return in_pandas(rows, lambda pieces: map(changed, pieces), table.frame.schema)
 
     @property
     def _ops(self) -> list[tuple[str, float]]:

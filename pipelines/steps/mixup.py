@@ -18,7 +18,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from pipelines.lineage import earlier, free_name
-from pipelines.rows import draw, named
+from pipelines.rows import draw, in_pandas, named
 from pipelines.table import Learned, Table
 from tracking.augmentations.op import as_dtype, generator_of
 from tracking.faults import BadData
@@ -80,7 +80,7 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield mixed(piece, columns, name, seed, alpha)[schema.names]
 
-        return table.replacing(table.frame.unionByName(paired.drop(_PARTNER).mapInPandas(made, schema)))
+        return table.replacing(table.frame.unionByName(in_pandas(paired.drop(_PARTNER), made, schema)))
 
 
 def mixed(rows: pd.DataFrame, columns: list[Column], name: str, seed: int, alpha: float) -> pd.DataFrame:

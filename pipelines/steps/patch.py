@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field
-from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from pipelines.picture_columns import pictures_of
+from pipelines.rows import in_pandas, named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -61,7 +61,7 @@ class Patch(BaseModel, frozen=True, extra="forbid"):
         made = [column.model_copy(update={"shape": (column.shape[0], size, size)}) for column in columns]
         made.append(Column(name=key, dtype="string", role="key", meaning="text"))
         made += [Column(name=name, dtype="int32", role="key", meaning="number", unit="pixels") for name in PLACES]
-        return table.replacing(table.frame.mapInPandas(cut, schema).select(*map(F.col, schema.names)), *made)
+        return table.replacing(in_pandas(table.frame, cut, schema).select(*map(named, schema.names)), *made)
 
     def _starts(self, length: int) -> list[int]:
         last = length - self.size

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
-from pipelines.rows import named
+from pipelines.rows import groups_in_pandas, named
 from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -90,7 +90,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
 
         groups = max(LEAST_GROUPS, table.rows // ROWS_A_GROUP)
         bucket = F.pmod(F.xxhash64(named(self.entity)), F.lit(groups))
-        made = frame.withColumn(_BUCKET, bucket).groupBy(_BUCKET).applyInPandas(rolled, schema)
+        made = groups_in_pandas(frame.withColumn(_BUCKET, bucket), (_BUCKET,), rolled, schema)
         columns = [
             Column(
                 name=field.name,

@@ -94,6 +94,12 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             if (start - until).total_seconds() < self.gap * DAY_S:
                 raise ValueError(f"periods: less than the gap of {self.gap:g} days between {until} and {start}")
 
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The splits that have to have rows."""
+        shares = {"valid": self.valid, "test": self.test}
+        return tuple(self.periods or ("train", *(split for split, share in shares.items() if share)))
+
     def leaks(self, roles: Roles) -> list[str]:
         """A key that is an input: what a network learns of its values is of no use outside train."""
         if self.by != "hash" or roles.get(self.key or "") != "input":

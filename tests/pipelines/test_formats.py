@@ -8,7 +8,6 @@ from pyarrow import orc
 from pydantic import ValidationError
 
 from pipelines import formats
-from pipelines.expressions import refused_word
 from pipelines.sources.table import Table
 from tests.pipelines.made import rows_of
 from tracking.faults import BadData, BadEnvironment
@@ -150,8 +149,3 @@ def test_times_may_be_written_in_a_declared_form(spark, tmp_path):
 def test_a_source_that_is_none_is_refused(fields):
     with pytest.raises(ValidationError):
         Table(**{"columns": COLUMNS, **fields})
-
-
-def test_words_inside_a_name_are_no_functions():
-    assert refused_word("brand > 1 AND random_walk = 2") is None
-    assert refused_word("RAND() > 1") == "rand"

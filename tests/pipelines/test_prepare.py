@@ -52,6 +52,13 @@ def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path)
     assert sorted(left) == sorted([first.version, "latest"])
 
 
+def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(spark, settings, tmp_path):
+    steps = [RECIPE["data"]["steps"][0], {"rebalance": {"method": "weights"}}]
+    data = {"source": {"name": "digits", "limit": 60}, "steps": steps}
+    prepared = prepare.prepare(located(tmp_path, data=data), settings, say=quiet)
+    assert verify(Dataset.open(prepared.path, settings.store)) == []
+
+
 def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_path, monkeypatch):
     from pipelines.sources.digits import Digits
 

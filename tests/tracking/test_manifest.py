@@ -1,3 +1,4 @@
+import hashlib
 import json
 import random
 
@@ -10,6 +11,12 @@ from tracking.manifest import FILE, Affine, Manifest
 
 def made():
     return manifest(image(1, 8, 8), number("größe"), target(3))
+
+
+def written(body):
+    """A manifest of any content, with the hash that belongs to it."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return json.dumps({"sha256": digest, **body}, indent=1, ensure_ascii=False) + "\n"
 
 
 def test_a_manifest_comes_back_as_it_was_written(tmp_path):
@@ -38,12 +45,8 @@ def test_what_is_no_whole_manifest_is_refused(text):
 
 @pytest.mark.bad_input
 def test_a_manifest_of_another_format_is_refused():
-    import hashlib
-
-    body = made().model_dump(mode="json") | {"later": 1}
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
     with pytest.raises(BadData, match="later"):
-        Manifest.parse(json.dumps({"sha256": digest, **body}, indent=1, ensure_ascii=False) + "\n", "here")
+        Manifest.parse(written(made().model_dump(mode="json") | {"later": 1}), "here")
 
 
 @pytest.mark.bad_input
@@ -85,3 +88,15 @@ def test_what_a_network_cannot_read_is_told_with_what_there_is():
 def test_an_affine_keeps_bytes_as_they_are():
     scaled = image(1, 2, 2).model_copy(update={"affine": Affine(factor=1 / 255)})
     assert manifest(scaled).signature().inputs[0].dtype == "float32"
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    "file", ["/etc/passwd", "../v2/split=train/part-00000.parquet", "split=train/../../x", "part.parquet"]
+)
+def test_a_shard_never_lies_outside_of_its_version(file):
+    shard = {"file": file, "rows": 1, "bytes": 1, "sha256": "0", "row_groups": 1}
+    body = made().model_dump(mode="json")
+    body["splits"] = {"train": {"rows": 1, "class_counts": {}, "digest": "0", "shards": [shard]}}
+    with pytest.raises(BadData, match=r"shards\.0\.file"):
+        Manifest.parse(written(body), "here")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Column, Shard
+from tracking.remote import Place
 from training.feed.blocks import Arrays, Block, Dense, columns_of
 
 SAMPLE_ID = "sample_id"
@@ -59,13 +61,25 @@ class Shards:
         """Bytes of a row in memory, at least 1."""
         return max(1, sum(block.row_bytes for block in self.blocks))
 
-    def path(self, number: int) -> Path:
-        """The file of a shard, after its hash and then its footer were checked (once a process). Raises BadData."""
-        path = self.dataset.verified(self.all[number])
-        if number not in self._checked:
-            self._check_footer(path, self.all[number])
-            self._checked.add(number)
-        return path
+    @contextmanager
+    def lent(self, number: int) -> Iterator[Path]:
+        """The file of a shard, after its hash and then its footer were checked (once a process); it may go afterwards.
+
+        Raises BadData.
+        """
+        shard = self.all[number]
+        path = self.dataset.verified(shard)
+        try:
+            if number not in self._checked:
+                self._check_footer(path, shard)
+                self._checked.add(number)
+            yield path
+        finally:
+            self.dataset.release(shard)
+
+    def where(self, number: int) -> Place:
+        """Where a shard is published, for messages."""
+        return self.dataset.folder / self.all[number].file
 
     def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
         return tuple(block.array(dense, where) for block in self.blocks)
@@ -83,12 +97,13 @@ class Shards:
 
     def ids(self, number: int) -> list[str]:
         """All sample ids of a shard in stored order."""
-        return list(
-            map(str, pq.read_table(self.path(number), columns=[SAMPLE_ID], partitioning=None).column(0).to_pylist())
-        )
+        with self.lent(number) as path:
+            ids = pq.read_table(path, columns=[SAMPLE_ID], partitioning=None).column(0)
+        return list(map(str, ids.to_pylist()))
 
-    def _check_footer(self, path: Path, shard: Shard) -> None:
-        facts = pq.read_metadata(path)
+    def _check_footer(self, file: Path, shard: Shard) -> None:
+        facts = pq.read_metadata(file)
+        path = self.dataset.folder / shard.file
         pickled = [name.decode() for name in facts.metadata or {} if name.startswith(_PICKLED)]
         if pickled:
             told = f"has the metadata {pickled}, which readers would unpickle"

@@ -1,0 +1,129 @@
+"""Recipes that cannot be meant: every fault is told before anything runs, with its line and what would do."""
+
+import json
+import re
+
+import pytest
+
+import millstream
+from tests.tracking.recipes import WHOLE, write
+from tests.training.signatures import image, number, signature, target, tokens
+from tracking.faults import BadData
+from tracking.recipe import load
+from training.build import parts_of
+
+pytestmark = pytest.mark.bad_input
+SPLIT = "    - split: {by: stratified, valid: 0.1, test: 0.2}\n"
+SCALE = "    - scale: {column: image, method: unit, high: 16}\n"
+HASH, UNIT = "split: {by: hash}", "scale: {column: image, method: unit}"
+
+
+def steps(*lines):
+    return (SPLIT + SCALE, "".join(f"    - {line}\n" for line in lines))
+
+
+FAULTS = {
+    "an unknown section": ([("budgets:", "budgetz:")], 10, "did you mean 'budgets'"),
+    "an unknown field": ([("high: 16", "hihg: 16")], 6, "did you mean 'high'"),
+    "a wrong type": ([("batch_size: 64", "batch_size: many")], 9, "valid integer"),
+    "a number for a list": ([("[4, 8]", "4")], 8, "tuple"),
+    "a share over one": ([("test: 0.2", "test: 1.5")], 5, "less than 1"),
+    "shares that leave nothing": ([("test: 0.2", "test: 0.95")], 5, "leave nothing to train on"),
+    "no epochs": ([("epochs: 2", "epochs: 0")], 9, "greater than or equal to 1"),
+    "a number that is none": ([("lr: 1.0e-3", "lr: .nan")], 9, "optimizer"),
+    "an unknown source": ([("name: digits", "name: digitz")], 3, "did you mean 'digits'"),
+    "a source of pickles": ([("name: digits", "name: table, format: pickle, columns: inferred")], 3, "'csv'"),
+    "an unknown step": ([steps("spilt: {by: hash}")], 5, "did you mean 'split'"),
+    "an unknown task": ([("name: classify", "name: clasify")], 7, "did you mean 'classify'"),
+    "an unknown network": ([("cnn/lenet", "cnn/lenett")], 8, "did you mean 'cnn/lenet'"),
+    "a network of another folder": ([("cnn/lenet", "../tasks/classify")], 8, "no such network"),
+    "a scale before the split": ([steps(UNIT, HASH)], 5, "put split first"),
+    "a balance before the split": ([steps("rebalance: {method: duplicate}", HASH)], 5, "put split first"),
+    "a balance of another split": ([steps(HASH, "rebalance: {method: duplicate, split: test}")], 6, "no such field"),
+    "no split at all": ([steps(UNIT)], 5, "there is none"),
+    "a second split": ([steps(HASH, HASH)], 6, "rows are split once"),
+    "a rule that runs code": ([steps("filter: {keep: \"reflect('a', 'b')\"}", HASH)], 5, "'reflect' has no place"),
+    "a mark that is none": ([(">= 0.9", "about 0.9")], 13, "expected '>= number'"),
+    "a name that leads out": ([("data:\n", "data:\n  name: ../../etc\n")], 3, "match pattern"),
+}  # fmt: skip
+
+
+@pytest.fixture
+def checked(capfd):
+    """Exit code and faults of `millstream check`."""
+
+    def check(file, *words):
+        with pytest.raises(SystemExit) as ended:
+            millstream.cli(["check", str(file), "--json", *words], prog_name="millstream")
+        return ended.value.code, json.loads(capfd.readouterr().out.splitlines()[-1])["faults"]
+
+    return check
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_a_fault_is_told_with_its_line_and_what_would_do(checked, tmp_path, case):
+    changes, line, told = FAULTS[case]
+    code, faults = checked(write(tmp_path, WHOLE, *changes))
+    assert code == 2
+    assert any(fault["where"].endswith(f"mine.yaml:{line}") and told in fault["message"] for fault in faults), faults
+
+
+UNREADABLE = {
+    "an empty file": (b"", "empty"),
+    "a comment alone": (b"# nothing\n", "empty"),
+    "no utf-8": ("about: größer".encode("latin-1"), "not UTF-8"),
+    "no yaml": (b"about: [1, 2", "not YAML"),
+    "a list": (b"- about\n- data\n", "expected a mapping"),
+    "a key twice": (b"about: x\nabout: y\n", "given twice"),
+    "a tag": (b"about: !!python/object/apply:os.system ['touch owned']\n", "tag"),
+    "a bomb": (b"a: &a [x, x]\nb: &b [*a, *a]\nabout: [*b, *b]\n", "anchors"),
+    "too deep": (b"about: " + b"[" * 5000, "nested too deeply"),
+    "itself as its base": (b"about: x\nbase: mine.yaml\n", "based on this recipe again"),
+    "a base outside": (b"about: x\nbase: ../other.yaml\n", "leads out"),
+    "a file of another kind": (bytes(range(256)), "not UTF-8|not YAML"),
+}
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_a_file_that_is_no_recipe_is_refused_and_nothing_is_run(checked, tmp_path, monkeypatch, case):
+    monkeypatch.chdir(tmp_path)
+    content, told = UNREADABLE[case]
+    (tmp_path / "mine.yaml").write_bytes(content)
+    code, faults = checked(tmp_path / "mine.yaml")
+    assert code == 2
+    assert re.search(told, faults[0]["message"])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("fit.epochs=many", "valid integer"),
+        ("fit.epochz=3", "did you mean 'epochs'"),
+        ("fit.epochs", "expected"),
+        ("data.steps.cut.x=1", "no such place"),
+        ("fit.epochs=!!python/name:os.system", "tag"),
+        ("fit.epochs=__import__('os').system('touch owned')", "valid integer"),
+    ],
+)
+def test_a_wrong_setting_is_told_as_such(checked, tmp_path, setting, told):
+    code, faults = checked(write(tmp_path), "--set", setting)
+    assert code == 2
+    assert faults[0]["where"].startswith("--set ")
+    assert told in faults[0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "told"),
+    [
+        ("cnn/lenet, channels: [4, 8]", image(1, 2, 2), "images of (2, 2); it needs 8x8 at the least"),
+        ("cnn/lenet, channels: [4, 8]", number("a"), "takes one input that is image; the dataset has numbers"),
+        ("rnn/gru", image(1, 8, 8), "takes one input that is tokens; the dataset has image"),
+        ("mlp/mlp", tokens(3, 5), "cannot read the sequences ['tokens']"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_data_is_told_with_what_there_is(tmp_path, network, data, told):
+    parts = parts_of(load(str(write(tmp_path, WHOLE, ("cnn/lenet, channels: [4, 8]", network)))))
+    with pytest.raises(BadData, match=re.escape(told)):
+        parts.build(signature(data, target(3)))

@@ -1,0 +1,191 @@
+"""The same job on a real cluster of two workers: the same versions, also when a worker dies in the middle."""
+
+from __future__ import annotations
+
+import random
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines import prepare
+from pipelines.score import score
+from pipelines.session import find_java
+from tests import spark_cluster
+from tests.journey.command import ROOT, answer, environment, started, told
+from tracking.dataset import Dataset
+from tracking.recipe import load
+from tracking.settings import Settings
+from tracking.verify import verify
+
+pytestmark = pytest.mark.spark
+DIGITS = ("cnn/lenet-digits", "--set", "data.source.limit=300")
+GUSTS = """
+about: A table that is split, encoded, balanced and augmented
+data:
+  name: gusts
+  source:
+    name: table
+    files: [{name: gusts.csv}]
+    columns: {wind: {type: double}, gust: {type: string, role: target}}
+  steps:
+    - split: {by: hash, test: 0.2}
+    - encode: {columns: [gust]}
+    - rebalance: {method: duplicate}
+    - augment: {copies: 1, ops: [{noise: 0.1}]}
+task: {name: classify, target: gust}
+network: {name: classical/tree, depth: 3}
+fit: {seed: 7}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with spark_cluster.cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    draw, folder = random.Random(0), tmp_path_factory.mktemp("table")
+    rows = [f"{draw.gauss(8, 3)},{'yes' if at % 8 == 0 else 'no'}\n" for at in range(200)]
+    (folder / "gusts.csv").write_text("wind,gust\n" + "".join(rows))
+    (folder / "gusts.yaml").write_text(GUSTS.replace("gusts.csv", str(folder / "gusts.csv")))
+    return str(folder / "gusts.yaml")
+
+
+def described(home, name):
+    """Version, and rows and digest of each split; everything about it was verified."""
+    dataset = Dataset.open(name, home / "datasets")
+    assert verify(dataset) == []
+    splits = {split: (facts.rows, facts.digest) for split, facts in dataset.manifest.splits.items()}
+    return dataset.manifest.version, splits
+
+
+def here(settings, *words):
+    """The same, prepared on this machine alone."""
+    name, *sets = [word for word in words if word != "--set"]
+    prepared = prepare.prepare(load(name, sets=sets), settings, say=lambda told: None)
+    return described(settings.home, prepared.dataset)
+
+
+def test_workers_have_no_millstream_of_their_own(cluster):
+    # else the tests below would not show that our packages come along
+    python = cluster.environment["PYSPARK_PYTHON"]
+    found = subprocess.run([python, "-c", "import numpy, pandas, pipelines"], capture_output=True, text=True, cwd="/")
+    assert "No module named 'pipelines'" in found.stderr
+
+
+@pytest.mark.fault
+def test_a_cluster_makes_the_version_of_one_machine_though_a_worker_dies(
+    spark, cluster, recipe, tmp_path, settings, soak
+):
+    draw = random.Random(0)
+    for at in range(10 if soak else 1):
+        home = tmp_path / f"home {at}"
+        job = started(home, "prepare", recipe, "--master", cluster.master, **cluster.environment)
+        assert next(line for line in job.stderr if line.startswith("split:"))
+        time.sleep(draw.uniform(0, 5) if soak else 0)
+        assert [cluster.executors(worker) for worker in cluster.workers] == [1, 1]
+        cluster.kill_worker()
+        assert not answer(job)["reused"]
+        assert described(home, "gusts") == here(settings, recipe)
+        cluster.add_worker()
+
+
+@pytest.mark.slow
+def test_digits_give_the_same_version_on_a_cluster(spark, cluster, tmp_path, settings):
+    told(tmp_path, "prepare", *DIGITS, "--master", cluster.master, **cluster.environment)
+    assert described(tmp_path, "digits") == here(settings, *DIGITS)
+
+
+@pytest.mark.slow
+def test_spark_submit_finds_its_own_master(spark, cluster, recipe, tmp_path, settings):
+    before = cluster.executors_so_far()
+    submit = [str(spark_cluster.HOME / "bin" / "spark-submit"), "--master", cluster.master]
+    home = environment(tmp_path, **cluster.environment, JAVA_HOME=str(find_java().parent.parent))
+    job = [*submit, "--conf", "spark.driver.host=127.0.0.1", "millstream.py", "prepare", recipe]
+    subprocess.run(job, env=home, cwd=ROOT, check=True, capture_output=True)
+    assert described(tmp_path, "gusts") == here(settings, recipe)
+    assert cluster.executors_so_far() > before
+
+
+@pytest.mark.slow
+def test_a_model_scores_on_a_cluster_as_on_one_machine(spark, cluster, recipe, tmp_path):
+    found = told(tmp_path, "run", recipe)
+    table = str(Path(recipe).with_name("gusts.csv"))
+    scored = told(
+        tmp_path,
+        "score",
+        found["model_uri"],
+        table,
+        str(tmp_path / "there"),
+        "--master",
+        cluster.master,
+        **cluster.environment,
+    )
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path)})
+    score(found["model_uri"], table, str(tmp_path / "here"), settings)
+    both = [pd.read_parquet(tmp_path / name).sort_values("wind", ignore_index=True) for name in ("there", "here")]
+    assert scored["rows"] == 200
+    pd.testing.assert_frame_equal(*both)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("master", "code", "expected"),
+    [
+        ("spark://127.0.0.1:9", 4, "does not answer"),
+        ("spark//127.0.0.1:7077", 2, "is no address of a master"),
+    ],
+)
+def test_a_master_that_is_none_is_told(tmp_path, master, code, expected):
+    refused = told(tmp_path, "prepare", *DIGITS, "--master", master, code=code)
+    assert expected in refused["stderr"]
+    assert master in refused["faults"][0]["where"]
+
+
+OTHER_VERSION = """
+import collections, sys
+sys.version_info = collections.namedtuple("Version", "major minor micro releaselevel serial")(3, 8, 0, "final", 0)
+"""
+WITHOUT_ARROW = """
+import sys
+class Lacks:
+    def find_spec(self, name, path=None, target=None):
+        if name == "pyarrow":
+            raise ModuleNotFoundError("No module named 'pyarrow'", name=name)
+sys.meta_path.insert(0, Lacks())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        (OTHER_VERSION, "has another version than this one; set PYSPARK_PYTHON"),
+        (WITHOUT_ARROW, "lacks pyarrow; install"),
+        (None, "a worker has no .*nowhere/python; set PYSPARK_PYTHON"),
+    ],
+    ids=["another version", "a package is missing", "no Python"],
+)
+def test_workers_with_another_python_are_told_before_any_work(cluster, tmp_path, changed, expected):
+    python = tmp_path / "nowhere" / "python"
+    if changed is not None:
+        python = spark_cluster.changed_python(tmp_path, changed)
+    where = cluster.environment | {"PYSPARK_PYTHON": str(python)}
+    refused = told(tmp_path / "home", "prepare", *DIGITS, "--master", cluster.master, code=4, **where)
+    assert re.search(expected, refused["stderr"])
+    assert not list((tmp_path / "home").glob("datasets/digits/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_cluster_without_workers_is_told_in_time(tmp_path):
+    with spark_cluster.cluster(tmp_path, workers=0) as idle:
+        refused = told(tmp_path / "home", "prepare", *DIGITS, "--master", idle.master, code=4, **idle.environment)
+    assert "no worker took a job within 120 s" in refused["stderr"]

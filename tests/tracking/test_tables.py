@@ -1,0 +1,60 @@
+import pytest
+
+from tests.datasets import make_dataset
+from tests.training.signatures import category, number, target
+from tracking import tables
+from tracking.inspection.look import ancestry, look_at
+from tracking.printable import printable
+
+COLUMNS = (number("a"), category("town", 3), target(2))
+
+
+@pytest.fixture
+def shown(capsys, monkeypatch):
+    """What a person sees of a result, on a wide terminal."""
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def show(view, result):
+        view(result)
+        return capsys.readouterr().out
+
+    return show
+
+
+def made(folder, **facts):
+    values = {"a": [0.5, 1.5, 4.0, 1.0], "town": [0, 2, 2, 2], "label": [0, 1, 1, 1]}
+    return make_dataset(folder, {"train": values}, COLUMNS, **facts)
+
+
+def test_a_dataset_is_told_on_a_page(shown, tmp_path):
+    out = shown(tables.inspected, look_at(made(tmp_path, quarantine={"wind is missing": 3})).told())
+    assert "made/v1" in out
+    (balance,) = [line for line in out.splitlines() if "class 1" in line and "█" * 24 in line]
+    assert "3" in balance
+    (row,) = [line for line in out.splitlines() if line.startswith("│ a ")]
+    assert "1.75" in row
+    assert "0.5  1.25  4" in row
+    assert "2 3, 0 1" in out
+    assert "wind is missing" in out
+
+
+def test_a_row_is_told_beside_its_ancestors(shown, tmp_path):
+    out = shown(tables.inspected, ancestry(made(tmp_path), "train-1"))
+    assert "train-1" in out
+    assert "from made: made in a test" in out
+
+
+@pytest.mark.security
+def test_a_terminal_shows_what_is_in_data_and_obeys_none_of_it(shown):
+    wicked = "\x1b]0;owned\x07 [red]x[/red] \u202egnirts \x9b2J"
+    told = {"ok": False, "faults": [{"where": wicked, "message": wicked}]}
+    checks = {"checks": [{"ok": True, "name": wicked, "found": wicked, "mend": wicked}]}
+    for out in (shown(tables.faults, told), shown(tables.checks, checks)):
+        assert not set(out) & set("\x1b\x07\x9b\u202e")
+        assert r"\x1b]0;owned\x07" in out
+        assert "[red]" in out
+
+
+def test_text_of_any_script_is_printed_as_it_is():
+    plain = "Größe\t価格 שלום 👩‍👩‍👧 a\u00a0b\nc"
+    assert printable(plain) == plain

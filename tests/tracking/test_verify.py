@@ -1,0 +1,149 @@
+"""What a manifest says is counted again: hashes that are right do not make it true."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.datasets import make_dataset
+from tests.training.signatures import category, image, number, target, tokens
+from tracking import recount
+from tracking.manifest import FILE, Check, Column
+from tracking.verify import verify
+
+CHECKS = (
+    Check(name="sample ids are unique", ok=True, figures={"doubled": 0}),
+    Check(name="no sample or parent in two splits", ok=True, figures={"shared": 0}),
+    Check(name="nothing synthetic outside train", ok=True, figures={"synthetic": 0}),
+    Check(name="equal inputs in two splits", ok=True, figures={"contents": 1}),
+)
+COLUMNS = (number("a"), target(2))
+TRAIN = {"a": [0.5, 1.5, 2.5], "label": [0, 1, 1]}
+TEST = {"a": [2.5, 7.0], "label": [0, 1]}
+
+
+def made(folder, train=TRAIN, test=TEST, columns=COLUMNS, **facts):
+    return make_dataset(folder, {"train": train, "test": test}, columns, **{"shard_rows": 2, "checks": CHECKS, **facts})
+
+
+def told(dataset):
+    return [str(fault) for fault in verify(dataset)]
+
+
+def test_a_true_manifest_has_no_faults_and_its_progress_is_told(tmp_path):
+    said = []
+    assert verify(made(tmp_path), said.append) == []
+    assert said[:3] == ["train: 1 of 2 shards", "train: 2 of 2 shards", "test: 1 of 1 shards"]
+
+
+FAMILY = {"parent_id": [None, "train-0"], "op": [None, "{}"], "a": [2.5, 7.0], "label": [0, 1]}
+LIES = {
+    "an id that comes twice": ({"train": TRAIN | {"sample_id": ["x", "y", "x"]}}, "sample 'x' comes more than once"),
+    "an id in two splits": ({"test": TEST | {"sample_id": ["train-0", "z"]}}, r"'shared': 1"),
+    "a parent in another split": ({"test": FAMILY}, r"'shared': 1"),
+    "a changed row in test": ({"test": FAMILY}, r"'synthetic': 1"),
+    "equal inputs that were not counted": (
+        {"checks": (*CHECKS[:3], CHECKS[3].model_copy(update={"figures": {"contents": 9}}))},
+        r"'contents': 1\}; the manifest says \{'contents': 9\}",
+    ),
+    "a check that failed": ({"checks": (CHECKS[0].model_copy(update={"ok": False}),)}, "not ok"),
+    "rows put aside that are not there": ({"quarantine": {"is empty": 3}}, "0 rows put aside because 'is empty'"),
+}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("lie", LIES)
+def test_a_manifest_that_lies_is_found_out(tmp_path, lie):
+    facts, expected = LIES[lie]
+    dataset = made(tmp_path, **facts)
+    found = told(dataset)
+    assert any(re.search(expected, one) for one in found), found
+
+
+def changed(dataset, folder, **splits):
+    """The version with another manifest, right in itself: facts of splits are changed."""
+    before = dataset.manifest
+    new = {name: facts.model_copy(update=splits.get(name, {})) for name, facts in before.splits.items()}
+    (dataset.folder / FILE).write_text(before.model_copy(update={"splits": new}).text(), encoding="utf-8")
+    return type(dataset).open(dataset.folder, folder)
+
+
+@pytest.mark.bad_input
+def test_counts_of_rows_and_classes_are_those_of_the_files(tmp_path):
+    dataset = changed(made(tmp_path), tmp_path, train={"rows": 4, "class_counts": {"class 0": 2, "class 1": 2}})
+    assert [one.partition("split=")[2] for one in told(dataset)] == [
+        "train: 3 rows in its shards; the manifest says 4",
+        "train: rows of each class, counted and as the manifest says: {'class 0': (1, 2)}",
+    ]
+
+
+@pytest.mark.bad_input
+def test_another_digest_or_other_row_groups_are_told(tmp_path):
+    dataset = made(tmp_path)
+    first, *rest = dataset.shards("train")
+    shards = (first.model_copy(update={"row_groups": 2}), *rest)
+    assert (
+        "2 rows in 1 row groups; the manifest says 2 in 2"
+        in told(changed(dataset, tmp_path, train={"shards": shards}))[0]
+    )
+    assert "the digest of its rows is" in told(changed(dataset, tmp_path, test={"digest": "0" * 32}))[0]
+
+
+VECTOR = Column(name="v", dtype="float32", layout="tensor", shape=(2,), axes="K", role="input", meaning="vector")
+MISFITS = {
+    "a class that is none": (category("c", 2), [0, 2], "column 'c': no class in 1 rows"),
+    "a token of no vocabulary": (tokens(3, 3), [[2], [3, 3]], "column 'tokens': no token of the vocabulary in 2 rows"),
+    "a list that is too long": (tokens(1, 3), [[2], [2, 2]], "column 'tokens': longer than 1 in 1 rows"),
+    "a tensor of another size": (VECTOR, [np.zeros(2), np.zeros(3)], "column 'v': other than 8 bytes in 1 rows"),
+}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("case", MISFITS)
+def test_values_that_are_not_as_their_column_says_are_counted(tmp_path, case):
+    column, values, expected = MISFITS[case]
+    (found,) = told(make_dataset(tmp_path, {"train": {column.name: values}}, (column,)))
+    assert found.endswith(f"split=train/part-00000.parquet: {expected}")
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ((number("b"), target(2)), r"has the columns \[.*'a'.*\]; the manifest says \[.*'b'"),
+        (
+            (number("a").model_copy(update={"dtype": "int64"}), target(2)),
+            "column 'a' holds float; the manifest says int64",
+        ),
+    ],
+)
+def test_shards_with_other_columns_are_told(tmp_path, columns, expected):
+    dataset = made(tmp_path)
+    manifest = dataset.manifest.model_copy(update={"columns": columns})
+    (dataset.folder / FILE).write_text(manifest.text(), encoding="utf-8")
+    found = told(type(dataset).open(dataset.folder, tmp_path))
+    assert re.search(expected, found[0])
+
+
+@pytest.mark.bad_input
+def test_files_that_nobody_knows_are_named_hidden_ones_too(tmp_path):
+    dataset = made(tmp_path)
+    (dataset.folder / "quarantine").mkdir()
+    for name in ("split=train/.part-00000.parquet.crc", "quarantine/part-00000.parquet", "README.txt"):
+        (dataset.folder / name).write_text("")
+    found = [one.partition(": is not in the manifest")[0].rpartition("v1/")[2] for one in told(dataset)]
+    assert found[-3:] == ["README.txt", "quarantine/part-00000.parquet", "split=train/.part-00000.parquet.crc"]
+
+
+def test_no_more_than_a_part_of_the_hashes_is_held(tmp_path, monkeypatch):
+    monkeypatch.setattr(recount, "PART_ROWS", 100)
+    rows = 1000
+    ids = [f"s{at}" for at in range(rows - 1)] + ["s7"]
+    values = {"sample_id": ids, "image": np.arange(rows * 4, dtype=np.uint8).reshape(rows, 1, 2, 2)}
+    dataset = make_dataset(tmp_path, {"train": values}, (image(1, 2, 2),), shard_rows=90)
+    held, load = [], np.fromfile
+    monkeypatch.setattr(recount.np, "fromfile", lambda *given: held.append(load(*given)) or held[-1])
+    assert told(dataset)[0] == "made/v1: sample 's7' comes more than once"
+    assert len(held) == 3 * 11
+    assert max(map(len, held)) < 200
+    assert sum(map(len, held)) == 3 * rows

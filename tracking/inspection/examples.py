@@ -1,0 +1,113 @@
+"""A few rows to look at: of each class, and changed ones with what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tracking.dataset import Dataset
+from tracking.inspection.lineage import Row, find
+from tracking.manifest import Column, Manifest, Shard
+
+CLASSES, OF_EACH, CHANGED = 12, 8, 6
+LONGEST_TEXT = 1000
+WIDEST = 128
+"""Pixels of a side that are kept to be looked at."""
+EVERY_ROW = ""
+"""The name of the group where there are no classes."""
+
+
+class Examples:
+    """Rows of train with the lowest draws: `OF_EACH` original ones of each of the largest classes, `CHANGED` others."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self.columns = {column.name: column for column in manifest.columns}
+        self.label = label(manifest)
+        counts = manifest.splits["train"].class_counts
+        names = self.label.classes or () if self.label else ()
+        largest = sorted(names, key=lambda one: -counts.get(one, 0))[:CLASSES]
+        self.groups: dict[str, _Lowest] = {
+            name: _Lowest(OF_EACH) for name in ([one for one in names if one in largest] or [EVERY_ROW])
+        }
+        self.made = _Lowest(CHANGED)
+
+    def add(self, piece: pa.RecordBatch, draws: NDArray[np.float64]) -> None:
+        op = piece.column(piece.schema.get_field_index("op"))
+        changed = op.is_valid().to_numpy(zero_copy_only=False)
+        self._take(self.made, piece, draws, changed)
+        if self.label is None:
+            self._take(self.groups[EVERY_ROW], piece, draws, ~changed)
+            return
+        numbers = piece.column(piece.schema.get_field_index(self.label.name))
+        for at, name in enumerate(self.label.classes or ()):
+            if name in self.groups:
+                mine = pc.fill_null(pc.equal(numbers, at), False).to_numpy(zero_copy_only=False)
+                self._take(self.groups[name], piece, draws, mine & ~changed)
+
+    def rows(self) -> dict[str, list[Row]]:
+        """By class; a class without an original row has none."""
+        return {name: lowest.rows for name, lowest in self.groups.items()}
+
+    def families(self, dataset: Dataset, shards: Sequence[Shard]) -> list[tuple[Row | None, Row]]:
+        """Changed rows beside their parents; None for a parent that is not in these shards of train."""
+        children = self.made.rows
+        parents = find(dataset, {one["parent_id"] for one in children if one["parent_id"]}, {"train": shards})
+        small = {name: small_row(row, self.columns) for name, row in parents.items()}
+        return [(small.get(one["parent_id"]), one) for one in children]
+
+    def _take(
+        self, lowest: _Lowest, piece: pa.RecordBatch, draws: NDArray[np.float64], mine: NDArray[np.bool_]
+    ) -> None:
+        for at in lowest.wanted(np.where(mine, draws, np.inf)):
+            row = piece.slice(at, 1).to_pylist()[0]
+            lowest.add(float(draws[at]), small_row(row, self.columns))
+
+
+class _Lowest:
+    """The rows with the lowest draws of all that were shown."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.found: list[tuple[float, Row]] = []
+
+    def wanted(self, draws: NDArray[np.float64]) -> list[int]:
+        bound = self.found[-1][0] if len(self.found) == self.most else np.inf
+        lowest = np.argsort(draws, kind="stable")[: self.most]
+        return [int(at) for at in lowest if draws[at] < bound]
+
+    def add(self, draw: float, row: Row) -> None:
+        self.found = sorted([*self.found, (draw, row)], key=lambda one: one[0])[: self.most]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for _, row in self.found]
+
+
+def label(manifest: Manifest) -> Column | None:
+    """The class that rows are shown by: the first target whose values are classes."""
+    return next(
+        (one for one in manifest.columns if one.role == "target" and one.classes and one.layout == "scalar"), None
+    )
+
+
+def small_row(row: Row, columns: Mapping[str, Column]) -> Row:
+    """The row with its tensors as arrays, large pictures thinned out, and long texts cut."""
+    return {name: _small(value, columns.get(name)) for name, value in row.items()}
+
+
+def _small(value: Any, column: Column | None) -> Any:
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}…"
+    if not isinstance(value, bytes) or column is None:
+        return value
+    array = np.frombuffer(value, np.dtype(column.dtype).newbyteorder("<")).reshape(column.shape)
+    if column.meaning in ("image", "mask", "video") and array.ndim >= 2:
+        step = max(1, -(-max(array.shape[-2:]) // WIDEST))
+        return array[..., ::step, ::step].copy()
+    return array

@@ -1,0 +1,61 @@
+"""The figures of a column as a person reads them: splits side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from tracking.inspection.statistics import Summary
+from tracking.manifest import Column
+
+QUARTILES = ("least", "25 %", "median", "75 %", "greatest")
+
+
+def figures(column: Column, found: Mapping[str, Summary]) -> dict[str, list[str]]:
+    """{figure: its value in each split}; nothing for a column without numbers or gaps."""
+    told: dict[str, list[str]] = {}
+    shown = shower(column.dtype)
+    every = list(found.values())
+    if any(one.missing for one in every):
+        told["missing"] = [f"{one.missing:,} ({one.missing / max(1, one.rows):.1%})" for one in every]
+    if any(one.spread for one in every):
+        of = {"characters": "characters, ", "tokens": "tokens, "}.get(every[0].measured, "")
+        told[f"{of}mean"] = [shown(one.spread.mean) if one.spread else "" for one in every]
+        told["deviation"] = [_apart(column, one.spread.deviation) if one.spread else "" for one in every]
+        for at, name in enumerate(QUARTILES):
+            told[name] = [shown(one.spread.quartiles[at]) if one.spread else "" for one in every]
+    return told
+
+
+def ends(column: Column, found: Mapping[str, Summary]) -> tuple[str, str]:
+    """What stands under the ends of a histogram; with a sign where values lie beyond."""
+    spread = next((one.spread for one in found.values() if one.spread), None)
+    if spread is None:
+        return "", ""
+    shown = shower(column.dtype)
+    low, high = spread.edges[0], spread.edges[-1]
+    least = min(one.spread.quartiles[0] for one in found.values() if one.spread)
+    most = max(one.spread.quartiles[4] for one in found.values() if one.spread)
+    return ("≤ " if least < low else "") + shown(max(low, least)), ("≥ " if most > high else "") + shown(
+        min(high, most)
+    )
+
+
+def shower(dtype: str) -> Callable[[float], str]:
+    """How a number of a column is written: times as such, whole numbers without a point."""
+    return _time if dtype.startswith("datetime64") else number
+
+
+def number(value: float) -> str:
+    """Five digits, thousands apart."""
+    if value == int(value) and abs(value) < 1e15:
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:.5g}"
+
+
+def _time(microseconds: float) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)).strftime("%Y-%m-%d %H:%M")
+
+
+def _apart(column: Column, deviation: float) -> str:
+    return f"{deviation / 86_400e6:.3g} days" if column.dtype.startswith("datetime64") else number(deviation)

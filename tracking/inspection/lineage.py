@@ -1,0 +1,83 @@
+"""Where a row came from: its ancestors in the dataset version, and its place in the files of the source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tracking.dataset import Dataset
+from tracking.faults import BadData
+from tracking.manifest import Shard, Source
+from tracking.reading import opened
+
+Row = dict[str, Any]
+_LINES = ("table", "text")
+"""Sources that name a row `<file>:<line>` where it has no key of its own."""
+
+
+def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any] | None]:
+    """The sample, its parent, and so on; and the place in the source of the oldest one, as far as its id tells.
+
+    Each row has its values, and `split`, `file` and `row` (from 0) that say where it stands. Raises BadData when there
+    is no such sample.
+    """
+    chain: list[Row] = []
+    wanted: str | None = sample_id
+    while wanted is not None and wanted not in [one["sample_id"] for one in chain]:
+        row = find(dataset, [wanted]).get(wanted)
+        if row is None:
+            break  # the parent itself is no row of this version: left out when classes were balanced
+        chain.append(row)
+        wanted = row["parent_id"]
+    if not chain:
+        raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", f"no sample {sample_id!r}")
+    return chain, place(dataset.manifest.source, wanted or chain[-1]["sample_id"])
+
+
+def find(
+    dataset: Dataset, sample_ids: Iterable[str], within: Mapping[str, Sequence[Shard]] | None = None
+) -> dict[str, Row]:
+    """Those of the samples that the version has, or these shards of splits. Ids alone are read, until all are found."""
+    wanted = set(sample_ids)
+    found: dict[str, Row] = {}
+    for split, shards in (within or {name: dataset.shards(name) for name in dataset.manifest.splits}).items():
+        for shard in shards:
+            if wanted <= found.keys():
+                return found
+            with opened(dataset, shard) as parquet:
+                ids = parquet.read(columns=["sample_id"]).column(0)
+                places = pc.indices_nonzero(pc.is_in(ids, value_set=pa.array(sorted(wanted)))).to_pylist()
+                rows = parquet.read().take(places).to_pylist() if places else []
+            found |= {
+                row["sample_id"]: {"split": split, "file": shard.file, "row": at, **row, "op": _op(row["op"])}
+                for at, row in zip(places, rows, strict=True)
+            }
+    return found
+
+
+def place(source: Source, sample_id: str) -> dict[str, Any] | None:
+    """The file of the source that a row was read from, and its line or row there; None when its id does not tell."""
+    name, _, number = sample_id.rpartition(":")
+    if number.isdecimal() and source.config.get("key") is None:
+        files = [file.name for file in source.files if name in (file.name, PurePosixPath(file.name).name)]
+        if len(files) == 1:
+            return {"file": files[0], "line" if source.name in _LINES else "row": int(number)}
+    whole = [file.name for file in source.files if f"/{file.name}".endswith(f"/{sample_id}")]
+    if len(whole) == 1:
+        return {"file": whole[0]}
+    return {"file": source.files[0].name} if len(source.files) == 1 else None
+
+
+def _op(told: str | None) -> Any:
+    """What was done to a row, as data; the text as it stands if somebody wrote something else."""
+    if not told:
+        return None
+    try:
+        return json.loads(told)
+    except ValueError:
+        return told

@@ -1,0 +1,172 @@
+"""A dataset version as one HTML file to look at: no script, nothing fetched, and nothing of the data is ever run.
+
+Every value goes through the template's escaping; drawings hold numbers alone; and a policy in the page itself forbids
+whatever else might find its way in.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tracking.dataset import Dataset
+from tracking.faults import WrongRecipe
+from tracking.inspection import drawings
+from tracking.inspection.examples import label
+from tracking.inspection.figures import ends, figures
+from tracking.inspection.lineage import Row
+from tracking.inspection.look import Look, look_at, plain
+from tracking.inspection.rows import SHORT, Drawer, cut
+from tracking.inspection.statistics import Summary
+from tracking.manifest import Column, Manifest
+
+HERE = Path(__file__).parent
+MOST_CLASSES, MOST_FILES, MOST_COLUMNS, MOST_CATEGORIES, MOST_WORDS = 40, 12, 200, 20, 12
+LOGGED_BYTES = 256 << 20
+MOST_LEARNED = 20_000
+"""Characters of what a step learned that are shown when they are asked for."""
+
+
+def html(look: Look) -> str:
+    """The whole page."""
+    manifest = look.manifest
+    style = (HERE / "page.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    rows = sum(split.rows for split in manifest.splits.values())
+    classes, told = list(_classes(manifest)), label(manifest)
+    drawer = Drawer(look)
+    return _template().render(
+        style=Markup(style),  # ours, as it is: the policy names its hash
+        style_hash=f"sha256-{digest}",
+        manifest=manifest,
+        rows=rows,
+        size=size(sum(shard.bytes for split in manifest.splits.values() for shard in split.shards)),
+        quarantined=sum(manifest.quarantine.values()),
+        stacked=drawings.stacked([split.rows / max(1, rows) for split in manifest.splits.values()]),
+        label=told,
+        classes=classes[:MOST_CLASSES],
+        more_classes=max(0, len(classes) - MOST_CLASSES),
+        gallery=drawer.gallery(),
+        channels=drawer.channels,
+        columns=[
+            _column(column, look.summaries[column.name])
+            for column in manifest.columns[:MOST_COLUMNS]
+            if not classes or column != told  # the class has a section of its own
+        ],
+        listed=_listed(look, {column.name for column in drawer.drawn}),
+        families=[drawer.family(parent, child) for parent, child in look.families],
+        files=[{"name": f.name, "size": size(f.bytes), "sha256": f.sha256} for f in manifest.source.files[:MOST_FILES]],
+        more_files=max(0, len(manifest.source.files) - MOST_FILES),
+        steps=[_step(step) for step in manifest.steps],
+        aside=_aside(manifest.quarantine),
+        basis=_basis(look),
+    )
+
+
+def logged(dataset: Dataset) -> str:
+    """The page as runs keep it; of a large split it knows some shards alone, so that no training waits for it."""
+    return html(look_at(dataset, most_bytes=LOGGED_BYTES))
+
+
+def write(look: Look, file: Path) -> None:
+    """Put the page into a file. Raises WrongRecipe (the command is wrong) when it cannot be written."""
+    try:
+        file.write_text(html(look), encoding="utf-8")
+    except OSError as error:
+        raise WrongRecipe.at(f"--html {file}", f"cannot be written ({error.strerror}); give another file") from None
+
+
+def size(count: int) -> str:
+    """Bytes in a unit that a person reads."""
+    value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
+    while value >= 1024 and len(units) > 1:
+        value, units = value / 1024, units[1:]
+    return f"{value:.3g} {units[0]}" if units[0] != "B" else f"{count} B"
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["number"] = lambda value: f"{value:,}"
+    return environment.from_string((HERE / "page.html").read_text(encoding="utf-8"))
+
+
+def _classes(manifest: Manifest) -> Iterator[dict[str, Any]]:
+    """The classes, the largest of train first, each with its rows in every split."""
+    counts = {name: split.class_counts for name, split in manifest.splits.items()}
+    train = counts["train"]
+    largest = max(train.values(), default=0)
+    for name in sorted(train, key=lambda one: -train[one]):
+        bar = drawings.bar(train[name] / max(1, largest))
+        yield {"name": name, "bar": bar, "counts": [of.get(name, 0) for of in counts.values()]}
+
+
+def _column(column: Column, found: Mapping[str, Summary]) -> dict[str, Any]:
+    spreads = {split: one.spread for split, one in found.items() if one.spread is not None}
+    first = next(iter(found.values()))
+    most = max(first.frequent.values(), default=0)
+    about = [column.role, f"{column.dtype} {column.shape or ''}".strip(), column.meaning, column.unit]
+    names = column.role == "key" and first.different == first.rows  # all different: nothing is frequent
+    shown = MOST_CATEGORIES if first.measured == "values" else MOST_WORDS
+    return {
+        "column": column,
+        "about": " · ".join(one for one in about if one),
+        "splits": list(found),
+        "histogram": drawings.histogram(spreads) if "train" in spreads else None,
+        "ends": ends(column, found),
+        "figures": figures(column, found),
+        "frequent": [
+            (name, n, drawings.bar(n / max(1, most)))
+            for name, n in list(first.frequent.items())[: 0 if names else shown]
+        ],
+        "note": _note(first),
+    }
+
+
+def _listed(look: Look, drawn: set[str]) -> list[Row]:
+    """Rows as text, without what is drawn already; none when nothing more than ids would be left."""
+    rows = [plain(row, look.manifest) for row in look.listed()]
+    told = [{name: cut(str(value), SHORT) for name, value in row.items() if name not in drawn} for row in rows]
+    return told if told and len(told[0].keys() - {"sample_id"}) > len(drawn) else []
+
+
+def _note(summary: Summary) -> str:
+    told = []
+    if summary.different is not None and summary.different > len(summary.frequent):
+        told.append(f"{summary.different:,} different in train")
+    if 0 < summary.counted < summary.rows:
+        told.append(f"words of {summary.counted:,} texts of train")
+    if summary.spread and summary.spread.kept < summary.spread.count:
+        told.append(f"quartiles and histogram from {summary.spread.kept:,} of {summary.spread.count:,} values of train")
+    return "; ".join(told)
+
+
+def _step(step: Any) -> dict[str, Any]:
+    learned = json.dumps(step.learned, ensure_ascii=False, indent=1) if step.learned else ""
+    short = json.dumps(step.learned, ensure_ascii=False)
+    facts = {name: getattr(step, name) for name in ("name", "rows_in", "rows_out", "seconds")}
+    told = {name: value for name, value in step.config.items() if value not in (None, [], {}, "", False)}
+    config = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items())
+    return facts | {"config": config, "learned": learned[:MOST_LEARNED], "learned_short": cut(short, SHORT)}
+
+
+def _aside(quarantine: Mapping[str, int]) -> list[tuple[str, int, Markup]]:
+    most = max(quarantine.values(), default=1)
+    return [(reason, n, drawings.bar(n / most)) for reason, n in sorted(quarantine.items(), key=lambda one: -one[1])]
+
+
+def _basis(look: Look) -> str:
+    parts = [
+        f"{len(read):,} of {len(look.manifest.splits[split].shards):,} shards of {split}"
+        for split, read in look.read.items()
+        if len(read) < len(look.manifest.splits[split].shards)
+    ]
+    return f"Figures are from {', '.join(parts)}." if parts else "Figures are from all rows."
