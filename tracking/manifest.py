@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from tracking.balance import plans
 from tracking.faults import BadData
@@ -22,6 +23,7 @@ FORMAT = 1
 FILE = "manifest.json"
 SPLITS = ("train", "valid", "test")
 LINEAGE = ("sample_id", "parent_id", "op")
+_SHARD_FILE = re.compile(rf"split=({'|'.join(SPLITS)})/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 
 Role = Literal["input", "target", "weight", "mask", "key"]
 Layout = Literal["scalar", "tensor", "list"]
@@ -88,13 +90,18 @@ class Step(_Record):
 
 
 class Shard(_Record):
-    file: str = Field(
-        pattern=rf"^split=({'|'.join(SPLITS)})/part-\d{{5,}}\.parquet$", description="path below the version's folder"
-    )
+    file: str = Field(description="path below the version's folder")
     rows: int
     bytes: int
     sha256: str
     row_groups: int
+
+
+def _in_its_split(shard: Shard) -> Shard:
+    """What a manifest lists is read: no path may lead out of the version's folder."""
+    if not _SHARD_FILE.fullmatch(shard.file):
+        raise ValueError(f"{shard.file!r} is no file of a split: expected {_SHARD_FILE.pattern}")
+    return shard
 
 
 class Split(_Record):
@@ -103,7 +110,7 @@ class Split(_Record):
     digest: str = Field(
         description="sum of row hashes mod 2**128, 32 hex digits: names the content, whatever the order"
     )
-    shards: tuple[Shard, ...]
+    shards: tuple[Annotated[Shard, AfterValidator(_in_its_split)], ...]
 
 
 class Check(_Record):
