@@ -23,6 +23,11 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 """Spark SQL in pieces; what is no piece is white space."""
+_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_NAME = re.compile(r"`((?:[^`]|``)*)`|([^\W\d]\w*)")
+_OVER = re.compile(r"\bover\s*\(\s*(\))?", re.IGNORECASE)
+# a window that ends before the row itself, or a row some places back
+_BACK = re.compile(r"\band\s+(?:interval\s+)?'?[1-9]\d*'?\s*\w*\s+preceding\b|\blag\s*\(", re.IGNORECASE)
 
 
 def refused_word(expression: str) -> str | None:
@@ -40,6 +45,27 @@ def refused_word(expression: str) -> str | None:
         if word in _REFUSED_AS_CALLS and following == "()":
             return word
     return None
+
+
+def names_in(expression: str) -> set[str]:
+    """All names of an expression, of columns, functions and types, in lower case: Spark tells no cases apart."""
+    found = _NAME.findall(_TEXT.sub(" ", expression))
+    return {(quoted.replace("``", "`") or plain).lower() for quoted, plain in found}
+
+
+def has_window(expression: str) -> bool:
+    """Whether other rows than its own are read."""
+    return _OVER.search(_TEXT.sub(" ", expression)) is not None
+
+
+def reads_all_rows(expression: str) -> bool:
+    """Whether a window has no bounds at all, so that the rows of every split are in it."""
+    return any(found[1] for found in _OVER.finditer(_TEXT.sub(" ", expression)))
+
+
+def looks_back(expression: str) -> bool:
+    """Whether a window leaves its own row out and ends before it."""
+    return _BACK.search(expression) is not None
 
 
 def unreadable(frame: DataFrame, expression: str, *, condition: bool = False) -> str | None:

@@ -1,6 +1,6 @@
 """What is alike has like figures: a hash of a picture's coarse pattern, and minimal hashes of a text's shingles.
 
-Axes: N pictures, C channels, H height, W width, S shingles, P permutations.
+Axes: N pictures or texts, P pixels or permutations, C channels, H height, W width, S shingles.
 """
 
 from __future__ import annotations
@@ -13,9 +13,17 @@ from PIL import Image
 from scipy.fft import dctn
 
 PERMUTATIONS = 128
-_SIDE, _LOW = 32, 8
+SIDE, _LOW = 32, 8
 _MISSED = 1e-4
 """Chance that a pair just as similar as asked for shares no band."""
+
+
+def thumbnail(image_CHW: NDArray[np.generic]) -> NDArray[np.float32]:
+    """The picture in grey, 32 x 32, 0 .. 255."""
+    grey_HW = image_CHW.astype(np.float32).mean(axis=0)
+    if not np.issubdtype(image_CHW.dtype, np.integer):
+        grey_HW = grey_HW * 255
+    return np.asarray(Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
 def picture_hash(image_CHW: NDArray[np.generic]) -> int:
@@ -23,14 +31,23 @@ def picture_hash(image_CHW: NDArray[np.generic]) -> int:
 
     Zauner 2010, Implementation and Benchmarking of Perceptual Image Hash Functions. Pictures of one colour are equal.
     """
-    grey_HW = image_CHW.astype(np.float32).mean(axis=0)
-    if not np.issubdtype(image_CHW.dtype, np.integer):
-        grey_HW = grey_HW * 255
-    small = Image.fromarray(grey_HW).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return thumbnail_hash(thumbnail(image_CHW))
+
+
+def thumbnail_hash(small_HW: NDArray[np.float32]) -> int:
+    """The hash of a picture from its thumbnail."""
     # rounded, so that frequencies that are not there are equal, and not noise of the last bit
-    low = np.round(dctn(np.asarray(small, np.float64), norm="ortho")[:_LOW, :_LOW], 3)
+    low = np.round(dctn(small_HW.astype(np.float64), norm="ortho")[:_LOW, :_LOW], 3)
     bits = np.packbits(low.ravel() > np.median(low))
     return int(bits.view(">i8")[0])
+
+
+def correlations(one_NP: NDArray[np.uint8], other_NP: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """How alike the pixels of each pair are, whatever their brightness and contrast; 1 for equal ones."""
+    first_NP, second_NP = (pixels - pixels.mean(axis=1, keepdims=True) for pixels in (one_NP, other_NP))
+    scale_N = np.sqrt((first_NP**2).sum(axis=1) * (second_NP**2).sum(axis=1))
+    alike_N = np.divide((first_NP * second_NP).sum(axis=1), scale_N, out=np.zeros(len(scale_N)), where=scale_N > 0)
+    return np.where((one_NP == other_NP).all(axis=1), 1.0, alike_N)
 
 
 def bit_bands(distance: int) -> list[tuple[int, int]]:
@@ -72,6 +89,20 @@ def band_keys(signature_P: NDArray[np.uint64], rows: int) -> NDArray[np.int64]:
     for place in range(rows):
         keys = _mixed(keys ^ bands[:, place])
     return keys.view(np.int64)
+
+
+def bit_keys(hash_: int, distance: int) -> list[int]:
+    """One key for each band of a picture's hash; equal keys name a pair worth comparing."""
+    bands = [(hash_ >> shift) & ((1 << bits) - 1) for shift, bits in bit_bands(distance)]
+    keys = _mixed(np.array(bands, np.uint64) ^ _mixed(np.arange(len(bands), dtype=np.uint64)))
+    found: list[int] = keys.view(np.int64).tolist()
+    return found
+
+
+def jaccard(one_S: NDArray[np.uint64], other_S: NDArray[np.uint64]) -> float:
+    """The share of all shingles that both have."""
+    common = len(np.intersect1d(one_S, other_S, assume_unique=True))
+    return common / (len(one_S) + len(other_S) - common)
 
 
 def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,14 +1,16 @@
-"""Groups of rows that are nearly the same, found by bands of their hashes and never by comparing all pairs."""
+"""Rows that are nearly the same, found by bands of their hashes and never by comparing all pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, LongType, StructField, StructType
 
 from pipelines import likeness
 from pipelines.rows import named
@@ -16,23 +18,66 @@ from pipelines.table import Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
+ROWS_A_BUCKET = 10_000
+NODES_AT_ONCE = 256
+_KEYED = "key bigint, sample_id string, side int, look binary"
 
-def near_groups(
-    table: Table, column: str, *, distance: int = 4, similarity: float = 0.8, shingle: int = 5
-) -> DataFrame:
+
+@dataclass(frozen=True)
+class Near:
+    """When two pictures or two texts count as nearly the same."""
+
+    distance: int = 4
+    """Most bits of 64 in which the perceptual hashes of two pictures differ."""
+    alike: float = 0.0
+    """Least correlation of the grey pixels of two pictures: small drawings share a hash without being the same."""
+    similarity: float = 0.8
+    """Least Jaccard index of two texts' sets of pieces, in lower case."""
+    shingle: int = 5
+    """Characters of a piece."""
+
+
+def near_groups(table: Table, column: str, near: Near) -> DataFrame:
     """sample_id and group of every row; `group` is the smallest sample_id of all rows that are linked to it.
 
-    Pictures are linked when their perceptual hashes differ in at most `distance` of 64 bits, texts (in lower case) when
-    the sets of their pieces of `shingle` characters have a Jaccard index of at least `similarity`. Links chain: the
-    first and the last of a group may be less alike. The driver holds the rows that have a twin, and no others.
-    Raises BadData when the column is neither a picture nor a text.
+    Links chain: the first and the last of a group may be less alike. The driver holds the rows that have a twin, and no
+    others. Raises BadData when the column is neither a picture nor a text.
+    """
+    linked = links(table, column, near, F.lit(0))
+    tops = components((row[0], row[1]) for row in linked.toLocalIterator())
+    known = linked.sparkSession.createDataFrame(list(tops.items()), "sample_id string, top string")
+    found = table.frame.select("sample_id").join(known, "sample_id", "left")
+    return found.select("sample_id", F.coalesce("top", "sample_id").alias("group"))
+
+
+def links(table: Table, column: str, near: Near, side: F.Column) -> DataFrame:
+    """Pairs of sample_ids that are nearly the same, `one` and `other`, and the side of the other.
+
+    Rows of side 0 are compared with each other, rows of side 1 with those of side 2 and above alone. A pair may come
+    several times; of equal rows of side 1 the first stands for all. Raises BadData when the column is neither a picture
+    nor a text.
     """
     found = table.column(column)
+    kind: _Kind
     if found is not None and found.meaning == "image":
-        return _grouped(*_pictures(table.frame, found, distance))
-    if found is not None and found.dtype == "string":
-        return _grouped(*_texts(table.frame, found, similarity, shingle))
-    raise BadData.at(f"column {column!r}", f"neither a picture nor a text; it has {[c.name for c in table.columns]}")
+        kind = _Pictures(found, near)
+    elif found is not None and found.dtype == "string":
+        kind = _Texts(near)
+    else:
+        raise BadData.at(
+            f"column {column!r}", f"neither a picture nor a text; it has {[c.name for c in table.columns]}"
+        )
+    rows = table.frame.select("sample_id", side.cast("int").alias("side"), named(column).alias("content"))
+    buckets = 1 + rows.count() // ROWS_A_BUCKET
+    keyed = rows.mapInPandas(_keyed(kind), _KEYED).withColumn("bucket", F.pmod("key", F.lit(buckets)))
+    return keyed.groupBy("bucket").applyInPandas(_matched(kind), "one string, other string, side int")
+
+
+def comparable(table: Table) -> list[str]:
+    """The inputs that are pictures or texts; a text stands as a key beside the tokens that were made of it."""
+    has_tokens = any(column.meaning == "tokens" for column in table.columns)
+    roles = {"image": ("input",), "text": ("input", "key") if has_tokens else ("input",)}
+    return [column.name for column in table.columns if column.role in roles.get(column.meaning, ())]
 
 
 def components(links: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -50,62 +95,102 @@ def components(links: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: top(name) for name in list(above)}
 
 
-def _grouped(rows: DataFrame, links: DataFrame) -> DataFrame:
-    """`rows` (sample_id, node) with the group of their nodes; a node is the smallest sample_id of equal rows."""
-    tops = components((row[0], row[1]) for row in links.toLocalIterator())
-    known = links.sparkSession.createDataFrame(list(tops.items()), "node string, top string")
-    return rows.join(known, "node", "left").select("sample_id", F.coalesce("top", "node").alias("group"))
+class _Kind(Protocol):
+    """How rows of a kind are compared."""
+
+    def look(self, content: Any) -> tuple[bytes, list[int]]:
+        """What is compared, and the keys of its bands: near ones share a key."""
+        ...
+
+    def near(self, one: list[bytes], other: list[bytes]) -> NDArray[np.bool_]:
+        """Whether each pair of looks is near."""
+        ...
 
 
-def _pictures(frame: DataFrame, column: Column, distance: int) -> tuple[DataFrame, DataFrame]:
-    dtype, shape = np.dtype(column.dtype).newbyteorder("<"), column.shape
+@dataclass(frozen=True)
+class _Pictures:
+    """A look is the hash and the pixels of a thumbnail."""
 
-    @F.pandas_udf(LongType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
-    def hashes(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+    column: Column
+    options: Near
+
+    def look(self, content: Any) -> tuple[bytes, list[int]]:
+        dtype = np.dtype(self.column.dtype).newbyteorder("<")
+        small = likeness.thumbnail(np.frombuffer(content, dtype).reshape(self.column.shape))
+        bits = likeness.thumbnail_hash(small)
+        look, keys = bits.to_bytes(8, "little", signed=True), likeness.bit_keys(bits, self.options.distance)
+        if self.options.alike:
+            look += np.clip(np.rint(small), 0, 255).astype(np.uint8).tobytes()
+        return look, keys
+
+    def near(self, one: list[bytes], other: list[bytes]) -> NDArray[np.bool_]:
+        first, second = (np.frombuffer(b"".join(side), np.uint8).reshape(len(side), -1) for side in (one, other))
+        differ = np.unpackbits(first[:, :8] ^ second[:, :8], axis=1).sum(axis=1)
+        found: NDArray[np.bool_] = differ <= self.options.distance
+        if self.options.alike:
+            found[found] = likeness.correlations(first[found, 8:], second[found, 8:]) >= self.options.alike
+        return found
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """A look is the text itself."""
+
+    options: Near
+
+    def look(self, content: Any) -> tuple[bytes, list[int]]:
+        text = (content or "").strip().lower()
+        signature = likeness.signature(likeness.shingles(text, self.options.shingle))
+        keys = likeness.band_keys(signature, likeness.rows_a_band(self.options.similarity))
+        return text.encode(), keys.tolist()
+
+    def near(self, one: list[bytes], other: list[bytes]) -> NDArray[np.bool_]:
+        pieces = {text: likeness.shingles(text.decode(), self.options.shingle) for text in {*one, *other}}
+        pairs = zip(one, other, strict=True)
+        return np.array([likeness.jaccard(pieces[a], pieces[b]) >= self.options.similarity for a, b in pairs], bool)
+
+
+def _keyed(kind: _Kind) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """Each row once for each of its keys."""
+
+    def keyed(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for piece in pieces:
-            pictures = (np.frombuffer(content, dtype).reshape(shape) for content in piece)
-            yield pd.Series([likeness.picture_hash(picture) for picture in pictures], dtype="int64")
+            looks = [kind.look(content) for content in piece["content"]]
+            rows = piece[["sample_id", "side"]].assign(
+                look=[look for look, _ in looks], key=[keys for _, keys in looks]
+            )
+            yield rows.explode("key").astype({"key": "int64"})[["key", "sample_id", "side", "look"]]
 
-    rows = frame.select("sample_id", hashes(named(column.name)).alias("hash")).persist()
-    nodes = rows.groupBy("hash").agg(F.min("sample_id").alias("node"))
-    bands = [
-        F.expr(f"struct({at} AS band, shiftrightunsigned(hash, {shift}) & {(1 << bits) - 1}L AS key)")
-        if bits < 64
-        else F.expr(f"struct({at} AS band, hash AS key)")
-        for at, (shift, bits) in enumerate(likeness.bit_bands(distance))
-    ]
-    banded = nodes.select("node", "hash", F.explode(F.array(*bands)).alias("place"))
-    pairs = _pairs(banded, "place").where(F.expr(f"bit_count(one.hash ^ other.hash) <= {distance}"))
-    return rows.join(nodes, "hash").select("sample_id", "node"), _links(pairs)
+    return keyed
 
 
-def _texts(frame: DataFrame, column: Column, similarity: float, shingle: int) -> tuple[DataFrame, DataFrame]:
-    rows_a_band = likeness.rows_a_band(similarity)
-    shape = StructType([StructField("pieces", ArrayType(LongType())), StructField("keys", ArrayType(LongType()))])
+def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The pairs of rows that share a key and are near."""
 
-    @F.pandas_udf(shape)  # type: ignore[call-overload,untyped-decorator,unused-ignore]
-    def figures(pieces: Iterator[pd.Series]) -> Iterator[pd.DataFrame]:
-        for piece in pieces:
-            sets = [likeness.shingles(text, shingle) for text in piece]
-            keys = [likeness.band_keys(likeness.signature(one), rows_a_band) for one in sets]
-            yield pd.DataFrame({"pieces": [one.view(np.int64) for one in sets], "keys": keys})
+    def matched(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows.sort_values("sample_id", ignore_index=True)
+        # equal rows of a side are compared once, by the first of them
+        rows["node"] = rows.groupby(["key", "side", "look"])["sample_id"].transform("idxmin")
+        looks = rows["look"].to_numpy()
+        pairs = [
+            some[kind.near(list(looks[some["one"]]), list(looks[some["node"]]))]
+            for some in _pairs(rows.loc[rows["node"] == rows.index, ["key", "side", "node"]])
+        ]
+        near = pd.concat([pd.DataFrame({"one": [], "node": []}, dtype=np.int64), *pairs]).merge(rows, on="node")
+        equal = rows[(rows["node"] != rows.index) & rows["side"].eq(0)].assign(one=lambda found: found["node"])
+        found = pd.concat([near, equal])
+        one = rows["sample_id"].reindex(found["one"]).to_numpy()
+        return pd.DataFrame({"one": one, "other": found["sample_id"].to_numpy(), "side": found["side"].to_numpy()})
 
-    text = F.lower(F.trim(F.coalesce(named(column.name), F.lit(""))))
-    rows = frame.select("sample_id", text.alias("text")).persist()
-    nodes = rows.groupBy("text").agg(F.min("sample_id").alias("node"))
-    known = nodes.select("node", figures("text").alias("its")).select("node", "its.pieces", "its.keys").persist()
-    candidates = _links(_pairs(known.select("node", F.explode("keys").alias("key")), "key"))
-    pieces = known.select("node", "pieces")
-    both = candidates.join(pieces.toDF("one", "first"), "one").join(pieces.toDF("other", "second"), "other")
-    common = "size(array_intersect(first, second))"
-    alike = both.where(F.expr(f"{common} >= {similarity!r}D * (size(first) + size(second) - {common})"))
-    return rows.join(nodes, "text").select("sample_id", "node"), alike.select("one", "other")
+    return matched
 
 
-def _pairs(nodes: DataFrame, key: str) -> DataFrame:
-    same = F.col(f"one.{key}") == F.col(f"other.{key}")
-    return nodes.alias("one").join(nodes.alias("other"), same & (F.col("one.node") < F.col("other.node")))
-
-
-def _links(pairs: DataFrame) -> DataFrame:
-    return pairs.select(F.col("one.node").alias("one"), F.col("other.node").alias("other")).distinct()
+def _pairs(nodes: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Pairs of nodes of one key that are to be compared, `one` and `node`, in pieces: a key may be that of many."""
+    ones, others = nodes[nodes["side"] < 2], nodes[nodes["side"] != 1]
+    for at in range(0, len(ones), NODES_AT_ONCE):
+        both = ones.iloc[at : at + NODES_AT_ONCE].merge(others, on="key", suffixes=("_one", ""))
+        is_first = both["side_one"].eq(0) & (both["node_one"] < both["node"])
+        found = both.loc[(both["side_one"] < both["side"]) | is_first, ["node_one", "node"]]
+        if len(found):
+            yield found.set_axis(["one", "node"], axis=1)

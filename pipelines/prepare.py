@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,11 +13,12 @@ from typing import Any
 from pydantic import BaseModel
 from pyspark.sql import functions as F
 
-from pipelines import checks, origin, publish, stores
+from pipelines import checks, leaks, origin, publish, stores
+from pipelines.flow import Flow, Say
 from pipelines.rows import named
 from pipelines.session import scratch_of, session
 from pipelines.stores import Store
-from pipelines.table import Learned, Step, Table
+from pipelines.table import Table
 from tracking import manifest as contract
 from tracking import parts, recipe
 from tracking.dataset import Dataset
@@ -27,12 +27,6 @@ from tracking.manifest import SPLITS, File, Manifest
 from tracking.recipe import Data, Located
 from tracking.remote import place
 from tracking.settings import Settings
-
-Say = Callable[[str], None]
-NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "rebalance", "augment")
-"""Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
-BEFORE_SPLIT = ("deduplicate",)
-"""Steps that look for equals among all rows: after the split one of two equals would stand on either side."""
 
 
 class Prepared(BaseModel, frozen=True):
@@ -113,15 +107,20 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
 
 
 def _make(work: Work, table: Table, version: str, records: tuple[File, ...], store: Store, say: Say) -> None:
-    done: list[contract.Step] = []
-    table = replace(table, frame=table.frame.persist())
-    rows = table.frame.count()
+    flow, done = Flow(table).settled(), []
     for name, step in work.steps:
-        table, record = _step(name, step, table, rows, work.seed)
-        rows = record.rows_out
-        done.append(record)
-        say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {record.seconds:.1f} s")
+        flow, one = flow.through(name, step, work.seed, say)
+        done.append(one)
+    table = flow.settled().table
     counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})
+    found = (
+        *(check for one in done for check in one.checks),
+        checks.fits(one.fit for one in done),
+        *checks.leakage(table),
+    )
+    for told in checks.told(found):
+        say(told)
+    checks.refuse(found)
     with store.staging(work.name, version) as staged:
         splits = {}
         for split in (split for split in SPLITS if split in counts):
@@ -133,53 +132,14 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
             seed=work.seed,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             source=_source_record(work, records),
-            steps=tuple(done),
+            steps=tuple(one.record for one in done),
             columns=table.columns,
             splits=splits,
-            checks=checks.leakage(table),
+            checks=found,
             quarantine=publish.write_refused(table.refused, staged),
         )
-        failed = [check for check in manifest.checks if not check.ok]
-        BadData.unless_empty(Fault(where=f"check {one.name}", message=_advice(one)) for one in failed)
         staged.commit(manifest)
     table.frame.unpersist()
-
-
-def _step(name: str, step: Step, table: Table, rows_in: int, seed: int) -> tuple[Table, contract.Step]:
-    """Apply one step; what it learns, it learns from the train rows, and a `train_only` step meets no other row."""
-    started = time.monotonic()
-    train = replace(table, frame=table.frame.where("split = 'train'"))
-    learned = step.fit(train, seed)
-    after = (
-        _applied_to_train(step, table, train, learned, seed) if step.train_only else step.apply(table, learned, seed)
-    )
-    rows_out = rows_in
-    if after.frame is not table.frame:  # a step may change what columns mean, and no row: then the cached rows stay
-        after = replace(after, frame=after.frame.persist())
-        rows_out = after.frame.count()
-        table.frame.unpersist()
-    record = contract.Step(
-        name=name,
-        version=step.version,
-        config=step.model_dump(mode="json"),  # type: ignore[attr-defined]
-        learned=learned,
-        rows_in=rows_in,
-        rows_out=rows_out,
-        seconds=round(time.monotonic() - started, 3),
-    )
-    return after, record
-
-
-def _applied_to_train(step: Step, table: Table, train: Table, learned: Learned, seed: int) -> Table:
-    changed = step.apply(train, learned, seed)
-    if changed.frame is train.frame:
-        return replace(changed, frame=table.frame)
-    rest = table.frame.where("split <> 'train'")
-    for column, value in getattr(step, "fill", {}).items():
-        if column in changed.frame.columns:
-            # of the same type: a union of two would be of the wider one, and not what the manifest says
-            rest = rest.withColumn(column, F.lit(value).cast(changed.frame.schema[column].dataType))
-    return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
 
 
 def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
@@ -214,7 +174,7 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
         step, more = _part("pipelines.steps", {"name": name, **(fields or {})}, located, field)
         found += more
         steps.append((name, step))
-    found += _order_faults([name for name, _ in steps], located)
+    found += _leak_faults(steps, source, located)
     if found:
         return None, found
     seed = located.section("fit").get("seed", 0)
@@ -232,22 +192,12 @@ def _part(package: str, section: dict[str, Any], located: Located, field: str) -
     return recipe.config_of(parts.class_of(module), fields, located, inner)
 
 
-def _order_faults(names: list[str], located: Located) -> list[Fault]:
-    found = []
-    split = names.index("split") if "split" in names else len(names)
-    for at, name in enumerate(names[:split]):
-        if name in NEEDS_SPLIT:
-            told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
-            found.append(
-                located.fault(f"data.steps.{at}.{name}", f"{told}: it would learn from test rows; put split first")
-            )
-    for at, name in enumerate(names):
-        if name in BEFORE_SPLIT and at > split:
-            told = "stands after the split: equal rows may be in two splits by then; put it before"
-            found.append(located.fault(f"data.steps.{at}.{name}", told))
-        if name == "split" and at != split:
-            found.append(located.fault(f"data.steps.{at}.{name}", "a second split; rows are split once"))
-    return found
+def _leak_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
+    roles = leaks.declared(source, located.section("task").get("target"))
+    found = leaks.of_order(steps) + [
+        (at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)
+    ]
+    return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
 
 
 def _checked(located: Located) -> Work:
@@ -268,14 +218,6 @@ def _source_record(work: Work, records: tuple[File, ...]) -> contract.Source:
         origin=work.source.origin,
         files=records,
     )
-
-
-def _advice(check: contract.Check) -> str:
-    if "doubled" in check.figures:
-        return (
-            f"{check.figures['doubled']} ids come more than once; name a key that is unique, or `validate` its values"
-        )
-    return f"{check.figures}: rows of one sample stand in two splits; split by a key that keeps them together"
 
 
 def _told(dataset: Dataset, reused: bool, started: float) -> Prepared:

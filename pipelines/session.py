@@ -154,6 +154,8 @@ def _options(address: str | None, scratch: Path) -> dict[str, str]:
         "spark.sql.adaptive.enabled": "false",
         # else ${env:SECRET} in the name of a column or in a rule would be the secret
         "spark.sql.variable.substitute": "false",
+        # rows that are kept from step to step are read two or three times: packing them costs more than it saves
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",

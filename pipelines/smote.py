@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, StringType, StructField, StructType
@@ -34,7 +35,6 @@ ROWS_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Options:
-    label: str
     neighbours: int
     block: int
     seed: int
@@ -63,16 +63,15 @@ def mixed(table: Table, names: tuple[str, ...] | None) -> Mixed:
     )
 
 
-def between(asked: Table, columns: Mixed, options: Options, before: dict[str, int]) -> DataFrame:
+def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, before: Mapping[str, int]) -> DataFrame:
     """The new rows: as many for each row as its `_copies` says; all rows of its class are possible neighbours.
 
-    `before` has the rows of each class that is asked for. Raises BadData for numbers that are missing.
+    `label` is a row's class, `before` the rows of each. Raises BadData for numbers that are missing.
     """
     _check_whole(asked, columns)
     fields = asked.frame.schema.fields
     near = StructType([*fields, StructField(_NEAR, ArrayType(StringType()))])
     blocks = [F.lit(one) for label, count in before.items() for one in (label, -(-count // options.block))]
-    label = named(options.label).cast("string")
     block = F.pmod(F.expr(draw(options.seed, "smote block", "sample_id")), F.element_at(F.create_map(*blocks), label))
     blocked = asked.frame.withColumn(_BLOCK, block).withColumn(_LABEL, label)
 

@@ -7,7 +7,7 @@ class is called after its file (`steps/scale.py` holds `Scale`). Its fields are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -15,10 +15,25 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from tracking.faults import BadData, Fault
 from tracking.manifest import Column
 
+Roles = Mapping[str, str]
+"""The role of each column that is known, by its name."""
+Rows = dict[str | None, int]
+"""The rows of each split; None stands for no split yet."""
 Learned = dict[str, Any]
 """What a step fitted on the train split: plain JSON values, kept in the manifest as they are."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What would be wrong, if any row fulfilled a condition."""
+
+    where: str
+    condition: SparkColumn
+    message: str
+    """With {rows} for how many do."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +43,15 @@ class Table:
     `frame` has the columns of `columns` and the lineage: sample_id (string, unique, the same in every run), parent_id
     and op (strings, null for original rows), and `split` (train, valid or test; null until a step or source sets it).
     `refused` has the rows that were not taken: sample_id, reason (short, counted), content (the row as text).
+    `doubts` are looked at when the rows are counted, so that a step needs no pass over them of its own; `rows` is how
+    many there were the last time.
     """
 
     frame: DataFrame
     columns: tuple[Column, ...]
     refused: DataFrame | None = None
+    doubts: tuple[Doubt, ...] = ()
+    rows: int = 0
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
@@ -46,7 +65,7 @@ class Table:
         """This table with another frame, and with `columns` in the place of those of the same name (or added)."""
         new = {column.name: column for column in columns}
         kept = tuple(new.pop(column.name, column) for column in self.columns)
-        return Table(frame, (*kept, *new.values()), self.refused)
+        return replace(self, frame=frame, columns=(*kept, *new.values()))
 
     def refusing(self, rows: DataFrame, reason: SparkColumn) -> Table:
         """This table with `rows` (of its frame, perhaps with more columns) among the refused ones."""
@@ -58,7 +77,19 @@ class Table:
         content = F.to_json(F.struct(*shown)) if shown else F.lit("")
         refused = rows.select("sample_id", reason.cast("string").alias("reason"), content.alias("content"))
         both = refused if self.refused is None else self.refused.unionByName(refused)
-        return Table(self.frame, self.columns, both)
+        return replace(self, refused=both)
+
+    def counted(self) -> Rows:
+        """The rows of each split. Raises BadData for every doubt that is one."""
+        found = [F.count_if(doubt.condition).alias(f"d{at}") for at, doubt in enumerate(self.doubts)]
+        rows = self.frame.groupBy("split").agg(F.count("*").alias("n"), *found).collect()
+        wrong = [sum(row[f"d{at}"] for row in rows) for at in range(len(found))]
+        BadData.unless_empty(
+            Fault(where=doubt.where, message=doubt.message.replace("{rows}", str(count)))
+            for doubt, count in zip(self.doubts, wrong, strict=True)
+            if count
+        )
+        return {row["split"]: row["n"] for row in rows}
 
 
 @dataclass(frozen=True)
@@ -102,7 +133,10 @@ class Step(Protocol):
     train_only: ClassVar[bool]
     """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it.
 
-    Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get.
+    Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get; one
+    that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
+    `looks_around`, and stands before all that resample. One that is `lazy` adds columns to every row, learns nothing
+    and looks at no row by itself: what it has to know of them are `doubts` of its table.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -111,4 +145,22 @@ class Step(Protocol):
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """The changed table. Draws follow from (seed, sample_id, purpose), never from the order of rows."""
+        ...
+
+
+@runtime_checkable
+class Watchful(Protocol):
+    """A step that may read what a row cannot know, such as its own target."""
+
+    def leaks(self, roles: Roles) -> list[str]:
+        """What is certain to leak when the columns have these roles; empty when nothing is."""
+        ...
+
+
+@runtime_checkable
+class Planning(Protocol):
+    """A step that says what it is about to do."""
+
+    def plan(self, learned: Learned) -> list[str]:
+        """The lines that are told before it is done; none when there is nothing to do."""
         ...

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from tracking.balance import plans
 from tracking.faults import BadData
 from tracking.remote import Place
 
@@ -21,6 +23,7 @@ FORMAT = 1
 FILE = "manifest.json"
 SPLITS = ("train", "valid", "test")
 LINEAGE = ("sample_id", "parent_id", "op")
+_SHARD_FILE = re.compile(rf"split=({'|'.join(SPLITS)})/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 
 Role = Literal["input", "target", "weight", "mask", "key"]
 Layout = Literal["scalar", "tensor", "list"]
@@ -87,13 +90,18 @@ class Step(_Record):
 
 
 class Shard(_Record):
-    file: str = Field(
-        pattern=rf"^split=({'|'.join(SPLITS)})/part-\d{{5,}}\.parquet$", description="path below the version's folder"
-    )
+    file: str = Field(description="path below the version's folder")
     rows: int
     bytes: int
     sha256: str
     row_groups: int
+
+
+def _in_its_split(shard: Shard) -> Shard:
+    """What a manifest lists is read: no path may lead out of the version's folder."""
+    if not _SHARD_FILE.fullmatch(shard.file):
+        raise ValueError(f"{shard.file!r} is no file of a split: expected {_SHARD_FILE.pattern}")
+    return shard
 
 
 class Split(_Record):
@@ -102,7 +110,7 @@ class Split(_Record):
     digest: str = Field(
         description="sum of row hashes mod 2**128, 32 hex digits: names the content, whatever the order"
     )
-    shards: tuple[Shard, ...]
+    shards: tuple[Annotated[Shard, AfterValidator(_in_its_split)], ...]
 
 
 class Check(_Record):
@@ -131,12 +139,20 @@ class InputField(_Record):
         return tuple(len(column.classes or ()) for column in self.columns)
 
 
+class Shares(_Record):
+    """What part of the train rows each class of the target has, in the order of the classes."""
+
+    given: tuple[float, ...] = Field(description="as the rows came")
+    trained: tuple[float, ...] = Field(description="as a model learns from them: after rebalancing, by weight")
+
+
 class Signature(_Record):
     """What a network is built from: the tensors it takes, and what the target is."""
 
     inputs: tuple[InputField, ...]
     target: InputField | None = None
     weighted: bool = False
+    shares: Shares | None = Field(None, description="where the classes of the target were rebalanced")
 
     @classmethod
     def of(cls, columns: Sequence[Column], target: str | None = None) -> Signature:
@@ -199,7 +215,14 @@ class Manifest(_Record):
         """
         if target is not None:
             self.column(target)
-        return Signature.of(self.columns, target)
+        signature = Signature.of(self.columns, target)
+        done = [plan for plan in plans(self.steps) if plan.column == target]
+        if not done or not signature.classes:
+            return signature
+        given, trained = (
+            tuple(part.get(name, 0.0) for name in signature.classes) for part in (done[0].given, done[-1].trained)
+        )
+        return signature.model_copy(update={"shares": Shares(given=given, trained=trained)})
 
     def text(self) -> str:
         """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""

@@ -96,7 +96,7 @@ class Recount:
         doubled = self.ids.doubled()
         figures = {
             "sample ids are unique": {"doubled": len(doubled)},
-            "no sample in two splits": {"shared": self.families.in_two_splits()},
+            "no sample or parent in two splits": {"shared": self.families.in_two_splits()},
             "nothing synthetic outside train": {"synthetic": self.synthetic},
         }
         where = f"{self.manifest.name}/{self.manifest.version}"

@@ -22,7 +22,9 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
+from tracking.balance import plans
 from tracking.faults import Stopped, WrongRecipe
+from tracking.figures.balance import balance
 from tracking.manifest import Manifest
 from tracking.recipe import Located
 from tracking.remote import Place, Remote
@@ -87,7 +89,7 @@ class Run:
             self.client.set_tag(self.id, name, value)
 
     def dataset(self, manifest: Manifest, folder: Place) -> None:
-        """Log the dataset version as the run's input, with our digest, and its manifest."""
+        """Log the dataset version as the run's input, with our digest; its manifest, checks and class counts."""
         digests = {split: facts.digest for split, facts in manifest.splits.items()}
         source = json.dumps({"uri": str(folder)})
         profile = json.dumps({split: facts.rows for split, facts in manifest.splits.items()})
@@ -103,6 +105,11 @@ class Run:
         self._input(DatasetInput(entity, [InputTag("mlflow.data.context", "training")]))
         self.tag(dataset=manifest.name, dataset_version=manifest.version)
         self.text("manifest.json", manifest.text())
+        self.text(
+            "leakage.txt", "".join(f"{one.name}: {one.ok} {json.dumps(one.figures)}\n" for one in manifest.checks)
+        )
+        for at, plan in enumerate(plans(manifest.steps), 1):
+            self.figure(f"balance_{at}", balance(plan))
 
     def _input(self, given: DatasetInput) -> None:
         """MLflow looks whether it knows a dataset and then adds it: of two runs that do so at once it refuses one,

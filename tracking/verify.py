@@ -24,7 +24,7 @@ from tracking.remote import Remote, answering, files_below
 
 FOREIGN_KEY = b"dataset-toolkit."
 ASIDE = "quarantine"
-_ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5}}\.parquet")
+_ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 _TOLD = 10
 """How often progress is told for each split."""
 

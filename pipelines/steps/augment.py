@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain, count
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
-from pipelines import rewrite
+from pipelines import lineage, rewrite
 from pipelines.rows import in_pandas, named
 from pipelines.steps.scale import moments
 from pipelines.table import Learned, Table
@@ -82,6 +80,10 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("the op synonyms and the field synonyms need each other")
         return self
 
+    @property
+    def resamples(self) -> bool:
+        return self.copies > 0 and self.where == "spark"
+
     def fit(self, train: Table, seed: int) -> Learned:
         """The deviations of a table's numbers; for the feed, what it is to change.
 
@@ -101,7 +103,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData as `fit` does."""
         if self.copies == 0 or self.where == "feed":
             return table
-        changed, copies = self._changer(table, learned, seed, _free_name(table.frame)), self.copies
+        changed, copies = self._changer(table, learned, seed, lineage.free_name(table.frame, "augment")), self.copies
 
         def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
@@ -147,7 +149,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
             keys = list(zip(rows["sample_id"], rows[COPY], strict=True))
             done = [drawn(changes, ops, seed, name, sample_id, copy) for sample_id, copy in keys]
             told = [
-                json.dumps({"op": name, "copy": int(copy), "seed": seed, "changes": one, **_earlier(before)})
+                json.dumps({"op": name, "copy": int(copy), "seed": seed, "changes": one, **lineage.earlier(before)})
                 for (_, copy), one, before in zip(keys, done, rows["op"], strict=True)
             ]
             parents = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
@@ -183,17 +185,6 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
 
 Writer = Callable[[pd.DataFrame, Sequence[Drawn]], dict[str, Any]]
 """The changed columns of rows, whose ops were drawn."""
-
-
-def _free_name(frame: DataFrame) -> str:
-    """augment, or augment2, augment3 ... where an earlier step of this kind has given its name to rows."""
-    names = chain(["augment"], (f"augment{at}" for at in count(2)))
-    return next(name for name in names if frame.where(F.col("sample_id").contains(f"+{name}-")).isEmpty())
-
-
-def _earlier(op: str | None) -> dict[str, Any]:
-    """What was done to a row before, if it was changed: its parent is the original."""
-    return {"before": json.loads(op)} if op and '"changes"' in op else {}
 
 
 def _column(within: Table, name: str) -> Column:

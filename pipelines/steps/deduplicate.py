@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.near import near_groups
+from pipelines.near import Near, near_groups
 from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
@@ -57,8 +57,8 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
             judged = table.frame.withColumn(_KEPT, F.min("sample_id").over(same))
             reason = "equal to another row"
         else:
-            options = {"distance": self.distance, "similarity": self.similarity, "shingle": self.shingle}
-            groups = near_groups(table, names[0], **options).withColumnRenamed("group", _KEPT)  # type: ignore[arg-type]
+            near = Near(distance=self.distance, similarity=self.similarity, shingle=self.shingle)
+            groups = near_groups(table, names[0], near).withColumnRenamed("group", _KEPT)
             judged = table.frame.join(groups, "sample_id")
             reason = "nearly equal to another row"
         told = Column(name=_KEPT, dtype="string", role="key", meaning="text")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import pandas as pd
 from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, LongType
 
@@ -16,6 +17,8 @@ from pipelines.table import Learned, Table
 from tracking import preprocess
 from tracking.faults import BadData
 from tracking.manifest import Column
+
+_ENCODED = "_encoded"
 
 
 class Encode(BaseModel, frozen=True, extra="forbid"):
@@ -30,7 +33,8 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     | text | ->  | tokens    |
     | abba |     | 2 3 3 2   |
 
-    `onehot`: a vector of float32, one place a class of train; all zeros for a class that it does not have.
+    `onehot`: a vector of float32, one place a class of train; all zeros for a class that it does not have. Of a target
+    it is the share of each class, which `mixup` may put between two of them; one of an unknown class is put aside.
 
     `target`: the mean of a target among the train rows of the category, drawn to the mean of all by `smoothing` rows.
     Each train row gets the mean of the other folds, so that its own target is no part of it (Micci-Barreca 2001,
@@ -95,21 +99,22 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         texts = [column for column in found if column is not None]
         if self.method == "characters" and any(column.dtype != "string" for column in texts):
             raise BadData.at("step encode", f"characters are read from texts; {[(c.name, c.dtype) for c in texts]}")
-        if self.method in ("onehot", "target") and any(column.role != "input" for column in texts):
+        if self.method == "target" and any(column.role != "input" for column in texts):
             raise BadData.at("step encode", f"{self.method} is for inputs; {[(c.name, c.role) for c in texts]}")
         return texts
 
     def _classes(self, train: Table, column: Column) -> Learned:
         classes = _distinct(train, column)
-        if column.role == "target" and len(classes) < 2:
-            told = f"the train rows have {'one class alone, ' + repr(classes[0]) if classes else 'no class'}"
-            raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
-        if column.role != "target":
+        if column.role == "target":
+            _check_apart(column, classes)
+        else:
             classes = [preprocess.UNKNOWN_CLASS, *classes]
         return {"method": "index", "from": column.dtype, "classes": classes}
 
     def _categories(self, train: Table, column: Column) -> Learned:
         classes = _distinct(train, column)
+        if column.role == "target":
+            _check_apart(column, classes)
         if not classes:
             raise BadData.at("step encode", f"{column.name}: no value in train; leave the column out")
         return {"method": "onehot", "from": column.dtype, "classes": classes}
@@ -132,14 +137,9 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield preprocess.category_numbers(piece, classes, unknown=0 if column.role != "target" else -1)
 
-        frame = table.frame.withColumn(column.name, numbers(named(column.name)))
-        if column.role == "target":
-            unknown = frame.where(named(column.name) < 0)
-            original = table.frame.join(unknown.select("sample_id"), "sample_id", "left_semi")
-            table = table.refusing(original, F.lit(f"{column.name}: missing, or no class of train"))
-            frame = frame.where(named(column.name) >= 0)
+        table = _encoded(table, column, numbers(named(column.name)), F.col(_ENCODED) >= 0)
         update = {"dtype": "int64", "meaning": "category", "classes": classes}
-        return table.replacing(frame, column.model_copy(update=update))
+        return table.replacing(table.frame, column.model_copy(update=update))
 
     def _onehot(self, table: Table, column: Column, learned: Learned) -> Table:
         classes = tuple(learned["classes"])
@@ -149,9 +149,12 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield pd.Series(preprocess.one_hot(piece, classes))
 
-        frame = table.frame.withColumn(column.name, vectors(named(column.name)))
+        nothing = F.lit(bytes(4 * len(classes)))
+        table = _encoded(table, column, vectors(named(column.name)), F.col(_ENCODED) != nothing)
         stored = {"dtype": "float32", "layout": "tensor", "shape": (len(classes),), "axes": "K"}
-        return table.replacing(frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes}))
+        return table.replacing(
+            table.frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes})
+        )
 
     def _characters(self, table: Table, column: Column, learned: Learned) -> Table:
         options: Any = {"lower": self.lower, "longest": self.longest}
@@ -182,6 +185,21 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         )
         # the text stays beside its tokens to be looked at; what the network reads are the tokens
         return table.replacing(frame, column.model_copy(update={"role": "key"}), tokens)
+
+
+def _check_apart(column: Column, classes: list[str]) -> None:
+    if len(classes) < 2:
+        told = f"the train rows have {'one class alone, ' + repr(classes[0]) if classes else 'no class'}"
+        raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
+
+
+def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn) -> Table:
+    """The table with `values` in the column; rows whose target is of no known class are refused."""
+    frame = table.frame.withColumn(_ENCODED, values)
+    if column.role == "target":
+        table = table.refusing(frame.where(~known), F.lit(f"{column.name}: missing, or no class of train"))
+        frame = frame.where(known)
+    return table.replacing(frame.withColumn(column.name, F.col(_ENCODED)).drop(_ENCODED))
 
 
 def _distinct(train: Table, column: Column) -> list[str]:

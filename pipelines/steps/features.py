@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 
+from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
 from pipelines.rows import escaped
-from pipelines.table import Learned, Table
+from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData, Fault
 from tracking.manifest import Column, Role
 
@@ -31,7 +33,7 @@ class Feature(BaseModel, frozen=True, extra="forbid"):
 
 
 class Features(BaseModel, frozen=True, extra="forbid"):
-    """A value that comes out null is a fault of the expression, unless the column is a key.
+    """A value that comes out null is a fault of the expression, unless the column is a key; told with its count.
 
     | amount | add: {cents: {expression: amount * 100, type: long}} -> | amount | cents |
     |   1.25 |                                                         |   1.25 |   125 |
@@ -39,10 +41,31 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
+    lazy: ClassVar[bool] = True
 
     add: dict[str, Feature] = Field(
         min_length=1, description="name: what it is computed from; a later one sees those before"
     )
+
+    @property
+    def looks_around(self) -> bool:
+        return any(expressions.has_window(feature.expression) for feature in self.add.values())
+
+    def leaks(self, roles: Roles) -> list[str]:
+        """An input that is computed from the target of its own row, and a window over the rows of every split."""
+        found, telling = [], {name.lower() for name, role in roles.items() if role == "target"}
+        for name, feature in self.add.items():
+            told = sorted(telling & expressions.names_in(feature.expression))
+            if expressions.reads_all_rows(feature.expression):
+                found.append(
+                    f"{name}: OVER () reads the rows of every split; give the window a PARTITION BY or an ORDER BY"
+                )
+            if told and not expressions.looks_back(feature.expression):
+                telling.add(name.lower())
+                if feature.role == "input":
+                    advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"
+                    found.append(f"{name}: is computed from the target {', '.join(told)} of its own row; {advice}")
+        return found
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
@@ -68,15 +91,10 @@ class Features(BaseModel, frozen=True, extra="forbid"):
             )
             table = table.replacing(table.frame.withColumn(name, F.expr(value)), column)
         BadData.unless_empty(found)
-        return self._complete(table)
-
-    def _complete(self, table: Table) -> Table:
-        inputs = [name for name, feature in self.add.items() if feature.role != "key"]
-        counts = [F.count_if(F.expr(f"{escaped(name)} IS NULL")).alias(str(at)) for at, name in enumerate(inputs)]
-        missing = table.frame.agg(*counts).head() if inputs else None
-        BadData.unless_empty(
-            Fault(where=f"step features, {name!r}", message=f"null in {missing[at]} rows; use coalesce, or role: key")
-            for at, name in enumerate(inputs)
-            if missing and missing[at]
-        )
-        return table
+        told = "null in {rows} rows; use coalesce, or role: key"
+        doubts = [
+            Doubt(f"step features, {name!r}", F.expr(f"{escaped(name)} IS NULL"), told)
+            for name, feature in self.add.items()
+            if feature.role != "key"
+        ]
+        return replace(table, doubts=(*table.doubts, *doubts))

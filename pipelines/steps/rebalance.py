@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Column as SparkColumn
@@ -13,11 +14,13 @@ from pipelines import copies, smote
 from pipelines.rows import draw, named
 from pipelines.steps.augment import Augment
 from pipelines.table import Learned, Table
+from tracking.balance import Plan
 from tracking.faults import BadData
 from tracking.manifest import Column
 
 WEIGHT = "weight"
-SHIFTED = "scores of a model are calibrated to the balanced rows; `prior_correction` of the task brings them back"
+MOST_CLASSES = 10_000
+"""More are no classes; their counts are all that the driver holds of a class."""
 
 
 class Count(BaseModel, frozen=True, extra="forbid"):
@@ -64,64 +67,77 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             Augment(ops=self.ops, column=self.changed)
         return self
 
+    @property
+    def resamples(self) -> bool:
+        return self.method not in ("none", "weights")
+
     def fit(self, train: Table, seed: int) -> Learned:
-        """The plan: rows of each class before and after, or weights. Raises BadData without a class column."""
+        """The plan: rows of each class before and after, or weights.
+
+        Raises BadData without a class column, for too many classes, and for a class that smote finds no second row of.
+        """
         if self.method == "none":
             return {}
-        name = self._class(train)
-        counts = {row[0]: row[1] for row in train.frame.groupBy(named(name)).count().collect()}
-        before = {str(label): count for label, count in sorted(counts.items(), key=lambda one: str(one[0]))}
+        column = self._class(train)
+        before = _counts(train, column)
         if self.method == "weights":
-            return {"column": name, "before": before, "weights": class_weights(before, self.power), "note": SHIFTED}
-        after = self._plan(before)
-        if self.method == "smote":
-            alone = [label for label, count in before.items() if count < 2 and after[label] > count]
-            if alone:
-                raise BadData.at(
-                    "step rebalance", f"classes {alone} have one row: there is nothing between; duplicate them"
-                )
-        return {"column": name, "before": before, "after": after, "note": SHIFTED}
+            after, weights = before, class_weights(before, self.power)
+        else:
+            after, weights = self._aims(before), None
+        alone = [name for name, count in before.items() if count < 2 and after[name] > count]
+        if self.method == "smote" and alone:
+            raise BadData.at(
+                "step rebalance", f"classes {alone} have one row: there is nothing between; duplicate them"
+            )
+        plan = Plan(column=column.name, method=self.method, before=before, after=after, weights=weights)
+        return plan.model_dump(mode="json")
+
+    def plan(self, learned: Learned) -> list[str]:
+        return Plan.model_validate(learned).lines() if learned else []
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         if self.method == "none":
             return table
-        if self.method == "weights":
-            return self._weights(table, learned)
-        label = named(learned["column"]).cast("string")
+        plan = Plan.model_validate(learned)
+        label = _class_name(table, plan.column)
+        if plan.weights is not None:
+            weight = _lookup(plan.weights, label).cast("float")
+            column = Column(name=WEIGHT, dtype="float32", role="weight", meaning="number")
+            return table.replacing(table.frame.withColumn(WEIGHT, weight), column)
         order = Window.partitionBy(label).orderBy(F.expr(draw(seed, "rebalance", "sample_id")), "sample_id")
         place = F.row_number().over(order)
-        after = _lookup(learned["after"], label)
+        after = _lookup(plan.after, label)
         if self.method == "undersample":
             kept = table.frame.withColumn("_place", place).where(F.col("_place") <= after).drop("_place")
             return table.replacing(kept)
         # row k of n becomes copies k, k + n, k + 2n ... of the rows after the first n
-        more = F.floor((after - place) / _lookup(learned["before"], label)).cast("int")
+        more = F.floor((after - place) / _lookup(plan.before, label)).cast("int")
         every = table.replacing(table.frame.withColumn(copies.COPIES, F.greatest(more, F.lit(0))))
-        return table.replacing(table.frame.unionByName(self._added(every, table, learned, seed)))
+        return table.replacing(table.frame.unionByName(self._added(every, table, plan, seed)))
 
-    def _added(self, every: Table, table: Table, learned: Learned, seed: int) -> DataFrame:
+    def _added(self, every: Table, table: Table, plan: Plan, seed: int) -> DataFrame:
         """The new rows; `every` row says how many come of it."""
         asked = every.replacing(every.frame.where(f"{copies.COPIES} > 0"))
         if self.method == "duplicate":
             return copies.duplicated(asked)
         if self.method == "augment":
             return copies.augmented(asked, self.ops, self.changed, seed)
-        rare = {one: count for one, count in learned["before"].items() if learned["after"][one] > count}
+        rare = {one: count for one, count in plan.before.items() if plan.after[one] > count}
         if not rare:
             return copies.duplicated(asked)  # of no row
-        options = smote.Options(label=learned["column"], neighbours=self.neighbours, block=self.block, seed=seed)
-        rows = every.replacing(every.frame.where(named(learned["column"]).cast("string").isin(list(rare))))
-        return smote.between(rows, smote.mixed(table, self.columns), options, rare)
+        label = _class_name(table, plan.column)
+        options = smote.Options(neighbours=self.neighbours, block=self.block, seed=seed)
+        rows = every.replacing(every.frame.where(label.isin(list(rare))))
+        return smote.between(rows, smote.mixed(table, self.columns), options, label, rare)
 
-    def _class(self, train: Table) -> str:
-        classes = [column.name for column in train.classes]
-        if self.column is not None:
-            classes = [self.column] if train.column(self.column) is not None else []
+    def _class(self, train: Table) -> Column:
+        chosen = train.classes if self.column is None else (train.column(self.column),)
+        classes = [column for column in chosen if column is not None and column.layout == "scalar"]
         if len(classes) != 1:
             raise BadData.at("step rebalance", f"column: name the class; columns are {[c.name for c in train.columns]}")
         return classes[0]
 
-    def _plan(self, before: dict[str, int]) -> dict[str, int]:
+    def _aims(self, before: dict[str, int]) -> dict[str, int]:
         """Rows of each class afterwards: never fewer where rows are added, never more where they are left out."""
         largest, smallest = max(before.values()), min(before.values())
         if self.method == "undersample":
@@ -136,11 +152,6 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             aim = round(largest * self.to.ratio) if isinstance(self.to, Ratio) else largest
         return {label: max(count, aim) for label, count in before.items()}
 
-    def _weights(self, table: Table, learned: Learned) -> Table:
-        weight = _lookup(learned["weights"], named(learned["column"]).cast("string")).cast("float")
-        column = Column(name=WEIGHT, dtype="float32", role="weight", meaning="number")
-        return table.replacing(table.frame.withColumn(WEIGHT, weight), column)
-
 
 def class_weights(counts: dict[str, int], power: float) -> dict[str, float]:
     """(rows / (classes * rows of the class)) ** power, scaled so that the mean over all rows is 1."""
@@ -150,6 +161,31 @@ def class_weights(counts: dict[str, int], power: float) -> dict[str, float]:
     return {label: weight / mean for label, weight in raw.items()}
 
 
-def _lookup(values: dict[str, Any], label: SparkColumn) -> SparkColumn:
+def _counts(train: Table, column: Column) -> dict[str, int]:
+    """Rows of each class by its name."""
+    counted = train.frame.groupBy(_class_name(train, column.name)).count().limit(MOST_CLASSES + 1).collect()
+    if len(counted) > MOST_CLASSES:
+        raise BadData.at(
+            "step rebalance", f"column: {column.name} has more than {MOST_CLASSES:,} values; name the class"
+        )
+    missing = sum(row[1] for row in counted if row[0] is None)
+    if missing:
+        raise BadData.at(
+            "step rebalance", f"{column.name}: {missing} rows are of no class; validate with required first"
+        )
+    counts = {row[0]: row[1] for row in counted}
+    order = column.classes or sorted(counts)
+    return {name: counts[name] for name in order if name in counts}
+
+
+def _class_name(table: Table, name: str) -> SparkColumn:
+    """The class of a row as text: by its number where the column was encoded, a whole number without a point."""
+    column = table.column(name)
+    if column is None or column.classes is None or column.dtype == "string":
+        return F.regexp_replace(named(name).cast("string"), r"^(-?\d+)\.0$", "$1")
+    return F.element_at(F.array(*map(F.lit, column.classes)), named(name).cast("int") + 1)
+
+
+def _lookup(values: Mapping[str, float], label: SparkColumn) -> SparkColumn:
     pairs = [F.lit(one) for pair in values.items() for one in pair]
     return F.element_at(F.create_map(*pairs), label)

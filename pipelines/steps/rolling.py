@@ -6,6 +6,9 @@ transformation": (t - delay - days, t - delay], and the row itself among them wh
 
 from __future__ import annotations
 
+import functools
+import operator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,14 +18,14 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
-from pipelines.rows import escaped, groups_in_pandas, named
-from pipelines.table import Learned, Table
+from pipelines.rows import groups_in_pandas, named
+from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
 DAY_US = 86_400_000_000
 ROWS_A_GROUP = 100_000
-LEAST_GROUPS = 8
+LEAST_GROUPS = 16
 _BUCKET = "_bucket"
 
 
@@ -39,6 +42,8 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
+    lazy: ClassVar[bool] = True
+    looks_around: ClassVar[bool] = True
 
     entity: str = Field(description="column that says whose rows belong together")
     time: str = Field(description="a timestamp column")
@@ -62,14 +67,20 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{days}: expected different numbers of days above 0")
         return days
 
+    def leaks(self, roles: Roles) -> list[str]:
+        """A target without delay: a row's own would be counted."""
+        if roles.get(self.value) != "target" or self.delay > 0:
+            return []
+        told = f"value: {self.value} is the target, and a row's own would be counted"
+        return [f"{told}; give the delay after which it is known"]
+
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData for a column that is missing or null, and for a target without delay: it would tell itself."""
+        """Raises BadData for a column that is missing or null, or of another type."""
         self._check(table)
         frame = table.frame
-        groups = max(LEAST_GROUPS, -(-frame.count() // ROWS_A_GROUP))
         added = [field for days in self.days for field in self._fields(days)]
         schema = StructType([*frame.schema.fields, *added])
         step = self
@@ -77,6 +88,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         def rolled(rows: pd.DataFrame) -> pd.DataFrame:
             return step.rolled(rows.drop(columns=_BUCKET))
 
+        groups = max(LEAST_GROUPS, table.rows // ROWS_A_GROUP)
         bucket = F.pmod(F.xxhash64(named(self.entity)), F.lit(groups))
         made = groups_in_pandas(frame.withColumn(_BUCKET, bucket), (_BUCKET,), rolled, schema)
         columns = [
@@ -88,23 +100,29 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             )
             for field in added
         ]
-        return table.replacing(made, *columns)
+        missing = functools.reduce(operator.or_, (named(name).isNull() for name in self._wanted))
+        told = f"{{rows}} rows miss one of {list(self._wanted)}; validate with required first"
+        doubt = Doubt("step rolling", missing, told)
+        return replace(table.replacing(made, *columns), doubts=(*table.doubts, doubt))
 
     def rolled(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows of whole entities with the new columns."""
-        order = [self.entity, self.time, "_length", "sample_id"]
-        rows = rows.assign(_length=rows["sample_id"].str.len()).sort_values(order, ignore_index=True, kind="stable")
-        time_us = rows[self.time].to_numpy("datetime64[us]").astype(np.int64)
-        _, entity = np.unique(rows[self.entity].to_numpy(), return_inverse=True)
-        value = rows[self.value].to_numpy(np.float64)
+        """The rows of whole entities with the new columns, in the order in which they came."""
+        order, place = _ordered(rows, self.entity, self.time)
+        value = rows[self.value].to_numpy(np.float64)[order]
         own = np.arange(1, len(rows) + 1)
+        made = {}
         for days in self.days:
-            first = _rows_until(entity, time_us, time_us - round((self.delay + days) * DAY_US))
-            last = own if self.delay == 0 else _rows_until(entity, time_us, time_us - round(self.delay * DAY_US))
+            first = place.rows_until((self.delay + days) * DAY_US)
+            last = own if self.delay == 0 else place.rows_until(self.delay * DAY_US)
             count, total = last - first, sums(value, first, last)
-            rows[self._named(self.count, days)] = count
-            rows[self._named(self.mean, days)] = np.divide(total, count, out=np.zeros(len(rows)), where=count > 0)
-        return rows.drop(columns="_length")
+            made[self._named(self.count, days)] = count
+            made[self._named(self.mean, days)] = np.divide(total, count, out=np.zeros(len(rows)), where=count > 0)
+        back = np.argsort(order)
+        return rows.assign(**{name: values[back] for name, values in made.items()})
+
+    @property
+    def _wanted(self) -> tuple[str, str, str]:
+        return self.entity, self.time, self.value
 
     def _fields(self, days: float) -> tuple[StructField, StructField]:
         return (
@@ -116,8 +134,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         return name.replace("{days}", f"{days:g}")
 
     def _check(self, table: Table) -> None:
-        wanted = (self.entity, self.time, self.value)
-        missing = [name for name in wanted if table.column(name) is None]
+        missing = [name for name in self._wanted if table.column(name) is None]
         if missing:
             raise BadData.at("step rolling", f"{missing}: no such columns; it has {[c.name for c in table.columns]}")
         value, time = table.column(self.value), table.column(self.time)
@@ -125,14 +142,6 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step rolling", f"time: {self.time} is {time.dtype}; declare it as type: timestamp")
         if value is not None and (value.dtype == "string" or value.layout != "scalar"):
             raise BadData.at("step rolling", f"value: {self.value} is no number")
-        if value is not None and value.role == "target" and self.delay == 0:
-            told = (
-                f"{self.value} is the target, and a row's own would be counted; give the delay after which it is known"
-            )
-            raise BadData.at("step rolling", told)
-        empty = table.frame.where(" OR ".join(f"{escaped(name)} IS NULL" for name in wanted)).count()
-        if empty:
-            raise BadData.at("step rolling", f"{empty} rows miss one of {list(wanted)}; validate with required first")
 
 
 def sums(values: NDArray[np.float64], first: NDArray[Any], last: NDArray[Any]) -> NDArray[np.float64]:
@@ -142,10 +151,44 @@ def sums(values: NDArray[np.float64], first: NDArray[Any], last: NDArray[Any]) -
     return np.where(last > first, total, 0.0)
 
 
-def _rows_until(entity: NDArray[Any], time_us: NDArray[np.int64], until_us: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each row how many rows stand before the first one of its entity that is later than `until_us`."""
-    times, rank = np.unique(time_us, return_inverse=True)
-    width = len(times) + 1
-    asked = np.searchsorted(times, until_us, side="right")
-    found: NDArray[np.int64] = np.searchsorted(entity * width + rank, entity * width + asked, side="left")
-    return found
+@dataclass(frozen=True)
+class _Places:
+    """Where rows stand that are sorted by entity and time; times go by their rank among all."""
+
+    times_us: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    """A number for a row's entity, so far from that of the next that all ranks lie between them."""
+
+    def rows_until(self, back_us: float) -> NDArray[np.int64]:
+        """For each row how many rows stand before the first one of its entity that is later than so long ago."""
+        later = np.searchsorted(self.times_us, self.times_us - round(back_us), side="right")
+        return np.searchsorted(self.starts + self.rank, self.starts + later[self.rank], side="left")
+
+
+def _ordered(rows: pd.DataFrame, entity: str, time: str) -> tuple[NDArray[np.int64], _Places]:
+    """The order of rows by entity, time and id, and their places in it."""
+    times_us, rank = np.unique(rows[time].to_numpy("datetime64[us]").astype(np.int64), return_inverse=True)
+    number, _ = pd.factorize(rows[entity])
+    starts = number * (len(times_us) + 1)
+    at = starts + rank
+    order = np.argsort(at, kind="stable")
+    _sort_ties(order, at[order], rows["sample_id"].to_numpy())
+    return order, _Places(times_us, rank[order], starts[order])
+
+
+def _sort_ties(order: NDArray[np.int64], at: NDArray[np.int64], sample_id: NDArray[Any]) -> None:
+    """Put rows of one entity and time into the order of their ids, shorter ones first."""
+    tied = np.flatnonzero(at[1:] == at[:-1])
+    for first, last in _runs(tied):
+        some = order[first : last + 2]
+        order[first : last + 2] = sorted(some, key=lambda row: (len(sample_id[row]), sample_id[row]))
+
+
+def _runs(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The first and last of each run of numbers that follow each other."""
+    if not len(numbers):
+        return []
+    ends = np.flatnonzero(np.diff(numbers) > 1)
+    firsts, lasts = np.append(numbers[0], numbers[ends + 1]), np.append(numbers[ends], numbers[-1])
+    return list(zip(firsts.tolist(), lasts.tolist(), strict=True))

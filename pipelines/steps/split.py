@@ -16,7 +16,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, named, share
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Roles, Table
 from tracking.faults import BadData
 
 DAY_S = 86_400
@@ -73,8 +73,8 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("test: the source gives the test rows; leave it out, or split by hash")
         if self.valid + self.test >= 1:
             raise ValueError(f"valid {self.valid} + test {self.test} leave nothing to train on")
-        if self.by == "stratified" and self.key:
-            raise ValueError("key: a stratified split draws single rows; use by: hash to keep groups together")
+        if self.by in ("stratified", "time") and self.key:
+            raise ValueError(f"key: by: {self.by} looks at single rows; use by: hash to keep groups together")
         if (self.by == "time") != (self.time is not None):
             raise ValueError("time: the column that `by: time` goes by; needed there, and nowhere else")
         if (self.column or self.values) and (self.by != "given" or not self.column):
@@ -99,6 +99,13 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         """The splits that have to have rows."""
         shares = {"valid": self.valid, "test": self.test}
         return tuple(self.periods or ("train", *(split for split, share in shares.items() if share)))
+
+    def leaks(self, roles: Roles) -> list[str]:
+        """A key that is an input: what a network learns of its values is of no use outside train."""
+        if self.by != "hash" or roles.get(self.key or "") != "input":
+            return []
+        told = f"key: {self.key} is an input, and no value of it in train comes again in valid or test"
+        return [f"{told}; declare it with role: key"]
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
@@ -136,13 +143,13 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         return table.replacing(table.frame.withColumn("split", value))
 
     def _by_time(self, table: Table) -> Table:
-        now = self._now(table)
+        now = self.now(table)
         split = F.lit(None).cast("string")
         for one, (start, until) in (self._periods_us(self.periods) if self.periods else self._shares_us(table)).items():
             split = F.when((now >= start) & (now < until), one).otherwise(split)
         return table.replacing(table.frame.withColumn("split", split).where("split IS NOT NULL"))
 
-    def _now(self, table: Table) -> SparkColumn:
+    def now(self, table: Table) -> SparkColumn:
         """Microseconds since 1970 of a row's time; of a column of numbers, the numbers as they are."""
         name = str(self.time)
         column = table.column(name)
@@ -167,7 +174,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         """Where the splits begin and end, at the times that leave the wanted shares of rows behind them."""
         wanted = {"valid": 1 - self.valid - self.test, "test": 1 - self.test}
         shares = F.array(*(F.lit(share) for share in wanted.values()))
-        now = self._now(table)
+        now = self.now(table)
         row = table.frame.agg(F.percentile(now, shares), F.min(now), F.max(now)).head()
         if row is None or row[1] is None:
             raise BadData.at("step split", f"time: no row has a {self.time}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from pydantic import BaseModel, Field, field_validator
-from pyspark.sql import Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from pipelines.expressions import refused_word, unreadable
@@ -50,13 +50,15 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         frame = table.frame
         reasons = [F.when(named(name).isNull(), F.lit(f"{name} is missing")) for name in self.required]
         for name in self.unique:
+            if _is_unique(frame, name):
+                continue  # nothing is sorted for what is nearly always so
             order = Window.partitionBy(named(name)).orderBy("sample_id")
             frame = frame.withColumn(f"_place_{name}", F.row_number().over(order))
             twice = (named(f"_place_{name}") > 1) & named(name).isNotNull()
             reasons.append(F.when(twice, F.lit(f"{name} comes twice")))
         reasons += [F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in self.rules.items()]
         judged = frame.withColumn("_reason", F.coalesce(*reasons, F.lit(None)))
-        judged = judged.drop(*(f"_place_{name}" for name in self.unique))
+        judged = judged.drop(*(f"_place_{name}" for name in self.unique))  # a name that is not there is not dropped
         refused = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason")).refused
         return Table(judged.where("_reason IS NULL").drop("_reason"), table.columns, refused)
 
@@ -71,3 +73,8 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
             if told := unreadable(table.frame, rule, condition=True):
                 found.append(Fault(where=f"step validate, rule {name!r}", message=f"{rule}: {told}"))
         BadData.unless_empty(found)
+
+
+def _is_unique(frame: DataFrame, name: str) -> bool:
+    counts = frame.where(named(name).isNotNull()).groupBy(named(name)).count()
+    return bool(counts.where("count > 1").isEmpty())

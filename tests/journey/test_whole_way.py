@@ -78,7 +78,8 @@ def test_one_page_shows_data_training_and_model(home, run):
     tags = {"dataset_version", "budget", "code_version", "stack", "hosts", "passed"}
     assert tags <= found.data.tags.keys()
     artifacts = {item.path for item in client.list_artifacts(run["run_id"])}
-    assert {"recipe.yaml", "manifest.json", "dataset.html", "environment.txt", "figures", "model"} <= artifacts
+    data = {"manifest.json", "dataset.html", "leakage.txt"}
+    assert {"recipe.yaml", *data, "environment.txt", "figures", "model"} <= artifacts
     figures = {item.path for item in client.list_artifacts(run["run_id"], "figures")}
     assert figures == {"figures/learning_curves.png", "figures/confusion.png"}
 

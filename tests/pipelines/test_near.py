@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipelines import likeness
-from pipelines.near import components, near_groups
+from pipelines.near import Near, components, near_groups
 from tests.pipelines.made import TEXT, image, table
 from tracking.faults import BadData
 
@@ -93,7 +93,7 @@ def test_near_pictures_are_those_of_comparing_all(spark, distance):
     rows = [{"sample_id": name, "image": one.tobytes()} for name, one in zip(ids, pixels, strict=True)]
     for partitions in (1, 5):
         made = table(spark, rows, image(1, 16, 16), partitions=partitions)
-        assert told(near_groups(made, "image", distance=distance)) == expected
+        assert told(near_groups(made, "image", Near(distance=distance))) == expected
     assert 6 <= len(set(expected.values())) < 24
 
 
@@ -113,7 +113,7 @@ def test_near_texts_are_those_of_comparing_all(spark, similarity):
     expected = brute_force(list(ids), lambda a, b: jaccard(ids[a], ids[b], 5) >= similarity)
     rows = [{"sample_id": name, "text": text} for name, text in zip(ids, texts, strict=True)]
     made = table(spark, rows, TEXT, partitions=3)
-    assert told(near_groups(made, "text", similarity=similarity)) == expected
+    assert told(near_groups(made, "text", Near(similarity=similarity))) == expected
     assert expected["s27"] == "s26"
 
 
@@ -121,4 +121,4 @@ def test_near_texts_are_those_of_comparing_all(spark, similarity):
 @pytest.mark.bad_input
 def test_a_column_that_is_neither_picture_nor_text_is_refused(spark):
     with pytest.raises(BadData, match=r"'txt'.*'text'"):
-        near_groups(table(spark, [{"text": "a"}], TEXT), "txt")
+        near_groups(table(spark, [{"text": "a"}], TEXT), "txt", Near())

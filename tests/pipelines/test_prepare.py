@@ -1,13 +1,9 @@
 import json
-from dataclasses import replace
 
 import pytest
 import yaml
 
 from pipelines import prepare
-from pipelines.steps.rebalance import Rebalance
-from pipelines.steps.scale import Scale
-from tests.pipelines.made import LABEL, NUMBER, image, table
 from tracking import recipe
 from tracking.dataset import Dataset
 from tracking.faults import BadData, WrongRecipe
@@ -61,17 +57,6 @@ def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(s
     data = {"source": {"name": "digits", "limit": 60}, "steps": steps}
     prepared = prepare.prepare(located(tmp_path, data=data), settings, say=quiet)
     assert verify(Dataset.open(prepared.path, settings.store)) == []
-
-
-def test_a_step_that_changes_no_row_leaves_the_rows_in_memory(spark):
-    rows = table(spark, [{"split": "train", "image": bytes(4)}, {"split": "test", "image": bytes(4)}], image(1, 2, 2))
-    rows = replace(rows, frame=rows.frame.persist())
-    for name, step in (("rebalance", Rebalance(method="none")), ("scale", Scale(column="image", method="unit"))):
-        after, record = prepare._step(name, step, rows, 2, seed=3)
-        assert after.frame is rows.frame
-        assert (record.rows_in, record.rows_out) == (2, 2)
-    assert rows.frame.is_cached
-    rows.frame.unpersist()
 
 
 def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_path, monkeypatch):
@@ -157,19 +142,6 @@ def test_rows_without_a_split_are_refused_and_nothing_is_left(spark, settings, t
     from pathlib import Path
 
     assert not list(Path(settings.store).rglob("*.parquet"))
-
-
-def test_a_sample_in_two_splits_stops_the_publishing(spark):
-    from pipelines import checks
-
-    rows = [{"sample_id": f"s{at}", "wind": 1.0, "label": "a", "split": "train"} for at in range(3)]
-    twice = {"sample_id": "s0", "wind": 1.0, "label": "a", "split": "test"}
-    child = {"sample_id": "x", "parent_id": "s1", "op": "{}", "wind": 1.0, "label": "a", "split": "test"}
-    found = {check.name: check for check in checks.leakage(table(spark, [*rows, twice, child], NUMBER, LABEL))}
-    assert not found["sample ids are unique"].ok
-    assert found["no sample in two splits"].figures == {"shared": 2}
-    assert found["nothing synthetic outside train"].figures == {"synthetic": 1}
-    assert found["equal inputs in two splits"].figures == {"contents": 1}
 
 
 def test_the_manifest_says_what_each_step_did_and_learned(spark, settings, tmp_path):

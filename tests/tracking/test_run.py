@@ -2,12 +2,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.tracking.recipes import write
 from tests.tracking.server import Server
+from tests.training.signatures import manifest, target
+from tracking.balance import Plan
 from tracking.faults import Stopped, WrongRecipe
+from tracking.manifest import Check, Split, Step
 from tracking.recipe import load
 from tracking.run import Run, flatten, reap
 from tracking.settings import Settings
@@ -45,6 +49,20 @@ def test_a_run_remembers_recipe_metrics_and_end(settings, located):
     assert {item.path for item in run.client.list_artifacts(run.id)} == {"recipe.yaml", "environment.txt"}
     assert run.client.get_experiment(found.info.experiment_id).name == located.name
     assert unsent(settings) == []
+
+
+def test_a_run_shows_the_proof_and_the_class_counts_of_its_data(settings, located, tmp_path):
+    before, after = {"no": 90, "yes": 10}, {"no": 90, "yes": 90}
+    plan = Plan(column="label", method="smote", before=before, after=after).model_dump(mode="json")
+    step = Step(name="rebalance", version=3, config={}, learned=plan, rows_in=100, rows_out=180, seconds=1)
+    check = Check(name="no sample or parent in two splits", ok=True, figures={"shared": 0})
+    split = Split(rows=180, class_counts=after, digest="0" * 32, shards=())
+    made = manifest(target(2)).model_copy(update={"steps": (step,), "checks": (check,), "splits": {"train": split}})
+    with Run.start(settings, located) as run:
+        run.dataset(made, tmp_path)
+    told = run.client.download_artifacts(run.id, "leakage.txt", str(tmp_path))
+    assert Path(told).read_text() == 'no sample or parent in two splits: True {"shared": 0}\n'
+    assert [item.path for item in run.client.list_artifacts(run.id, "figures")] == ["figures/balance_1.png"]
 
 
 @pytest.mark.parametrize(

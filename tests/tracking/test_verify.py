@@ -13,7 +13,7 @@ from tracking.verify import verify
 
 CHECKS = (
     Check(name="sample ids are unique", ok=True, figures={"doubled": 0}),
-    Check(name="no sample in two splits", ok=True, figures={"shared": 0}),
+    Check(name="no sample or parent in two splits", ok=True, figures={"shared": 0}),
     Check(name="nothing synthetic outside train", ok=True, figures={"synthetic": 0}),
     Check(name="equal inputs in two splits", ok=True, figures={"contents": 1}),
 )

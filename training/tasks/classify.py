@@ -1,11 +1,13 @@
 """Tells the class of a row: cross-entropy on the scores of a network, or of a fitted estimator.
 
+A target is a class number, or the share of each class (a one-hot vector, or one between several by `mixup`).
 Axes: B rows, K classes.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import math
+from typing import Any, ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -22,8 +24,10 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
+from tracking.faults import WrongRecipe
 from tracking.figures.confusion import confusion
-from tracking.manifest import Signature
+from tracking.manifest import Shares, Signature
+from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
 from training.task import Task, as_numpy
@@ -36,6 +40,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of the label spread over all classes (Szegedy et al. 2016)"
     )
+    prior: Literal["trained", "corrected"] = Field(
+        "trained", description="class shares that chances tell of: those trained on, or those before a rebalance"
+    )
 
 
 class Classify(Task):
@@ -47,9 +54,16 @@ class Classify(Task):
         self.classes = signature.classes
         super().__init__(config, network, signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
+        shift_K = prior_shift(signature.shares) if config.prior == "corrected" else torch.zeros(())
+        self.register_buffer("shift_K", shift_K, persistent=False)  # it follows from recipe and data
+        if isinstance(network, Estimator) and signature.target is not None and signature.target.shape:
+            told = f"{config.target} holds shares of classes, and an estimator learns whole ones; encode it by index"
+            raise WrongRecipe.at("task classify", told)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores_BK = self.network(*batch.inputs)
+        if not self.training:
+            scores_BK = scores_BK + self.shift_K
         return cross_entropy(scores_BK, batch.truth, smoothing=self.config.smoothing), scores_BK
 
     def metrics(self) -> dict[str, Metric]:
@@ -63,13 +77,13 @@ class Classify(Task):
         return found
 
     def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
-        scores_BK, target_B = output[batch.mask_B].detach(), batch.truth[batch.mask_B]
+        scores_BK, target_B = output[batch.mask_B].detach(), whole(batch.truth[batch.mask_B])
         metrics.update(scores_BK, target_B)
         if self.trainer.testing:
             self.confusion.update(scores_BK, target_B)
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        chances_BK = torch.softmax(self.network(*inputs).double(), dim=1)
+        chances_BK = torch.softmax((self.network(*inputs) + self.shift_K).double(), dim=1)
         best_B = chances_BK.argmax(dim=1)
         return {
             "prediction": [self.classes[at] for at in best_B.tolist()],
@@ -81,9 +95,27 @@ class Classify(Task):
         return {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)}
 
 
-def cross_entropy(scores_BK: Tensor, target_B: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """-log softmax(scores)[target], (B,), in nats; `smoothing` mixes in the mean over all classes."""
-    return functional.cross_entropy(scores_BK, target_B, reduction="none", label_smoothing=smoothing)
+def cross_entropy(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """-log softmax(scores)[target], (B,), in nats; of shares (B, K) their mean. `smoothing` mixes in that of all."""
+    return functional.cross_entropy(scores_BK, target, reduction="none", label_smoothing=smoothing)
+
+
+def whole(target: Tensor) -> Tensor:
+    """Class numbers (B,), of shares (B, K) that of the largest."""
+    return target.argmax(dim=1) if target.ndim > 1 else target
+
+
+def prior_shift(shares: Shares | None) -> Tensor:
+    """What brings scores (B, K) from the class shares that were trained on to those given, (K,); zero for none.
+
+    p(k|x) is proportional to p_trained(k|x) given_k / trained_k: Saerens et al. 2002, doi:10.1162/089976602753284446,
+    equation 2.4; for two classes Elkan 2001, theorem 2. Holds while only the shares were changed, and not the rows
+    within a class.
+    """
+    if shares is None:
+        return torch.zeros(())
+    pairs = zip(shares.given, shares.trained, strict=True)
+    return torch.tensor([math.log(given / trained) if given and trained else 0.0 for given, trained in pairs])
 
 
 class _OfSecondClass(Metric):

@@ -31,6 +31,18 @@ def test_a_label_that_train_does_not_know_is_put_aside(spark):
     assert {row[0] for row in found.refused.select("reason").collect()} == {"label: missing, or no class of train"}
 
 
+def test_a_target_may_be_the_share_of_each_class(spark):
+    step = Encode(columns=("label",), method="onehot")
+    learned = step.fit(table(spark, [{"label": "b"}, {"label": "a"}], LABEL), 0)
+    found = step.apply(table(spark, [{"label": "a"}, {"label": "z"}, {"label": "b"}], LABEL), learned, 0)
+    assert [np.frombuffer(row[0], "<f4").tolist() for row in rows_of(found, "label")] == [[1, 0], [0, 1]]
+    assert [row[0] for row in found.refused.select("sample_id").collect()] == ["s1"]
+    signature = manifest(*found.columns).signature("label")
+    assert (signature.classes, signature.outputs, signature.target.dtype) == (("a", "b"), 2, "float32")
+    with pytest.raises(BadData, match="one class alone"):
+        step.fit(table(spark, [{"label": "b"}], LABEL), 0)
+
+
 def test_characters_of_train_make_the_vocabulary(spark):
     step = Encode(columns=("text",), method="characters", longest=5)
     learned = step.fit(table(spark, [{"text": "ab a"}, {"text": "ç"}], TEXT), 0)

@@ -39,8 +39,9 @@ def test_every_expression_that_cannot_be_computed_is_told_at_once(spark):
 
 @pytest.mark.bad_input
 def test_an_input_that_is_null_is_refused_with_its_count(spark):
-    with pytest.raises(BadData, match="null in 1 rows"):
-        apply(spark, Features(add={"a": {"expression": "CASE WHEN wind > 2 THEN 1 WHEN city = 'Bonn' THEN 2 END"}}))
+    made = apply(spark, Features(add={"a": {"expression": "CASE WHEN wind > 2 THEN 1 WHEN city = 'Bonn' THEN 2 END"}}))
+    with pytest.raises(BadData, match="step features, 'a': null in 1 rows; use coalesce"):
+        made.counted()
 
 
 @pytest.mark.security

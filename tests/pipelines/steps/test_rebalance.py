@@ -3,11 +3,17 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.utils.class_weight import compute_class_weight
 
+from pipelines.steps import rebalance
 from pipelines.steps.rebalance import Count, Ratio, Rebalance, class_weights
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
+from tests.training.signatures import target
+from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 COUNTS = {"a": 20, "b": 7, "c": 3}
@@ -33,6 +39,83 @@ def balanced(spark, partitions=None, **fields):
 )
 def test_each_class_reaches_its_aim_and_none_loses_rows(spark, to, expected):
     assert Counter(label for (label,) in rows_of(balanced(spark, method="duplicate", to=to), "label")) == expected
+
+
+BEFORE = st.dictionaries(st.sampled_from("abcd"), st.integers(2, 15), min_size=1, max_size=4)
+AIMS = st.one_of(
+    st.just("uniform"),
+    st.integers(1, 20).map(lambda count: Count(count=count)),
+    st.floats(0.1, 1).map(lambda ratio: Ratio(ratio=ratio)),
+)
+MAKING = ("duplicate", "smote", "augment")
+
+
+def step_of(method, to):
+    return Rebalance(method=method, to=to, ops=({"noise": 0.1},) if method == "augment" else ())
+
+
+@given(BEFORE, AIMS, st.sampled_from([*MAKING, "undersample"]))
+def test_the_plan_reaches_its_aim(before, to, method):
+    after = step_of(method, to)._aims(before)
+    assert list(after) == list(before)
+    fewest, most = min(before.values()), max(before.values())
+    if isinstance(to, Count):
+        aim = to.count
+    elif isinstance(to, Ratio):
+        aim = round(fewest / to.ratio if method == "undersample" else most * to.ratio)
+    else:
+        aim = fewest if method == "undersample" else most
+    choose = min if method == "undersample" else max
+    assert after == {one: choose(count, aim) for one, count in before.items()}
+    if isinstance(to, Ratio):
+        # to half a row of the rarest and of the largest
+        assert min(after.values()) + 0.5 >= to.ratio * (max(after.values()) - 0.5)
+
+
+@examples(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(BEFORE, AIMS, st.sampled_from([*MAKING, "undersample", "weights", "none"]))
+def test_every_method_ends_with_the_rows_of_its_plan(spark, before, to, method):
+    rows = [{"wind": float(at), "label": label} for label, count in before.items() for at in range(count)]
+    frame = table(spark, rows, NUMBER, LABEL)
+    step = step_of(method, to)
+    learned = step.fit(frame, 1)
+    found = rows_of(step.apply(frame, learned, 1), "sample_id", "parent_id", "op", "label")
+    assert Counter(row[3] for row in found) == (learned["after"] if learned else before)
+    assert len({row[0] for row in found}) == len(found)
+    originals = {row[0]: row[3] for row in found if row[1] is None}
+    assert len(originals) == (len(rows) if method != "undersample" else len(found))
+    assert all(originals[parent] == label for _, parent, _, label in found if parent is not None)
+
+
+def test_the_plan_is_told_as_a_table_before_it_is_done(spark):
+    step = Rebalance(method="undersample", to=Ratio(ratio=0.5))
+    lines = step.plan(step.fit(made(spark), 1))
+    assert lines == [
+        "undersample of train rows, planned:",
+        "label  rows  after  made  left out  weight   share   after",
+        "a        20      6     0        14       1  66.67%  40.00%",
+        "b         7      6     0         1       1  23.33%  40.00%",
+        "c         3      3     0         0       1  10.00%  20.00%",
+        "scores are calibrated to these shares; `prior: corrected` of the task classify brings them back",
+    ]
+    assert Rebalance(method="none").plan({}) == []
+
+
+def test_classes_that_were_encoded_are_told_by_their_names(spark):
+    rows = [{"wind": 1.0, "label": at} for at in (2, 2, 2, 0, 0)]
+    learned = Rebalance(method="duplicate").fit(table(spark, rows, NUMBER, target(3)), 1)
+    assert learned["before"] == {"class 0": 2, "class 2": 3}
+    assert learned["after"] == {"class 0": 3, "class 2": 3}
+
+
+@pytest.mark.bad_input
+def test_what_is_no_class_is_refused(spark, monkeypatch):
+    monkeypatch.setattr(rebalance, "MOST_CLASSES", 5)
+    with pytest.raises(BadData, match="wind has more than 5 values"):
+        Rebalance(method="duplicate", column="wind").fit(made(spark), 1)
+    holed = table(spark, [{"label": "a"}, {"label": None}], LABEL)
+    with pytest.raises(BadData, match="label: 1 rows are of no class"):
+        Rebalance(method="weights").fit(holed, 1)
 
 
 def test_a_duplicate_equals_its_parent_and_names_it(spark):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tracking.balance import Plan
+from tracking.figures.balance import balance
 from tracking.figures.confusion import confusion
 from tracking.figures.frames import film, frames
 from tracking.figures.latent import latent
@@ -22,7 +24,11 @@ def written(figure):
     return np.asarray(Image.open(out).convert("RGB"))
 
 
+COUNTS = dict(zip(NASTY, (900, 80, 7, 3, 1), strict=True))
+WEIGHTED = Plan(column="$x$", method="weights", before=COUNTS, after=COUNTS, weights=dict.fromkeys(COUNTS, 0.5))
+
 FIGURES = {
+    "balance": lambda: balance(WEIGHTED),
     "confusion": lambda: confusion(np.diag([3, 4, 5, 6, 7]), NASTY),
     "curves": lambda: learning_curves({"train/loss": [[1, 2.0], [2, float("nan")]], "valid/$x": [[1, 0.5]]}),
     "residuals": lambda: residuals(np.arange(5.0), np.arange(5.0) + 0.1, "MPa $"),
@@ -43,6 +49,15 @@ def test_a_figure_is_drawn_whatever_its_labels_hold(name):
 def test_a_confusion_shows_its_counts():
     figure = confusion(np.array([[50, 2], [1, 47]]), ("a", "b"))
     assert {"50", "2", "1", "47"} <= {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_class_counts_are_drawn_before_and_after():
+    before, after = {"a": 900, "b": 8}, {"a": 900, "b": 450}
+    axes = balance(Plan(column="x", method="smote", before=before, after=after)).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [8, 450, 900, 900]
+    many = {str(at): at + 1 for at in range(99)}
+    axes = balance(Plan(column="x", method="none", before=many, after=many)).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()][::39] == ["0", "98"]
 
 
 def test_courses_are_drawn_where_they_are():

@@ -8,12 +8,16 @@ from torch import nn
 
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
+from tracking.faults import WrongRecipe
+from tracking.manifest import Shares
 from training.fit_config import Fit
+from training.networks.classical import tree
 from training.tasks.classify import Classify, Config, cross_entropy
 
 
-def task(classes, **config):
-    return Classify(Config(target="label", **config), nn.Identity(), signature(number("a"), target(classes)), Fit())
+def task(classes, shares=None, column=None, network=None, **config):
+    held = signature(number("a"), column or target(classes)).model_copy(update={"shares": shares})
+    return Classify(Config(target="label", **config), network or nn.Identity(), held, Fit())
 
 
 def drawn(rows, classes, seed=0):
@@ -64,3 +68,67 @@ def test_the_confusion_is_of_the_test():
     measured(made, batch(scores, target=truth))
     expected = oracle.confusion_matrix(truth, scores.argmax(dim=1))
     np.testing.assert_array_equal(made.confusion.compute(), expected)
+
+
+def posterior(x_B, priors, means):
+    """Bayes for classes that are normal with deviation 1: (B, K)."""
+    joint = priors * np.exp(-((x_B[:, None] - means) ** 2) / 2)
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.data())
+def test_corrected_chances_are_those_of_bayes_with_the_shares_as_given(parts, data):
+    given_K = np.array(parts) / sum(parts)
+    weights = data.draw(st.lists(st.floats(0.01, 1), min_size=len(parts), max_size=len(parts)))
+    trained_K = np.array(weights) / sum(weights)
+    means_K, x_B = np.arange(len(parts)) * 1.5, np.linspace(-3, 6, 40)
+    scores = torch.tensor(np.log(posterior(x_B, trained_K, means_K)))
+    shares = Shares(given=given_K.tolist(), trained=trained_K.tolist())
+    found = np.stack(task(len(parts), shares, prior="corrected").predict(scores)["probabilities"])
+    np.testing.assert_allclose(found, posterior(x_B, given_K, means_K), rtol=1e-5, atol=1e-9)
+    kept = np.stack(task(len(parts), shares).predict(scores)["probabilities"])
+    np.testing.assert_allclose(kept, posterior(x_B, trained_K, means_K), rtol=1e-9)
+
+
+def test_a_correction_shows_in_valid_and_test_and_not_in_training():
+    shares, (scores, truth) = Shares(given=(0.9, 0.1), trained=(0.5, 0.5)), drawn(50, 2)
+    made, plain = task(2, shares, prior="corrected"), task(2)
+    moved = scores + torch.tensor([0.9, 0.1]).log() - torch.tensor([0.5, 0.5]).log()
+    found, expected = measured(made, batch(scores, target=truth)), measured(plain, batch(moved, target=truth))
+    assert found == pytest.approx(expected, rel=1e-6)
+    # no constant changes an order
+    kept = measured(plain, batch(scores, target=truth))
+    assert (found["test/auc"], found["test/ap"]) == pytest.approx((kept["test/auc"], kept["test/ap"]))
+    made.train()
+    torch.testing.assert_close(made.rows(batch(scores, target=truth))[0], cross_entropy(scores, truth))
+
+
+def test_a_class_without_rows_is_left_as_it_is():
+    shares = Shares(given=(0.5, 0.5, 0.0), trained=(0.25, 0.75, 0.0))
+    assert task(3, shares, prior="corrected").shift_K.tolist() == pytest.approx([np.log(2), np.log(2 / 3), 0])
+    assert task(3, prior="corrected").shift_K.tolist() == 0
+
+
+SHARES = target(3).model_copy(update={"dtype": "float32", "layout": "tensor", "shape": (3,), "meaning": "vector"})
+
+
+def test_the_loss_of_a_soft_label_is_the_mean_over_its_classes():
+    scores, _ = drawn(6, 3)
+    soft = torch.rand(6, 3, generator=torch.Generator().manual_seed(1))
+    soft = soft / soft.sum(dim=1, keepdim=True)
+    expected = sum(soft[:, at] * cross_entropy(scores, torch.full((6,), at)) for at in range(3))
+    torch.testing.assert_close(task(3, column=SHARES).rows(batch(scores, target=soft))[0], expected)
+
+
+def test_shares_are_measured_as_the_classes_that_they_tell():
+    scores, truth = drawn(40, 3)
+    one_hot = torch.nn.functional.one_hot(truth, 3).float()
+    found = measured(task(3, column=SHARES), batch(scores, target=one_hot))
+    assert found == pytest.approx(measured(task(3), batch(scores, target=truth)), rel=1e-6)
+
+
+@pytest.mark.bad_input
+def test_an_estimator_is_not_given_shares_of_classes():
+    network = tree.build(tree.Config(), signature(number("a"), target(3)))
+    with pytest.raises(WrongRecipe, match="holds shares of classes, and an estimator learns whole ones"):
+        task(3, column=SHARES, network=network)

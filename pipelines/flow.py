@@ -1,0 +1,103 @@
+"""Takes a table through its steps: what each learned and did, and what shows that it leaked nothing.
+
+Rows are kept in memory from one step to the next. Steps that only add columns are done together, by one pass over the
+rows, before the first step that is none.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from pipelines import checks, leaks
+from pipelines.steps.split import Split
+from pipelines.table import Learned, Planning, Rows, Step, Table
+from tracking import manifest as contract
+from tracking.faults import BadData, Fault
+from tracking.manifest import Check
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a step did, and what shows that it leaked nothing."""
+
+    record: contract.Step
+    fit: checks.Fit
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A table between two steps, and its rows by split. They are in memory where `kept` is the table's frame."""
+
+    table: Table
+    kept: DataFrame | None = None
+    rows: Rows | None = None
+
+    def settled(self) -> Flow:
+        """This flow with its rows in memory, and counted. Raises BadData for what a step left to be looked at."""
+        if self.table.frame is self.kept:
+            return self
+        frame = self.table.frame.persist()
+        rows = replace(self.table, frame=frame).counted()
+        if self.kept is not None:
+            self.kept.unpersist()
+        return Flow(replace(self.table, frame=frame, doubts=(), rows=sum(rows.values())), frame, rows)
+
+    def through(self, name: str, step: Step, seed: int, say: Say) -> tuple[Flow, Done]:
+        """The flow after a step. What it learns, it learns from train; a `train_only` step meets no other row."""
+        started = time.monotonic()
+        is_lazy = getattr(step, "lazy", False)
+        before = self if is_lazy else self.settled()
+        table, rows = before.table, before.rows or {}
+        roles = {column.name: column.role for column in table.columns}
+        BadData.unless_empty(Fault(where=f"step {name}", message=told) for told in leaks.of_step(step, roles))
+        train = replace(table, frame=table.frame.where("split = 'train'"))
+        learned = step.fit(train, seed)
+        fit = checks.Fit(name, seen=train.frame.count() if learned else 0, train=rows.get("train", 0))
+        for line in step.plan(learned) if isinstance(step, Planning) else ():
+            say(line)
+        after = replace(before, table=_looked_at(table, _applied(step, table, train, learned, seed)))
+        if not is_lazy:
+            after = after.settled()
+        record = contract.Step(
+            name=name,
+            version=step.version,
+            config=step.model_dump(mode="json"),  # type: ignore[attr-defined]
+            learned=learned,
+            rows_in=sum(rows.values()),
+            rows_out=sum((after.rows or {}).values()),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        told = f"{record.seconds:.1f} s" if after.kept is after.table.frame else "with the next step"
+        say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {told}")
+        return after, Done(record, fit, checks.splitting(after.table, step) if isinstance(step, Split) else ())
+
+
+def _applied(step: Step, table: Table, train: Table, learned: Learned, seed: int) -> Table:
+    if not step.train_only:
+        return step.apply(table, learned, seed)
+    changed = step.apply(train, learned, seed)
+    if changed.frame is train.frame:  # a step may change what columns mean, and no row: then the kept rows stay
+        return replace(changed, frame=table.frame)
+    rest = table.frame.where("split <> 'train'")
+    for column, value in getattr(step, "fill", {}).items():
+        if column in changed.frame.columns:
+            # of the same type: a union of two would be of the wider one, and not what the manifest says
+            rest = rest.withColumn(column, F.lit(value).cast(changed.frame.schema[column].dataType))
+    return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
+
+
+def _looked_at(before: Table, after: Table) -> Table:
+    """The rows that a step refused are counted now, while the rows that they come from are in memory."""
+    if after.refused is None or after.refused is before.refused:
+        return after
+    refused = after.refused.persist()
+    refused.count()
+    return replace(after, refused=refused)

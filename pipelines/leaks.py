@@ -1,0 +1,51 @@
+"""What is certain to leak, seen before anything runs: from the order of the steps, and from what each of them reads.
+
+`check` asks it of a recipe, with the roles that the recipe declares; `prepare` asks again with those of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipelines.table import Roles, Watchful
+
+NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "decontaminate", "rebalance", "augment", "mixup")
+"""Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
+BEFORE_SPLIT = ("deduplicate",)
+"""Steps that look for equals among all rows: after the split one of two equals would stand on either side."""
+
+Step = tuple[str, Any]
+"""A step by its name, with its config; None where the config is wrong."""
+
+
+def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
+    """The place of each step that stands where it would leak, and what is wrong with that."""
+    names = [name for name, _ in steps]
+    split = names.index("split") if "split" in names else len(names)
+    resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
+    found = []
+    for at, (name, step) in enumerate(steps):
+        if at < split and name in NEEDS_SPLIT:
+            told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
+            found.append((at, f"{told}: it would learn from test rows; put split first"))
+        if at > split and name in BEFORE_SPLIT:
+            found.append((at, "stands after the split: equal rows may be in two splits by then; put it before"))
+        if name == "split" and at != split:
+            found.append((at, "a second split; rows are split once"))
+        if resampled and at > resampled[0] and getattr(step, "looks_around", False):
+            maker = names[resampled[0]]
+            found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
+    return found
+
+
+def of_step(step: object, roles: Roles) -> list[str]:
+    """What a step would let a row know that it cannot know, with columns of these roles."""
+    return step.leaks(roles) if isinstance(step, Watchful) else []
+
+
+def declared(source: object, target: object) -> Roles:
+    """The roles that a recipe tells: of the columns that its source declares, and of its task's target."""
+    columns = getattr(source, "columns", None)
+    found: dict[str, str] = {name: one.role for name, one in columns.items()} if isinstance(columns, dict) else {}
+    return found | ({target: "target"} if isinstance(target, str) else {})

@@ -1,0 +1,123 @@
+"""Adds rows between two train rows of any class, and their targets between those two.
+
+Source: Zhang et al. 2018, arXiv 1710.09412, mixup: Beyond Empirical Risk Minimization.
+Differs from it: the rows are made once and kept, beside the original ones. Axes: B rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from pyspark.sql import Window
+from pyspark.sql import functions as F
+
+from pipelines.lineage import earlier, free_name
+from pipelines.rows import draw, in_pandas, named
+from pipelines.table import Learned, Table
+from tracking.augmentations.op import as_dtype, generator_of
+from tracking.faults import BadData
+from tracking.manifest import Column
+from tracking.seeds import key
+
+ROWS_A_BUCKET = 10_000
+_COPY, _BUCKET, _HASH, _PARTNER = "_copy", "_bucket", "_hash", "_partner"
+
+
+class Mixup(BaseModel, frozen=True, extra="forbid"):
+    """Each train row is mixed with `copies` others, each time with the next one of a random order of the rows.
+
+    | sample_id | wind | label  | -> | sample_id | parent_id | wind | label    | op                                    |
+    | 7         |  2.0 | (1, 0) |    | 7         |           |  2.0 | (1, 0)   |                                       |
+    | 8         |  4.0 | (0, 1) |    | 8         |           |  4.0 | (0, 1)   |                                       |
+    |           |      |        |    | 7+mixup-1 | 7         |  2.2 | (.9, .1) | {"partner": "8", "share": 0.9, ...}   |
+
+    A class is mixed as the shares of each: `encode` it with `method: onehot` first, and categories among inputs, too.
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = True
+    resamples: ClassVar[bool] = True
+
+    copies: int = Field(1, ge=1, le=100, description="new rows for each row")
+    alpha: float = Field(0.2, gt=0, le=100, description="the share of a row is drawn from Beta(alpha, alpha)")
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        """The columns that are mixed. Raises BadData for one that has nothing between two values, or a single row."""
+        mixed = [column for column in train.columns if column.role in ("input", "target", "weight")]
+        odd = [column.name for column in mixed if not _is_number(column)]
+        if odd:
+            raise BadData.at(
+                "step mixup", f"{odd}: nothing is between two of them; encode them with method: onehot first"
+            )
+        rows = train.frame.count()
+        if rows < 2:
+            raise BadData.at("step mixup", f"{rows} train rows; two are mixed")
+        return {"columns": [column.name for column in mixed], "rows": rows}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        name = free_name(table.frame, "mixup")
+        columns = [column for column in table.columns if column.name in learned["columns"]]
+        copies = table.frame.withColumn(_COPY, F.explode(F.sequence(F.lit(1), F.lit(self.copies))))
+        # a random order of the rows, in pieces that fit one place; each is mixed with the next, the last with the first
+        hashed = copies.withColumn(_HASH, F.expr(draw(seed, name, "sample_id", _COPY)))
+        pieces = hashed.withColumn(_BUCKET, F.expr(f"pmod(_hash, {1 + learned['rows'] // ROWS_A_BUCKET})"))
+        order = Window.partitionBy(_COPY, _BUCKET).orderBy(_HASH, "sample_id")
+        names = ["sample_id", *(column.name for column in columns)]
+        one = F.struct(*(named(held).alias(f"c{at}") for at, held in enumerate(names)))
+        first = F.first(one).over(order.rowsBetween(Window.unboundedPreceding, Window.currentRow))
+        paired = pieces.withColumn(_PARTNER, F.coalesce(F.lead(one).over(order), first))
+        # no struct leaves Spark: its two lines hand it to Python in different ways
+        paired = paired.withColumns({_of_partner(held): F.col(f"{_PARTNER}.c{at}") for at, held in enumerate(names)})
+        schema, alpha = table.frame.schema, self.alpha
+
+        def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+            for piece in pieces:
+                yield mixed(piece, columns, name, seed, alpha)[schema.names]
+
+        return table.replacing(table.frame.unionByName(in_pandas(paired.drop(_PARTNER), made, schema)))
+
+
+def mixed(rows: pd.DataFrame, columns: list[Column], name: str, seed: int, alpha: float) -> pd.DataFrame:
+    """share * row + (1 - share) * partner in each of `columns`; the rest is the row's."""
+    keys = list(zip(rows["sample_id"], rows[_COPY], strict=True))
+    share_B = np.array([generator_of(key(seed, name, *one)).beta(alpha, alpha) for one in keys])
+    new = rows.assign(**{column.name: _between(rows, column, share_B) for column in columns})
+    told = zip(keys, rows[_of_partner("sample_id")], share_B.tolist(), rows["op"], strict=True)
+    drawn = {"op": name, "seed": seed, "alpha": alpha}
+    new["op"] = [
+        json.dumps({**drawn, "copy": int(copy), "partner": partner, "share": share, **earlier(op)})
+        for (_, copy), partner, share, op in told
+    ]
+    new["parent_id"] = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
+    new["sample_id"] = [f"{sample_id}+{name}-{copy}" for sample_id, copy in keys]
+    return new
+
+
+def _between(rows: pd.DataFrame, column: Column, share_B: NDArray[np.float64]) -> Any:
+    """The column's cells of new rows, in its dtype; what one of the two lacks is missing."""
+    own, other, dtype = rows[column.name], rows[_of_partner(column.name)], np.dtype(column.dtype).newbyteorder("<")
+    if column.layout == "scalar":
+        own_B, other_B = (side.to_numpy(np.float64, na_value=np.nan) for side in (own, other))
+        value_B = share_B * own_B + (1 - share_B) * other_B
+        is_held = np.isfinite(value_B)
+        cells = np.full(len(rows), None, dtype=object)
+        cells[is_held] = as_dtype(value_B[is_held], dtype).tolist()
+        return cells
+    own_BD, other_BD = (np.frombuffer(b"".join(side), dtype).reshape(len(rows), -1) for side in (own, other))
+    value_BD = share_B[:, None] * own_BD + (1 - share_B[:, None]) * other_BD
+    return [row.tobytes() for row in as_dtype(value_BD, dtype)]
+
+
+def _of_partner(column: str) -> str:
+    return f"{_PARTNER} {column}"
+
+
+def _is_number(column: Column) -> bool:
+    is_text = column.dtype == "string" or column.dtype.startswith("datetime64")
+    return column.layout != "list" and column.meaning != "category" and not is_text

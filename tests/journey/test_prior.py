@@ -1,0 +1,69 @@
+"""A model of balanced rows gives back the chances of the world, also where it is served."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines import prepare
+from tracking import recipe
+from tracking.dataset import Dataset
+from training import serve
+from training.build import parts_of
+from training.data import Splits
+
+ROWS, RARE = 20_000, 0.04
+
+
+def pulses(folder):
+    """The rare class is normal around 1, the other around -1, both with deviation 1."""
+    draw = np.random.default_rng(5)
+    rare = draw.random(ROWS) < RARE
+    pulse = draw.normal(np.where(rare, 1.0, -1.0), 1.0)
+    rows = pd.DataFrame({"pulse": pulse, "ill": np.where(rare, "yes", "no")})
+    rows.to_csv(folder / "pulses.csv", index=False)
+
+
+def recipe_of(folder, method):
+    columns = {"pulse": {"type": "double"}, "ill": {"type": "string", "role": "target"}}
+    content = {
+        "about": "a test",
+        "data": {
+            "name": "pulses",
+            "source": {"name": "table", "files": [{"name": str(folder / "pulses.csv")}], "columns": columns},
+            "steps": [
+                {"split": {"by": "hash", "test": 0.1}},
+                {"rebalance": {"method": method}},
+                {"encode": {"columns": ["ill"]}},
+            ],
+        },
+        "task": {"name": "classify", "target": "ill", "prior": "corrected"},
+        "network": {"name": "classical/logistic"},
+    }
+    (folder / f"{method}.yaml").write_text(json.dumps(content))
+    return recipe.load(str(folder / f"{method}.yaml"))
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("method", ["undersample", "weights"])
+def test_chances_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path, method):
+    pulses(tmp_path)
+    located = recipe_of(tmp_path, method)
+    prepared = prepare.prepare(located, settings, say=lambda told: None)
+    dataset = Dataset.open(prepared.path, settings.store)
+    parts = parts_of(located)
+    signature = parts.signature(dataset.manifest)
+    assert signature.shares.trained == pytest.approx((0.5, 0.5))
+    task = parts.build(signature)
+    whole = Splits(dataset, signature, parts.fit).feed("train").whole()
+    task.network.fit(whole.inputs, whole.truth, whole.weight_B)
+    serve.save(tmp_path / "model", located, task, dataset)
+    pulse = np.linspace(-3, 3, 25)
+    found = np.stack(serve.load(tmp_path / "model").predict(pd.DataFrame({"pulse": pulse}))["probabilities"])
+    # Bayes: log odds are 2 x and those of the classes; about 700 rare rows carry the fit
+    bayes = 1 / (1 + (1 - RARE) / RARE * np.exp(-2 * pulse))
+    np.testing.assert_allclose(found[:, 1], bayes, atol=0.06)
+    assert abs(found[12, 1] - bayes[12]) < 0.01

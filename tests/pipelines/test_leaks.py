@@ -1,0 +1,110 @@
+"""Recipes that leak are refused before anything runs, with the step and what would do."""
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from pipelines import expressions, prepare
+from pipelines.steps.split import Split
+from tracking import recipe
+
+pytestmark = pytest.mark.bad_input
+
+COLUMNS = {
+    "card": {"type": "string", "role": "key"},
+    "time": {"type": "timestamp", "role": "key"},
+    "paid": {"type": "double"},
+    "fraud": {"type": "long", "role": "target"},
+}
+SPLIT = {"split": {"by": "hash", "test": 0.2}}
+WINDOW = {"entity": "card", "time": "time", "days": [1], "count": "n{days}", "mean": "m{days}"}
+PAST = {"rolling": {**WINDOW, "value": "paid"}}
+
+
+def faults(folder, *steps, columns=None):
+    source = {"name": "table", "files": [{"name": "rows.csv"}], "columns": {**COLUMNS, **(columns or {})}}
+    content = {
+        "about": "a test",
+        "data": {"source": source, "steps": list(steps)},
+        "task": {"name": "classify", "target": "fraud"},
+        "network": {"name": "classical/tree"},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(json.dumps(content))
+    return [fault.message for fault in prepare.faults(recipe.load(str(path)))]
+
+
+def features(**expressions_):
+    return {"features": {"add": {name: {"expression": told} for name, told in expressions_.items()}}}
+
+
+@pytest.mark.parametrize(
+    ("steps", "step", "told"),
+    [
+        ([features(cheat="paid * fraud"), SPLIT], "0.features", "cheat: is computed from the target fraud"),
+        ([features(cheat="`FRAUD` + 1"), SPLIT], "0.features", "target fraud of its own row"),
+        (
+            [features(day="sum(fraud) OVER (PARTITION BY card ORDER BY time)"), SPLIT],
+            "0.features",
+            "day: is computed from the target",
+        ),
+        ([features(level="paid - avg(paid) OVER ( )"), SPLIT], "0.features", "reads the rows of every split"),
+        ([{"rolling": {**WINDOW, "value": "fraud"}}, SPLIT], "0.rolling", "fraud is the target"),
+        ([SPLIT, {"rebalance": {"method": "duplicate"}}, PAST], "2.rolling", "stands after rebalance"),
+        (
+            [SPLIT, {"augment": {"ops": [{"noise": 0.1}]}}, features(n="count(*) OVER (PARTITION BY card)")],
+            "2.features",
+            "stands after augment",
+        ),
+        ([SPLIT, {"mixup": {}}, {"decontaminate": {"then": "refuse"}}], "2.decontaminate", "stands after mixup"),
+        ([{"mixup": {}}, SPLIT], "0.mixup", "stands before the split"),
+        ([{"decontaminate": {"then": "refuse"}}, SPLIT], "0.decontaminate", "stands before the split"),
+        ([SPLIT, {"deduplicate": {"by": "exact"}}], "1.deduplicate", "stands after the split"),
+        ([SPLIT, SPLIT], "1.split", "a second split"),
+        ([{"split": {"by": "hash", "test": 0.2, "key": "paid"}}], "0.split", "paid is an input"),
+        ([SPLIT, {"rebalance": {"method": "duplicate", "split": "test"}}], "1.rebalance.split", "no such field"),
+    ],
+)
+def test_a_recipe_that_leaks_is_refused_with_the_step_that_does(tmp_path, steps, step, told):
+    (found,) = faults(tmp_path, *steps)
+    assert found.startswith(f"data.steps.{step}")
+    assert told in found
+
+
+def test_what_a_feature_learned_of_the_target_is_followed(tmp_path):
+    hidden = {"known": {"expression": "fraud * 2", "role": "key"}, "cheat": {"expression": "known + 1"}}
+    (found,) = faults(tmp_path, {"features": {"add": hidden}}, SPLIT)
+    assert "cheat: is computed from the target known" in found
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [features(before="coalesce(lag(fraud) OVER (PARTITION BY card ORDER BY time), 0)"), SPLIT],
+        [
+            features(
+                week="sum(fraud) OVER (ORDER BY time RANGE BETWEEN UNBOUNDED PRECEDING AND INTERVAL 7 DAYS PRECEDING)"
+            )
+        ],
+        [features(text="length('fraud')"), SPLIT],
+        [{"features": {"add": {"late": {"expression": "fraud", "role": "key"}}}}, SPLIT],
+        [{"rolling": {**WINDOW, "value": "fraud", "delay": 7}}, SPLIT],
+        [PAST, SPLIT, {"rebalance": {"method": "duplicate"}}],
+        [SPLIT, {"rebalance": {"method": "weights"}}, PAST],
+        [{"split": {"by": "hash", "test": 0.2, "key": "card"}}],
+    ],
+)
+def test_what_looks_back_or_keeps_the_rows_is_let_through(tmp_path, steps):
+    assert faults(tmp_path, *steps) == []
+
+
+def test_a_key_keeps_no_groups_together_where_time_splits():
+    with pytest.raises(ValidationError, match="key: by: time looks at single rows"):
+        Split(by="time", time="time", key="card", test=0.2)
+
+
+def test_names_are_read_from_an_expression_as_spark_reads_them():
+    found = expressions.names_in("CASE WHEN `my ``odd` > 1 THEN Paid ELSE 'not me' || \"nor me\" END")
+    assert {"my `odd", "paid"} <= found
+    assert not {"not", "me", "nor"} & found
