@@ -25,7 +25,7 @@ RECIPES = {
     + """
 about: one optimizer, a schedule, the best weights kept
 task: {name: classify, target: label}
-network: {name: cnn/lenet, channels: [4, 8], batch_norm: true}
+network: {name: cnn/lenet, channels: [4, 8], norm: batch}
 fit:
   {epochs: 6, batch_size: 32, seed: 7, threads: 1, keep: best, checkpoint_every: 3,
    optimizer: {name: adamw, lr: 3.0e-3}, schedule: {name: onecycle}}

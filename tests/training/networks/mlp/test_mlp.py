@@ -21,7 +21,7 @@ def mixed(rows=6):
     [
         Config(),
         Config(hidden=(7,), activation="tanh", embedding=3),
-        Config(hidden=(8, 6), batch_norm=True),
+        Config(hidden=(8, 6), norm="batch"),
         Config(hidden=()),
     ],
 )
