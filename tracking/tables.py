@@ -35,6 +35,17 @@ def pruned(result: Any) -> None:
         _print(f"{_mib(sum(one['bytes'] for one in told['goes']))} MiB; --yes removes them", markup=False)
 
 
+def checked(told: Mapping[str, Any]) -> None:
+    faults(told)
+    if "fields" in told:
+        rows = [(one["field"], one["value"], _meaning(one)) for one in told["fields"]]
+        _table("fields", ("field", "value", "meaning"), rows)
+
+
+def _meaning(field: Mapping[str, Any]) -> str:
+    return f"{field['about']} ({' | '.join(field['choices'])})" if field["choices"] else str(field["about"])
+
+
 def prepared(result: Any) -> None:
     told = _plain(result)
     if told["dataset"]:
