@@ -137,10 +137,11 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     return preparation.prepare(located, _settings(), master=master, say=_say)
 
 
-@verb(cli, tables.trained)
+@verb(cli, tables.trained_or_found)
 @recipe_options
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
+@click.option("--find", type=click.Choice(["lr", "batch_size"]), help="Try values in a few steps, and train nothing.")
 @training_options
 def train(
     recipe: str,
@@ -148,6 +149,7 @@ def train(
     sets: tuple[str, ...],
     dataset: str | None,
     resume: str | None,
+    find: Any,
     **options: Any,
 ) -> Answer:
     """Train the recipe's network on a prepared dataset version, and register the model.
@@ -172,6 +174,8 @@ def train(
     used = None
     if located.recipe.data is not None:
         used = Dataset.open(dataset, settings.store, settings.cache) if dataset else preparation.find(located, settings)
+    if find:
+        return Answer(_found(find, located, settings, used), 0)
     if resume:
         run = Run.resume(settings, located, resume)
         _say(f"run {run.id}")
@@ -381,6 +385,16 @@ def _once(
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
         trained = fit(located, tracked, dataset, devices=devices, nodes=nodes, register=register)
     return prepared, trained
+
+
+def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:
+    """A value that would do, looked for in a run of its own."""
+    from tracking.run import Run
+    from training.find import find
+
+    with Run.start(settings, located) as run:
+        _say(f"run {run.id}")
+        return find(what, located, run, dataset)
 
 
 def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from typing import Any
 
 Row = Sequence[Any]
 
+SHOWN = 25
+"""Values of a search, at the most, that a table shows."""
+
 
 def recipes(found: list[dict[str, Any]]) -> None:
     rows = [
@@ -56,6 +59,17 @@ def trained(result: Any) -> None:
     told = _plain(result)
     _table("trained", ("what", "found"), _trained(told))
     _hint(told)
+
+
+def trained_or_found(result: Any) -> None:
+    """Of `train`, which with `--find` only looks for a value."""
+    told = _plain(result)
+    if "field" not in told:
+        trained(told)
+        return
+    tried = told["tried"][:: max(1, len(told["tried"]) // SHOWN)]
+    _table(told["field"], ("tried", "found"), [(f"{value:.4g}", f"{found:.4g}") for value, found in tried])
+    _print(f"--set {told['field']}={told['value']:g}: {told['about']}", markup=False)
 
 
 def run(result: Any) -> None:
