@@ -167,6 +167,17 @@ def test_a_batch_that_is_not_finite_is_left_out_where_the_recipe_says_so(tmp_pat
 
 
 @pytest.mark.fault
+def test_a_run_that_left_out_a_batch_goes_on_as_an_unbroken_one(tmp_path):
+    dataset = rows(tmp_path / "rows", spoil=[11])
+    fit = {"nan": "skip", "average": {"name": "ema", "decay": 0.5}, "checkpoint_every": 1, "keep_last": 99}
+    whole = fitted(tmp_path / "whole", dataset, fit=fit)
+    for start in checkpoints.newest_first(whole.job.folder)[1::3]:
+        again = fitted(tmp_path / start.stem, dataset, start=start, fit=fit)
+        assert again.weights == whole.weights
+        assert again.run.course("train/skipped")[-1] == whole.run.course("train/skipped")[-1] == 4
+
+
+@pytest.mark.fault
 @pytest.mark.parametrize("average", [None, {"name": "ema"}])
 def test_a_batch_that_is_not_finite_stops_training_with_the_last_good_checkpoint(tmp_path, average):
     fit = {"checkpoint_every": 1, "average": average, "seed": 5}

@@ -36,7 +36,10 @@ class Guard(lightning.Callback):
         fault = Fault(
             where=f"epoch {trainer.current_epoch}, batch {index}", message=f"{told}{_samples(trainer, batch)}"
         )
-        advice = "lower fit.optimizer.lr, set fit.clip, or look at these samples; the last good checkpoint is kept"
+        advice = (
+            "lower fit.optimizer.lr, set fit.clip, look at these samples, or resume with fit.nan=skip; the last good "
+            "checkpoint is kept"
+        )
         if self.policy == "stop":
             raise TrainingFailed.at(fault.where, f"{fault.message}; {advice}")
         self.skipped += count

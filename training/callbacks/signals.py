@@ -37,7 +37,12 @@ class StopOnSignal(Checkpoint):
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         self._leave(trainer)
 
-    def teardown(self, trainer: lightning.Trainer, task: Any, stage: str) -> None:
+    def on_train_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        self._leave(trainer)
+        self._restore()
+
+    def on_exception(self, trainer: lightning.Trainer, task: Any, exception: BaseException) -> None:
+        # not in `teardown`: by then Lightning has put its own handlers away, and these would come back
         self._restore()
 
     def _leave(self, trainer: lightning.Trainer) -> None:
