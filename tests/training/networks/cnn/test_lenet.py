@@ -21,8 +21,9 @@ def test_lenet_takes_images_of_many_sizes(shape):
     assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in network.parameters())
 
 
-def test_a_row_does_not_depend_on_its_neighbours():
-    network = lenet.build(Config(norm="batch"), signature(image(1, 8, 8), target(3))).eval()
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "group"])
+def test_a_row_does_not_depend_on_its_neighbours(norm):
+    network = lenet.build(Config(norm=norm), signature(image(1, 8, 8), target(3))).eval()
     x = torch.randn(5, 1, 8, 8)
     torch.testing.assert_close(network(x)[2:3], network(x[2:3]), rtol=1e-5, atol=1e-6)
 
