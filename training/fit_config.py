@@ -78,13 +78,13 @@ class Fit(BaseModel, frozen=True, extra="forbid"):
     def _fits_together(self) -> Self:
         # a clipped gradient is not that of the loss whose minimum the line search looks for, and a step that ends in a
         # NaN has moved the weights by then
-        is_lbfgs = isinstance(self.optimizer, LBFGS)
-        found = {
-            f"accumulate: {self.accumulate} does not divide the batch_size {self.batch_size}": self.batch_size
-            % self.accumulate,
-            "clip: lbfgs looks for its own length; leave it out": is_lbfgs and self.clip is not None,
-            "nan: lbfgs moves weights inside its step, so none is skipped; use stop": is_lbfgs and self.nan == "skip",
-        }
-        if any(found.values()):
-            raise ValueError("; ".join(told for told, is_so in found.items() if is_so))
+        is_lbfgs, parts = isinstance(self.optimizer, LBFGS), self.accumulate
+        checks = [
+            (self.batch_size % parts, f"accumulate: {parts} does not divide the batch_size {self.batch_size}"),
+            (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
+            (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
+        ]
+        found = [told for is_wrong, told in checks if is_wrong]
+        if found:
+            raise ValueError("; ".join(found))
         return self

@@ -134,7 +134,7 @@ def test_lbfgs_finds_the_minimum_that_scipy_finds():
         ({"optimizer": {"name": "adamw", "momentum": 0.9}}, "momentum"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "nesterov": True}}, "set momentum: 0.9"),
         ({"optimizer": {"name": "lbfgs"}, "clip": 1.0}, "clip: lbfgs looks for its own length"),
-        ({"optimizer": {"name": "lbfgs"}, "nan": "skip"}, "none is skipped; use stop"),
+        ({"optimizer": {"name": "lbfgs"}, "nan": "skip"}, "nan: lbfgs moves weights inside its step; use stop"),
         ({"batch_size": 10, "accumulate": 3}, "accumulate: 3 does not divide the batch_size 10"),
     ],
 )

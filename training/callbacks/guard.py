@@ -36,12 +36,9 @@ class Guard(lightning.Callback):
         fault = Fault(
             where=f"epoch {trainer.current_epoch}, batch {index}", message=f"{told}{_samples(trainer, batch)}"
         )
-        advice = (
-            "lower fit.optimizer.lr, set fit.clip, look at these samples, or resume with fit.nan=skip; the last good "
-            "checkpoint is kept"
-        )
+        advice = "lower fit.optimizer.lr, set fit.clip, or look at these samples; the last good checkpoint is kept"
         if self.policy == "stop":
-            raise TrainingFailed.at(fault.where, f"{fault.message}; {advice}")
+            raise TrainingFailed.at(fault.where, f"{fault.message}; {advice}, and --set fit.nan=skip resumes it")
         self.skipped += count
         if self.skipped > FREE_SKIPS + LARGEST_SHARE * self.steps:
             many = f"{self.skipped} of {self.steps} steps were not finite, too many to be skipped"
