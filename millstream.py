@@ -64,7 +64,10 @@ def recipe_options(work: Work) -> Work:
 
 
 def training_options(work: Work) -> Work:
-    """--devices, --nodes and --require-pass."""
+    """--devices, --nodes, --fresh and --require-pass."""
+    work = click.option("--fresh", is_flag=True, help="A new run, even if one like it was broken off and could go on.")(
+        work
+    )
     work = click.option("--require-pass", is_flag=True, help="Exit with 1 when a pass mark is missed.")(work)
     work = click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")(work)
     return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes a machine.")(
@@ -88,16 +91,21 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
     return [one for one in summaries() if family in (None, one["family"])]
 
 
-@verb(cli, tables.faults)
+@verb(cli, tables.checked)
 @recipe_options
-def check(recipe: str, budget: Any, sets: tuple[str, ...]) -> Answer:
+@click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value here, its meaning.")
+def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:
     """Tell all faults of a recipe at once, without running it.
 
     \b
     Example: millstream check my/recipe.yaml --set network.channels=[8,16]
     """
-    _, found = _checked(recipe, budget, sets)
-    told = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
+    from training import check as training_check
+
+    located, found = _checked(recipe, budget, sets)
+    told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
+    if fields and not found:
+        told["fields"] = training_check.fields(located)
     return Answer(told, 2 if found else 0)
 
 
@@ -130,35 +138,52 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     return preparation.prepare(located, _settings(), master=master, say=_say)
 
 
-@verb(cli, tables.trained)
+@verb(cli, tables.trained_or_found)
 @recipe_options
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
+@click.option("--find", type=click.Choice(["lr", "batch_size"]), help="Try values in a few steps, and train nothing.")
 @training_options
 def train(
-    recipe: str, budget: Any, sets: tuple[str, ...], dataset: str | None, resume: str | None, **options: Any
+    recipe: str,
+    budget: Any,
+    sets: tuple[str, ...],
+    dataset: str | None,
+    resume: str | None,
+    find: Any,
+    **options: Any,
 ) -> Answer:
     """Train the recipe's network on a prepared dataset version, and register the model.
+
+    A run of the same recipe, data and code that was killed or stopped goes on from its last checkpoint.
 
     \b
     Example: millstream train cnn/lenet-mnist --resume 4c1f...
     """
-    from pipelines.prepare import find
+    from pipelines import prepare as preparation
     from tracking.dataset import Dataset
     from tracking.run import Run
     from training.build import parts_of
     from training.fit import train as fit
+    from training.resume import begin
 
-    require_pass = options.pop("require_pass")
+    require_pass, fresh = options.pop("require_pass"), options.pop("fresh")
+    if resume and fresh:
+        raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
     located, settings = _located(recipe, budget, sets), _settings()
     parts_of(located)
     used = None
     if located.recipe.data is not None:
-        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else find(located, settings)
-    run = Run.resume(settings, located, resume) if resume else Run.start(settings, located)
-    _say(f"run {run.id}")
+        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else preparation.find(located, settings)
+    if find:
+        return Answer(_found(find, located, settings, used), 0)
+    if resume:
+        run = Run.resume(settings, located, resume)
+        _say(f"run {run.id}")
+    else:
+        run = begin(located, settings, used, fresh=fresh, say=_say)
     with run:
-        result = fit(located, settings, run=run, dataset=used, resume=resume, **options)
+        result = fit(located, run, used, **options)
     return Answer(result, UNDER_THE_MARK if require_pass and result.passed is False else 0)
 
 
@@ -167,7 +192,7 @@ def train(
 @master_option
 @training_options
 def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **options: Any) -> Answer:
-    """Prepare, train, evaluate and register: the whole way in one run.
+    """Prepare, train, evaluate and register: the whole way in one run, which goes on if it was broken off.
 
     \b
     Example: millstream run cnn/lenet-digits --budget smoke
@@ -346,24 +371,38 @@ def _once(
     master: str | None,
     devices: int,
     nodes: int,
+    fresh: bool,
     parent: str | None = None,
     register: bool = True,
 ) -> tuple[Any, Any]:
     """What was prepared (None for an environment) and trained, in one run."""
     from pipelines import prepare as preparation
     from tracking.dataset import Dataset
-    from tracking.run import Run
     from training.fit import train as fit
+    from training.resume import begin
 
-    with Run.start(settings, located, parent=parent) as tracked:
-        _say(f"run {tracked.id}")
+    # a dataset that is not there yet was never trained on
+    has_data = located.recipe.data is not None
+    known = _published(located, settings) if has_data and not fresh else None
+    fresh = fresh or (has_data and known is None)
+    with begin(located, settings, known, fresh=fresh, parent=parent, say=_say) as tracked:
         prepared, dataset = None, None
         if located.recipe.data is not None:
             prepared = preparation.prepare(located, settings, master=master, say=_say)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
-        trained = fit(located, settings, run=tracked, dataset=dataset, devices=devices, nodes=nodes, register=register)
+        trained = fit(located, tracked, dataset, devices=devices, nodes=nodes, register=register)
     return prepared, trained
+
+
+def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:
+    """A value that would do, looked for in a run of its own."""
+    from tracking.run import Run
+    from training.find import find
+
+    with Run.start(settings, located) as run:
+        _say(f"run {run.id}")
+        return find(what, located, run, dataset)
 
 
 def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:
@@ -380,7 +419,7 @@ def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Setting
         for at, value in enumerate(repeat.values):
             _say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
             one = _located(recipe, budget, (*sets, f"{repeat.field}={value}"))
-            done.append(_once(one, settings, parent=parent.id, register=at == 0, **options))
+            done.append(_once(one, settings, parent=parent.id, register=at == 0, **options | {"fresh": True}))
         return summary(parent, located, done)
 
 
@@ -413,6 +452,17 @@ def _dataset(name: str) -> Dataset:
 
     settings = _settings()
     return Dataset.open(name, settings.store, settings.cache)
+
+
+def _published(located: Located, settings: Settings) -> Dataset | None:
+    """The recipe's dataset version, if it was prepared before; why it was not is told by the preparation."""
+    from pipelines.prepare import find
+    from tracking.faults import BadData
+
+    try:
+        return find(located, settings)
+    except BadData:
+        return None
 
 
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
