@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from tracking.faults import BadData
+from tracking.windows import SERIES, Windows
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -193,11 +194,23 @@ class Manifest(_Record):
     def signature(self, target: str | None = None) -> Signature:
         """The signature for a task whose target is the column `target`; without one, inputs alone.
 
-        Columns with the role `target` other than the task's own are no inputs. Raises BadData for an unknown target.
+        Columns with the role `target` other than the task's own are no inputs. Of windows the target is `series`: its
+        first steps are read, its last ones told. Raises BadData for an unknown target.
         """
         if target is not None:
             self.column(target)
-        return Signature.of(self.columns, target)
+        windows = Windows.of(self.steps)
+        if windows is None:
+            return Signature.of(self.columns, target)
+        whole = Signature.of(self.columns)
+        inputs = tuple(windows.cut(field, windows.look_back) for field in whole.inputs)
+        if target is None:
+            return whole.model_copy(update={"inputs": inputs})
+        if target != SERIES or not windows.horizon:
+            told = f"target {target!r}: windows tell {windows.horizon} steps of {SERIES!r}, and nothing else"
+            raise BadData.at(f"{self.name}/{self.version}", told)
+        told_steps = windows.cut(_field(self.column(SERIES)), windows.horizon)
+        return whole.model_copy(update={"inputs": inputs, "target": told_steps})
 
     def text(self) -> str:
         """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -16,6 +19,8 @@ from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Column, Shard
 from training.feed.blocks import Arrays, Block, Dense, columns_of
+from training.feed.order import Rows
+from training.feed.samples import Samples
 
 SAMPLE_ID = "sample_id"
 _PICKLED = b"dataset-toolkit."
@@ -55,9 +60,22 @@ class Shards:
         return columns_of(self.blocks)
 
     @property
-    def row_bytes(self) -> int:
-        """Bytes of a row in memory, at least 1."""
-        return max(1, sum(block.row_bytes for block in self.blocks))
+    def sample_bytes(self) -> int:
+        """Bytes of a sample in memory, at least 1."""
+        return max(1, sum(block.sample_bytes for block in self.blocks))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the whole split in memory."""
+        return sum(self.rows) * sum(
+            block.stored.itemsize * math.prod(block.held) for at, block in enumerate(self.blocks) if self.same(at) == at
+        )
+
+    def same(self, at: int) -> int:
+        """The first block that is cut from the same column as the block `at`: both are held once."""
+        block = self.blocks[at]
+        names = [one.first.name if one.start is not None else None for one in self.blocks]
+        return at if block.start is None else names.index(block.first.name)
 
     def path(self, number: int) -> Path:
         """The file of a shard, after its hash and then its footer were checked (once a process). Raises BadData."""
@@ -70,7 +88,13 @@ class Shards:
     def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
         return tuple(block.array(dense, where) for block in self.blocks)
 
-    def sample_ids(self, rows: Sequence[int]) -> list[str]:
+    def sample_ids(self, samples: Samples, wanted: Rows) -> list[str]:
+        """The ids of samples, in the order of `wanted`."""
+        rows, which = samples.places(wanted)
+        ids = self.row_ids(rows.tolist())
+        return [samples.name(one, at) for one, at in zip(ids, which.tolist(), strict=True)]
+
+    def row_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of rows, read from their shards, in the order of `rows`."""
         wanted = np.asarray(rows, np.int64)
         shard_of = np.searchsorted(self.first_rows, wanted, side="right") - 1
@@ -83,9 +107,19 @@ class Shards:
 
     def ids(self, number: int) -> list[str]:
         """All sample ids of a shard in stored order."""
-        return list(
-            map(str, pq.read_table(self.path(number), columns=[SAMPLE_ID], partitioning=None).column(0).to_pylist())
-        )
+        return list(map(str, self._column(number, SAMPLE_ID).to_pylist()))
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column of numbers over all shards, in stored order."""
+        pieces = [self._column(number, name).to_numpy() for number in range(len(self.all))]
+        return np.concatenate(pieces)
+
+    def list_lengths(self, number: int, name: str) -> NDArray[np.int64]:
+        """How many values each list of a shard's column has."""
+        return np.asarray(pc.list_value_length(self._column(number, name)), np.int64)
+
+    def _column(self, number: int, name: str) -> pa.ChunkedArray:
+        return pq.read_table(self.path(number), columns=[name], partitioning=None).column(0)
 
     def _check_footer(self, path: Path, shard: Shard) -> None:
         facts = pq.read_metadata(path)

@@ -166,7 +166,7 @@ def test_train_in_stored_order_is_as_it_is_stored_and_what_is_held_stays_unchang
     assert_stored(feed(dataset, shuffle=False), held)
     one = feed(dataset, memory="cached")
     assert len(list(one)) == len(list(one)) == 7
-    assert np.array_equal(one._held.blocks(one.statistics)[0], held["image"])
+    assert np.array_equal(one._held.rows(one.statistics)[0], held["image"])
 
 
 @pytest.mark.bad_input
