@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tracking.faults import Fault
     from tracking.recipe import Located
     from tracking.settings import Settings
+    from training.feed.reading import Reading
 
 Work = Callable[..., Any]
 
@@ -262,10 +263,9 @@ def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options:
     """
     from training.feed.walk import walk
 
-    dataset, signature, fit = _fed(recipe, budget, sets)
-    named = {name: fit[name] for name in ("seed", "batch_size", "lanes", "window_mib")}
-    engine, memory = options.pop("engine") or fit["engine"], options.pop("memory") or fit["memory"]
-    return walk(dataset, split, signature, engine=engine, memory=memory, **named, **options)
+    dataset, signature, reading = _fed(recipe, budget, sets)
+    asked = {name: value for name in ("engine", "memory") if (value := options.pop(name))}
+    return walk(dataset, split, signature, reading.model_copy(update=asked), **options)
 
 
 @cli.command()
@@ -391,23 +391,23 @@ def _dataset(name: str) -> Dataset:
     return Dataset.open(name, _settings().store)
 
 
-def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
-    """Dataset, signature and fit fields of a recipe, or those that a bare dataset gets."""
+def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:
+    """Dataset, signature and way of reading of a recipe, or those that a bare dataset gets."""
     from pipelines.prepare import find
     from tracking.recipe import catalogue
     from training.build import parts_of
-    from training.fit_config import Fit
+    from training.feed.reading import Reading
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
         located = _located(name, budget, sets)
         dataset = find(located, _settings())
         if located.recipe.trains:
             parts = parts_of(located)
-            return dataset, parts.signature(dataset.manifest), parts.fit.model_dump()
+            return dataset, parts.signature(dataset.manifest), parts.fit
     else:
         dataset = _dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
-    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Fit().model_dump()
+    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Reading()
 
 
 def _say(told: str) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -20,16 +20,10 @@ from training.feed.batch import Batch
 from training.feed.blocks import blocks_of
 from training.feed.epoch import Drawing, Epoch, lengths_of, samples_of
 from training.feed.order import NO_ROW, Plan, default_lanes, own_lanes
+from training.feed.reading import Engine, Reading
 from training.feed.shards import Shards
 from training.feed.tensors import Place, batches, together
 from training.feed.windows import Held, Read, Statistics, Streamed, ahead
-
-Engine = Literal["petastorm", "arrow"]
-Memory = Literal["auto", "cached", "streamed"]
-Sampling = Literal["each", "weighted"]
-
-WINDOW_BYTES = 256 << 20
-CACHE_BYTES = 2 << 30
 
 
 def default_engine() -> Engine:
@@ -49,16 +43,8 @@ class Feed:
         dataset: Dataset,
         split: str,
         signature: Signature,
+        reading: Reading,
         *,
-        seed: int,
-        batch_size: int,
-        lanes: int | None = None,
-        window_bytes: int = WINDOW_BYTES,
-        cache_bytes: int = CACHE_BYTES,
-        engine: Engine | None = None,
-        memory: Memory = "auto",
-        sampling: Sampling = "each",
-        bucket: int = 0,
         rank: int = 0,
         ranks: int = 1,
         shuffle: bool = True,
@@ -67,38 +53,38 @@ class Feed:
         BadEnvironment for an engine that is not installed."""
         self.dataset = dataset
         self.split = split
-        self.batch_size = batch_size
-        self.lanes = lanes or default_lanes(batch_size)
+        self.batch_size = reading.batch_size
+        self.lanes = reading.lanes or default_lanes(reading.batch_size)
         self.ranks = ranks
         self.shuffle = shuffle
-        self.engine: Engine = engine or default_engine()
-        self._own = own_lanes(rank, ranks, self.lanes, batch_size)
-        is_drawn = sampling == "weighted" and shuffle
+        self.engine: Engine = reading.engine or default_engine()
+        self._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
+        is_drawn = reading.sampling == "weighted" and shuffle
         # a weight says how often a row comes, or how much it counts, and not both
         read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
         self._shards = Shards(dataset, split, blocks_of(read, dataset.manifest))
         self._samples = samples_of(self._shards)
-        self._drawing = Drawing.of(self._shards, seed) if is_drawn else None
-        self._lengths = lengths_of(self._shards) if bucket and shuffle else None
-        self._bucket = bucket
+        self._drawing = Drawing.of(self._shards, reading.seed) if is_drawn else None
+        self._bucket = reading.bucket_batches if shuffle else 0
+        self._lengths = lengths_of(self._shards) if self._bucket else None
         samples = int(self._samples.firsts[-1])
         if samples == 0:
             raise BadData.at(dataset.folder, f"the split {split!r} has no rows; change the recipe's split")
-        fits = self._shards.held_bytes <= cache_bytes
-        self.memory = memory if memory != "auto" else ("cached" if fits else "streamed")
+        fits = self._shards.held_bytes <= reading.cache_bytes
+        self.memory = reading.memory if reading.memory != "auto" else ("cached" if fits else "streamed")
         self._first = Plan(
             digest=dataset.manifest.splits[split].digest,
-            seed=seed,
+            seed=reading.seed,
             epoch=0,
             shard_rows=self._samples.of_shard,
-            batch_size=batch_size,
+            batch_size=self.batch_size,
             lanes=self.lanes,
-            window_rows=max(1, window_bytes // self._shards.sample_bytes),
+            window_rows=max(1, reading.window_bytes // self._shards.sample_bytes),
             shuffle=shuffle,
         )
         self._held = Held(self._shards, _read(self.engine))
         is_trained_on = split == "train" and shuffle
-        self._augmented = Augmented.of(self._shards, dataset.manifest, seed) if is_trained_on else None
+        self._augmented = Augmented.of(self._shards, dataset.manifest, reading.seed) if is_trained_on else None
         self._epoch, self._batch, self._is_placed = 0, 0, False
         self.statistics = Statistics()
 

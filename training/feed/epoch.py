@@ -22,9 +22,7 @@ def samples_of(shards: Shards) -> Samples:
     if windows is None:
         return Samples(shards.rows)
     lengths = shards.numbers(LENGTH).astype(np.int64)
-    return Samples.windows(
-        shards.rows, lengths, steps=windows.steps, stride=windows.stride, block=windows.block
-    )
+    return Samples.windows(shards.rows, lengths, steps=windows.steps, stride=windows.stride, block=windows.block)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ class Samples:
         """
         weights = weights.astype(np.float64)
         if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.sum() > 0):
-            raise BadData.at("fit.sampling", "weights have to be finite, not negative and not all 0; look at the column")
+            raise BadData.at(
+                "fit.sampling", "weights have to be finite, not negative and not all 0; look at the column"
+            )
         upto = np.floor(np.cumsum(weights) * (len(weights) / weights.sum()) + share).astype(np.int64)
         upto[-1] = len(weights)  # sums of many fractions end a hair beside it
         return cls(shard_rows, np.diff(upto, prepend=0))
@@ -75,4 +77,5 @@ class Samples:
 
     @cached_property
     def _ends(self) -> Rows:
-        return np.cumsum(self.of_row, dtype=np.int64)
+        counts = np.ones(sum(self.shard_rows), np.int64) if self.of_row is None else self.of_row
+        return np.cumsum(counts)

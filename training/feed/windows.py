@@ -52,7 +52,7 @@ class Window(NamedTuple):
     slots: Rows
     """The sample in each slot, (batches, slots); -1 for none."""
     stored: Callable[[slice], tuple[Tensor, ...]]
-    """The blocks of some of the window's batches, slot after slot, in stored dtype; anything where there is no sample."""
+    """The blocks of some of its batches, slot after slot, in stored dtype; anything where there is no sample."""
 
 
 class Held:
@@ -86,9 +86,7 @@ class Held:
             slots = epoch.slots(k)
             yield Window(epoch.plan.window(k).start, slots, self.gather(epoch.samples, slots, statistics))
 
-    def gather(
-        self, samples: Samples, slots: Rows, statistics: Statistics
-    ) -> Callable[[slice], tuple[Tensor, ...]]:
+    def gather(self, samples: Samples, slots: Rows, statistics: Statistics) -> Callable[[slice], tuple[Tensor, ...]]:
         blocks = self.shards.blocks
         sources = [
             torch.from_numpy(block.samples(rows)) for block, rows in zip(blocks, self.rows(statistics), strict=True)
@@ -96,7 +94,8 @@ class Held:
         rows, which = samples.places(np.maximum(slots, 0))
         places = [torch.from_numpy(block.places(rows, which * samples.stride)) for block in blocks]
         return lambda some: tuple(
-            torch.index_select(source, 0, place[some].reshape(-1)) for source, place in zip(sources, places, strict=True)
+            torch.index_select(source, 0, place[some].reshape(-1))
+            for source, place in zip(sources, places, strict=True)
         )
 
 

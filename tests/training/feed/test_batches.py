@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tests.datasets import make_dataset
-from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, TARGET_MAP, feed, made, values
+from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, SMALL_WINDOW, TARGET_MAP, feed, made, values
 from tracking.faults import BadData, BadEnvironment, WrongRecipe
-from training.feed.batches import default_engine
+from training.feed.batches import Feed, default_engine
 from training.feed.order import NO_ROW
+from training.feed.reading import MIB, Reading
 
 ROWS = 203
 
@@ -50,11 +51,11 @@ def tensors(batch):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 @pytest.mark.parametrize("ranks", [1, 2, 8])
-@pytest.mark.parametrize("window_bytes", [1, 40 * 160, 1 << 20])
-def test_each_rank_gets_the_planned_rows_to_the_bit(dataset_and_values, engine, memory, ranks, window_bytes):
+@pytest.mark.parametrize("window_mib", [1 / MIB, SMALL_WINDOW, 1])
+def test_each_rank_gets_the_planned_rows_to_the_bit(dataset_and_values, engine, memory, ranks, window_mib):
     dataset, held = dataset_and_values
     for rank in range(ranks):
-        own = feed(dataset, engine=engine, memory=memory, rank=rank, ranks=ranks, window_bytes=window_bytes)
+        own = feed(dataset, engine=engine, memory=memory, rank=rank, ranks=ranks, window_mib=window_mib)
         plan, share = own.plan(0), 16 // ranks
         order = np.concatenate([plan.slots(k, range(8)) for k in range(plan.windows)])
         batches = list(own)
@@ -106,7 +107,7 @@ def test_a_state_of_another_order_is_refused_with_both_values(dataset):
     with pytest.raises(BadData, match=r"batch_size 16, here 32.*|.*lanes"):
         feed(dataset, batch_size=32).load_state_dict(state)
     with pytest.raises(BadData, match=r"window_rows"):
-        feed(dataset, window_bytes=1).load_state_dict(state)
+        feed(dataset, window_mib=1 / MIB).load_state_dict(state)
     with pytest.raises(BadData, match=r"digest '0+', here"):
         feed(dataset).load_state_dict(state | {"digest": "0" * 32})
 
@@ -165,7 +166,7 @@ def test_an_empty_or_unknown_split_is_refused(tmp_path):
         feed(dataset)
     dataset, _ = made(tmp_path / "b", 3)
     with pytest.raises(BadData, match=r"no split 'tset'; it has \['train'\]"):
-        type(feed(dataset))(dataset, "tset", dataset.manifest.signature("price"), seed=0, batch_size=4)
+        Feed(dataset, "tset", dataset.manifest.signature("price"), Reading(batch_size=4))
 
 
 def test_ranks_that_lanes_cannot_serve_are_refused(dataset):
@@ -207,7 +208,7 @@ def test_the_whole_split_comes_in_stored_order(dataset_and_values, engine):
 
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 def test_statistics_count_rows_and_bytes_of_one_pass(dataset, memory):
-    one = feed(dataset, memory=memory, window_bytes=1 << 20)
+    one = feed(dataset, memory=memory, window_mib=1)
     for _ in range(2):
         list(one)
         assert one.statistics.rows == ROWS
@@ -218,7 +219,7 @@ def test_statistics_count_rows_and_bytes_of_one_pass(dataset, memory):
 
 def test_small_splits_are_held_and_large_ones_streamed(dataset):
     assert feed(dataset, memory="auto").memory == "cached"
-    assert feed(dataset, memory="auto", cache_bytes=1000).memory == "streamed"
+    assert feed(dataset, memory="auto", cache_mib=1000 / MIB).memory == "streamed"
 
 
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
@@ -236,4 +237,4 @@ def test_a_data_set_of_text_alone_is_refused(tmp_path):
     columns = [column for column in COLUMNS if column.name == "text"]
     dataset = make_dataset(tmp_path, {"train": values(3)}, columns)
     with pytest.raises(BadData, match="no column that a network can read"):
-        type(feed(made(tmp_path / "b", 3)[0]))(dataset, "train", dataset.manifest.signature(), seed=0, batch_size=4)
+        Feed(dataset, "train", dataset.manifest.signature(), Reading(batch_size=4))
