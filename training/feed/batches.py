@@ -22,8 +22,12 @@ from training.feed.epoch import Drawing, Epoch, lengths_of, samples_of
 from training.feed.order import NO_ROW, Plan, default_lanes, own_lanes
 from training.feed.reading import Engine, Reading
 from training.feed.shards import Shards
+from training.feed.shared import room
 from training.feed.tensors import Place, batches, together
-from training.feed.windows import Held, Read, Statistics, Streamed, ahead
+from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead
+
+HANDED_OVER = 4
+"""How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
 
 
 def default_engine() -> Engine:
@@ -48,9 +52,13 @@ class Feed:
         rank: int = 0,
         ranks: int = 1,
         shuffle: bool = True,
+        shared: bool = False,
     ) -> None:
-        """Raises BadData for a split without samples, WrongRecipe for lanes or ranks that do not divide, and
-        BadEnvironment for an engine that is not installed."""
+        """With `shared` a split that is held is held once for all processes of the host.
+
+        Raises BadData for a split without samples, WrongRecipe for lanes or ranks that do not divide, and
+        BadEnvironment for an engine that is not installed.
+        """
         self.dataset = dataset
         self.split = split
         self.batch_size = reading.batch_size
@@ -70,7 +78,8 @@ class Feed:
         samples = int(self._samples.firsts[-1])
         if samples == 0:
             raise BadData.at(dataset.folder, f"the split {split!r} has no rows; change the recipe's split")
-        fits = self._shards.held_bytes <= reading.cache_bytes
+        most = min(reading.cache_bytes, room()) if shared else reading.cache_bytes
+        fits = self._shards.held_bytes <= most
         self.memory = reading.memory if reading.memory != "auto" else ("cached" if fits else "streamed")
         self._first = Plan(
             digest=dataset.manifest.splits[split].digest,
@@ -82,7 +91,7 @@ class Feed:
             window_rows=max(1, reading.window_bytes // self._shards.sample_bytes),
             shuffle=shuffle,
         )
-        self._held = Held(self._shards, _read(self.engine))
+        self._held = Held(self._shards, _read(self.engine), shared)
         is_trained_on = split == "train" and shuffle
         self._augmented = Augmented.of(self._shards, dataset.manifest, reading.seed) if is_trained_on else None
         self._epoch, self._batch, self._is_placed = 0, 0, False
@@ -102,9 +111,9 @@ class Feed:
         self.statistics = statistics = Statistics(started=time.monotonic())
         epoch, first = self.epoch(self._epoch), self._batch
         size = together(self._shards.blocks, self.batch_size // self.ranks)
-        parts = list(_parts(epoch.plan, first, size))
+        parts = list(_parts(epoch.plan, first, size * HANDED_OVER))
         waiting_since = time.monotonic()
-        with closing(ahead(self._lists(epoch, parts, statistics), len(parts))) as lists:
+        with closing(ahead(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
             for made in lists:
                 for batch in made:
                     is_full = batch.index + 1 < len(self)
@@ -192,8 +201,10 @@ class Feed:
             "drawn": int(self._drawing is not None),
         }
 
-    def _lists(self, epoch: Epoch, parts: list[Part], statistics: Statistics) -> Generator[list[Batch], None, None]:
-        """The batches of each of `parts`, made together."""
+    def _lists(
+        self, epoch: Epoch, parts: list[Part], size: int, statistics: Statistics
+    ) -> Generator[list[Batch], None, None]:
+        """The batches of each of `parts`, `size` of them made together."""
         first = parts[0].batches.start
         windows = self._memory.windows(epoch, first, statistics)
         if self._augmented is not None:
@@ -204,13 +215,20 @@ class Feed:
             for part in parts:
                 if part.window != epoch.plan.window_of(window.first):
                     window = next(coming)
-                some = slice(part.batches.start - window.first, part.batches.stop - window.first)
-                place = Place(epoch.plan.epoch, part.batches.start, epoch.plan.rows, self.batch_size, self.ranks)
-                yield batches(self._shards.blocks, window.stored(some), window.slots[some] != NO_ROW, place)
+                found = []
+                for start in part.batches[::size]:
+                    some = range(start, min(start + size, part.batches.stop))
+                    found += self._made(window, some, epoch.plan)
+                yield found
+
+    def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
+        at = slice(some.start - window.first, some.stop - window.first)
+        place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
+        return batches(self._shards.blocks, window.stored(at), window.slots[at] != NO_ROW, place)
 
 
 class Part(NamedTuple):
-    """Batches of a window that are made together."""
+    """Batches of a window that are handed over together."""
 
     window: int
     batches: range

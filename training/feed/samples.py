@@ -65,7 +65,7 @@ class Samples:
     def places(self, samples: Rows) -> tuple[Rows, Rows]:
         """For each sample its row, and which of the row's samples it is."""
         if self.of_row is None:
-            return samples, np.zeros_like(samples)
+            return samples, np.broadcast_to(np.int64(0), samples.shape)
         rows = np.searchsorted(self._ends, samples, side="right")
         return rows, samples - (self._ends[rows] - self.of_row[rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,6 +71,13 @@ class Shards:
         return sum(self.rows) * sum(
             block.stored.itemsize * math.prod(block.held) for at, block in enumerate(self.blocks) if self.same(at) == at
         )
+
+    def content(self) -> str:
+        """A name for the split as it is held: the same for the same rows and the same blocks of them."""
+        digest = self.dataset.manifest.splits[self.split].digest
+        kept = [(block.field.name, block.is_lengths, block.held, str(block.stored)) for block in self.blocks]
+        shards = [shard.sha256 for shard in self.all]
+        return hashlib.sha256(repr((digest, kept, shards)).encode()).hexdigest()[:32]
 
     def same(self, at: int) -> int:
         """The first block that is cut from the same column as the block `at`: both are held once."""

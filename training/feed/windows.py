@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -18,11 +19,12 @@ import torch
 from torch import Tensor
 
 from tracking.faults import BadData
-from training.feed.blocks import Array, Arrays, Block
+from training.feed.blocks import Arrays, Block
 from training.feed.epoch import Epoch
 from training.feed.order import Rows
 from training.feed.samples import Samples
 from training.feed.shards import Piece, Shards
+from training.feed.shared import shared_arrays
 
 Read = Callable[[Shards, Sequence[int]], Iterator[Piece]]
 """An engine: yields each of the numbered shards as often as it was asked for, in whatever order."""
@@ -56,10 +58,11 @@ class Window(NamedTuple):
 
 
 class Held:
-    """A split decoded once, in stored order."""
+    """A split decoded once, in stored order; `shared`: once for all processes of the host."""
 
-    def __init__(self, shards: Shards, read: Read) -> None:
+    def __init__(self, shards: Shards, read: Read, shared: bool = False) -> None:
         self.shards = shards
+        self.shared = shared
         self._read = read
         self._rows: Arrays | None = None
 
@@ -68,16 +71,25 @@ class Held:
         if self._rows is None:
             shards = self.shards
             count = int(shards.first_rows[-1])
-            own = [shards.same(at) for at in range(len(shards.blocks))]
-            held = {at: _empty(count, shards.blocks[at], shards.blocks[at].held) for at in set(own)}
-            numbers = [number for number, rows in enumerate(shards.rows) if rows]
-            for piece in self._read(shards, numbers):
-                start, end = shards.first_rows[piece.shard : piece.shard + 2]
-                for at, whole in held.items():
-                    whole[start:end] = piece.arrays[at]
-                statistics.bytes_read += shards.all[piece.shard].bytes
-            self._rows = tuple(held[at] for at in own)
+            own = [at for at in range(len(shards.blocks)) if shards.same(at) == at]
+            layout = [((count, *shards.blocks[at].held), shards.blocks[at].stored) for at in own]
+            fill = partial(self._fill, own, statistics)
+            if self.shared:
+                held = shared_arrays(shards.content(), layout, fill)
+            else:
+                held = tuple(np.empty(shape, dtype) for shape, dtype in layout)
+                fill(held)
+            self._rows = tuple(held[own.index(shards.same(at))] for at in range(len(shards.blocks)))
         return self._rows
+
+    def _fill(self, own: list[int], statistics: Statistics, held: Arrays) -> None:
+        shards = self.shards
+        numbers = [number for number, rows in enumerate(shards.rows) if rows]
+        for piece in self._read(shards, numbers):
+            start, end = shards.first_rows[piece.shard : piece.shard + 2]
+            for at, whole in zip(own, held, strict=True):
+                whole[start:end] = piece.arrays[at]
+            statistics.bytes_read += shards.all[piece.shard].bytes
 
     def windows(self, epoch: Epoch, first: int, statistics: Statistics) -> Generator[Window, None, None]:
         """The windows from the one with batch `first` on; samples are gathered when they are asked for."""
@@ -92,7 +104,8 @@ class Held:
             torch.from_numpy(block.samples(rows)) for block, rows in zip(blocks, self.rows(statistics), strict=True)
         ]
         rows, which = samples.places(np.maximum(slots, 0))
-        places = [torch.from_numpy(block.places(rows, which * samples.stride)) for block in blocks]
+        steps = which * samples.stride if samples.stride else which
+        places = [torch.from_numpy(block.places(rows, steps)) for block in blocks]
         return lambda some: tuple(
             torch.index_select(source, 0, place[some].reshape(-1))
             for source, place in zip(sources, places, strict=True)
@@ -114,7 +127,7 @@ class Streamed:
             kept: dict[int, Arrays] = {}
             for k, now, later in zip(numbers, needed, [*needed[1:], []], strict=True):
                 slots = epoch.slots(k)
-                buffers = tuple(_empty(slots.size, block, block.shape) for block in self.shards.blocks)
+                buffers = tuple(np.empty((slots.size, *block.shape), block.stored) for block in self.shards.blocks)
                 sources = _sources(slots, epoch.samples, self.shards)
                 for shard in now:
                     arrays = kept.pop(shard) if shard in kept else arrivals.take(shard)
@@ -180,10 +193,6 @@ def _fresh(needed: Sequence[Sequence[int]]) -> list[int]:
     return found
 
 
-def _empty(count: int, block: Block, shape: tuple[int, ...]) -> Array:
-    return np.empty((count, *shape), block.stored)
-
-
 Source = tuple[Rows, Rows, Rows]
 """Rows of a shard, the time steps of theirs at which samples begin, and the slots that these go to."""
 
@@ -198,7 +207,8 @@ def _sources(slots: Rows, samples: Samples, shards: Shards) -> Callable[[int], S
     def of(shard: int) -> Source:
         here = slice(borders[shard], borders[shard + 1])
         rows, which = samples.places(ordered[here])
-        return rows - shards.first_rows[shard], which * samples.stride, by_sample[here]
+        steps = which * samples.stride if samples.stride else which
+        return rows - shards.first_rows[shard], steps, by_sample[here]
 
     return of
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 
 import numpy as np
@@ -13,6 +14,7 @@ from tracking.faults import BadData, BadEnvironment, WrongRecipe
 from training.feed.batches import Feed, default_engine
 from training.feed.order import NO_ROW
 from training.feed.reading import MIB, Reading
+from training.feed.shared import MEMORY
 
 ROWS = 203
 
@@ -238,3 +240,16 @@ def test_a_data_set_of_text_alone_is_refused(tmp_path):
     dataset = make_dataset(tmp_path, {"train": values(3)}, columns)
     with pytest.raises(BadData, match="no column that a network can read"):
         Feed(dataset, "train", dataset.manifest.signature(), Reading(batch_size=4))
+
+
+def test_a_shared_split_gives_the_same_batches_and_is_gone_afterwards(dataset):
+    reading = Reading(seed=7, batch_size=16, window_mib=SMALL_WINDOW, memory="cached", engine="arrow")
+    signature = dataset.manifest.signature("price")
+    feeds = [Feed(dataset, "train", signature, reading, shared=True, rank=rank, ranks=2) for rank in range(2)]
+    for rank, one in enumerate(feeds):
+        for mine, alone in zip(one, feed(dataset, memory="cached", rank=rank, ranks=2), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(tensors(mine), tensors(alone), strict=True))
+    held = MEMORY / f"millstream-{os.getuid()}" / feeds[0]._shards.content()
+    assert held.exists()
+    del feeds, one, mine
+    assert not held.exists()
