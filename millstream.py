@@ -285,11 +285,12 @@ def ui(host: str, port: int) -> None:
 
 @verb(cli, tables.checks)
 @click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
-def doctor(send: bool) -> Answer:
+@click.option("--feed", "fed", metavar="RECIPE", help="Tell what limits its training: reading, decoding, the model ...")
+def doctor(send: bool, fed: str | None) -> Answer:
     """Tell what is wrong with this machine, and the one command that mends it.
 
     \b
-    Example: millstream doctor --json
+    Example: millstream doctor --feed cnn/lenet-mnist
     """
     from pipelines import doctor as preparing
     from tracking import doctor as remembering
@@ -297,6 +298,8 @@ def doctor(send: bool) -> Answer:
 
     settings = _settings()
     found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    if fed is not None:
+        found += _feed_checks(fed, settings)
     ok = all(one.ok for one in found)
     return Answer({"ok": ok, "checks": [one.model_dump() for one in found]}, 0 if ok else 4)
 
@@ -408,6 +411,16 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, R
         dataset = _dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
     return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Reading()
+
+
+def _feed_checks(recipe: str, settings: Settings) -> list[Any]:
+    from pipelines.prepare import find
+    from training import doctor as training
+    from training.build import parts_of
+
+    located = _located(recipe, "cpu", ())
+    parts = parts_of(located)
+    return list(training.feed_checks(find(located, settings), parts, _say))
 
 
 def _say(told: str) -> None:

@@ -70,16 +70,16 @@ class Feed:
         is_drawn = reading.sampling == "weighted" and shuffle
         # a weight says how often a row comes, or how much it counts, and not both
         read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
-        self._shards = Shards(dataset, split, blocks_of(read, dataset.manifest))
-        self._samples = samples_of(self._shards)
-        self._drawing = Drawing.of(self._shards, reading.seed) if is_drawn else None
+        self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest))
+        self._samples = samples_of(self.shards)
+        self._drawing = Drawing.of(self.shards, reading.seed) if is_drawn else None
         self._bucket = reading.bucket_batches if shuffle else 0
-        self._lengths = lengths_of(self._shards) if self._bucket else None
+        self._lengths = lengths_of(self.shards) if self._bucket else None
         samples = int(self._samples.firsts[-1])
         if samples == 0:
             raise BadData.at(dataset.folder, f"the split {split!r} has no rows; change the recipe's split")
         most = min(reading.cache_bytes, room()) if shared else reading.cache_bytes
-        fits = self._shards.held_bytes <= most
+        fits = self.shards.held_bytes <= most
         self.memory = reading.memory if reading.memory != "auto" else ("cached" if fits else "streamed")
         self._first = Plan(
             digest=dataset.manifest.splits[split].digest,
@@ -88,12 +88,12 @@ class Feed:
             shard_rows=self._samples.of_shard,
             batch_size=self.batch_size,
             lanes=self.lanes,
-            window_rows=max(1, reading.window_bytes // self._shards.sample_bytes),
+            window_rows=max(1, reading.window_bytes // self.shards.sample_bytes),
             shuffle=shuffle,
         )
-        self._held = Held(self._shards, _read(self.engine), shared)
+        self._held = Held(self.shards, self.read, shared)
         is_trained_on = split == "train" and shuffle
-        self._augmented = Augmented.of(self._shards, dataset.manifest, reading.seed) if is_trained_on else None
+        self._augmented = Augmented.of(self.shards, dataset.manifest, reading.seed) if is_trained_on else None
         self._epoch, self._batch, self._is_placed = 0, 0, False
         self.statistics = Statistics()
 
@@ -110,7 +110,7 @@ class Feed:
         self._is_placed = False
         self.statistics = statistics = Statistics(started=time.monotonic())
         epoch, first = self.epoch(self._epoch), self._batch
-        size = together(self._shards.blocks, self.batch_size // self.ranks)
+        size = together(self.shards.blocks, self.batch_size // self.ranks)
         parts = list(_parts(epoch.plan, first, size * HANDED_OVER))
         waiting_since = time.monotonic()
         with closing(ahead(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
@@ -154,6 +154,23 @@ class Feed:
         other._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
         return other
 
+    @property
+    def read(self) -> Read:
+        """The engine that reads the shards."""
+        return _read(self.engine)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether batches are changed on the fly."""
+        return self._augmented is not None
+
+    def unchanged(self) -> Self:
+        """The same feed without changes on the fly; a split that is held is held once."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._augmented, other.statistics = None, Statistics()
+        return other
+
     def plan(self, epoch: int) -> Plan:
         """The order of an epoch, for all ranks."""
         return self.epoch(epoch).plan
@@ -169,7 +186,7 @@ class Feed:
         whole = self.epoch(epoch, range(self.lanes))
         k = whole.plan.window_of(index)
         slots = whole.slots(k)[index - whole.plan.window(k).start]
-        return self._shards.sample_ids(whole.samples, slots[slots != NO_ROW])
+        return self.shards.sample_ids(whole.samples, slots[slots != NO_ROW])
 
     def whole(self) -> Batch:
         """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
@@ -182,11 +199,11 @@ class Feed:
         count = self._first.rows
         slots = np.arange(count)[None]
         stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, 1))
-        return batches(self._shards.blocks, stored, slots >= 0, Place(0, 0, count, count, 1))[0]
+        return batches(self.shards.blocks, stored, slots >= 0, Place(0, 0, count, count, 1))[0]
 
     @property
     def _memory(self) -> Held | Streamed:
-        return self._held if self.memory == "cached" else Streamed(self._shards, _read(self.engine))
+        return self._held if self.memory == "cached" else Streamed(self.shards, self.read)
 
     @property
     def _identity(self) -> dict[str, int | str]:
@@ -224,7 +241,7 @@ class Feed:
     def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
         at = slice(some.start - window.first, some.stop - window.first)
         place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
-        return batches(self._shards.blocks, window.stored(at), window.slots[at] != NO_ROW, place)
+        return batches(self.shards.blocks, window.stored(at), window.slots[at] != NO_ROW, place)
 
 
 class Part(NamedTuple):

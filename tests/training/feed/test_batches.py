@@ -249,7 +249,7 @@ def test_a_shared_split_gives_the_same_batches_and_is_gone_afterwards(dataset):
     for rank, one in enumerate(feeds):
         for mine, alone in zip(one, feed(dataset, memory="cached", rank=rank, ranks=2), strict=True):
             assert all(torch.equal(a, b) for a, b in zip(tensors(mine), tensors(alone), strict=True))
-    held = MEMORY / f"millstream-{os.getuid()}" / feeds[0]._shards.content()
+    held = MEMORY / f"millstream-{os.getuid()}" / feeds[0].shards.content()
     assert held.exists()
     del feeds, one, mine
     assert not held.exists()

@@ -96,7 +96,7 @@ def test_a_block_is_held_once_for_what_is_read_and_what_is_told(tmp_path):
     list(one)
     held = one._held.rows(one.statistics)
     assert np.shares_memory(held[0], held[1])
-    assert one._shards.held_bytes == held[0].nbytes == 23 * LONGEST * CHANNELS * 4
+    assert one.shards.held_bytes == held[0].nbytes == 23 * LONGEST * CHANNELS * 4
 
 
 @pytest.mark.bad_input
