@@ -7,10 +7,10 @@ PYTHON ?= python3.11
 
 ifeq ($(STACK),modern)
 VENV := .venv-modern
-EXTRAS := test
+EXTRAS := s3,test
 else
 VENV := .venv
-EXTRAS := petastorm,test,check
+EXTRAS := petastorm,s3,test,check
 endif
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready

@@ -154,7 +154,7 @@ def train(
     parts_of(located)
     used = None
     if located.recipe.data is not None:
-        used = Dataset.open(dataset, settings.store) if dataset else find(located, settings)
+        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else find(located, settings)
     run = Run.resume(settings, located, resume) if resume else Run.start(settings, located)
     _say(f"run {run.id}")
     with run:
@@ -243,6 +243,21 @@ def verify(dataset: str) -> Answer:
 
     found = compare(_dataset(dataset), _say)
     return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)
+
+
+@verb(cli, tables.pruned)
+@click.argument("dataset", required=False)
+@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="The newest of each dataset stay.")
+@click.option("--yes", is_flag=True, help="Remove them; without it, it is only told what would go.")
+def prune(dataset: str | None, keep: int, yes: bool) -> Any:
+    """Remove dataset versions that no run, no model, no other version and no `latest` names.
+
+    \b
+    Example: millstream prune mnist --keep 3
+    """
+    from pipelines.prune import prune as tidy
+
+    return tidy(_settings(), dataset, keep=keep, yes=yes)
 
 
 @verb(cli, tables.walked)
@@ -341,7 +356,7 @@ def _once(
         if located.recipe.data is not None:
             prepared = preparation.prepare(located, settings, master=master, say=_say)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
-            dataset = Dataset.open(prepared.path, settings.store)
+            dataset = Dataset.open(prepared.path, settings.store, settings.cache)
         trained = fit(located, settings, run=tracked, dataset=dataset, devices=devices, nodes=nodes, register=register)
     return prepared, trained
 
@@ -391,7 +406,8 @@ def _checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, 
 def _dataset(name: str) -> Dataset:
     from tracking.dataset import Dataset
 
-    return Dataset.open(name, _settings().store)
+    settings = _settings()
+    return Dataset.open(name, settings.store, settings.cache)
 
 
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:

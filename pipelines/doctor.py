@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pyspark
 
-from pipelines import publish, session
+from pipelines import session
+from pipelines.stores import open_store
 from tracking.doctor import Check, asked
+from tracking.faults import Refusal
 from tracking.settings import Settings
 
 LEAST_MEMORY_GIB = 2
+_TRIED = ".tried"
 
 
 def checks(settings: Settings) -> Iterator[Check]:
@@ -28,19 +31,17 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 
 def _store(settings: Settings) -> Check:
-    if "://" in settings.store:
-        return Check(name="store", ok=False, found=settings.store, mend="set MILLSTREAM_STORE to a folder")
-    store = Path(settings.store)
+    """Whether a file can be put into the store and taken away; leftovers of dead processes go."""
+    mend = "set MILLSTREAM_STORE to a folder or a URL of yours"
     try:
-        store.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        return Check(
-            name="store", ok=False, found=f"{store}: {error.strerror}", mend="set MILLSTREAM_STORE to a folder of yours"
-        )
-    if not os.access(store, os.W_OK):
-        return Check(
-            name="store", ok=False, found=f"{store} cannot be written", mend="set MILLSTREAM_STORE to a folder of yours"
-        )
-    swept = [name for folder in store.iterdir() if folder.is_dir() for name in publish.sweep(store, folder.name)]
-    more = f"; removed {len(swept)} leftovers of dead processes" if swept else ""
-    return Check(name="store", ok=True, found=f"{store}{more}")
+        store = open_store(settings, lambda: session.session(None, settings))
+        with store.staging(_TRIED, "try"):
+            pass
+        if isinstance(store.where, Path):
+            (store.where / _TRIED).rmdir()
+        names = [one.name for one in store.where.iterdir() if one.is_dir()]
+        swept = [left for name in names for left in store.sweep(name)]
+        more = f"; removed {len(swept)} leftovers of dead processes" if swept else ""
+        return Check(name="store", ok=True, found=f"{store.where}{more}")
+    except (Refusal, OSError) as error:
+        return Check(name="store", ok=False, found=str(error), mend=mend)

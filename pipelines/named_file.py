@@ -12,7 +12,7 @@ SplitName = Literal["train", "valid", "test"]
 
 
 class NamedFile(BaseModel, frozen=True, extra="forbid"):
-    name: str = Field(description="`<data set>/<file>` in the mirror, or a path")
+    name: str = Field(description="`<data set>/<file>` in the mirror, a path, or a URL: s3://, hdfs://, ...")
     sha256: str | None = Field(None, description="of its bytes (of `.gz` the unpacked ones); needed for a url")
     url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
 

@@ -1,4 +1,7 @@
-"""Finds the files that a source reads: in the mirror, among earlier downloads, or at their origin. Always by hash."""
+"""Finds the files that a source reads: in the mirror, among earlier downloads, or at their origin. Always by hash.
+
+A file whose name is a URL (s3://, hdfs://, ...) is copied to this machine: what it is hashed by is what is read.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ import os
 import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from pipelines.table import Listing, OriginFile, Source
 from tracking.faults import BadData
 from tracking.manifest import File
+from tracking.remote import Remote, answering, place
 from tracking.settings import Settings
 
 TIMEOUT_S = 60
@@ -25,17 +31,20 @@ def locate(file: OriginFile, settings: Settings) -> Path:
     Looked for in the mirror, in the current folder (one's own files need no hash), among the downloads, and last at
     its url. Raises BadData when it is nowhere, or its bytes are others than those that were said.
     """
-    name = Path(file.name)
+    where = place(file.name)
+    if isinstance(where, Remote):
+        return _copied(file, where, settings)
+    name = where
     if ".." in name.parts:
         raise BadData.at(file.name, "leads out of its folder; give a path without ..")
     places = [settings.mirror / name] if settings.mirror and not name.is_absolute() else []
     places += [Path.cwd() / name, settings.downloads / name.relative_to(name.anchor)]
-    for place in places:
-        if place.is_file():
-            _check(place, file)
-            return place
+    for found in places:
+        if found.is_file():
+            _check(found, file)
+            return found
     if file.url is None or file.sha256 is None:
-        looked = ", ".join(str(place.parent) for place in places)
+        looked = ", ".join(str(one.parent) for one in places)
         raise BadData.at(
             file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it"
         )
@@ -78,20 +87,53 @@ def _check(path: Path, file: OriginFile) -> None:
         raise BadData.at(path, f"sha256 {found}; expected {file.sha256}: it is another file, or damaged; get it again")
 
 
-def _download(file: OriginFile, url: str, target: Path) -> Path:
+def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
+    """The copy of a remote file, as it is now; files that lie beside each other there do so here."""
+    below = remote.url.replace("://", "/")
+    if ".." in Path(below).parts:
+        raise BadData.at(file.name, "leads out of its folder; give a URL without ..")
+    target = settings.downloads / below
+    if file.sha256 is not None and target.is_file() and content_hash(target) == file.sha256:
+        return target
+    state_file = target.with_name(f".{target.name}.state")
+    with answering(str(remote)):
+        try:
+            # what the file system tells of it: its size, and its time or tag
+            state = str(remote.system.ukey(str(remote)))
+            if target.is_file() and state_file.is_file() and state_file.read_text() == state:
+                _check(target, file)
+                return target
+            with _beside(target) as copy:
+                remote.system.get_file(str(remote), str(copy))
+                _check(copy, file)
+        except FileNotFoundError:
+            raise BadData.at(file.name, "is not there; give the URL of a file") from None
+    state_file.write_text(state)
+    return target
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A file that takes the place of `target` when it was written whole, and is gone otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{os.getpid()}.{target.name}")
     try:
-        with _open(url) as answer, beside.open("wb") as out:
-            shutil.copyfileobj(answer, out)
-        _check(beside, file)
+        yield beside
         beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _download(file: OriginFile, url: str, target: Path) -> Path:
+    try:
+        with _beside(target) as copy, _open(url) as answer:
+            with copy.open("wb") as out:
+                shutil.copyfileobj(answer, out)
+            _check(copy, file)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise BadData.at(
             url, f"cannot be fetched ({error}); put {file.name} into the folder of MILLSTREAM_MIRROR"
         ) from None
-    finally:
-        beside.unlink(missing_ok=True)
     return target
 
 

@@ -8,23 +8,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import checks, origin, publish
+from pipelines import checks, origin, publish, stores
 from pipelines.rows import named
-from pipelines.session import session
+from pipelines.session import scratch_of, session
+from pipelines.stores import Store
 from pipelines.table import Learned, Step, Table
 from tracking import manifest as contract
 from tracking import parts, recipe
 from tracking.dataset import Dataset
-from tracking.faults import BadData, BadEnvironment, Fault, WrongRecipe
+from tracking.faults import BadData, Fault, WrongRecipe
 from tracking.manifest import SPLITS, File, Manifest
 from tracking.recipe import Data, Located
+from tracking.remote import place
 from tracking.settings import Settings
 
 Say = Callable[[str], None]
@@ -67,32 +68,35 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     """
     started = time.monotonic()
     work = _checked(located)
-    store = _local_store(settings)
+    start = partial(session, master, settings)
+    store = stores.open_store(settings, start)
+    for file in work.source.origin_files():
+        stores.reach(place(file.name), start)
     found = origin.locate_all(work.source, settings)
     records = tuple(origin.record(file, path) for file, path in found.items())
     version = version_of(work, records)
-    publish.sweep(store, work.name)
-    folder = store / work.name / version
+    store.sweep(work.name)
+    folder = store.where / work.name / version
     reused = (folder / contract.FILE).is_file()
     if reused:
         say(f"{work.name}/{version} is there already")
-        publish.point_latest(folder)
+        store.point_latest(work.name, version)
     else:
-        spark = session(master, settings)
-        table = work.source.read(spark, {file.name: path for file, path in found.items()}, work.seed)
-        _make(spark, work, table, version, records, store, say)
-    return _told(Dataset.open(folder, store), reused, started)
+        with publish.room(store, scratch_of(settings)):
+            paths = {file.name: path for file, path in found.items()}
+            table = work.source.read(start(), paths, work.seed)
+            _make(work, table, version, records, store, say)
+    return _told(Dataset.open(folder, store.where), reused, started)
 
 
 def find(located: Located, settings: Settings) -> Dataset:
     """The recipe's dataset version, which was prepared before. Raises BadData when it was not."""
     work = _checked(located)
-    store = _local_store(settings)
     records = tuple(origin.record(file, path) for file, path in origin.locate_all(work.source, settings).items())
-    folder = store / work.name / version_of(work, records)
+    folder = place(settings.store) / work.name / version_of(work, records)
     if not (folder / contract.FILE).is_file():
         raise BadData.at(folder, f"not prepared yet; `millstream prepare {located.name}` makes it")
-    return Dataset.open(folder, store)
+    return Dataset.open(folder, settings.store, settings.cache)
 
 
 def version_of(work: Work, records: tuple[File, ...]) -> str:
@@ -108,9 +112,7 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def _make(
-    spark: SparkSession, work: Work, table: Table, version: str, records: tuple[File, ...], store: Path, say: Say
-) -> None:
+def _make(work: Work, table: Table, version: str, records: tuple[File, ...], store: Store, say: Say) -> None:
     done: list[contract.Step] = []
     table = replace(table, frame=table.frame.persist())
     rows = table.frame.count()
@@ -120,10 +122,10 @@ def _make(
         done.append(record)
         say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {record.seconds:.1f} s")
     counts = _counts(table)
-    with publish.staging(store, work.name, version) as staged:
+    with store.staging(work.name, version) as staged:
         splits = {}
         for split in (split for split in SPLITS if split in counts):
-            splits[split] = publish.write_split(spark, table, staged, split, counts[split], work.seed)
+            splits[split] = publish.write_split(table, staged, split, counts[split], work.seed)
             say(f"{split}: {splits[split].rows:,} rows in {len(splits[split].shards)} shards")
         manifest = Manifest(
             name=work.name,
@@ -139,7 +141,7 @@ def _make(
         )
         failed = [check for check in manifest.checks if not check.ok]
         BadData.unless_empty(Fault(where=f"check {one.name}", message=_leak(one)) for one in failed)
-        publish.commit(staged, store, manifest)
+        staged.commit(manifest)
     table.frame.unpersist()
 
 
@@ -254,13 +256,6 @@ def _checked(located: Located) -> Work:
     if work is None:
         raise WrongRecipe.at(located.where("data"), "the data section could not be read")
     return work
-
-
-def _local_store(settings: Settings) -> Path:
-    if "://" in settings.store:
-        told = "stores on other file systems come with a later version; set MILLSTREAM_STORE to a folder"
-        raise BadEnvironment.at(settings.store, told)
-    return Path(settings.store)
 
 
 def _source_record(work: Work, records: tuple[File, ...]) -> contract.Source:

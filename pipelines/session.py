@@ -38,8 +38,7 @@ def session(master: str | None, settings: Settings) -> SparkSession:
     # a worker of another Python, or one that finds another interpreter, would unpickle this one's functions wrongly
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     address = master or LOCAL
-    scratch = settings.home / "spark"
-    scratch.mkdir(parents=True, exist_ok=True)
+    scratch = scratch_of(settings)
     builder = SparkSession.builder.master(address).appName("millstream")
     for name, value in _options(address, scratch).items():
         builder = builder.config(name, value)
@@ -53,6 +52,13 @@ def session(master: str | None, settings: Settings) -> SparkSession:
     if not address.startswith("local"):
         spark.sparkContext.addPyFile(str(_packed(scratch)))
     return spark
+
+
+def scratch_of(settings: Settings) -> Path:
+    """The folder in which Spark keeps what does not fit its memory."""
+    scratch = settings.home / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
 
 
 def find_java() -> Path:

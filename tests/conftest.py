@@ -52,3 +52,16 @@ def settings(tmp_path: Path) -> Settings:
 def soak() -> bool:
     """Whether faults are to be tried in full numbers."""
     return bool(os.environ.get("MILLSTREAM_SOAK"))
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory):
+    """A real S3 server on loopback, which this process and those that it starts can reach."""
+    from tests.s3 import S3
+
+    server = S3(tmp_path_factory.mktemp("s3"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+    server.stop()

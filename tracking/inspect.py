@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,15 +77,21 @@ def lineage(dataset: Dataset, sample_id: str) -> dict[str, Any]:
 def _find(dataset: Dataset, sample_id: str) -> dict[str, Any] | None:
     for split in dataset.manifest.splits:
         for shard in dataset.shards(split):
-            path = dataset.verified(shard)
-            ids = pq.ParquetFile(path).read(columns=["sample_id"]).column(0).to_pylist()
-            if sample_id in ids:
-                at = ids.index(sample_id)
-                row = pq.ParquetFile(path).read().slice(at, 1).to_pylist()[0]
-                told = {name: _shown(value) for name, value in row.items()}
-                op = json.loads(row["op"]) if row["op"] else None
-                return {"split": split, "file": shard.file, "row": at, **told, "op": op}
+            found = _in_shard(dataset.verified(shard), sample_id)
+            dataset.release(shard)
+            if found is not None:
+                return {"split": split, "file": shard.file, **found}
     return None
+
+
+def _in_shard(path: Path, sample_id: str) -> dict[str, Any] | None:
+    ids = pq.ParquetFile(path).read(columns=["sample_id"]).column(0).to_pylist()
+    if sample_id not in ids:
+        return None
+    at = ids.index(sample_id)
+    row = pq.ParquetFile(path).read().slice(at, 1).to_pylist()[0]
+    told = {name: _shown(value) for name, value in row.items()}
+    return {"row": at, **told, "op": json.loads(row["op"]) if row["op"] else None}
 
 
 def _examples(dataset: Dataset) -> list[dict[str, Any]]:

@@ -9,13 +9,13 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
 from tracking.faults import BadData
+from tracking.remote import Place
 from tracking.windows import SERIES, Windows
 
 FORMAT = 1
@@ -235,8 +235,8 @@ class Manifest(_Record):
             ) from error
 
     @classmethod
-    def read(cls, version: Path) -> Self:
-        """The manifest of the dataset version in the folder `version`.
+    def read(cls, version: Place) -> Self:
+        """The manifest of the dataset version in the folder `version`, here or behind a URL.
 
         Raises BadData when there is none (then there is no version) or it is damaged.
         """

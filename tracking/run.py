@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException
 from tracking.faults import Stopped, WrongRecipe
 from tracking.manifest import Manifest
 from tracking.recipe import Located
+from tracking.remote import Place, Remote
 from tracking.settings import Settings
 from tracking.spool import Spool
 from tracking.store import experiment, open_store
@@ -85,7 +86,7 @@ class Run:
         for name, value in tags.items():
             self.client.set_tag(self.id, name, value)
 
-    def dataset(self, manifest: Manifest, folder: Path) -> None:
+    def dataset(self, manifest: Manifest, folder: Place) -> None:
         """Log the dataset version as the run's input, with our digest, and its manifest."""
         digests = {split: facts.digest for split, facts in manifest.splits.items()}
         source = json.dumps({"uri": str(folder)})
@@ -94,7 +95,7 @@ class Run:
         entity = Dataset(
             name=manifest.name,
             digest=digests["train"],
-            source_type="local",
+            source_type=folder.scheme if isinstance(folder, Remote) else "local",
             source=source,
             schema=json.dumps({"columns": [column.name for column in manifest.columns]}),
             profile=profile,

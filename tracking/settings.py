@@ -7,14 +7,19 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from tracking.cache import LIMIT, Cache
+from tracking.faults import WrongRecipe
+
 LOOPBACK = "127.0.0.1"
+CACHE_GIB = 10
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
-    """Folders and addresses; `store` may be a URL of a Hadoop file system."""
+    """Folders and addresses; `store` may be a URL of S3 or of a Hadoop file system."""
 
     home: Path
     store: str
+    cache_gib: float
     mirror: Path | None
     tracking_uri: str
 
@@ -32,14 +37,33 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         """Origin files that were fetched and whose hash was right."""
         return self.home / "downloads"
 
+    @property
+    def cache(self) -> Cache:
+        """Copies of the shards of remote datasets."""
+        return Cache(self.home / "cache", int(self.cache_gib * (1 << 30)))
+
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """What `MILLSTREAM_HOME`, `_STORE`, `_MIRROR` and `MLFLOW_TRACKING_URI` name; a blank counts as unset."""
+        """What `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR` and `MLFLOW_TRACKING_URI` say; blank is unset.
+
+        Raises WrongRecipe for a size that is none.
+        """
         home = Path(environment.get("MILLSTREAM_HOME") or ".millstream").expanduser().absolute()
         mirror = environment.get("MILLSTREAM_MIRROR")
         return cls(
             home=home,
             store=environment.get("MILLSTREAM_STORE") or str(home / "datasets"),
+            cache_gib=_gib(environment.get(LIMIT) or str(CACHE_GIB)),
             mirror=Path(mirror).expanduser().absolute() if mirror else None,
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'tracking.db'}",
         )
+
+
+def _gib(told: str) -> float:
+    try:
+        found = float(told)
+    except ValueError:
+        found = 0.0
+    if not 0 < found < float("inf"):
+        raise WrongRecipe.at(LIMIT, f"{told!r} is no size; give a number of GiB, such as {CACHE_GIB}")
+    return found

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 # before mlflow is imported: it reads these then
@@ -31,10 +28,12 @@ from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
+from tracking.alone import alone  # noqa: E402
 from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
 from tracking.settings import LOOPBACK, Settings  # noqa: E402
 
 SQLITE = "sqlite:///"
+LOCK = ".tracking.lock"
 
 
 def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
@@ -52,7 +51,7 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
     mlflow.set_registry_uri(uri)
     if uri.startswith(SQLITE):
         Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
-    with _alone(settings):
+    with alone(settings.home / LOCK):
         # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both
         # try
         try:
@@ -65,7 +64,7 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
 
 def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
     """The id of an experiment, made if need be; artifacts of a SQLite store lie beside it."""
-    with _alone(settings):
+    with alone(settings.home / LOCK):
         found = client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
@@ -83,15 +82,6 @@ def ui(settings: Settings, host: str = LOOPBACK, port: int = 5000) -> list[str]:
     """The command line that serves MLflow's pages over the store, on loopback unless told otherwise."""
     program = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", settings.tracking_uri]
     return [*program, "--host", host, "--port", str(port)]
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """While one process is inside, others on this home wait. The kernel lets go if the process dies."""
-    settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / ".tracking.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _probe(uri: str, timeout_s: float) -> None:

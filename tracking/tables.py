@@ -23,6 +23,18 @@ def faults(told: Mapping[str, Any]) -> None:
         _print(f"{fault['where']}: {fault['message']}", markup=False)
 
 
+def pruned(result: Any) -> None:
+    told = _plain(result)
+    verdict = "removed" if told["done"] else "would go"
+    rows = [(one["dataset"], one["version"], _mib(one["bytes"]), verdict) for one in told["goes"]]
+    rows += [
+        (one["dataset"], one["version"], _mib(one["bytes"]), f"stays: {', '.join(one['why'])}") for one in told["stays"]
+    ]
+    _table("versions", ("dataset", "version", "MiB", ""), rows)
+    if told["goes"] and not told["done"]:
+        _print(f"{_mib(sum(one['bytes'] for one in told['goes']))} MiB; --yes removes them", markup=False)
+
+
 def prepared(result: Any) -> None:
     told = _plain(result)
     if told["dataset"]:
@@ -157,3 +169,7 @@ def _print(what: Any, *, markup: bool = True) -> None:
     from rich.console import Console
 
     Console().print(what, markup=markup, highlight=False, soft_wrap=isinstance(what, str))
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.1f}"

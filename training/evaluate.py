@@ -52,7 +52,7 @@ def _trainer(seed: int) -> lightning.Trainer:
 
 
 def _dataset(manifest: Manifest, settings: Settings) -> Dataset:
-    dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store)
+    dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store, settings.cache)
     told = {split: facts.digest for split, facts in manifest.splits.items()}
     found = {split: facts.digest for split, facts in dataset.manifest.splits.items()}
     if told != found:

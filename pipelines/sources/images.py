@@ -40,6 +40,7 @@ from pipelines.rows import named, schema_of
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import SPLITS, Column
+from tracking.remote import files_below, place
 
 FILES_A_PARTITION = 500
 _LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
@@ -111,9 +112,14 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         if self.table is None:
             return ()
         paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
-        beside = files[self.table.name].parent
-        there = sorted(path for path in paths if path and (beside / path).is_file())
-        return tuple(OriginFile(str(PurePosixPath(self.table.name).parent / path)) for path in there)
+        above, _, _ = self.table.name.rpartition("/")
+        if "://" in above:
+            present = set(files_below(place(above)))
+            there = sorted(path for path in paths if path in present)
+        else:
+            beside = files[self.table.name].parent
+            there = sorted(path for path in paths if path and (beside / path).is_file())
+        return tuple(OriginFile(f"{above}/{path}" if above else path) for path in there)
 
     def _in_folder(self, folder: str, folders: Sequence[Path]) -> tuple[OriginFile, ...]:
         places = [place / folder for place in folders]

@@ -77,3 +77,13 @@ def test_a_tracking_server_that_is_not_there_is_told_before_any_work(tmp_path):
     gone = "http://127.0.0.1:9"
     refused = told(tmp_path, "run", "rl/dqn-cartpole", "--budget", "smoke", code=4, MLFLOW_TRACKING_URI=gone)
     assert refused["faults"][0]["where"] == gone
+
+
+@pytest.mark.fault
+@pytest.mark.security
+def test_an_s3_server_that_is_not_there_is_told_without_the_secret(tmp_path):
+    secrets = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
+    gone = {"MILLSTREAM_STORE": "s3://bucket/store", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", **secrets}
+    refused = told(tmp_path, "verify", "digits", code=4, **gone)
+    assert refused["faults"][0]["where"].startswith("s3://bucket/store")
+    assert "a-secret" not in str(refused)

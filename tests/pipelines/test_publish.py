@@ -7,7 +7,9 @@ import time
 
 import pytest
 
-from pipelines import prepare, publish
+from pipelines import prepare
+from pipelines.local_store import LocalStore
+from pipelines.mark import LEFTOVER_HOURS, Mark
 from tracking.dataset import Dataset, versions
 from tracking.faults import BadEnvironment
 from tracking.manifest import FILE
@@ -54,33 +56,36 @@ def test_a_killed_prepare_leaves_no_half_version_and_the_next_gives_the_same_one
 
 
 def test_latest_is_swapped_and_names_a_version(tmp_path):
+    store = LocalStore(tmp_path)
     for name in ("one", "two"):
         (tmp_path / "data" / name).mkdir(parents=True)
-        publish.point_latest(tmp_path / "data" / name)
+        store.point_latest("data", name)
         assert (tmp_path / "data" / "latest").resolve().name == name
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["latest", "one", "two"]
 
 
 def test_only_leftovers_of_dead_processes_are_swept(tmp_path):
-    with publish.staging(tmp_path, "data", "v1") as own:
-        assert publish.sweep(tmp_path, "data") == []
-        host, pid, started, unique = own.name.rsplit("-", 4)[-4:]
-        for name in (
-            f"{host}-{pid}-1-{unique}",
-            f"{host}-999999999-{started}-{unique}",
-            f"elsewhere-{pid}-{started}-{unique}",
-        ):
-            (tmp_path / "data" / f".staging-v1-{name}").mkdir()
-        assert len(publish.sweep(tmp_path, "data")) == 2
-        assert own.is_dir()
-        assert (tmp_path / "data" / f".staging-v1-elsewhere-{pid}-{started}-{unique}").is_dir()
-    assert not own.exists()
+    store = LocalStore(tmp_path)
+    with store.staging("data", "v1") as own:
+        mine = Mark.parse(own.folder.name)
+        assert store.sweep("data") == []
+        dead = [mine._replace(started=1), mine._replace(pid=999999999), mine._replace(host="elsewhere", token="old")]
+        living = [mine._replace(host="elsewhere"), mine._replace(host=f"{mine.host}-too")]
+        for mark in (*dead, *living):
+            (tmp_path / "data" / str(mark)).mkdir()
+        long_ago = time.time() - LEFTOVER_HOURS * 3600 - 60
+        os.utime(tmp_path / "data" / str(dead[-1]), (long_ago, long_ago))
+        assert sorted(store.sweep("data")) == sorted(map(str, dead))
+        assert own.folder.is_dir()
+        assert all((tmp_path / "data" / str(mark)).is_dir() for mark in living)
+    assert not own.folder.exists()
 
 
 @pytest.mark.bad_input
 def test_a_store_that_cannot_be_written_is_told_with_what_to_set(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadEnvironment, match="MILLSTREAM_STORE"), publish.staging(tmp_path / "file", "data", "v1"):
+    store = LocalStore(tmp_path / "file")
+    with pytest.raises(BadEnvironment, match="MILLSTREAM_STORE"), store.staging("data", "v1"):
         pass
 
 
@@ -89,9 +94,3 @@ def test_a_folder_without_a_manifest_is_no_version(tmp_path):
     assert list(versions(tmp_path, "data")) == []
     (tmp_path / "data" / "v1" / FILE).write_text("{}")
     assert [path.name for path in versions(tmp_path, "data")] == ["v1"]
-
-
-def test_the_salt_sends_each_bucket_to_a_partition_of_its_own(spark):
-    frame = spark.range(500).selectExpr("CAST(id % 7 AS INT) AS _bucket").withColumn("_salt", publish._salt(7))
-    placed = frame.repartition(7, "_salt").selectExpr("_bucket", "spark_partition_id() AS place").distinct().collect()
-    assert {row._bucket: row.place for row in placed} == {bucket: bucket for bucket in range(7)}

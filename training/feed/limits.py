@@ -90,7 +90,8 @@ def _without(rate: float, first: float) -> float:
 
 def _read(feed: Feed) -> Iterator[int]:
     for number in itertools.cycle(range(len(feed.shards.all))):
-        feed.shards.path(number).read_bytes()
+        with feed.shards.lent(number) as path:
+            path.read_bytes()
         yield feed.shards.rows[number]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Column, Shard
+from tracking.remote import Place
 from training.feed.blocks import Arrays, Block, Dense, columns_of
 from training.feed.order import Rows
 from training.feed.samples import Samples
@@ -85,13 +87,25 @@ class Shards:
         names = [one.first.name if one.start is not None else None for one in self.blocks]
         return at if block.start is None else names.index(block.first.name)
 
-    def path(self, number: int) -> Path:
-        """The file of a shard, after its hash and then its footer were checked (once a process). Raises BadData."""
-        path = self.dataset.verified(self.all[number])
-        if number not in self._checked:
-            self._check_footer(path, self.all[number])
-            self._checked.add(number)
-        return path
+    @contextmanager
+    def lent(self, number: int) -> Iterator[Path]:
+        """The file of a shard, after its hash and then its footer were checked (once a process); it may go afterwards.
+
+        Raises BadData.
+        """
+        shard = self.all[number]
+        path = self.dataset.verified(shard)
+        try:
+            if number not in self._checked:
+                self._check_footer(path, shard)
+                self._checked.add(number)
+            yield path
+        finally:
+            self.dataset.release(shard)
+
+    def where(self, number: int) -> Place:
+        """Where a shard is published, for messages."""
+        return self.dataset.folder / self.all[number].file
 
     def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
         return tuple(block.array(dense, where) for block in self.blocks)
@@ -127,10 +141,12 @@ class Shards:
         return np.asarray(pc.list_value_length(self._column(number, name)), np.int64)
 
     def _column(self, number: int, name: str) -> pa.ChunkedArray:
-        return pq.read_table(self.path(number), columns=[name], partitioning=None).column(0)
+        with self.lent(number) as path:
+            return pq.read_table(path, columns=[name], partitioning=None).column(0)
 
-    def _check_footer(self, path: Path, shard: Shard) -> None:
-        facts = pq.read_metadata(path)
+    def _check_footer(self, file: Path, shard: Shard) -> None:
+        facts = pq.read_metadata(file)
+        path = self.dataset.folder / shard.file
         pickled = [name.decode() for name in facts.metadata or {} if name.startswith(_PICKLED)]
         if pickled:
             told = f"has the metadata {pickled}, which readers would unpickle"

@@ -32,9 +32,9 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
 
 
 def _piece(shards: Shards, number: int) -> Piece:
-    path = shards.path(number)
     names = [column.name for column in shards.columns]
-    with pq.ParquetFile(path) as file:
+    with shards.lent(number) as path, pq.ParquetFile(path) as file:
         table = file.read(columns=names, use_threads=False)
-    columns = {column.name: dense(column, table.column(column.name), path) for column in shards.columns}
-    return Piece(number, shards.arrays(columns, path))
+    where = shards.where(number)
+    columns = {column.name: dense(column, table.column(column.name), where) for column in shards.columns}
+    return Piece(number, shards.arrays(columns, where))

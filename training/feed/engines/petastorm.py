@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -32,9 +33,11 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
     if not wanted:
         return
     number_of = {_first_id(shards, number): number for number in dict.fromkeys(wanted)}
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), ExitStack() as lent:
         warnings.simplefilter("ignore", FutureWarning)  # petastorm warns of interfaces of its own dependencies
-        reader = _reader(shards, [shards.path(number) for number in wanted])
+        # it opens a file whenever it likes: all are held until it is done
+        files = {number: lent.enter_context(shards.lent(number)) for number in dict.fromkeys(wanted)}
+        reader = _reader(shards, [files[number] for number in wanted])
         with reader:
             for batch in reader:
                 values = batch._asdict()
@@ -81,14 +84,14 @@ def _first_id(shards: Shards, number: int) -> str:
     """The first sample_id of a shard: ids are unique, so it names the shard."""
     if shards.all[number].row_groups != 1:
         told = f"{shards.all[number].row_groups} row groups; petastorm reads shards of one, use engine arrow"
-        raise BadData.at(shards.path(number), told)
+        raise BadData.at(shards.where(number), told)
     return shards.ids(number)[0]
 
 
 def _arrays(shards: Shards, number: int, values: dict[str, Any]) -> tuple[Any, ...]:
-    path = shards.path(number)
-    columns = {one.name: dense(one, _column(one, values[one.name]), path) for one in shards.columns}
-    return shards.arrays(columns, path)
+    where = shards.where(number)
+    columns = {one.name: dense(one, _column(one, values[one.name]), where) for one in shards.columns}
+    return shards.arrays(columns, where)
 
 
 def _column(column: Column, values: Any) -> pa.ChunkedArray:

@@ -1,0 +1,114 @@
+"""A store on a disk: a version is written beside the others, synced, and renamed into its place with its manifest."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import DataFrame
+
+from pipelines import shards
+from pipelines.mark import STAGING, Mark
+from pipelines.shards import Written, full, synced
+from tracking import manifest as contract
+from tracking.dataset import LATEST
+from tracking.faults import BadEnvironment
+from tracking.manifest import Manifest
+
+_BLOCK_BYTES = 4096
+"""What the least new name takes on a disk."""
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    where: Path
+
+    def sweep(self, name: str) -> list[str]:
+        """Remove what dead processes left of a dataset's stagings and removals; the names removed."""
+        removed = []
+        for folder in (self.where / name).glob(f"{STAGING}*"):
+            mark = Mark.parse(folder.name)
+            if mark is not None and mark.is_left(folder.stat().st_mtime):
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder.name)
+        return removed
+
+    @contextmanager
+    def staging(self, name: str, version: str) -> Iterator[LocalStaging]:
+        """A version in the making, in a folder that is gone afterwards unless it was committed.
+
+        Raises BadEnvironment when the store cannot be written or is full.
+        """
+        folder = self.where / name / str(Mark.mine(version))
+        try:
+            folder.mkdir(parents=True)
+            yield LocalStaging(self, folder)
+        except OSError as error:
+            raise _store_fault(self.where, error) from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def point_latest(self, name: str, version: str) -> None:
+        """Swap the link `latest` to this version in one step."""
+        folder = self.where / name
+        beside = folder / str(Mark.mine(version))
+        beside.symlink_to(version)
+        beside.replace(folder / LATEST)
+
+    def remove(self, name: str, version: str) -> None:
+        """Rename a version away, so that it is gone at once, and then remove its files."""
+        folder = self.where / name
+        beside = folder / str(Mark.mine(version))
+        (folder / version).rename(beside)
+        shutil.rmtree(beside)
+
+
+@dataclass(frozen=True)
+class LocalStaging:
+    store: LocalStore
+    folder: Path
+
+    def write(self, frame: DataFrame, below: str) -> list[Written]:
+        """Each part of a placed frame as a Parquet file in the folder `below`."""
+        folder = self.folder / below
+        folder.mkdir()
+        return shards.write(frame, str(folder))
+
+    def commit(self, manifest: Manifest) -> Path:
+        """Make it the version that its manifest names; if another process was first, its version stays."""
+        (self.folder / "quarantine").mkdir(exist_ok=True)
+        synced(self.folder / contract.FILE, manifest.text().encode())
+        # the bytes of all files are on the disk by now, and here go their names
+        for folder in (*(one for one in self.folder.iterdir() if one.is_dir()), self.folder):
+            _sync_folder(folder)
+        version = self.store.where / manifest.name / manifest.version
+        if version.is_dir() and not (version / contract.FILE).is_file():
+            shutil.rmtree(version)  # no manifest, so no version: somebody removed half of it
+        try:
+            self.folder.rename(version)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        _sync_folder(version.parent)
+        self.store.point_latest(manifest.name, manifest.version)
+        return version
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    os.fsync(handle)
+    os.close(handle)
+
+
+def _store_fault(store: Path, error: OSError) -> OSError | BadEnvironment:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return BadEnvironment(*BadEnvironment.at(error.filename or store, full(store, _BLOCK_BYTES)).faults)
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
+        told = f"cannot be written ({error.strerror}); set MILLSTREAM_STORE to a folder of yours"
+        return BadEnvironment(*BadEnvironment.at(store, told).faults)
+    return error

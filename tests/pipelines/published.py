@@ -1,0 +1,57 @@
+"""A small version, published by the code of `prepare` into any store."""
+
+from __future__ import annotations
+
+from pipelines import publish
+from tests.pipelines.made import NUMBER, table
+from tracking.digest import hexadecimal
+from tracking.manifest import Manifest, Source, Split
+
+
+def manifest_of(splits, name="made", version="v1", quarantine=None, columns=(NUMBER,)):
+    return Manifest(
+        name=name,
+        version=version,
+        seed=0,
+        created="2026-01-01T00:00:00Z",
+        source=Source(name="made", config={}, licence="none", origin="made in a test", files=()),
+        steps=(),
+        columns=columns,
+        splits=splits,
+        checks=(),
+        quarantine=quarantine or {},
+    )
+
+
+COUNTS = {"train": 30, "test": 10}
+
+
+def rows(spark):
+    """40 numbers with their splits, and two refused rows."""
+    made = [{"wind": float(at), "split": "train" if at % 4 else "test"} for at in range(sum(COUNTS.values()))]
+    refused = spark.createDataFrame(
+        [("b", "too long", "{}"), ("a", "too long", "{}")], "sample_id string, reason string, content string"
+    )
+    whole = table(spark, made, NUMBER, partitions=3)
+    return type(whole)(whole.frame, whole.columns, refused)
+
+
+def publish_whole(store, whole):
+    """The place of a version that is cut, shuffled and put aside as `prepare` does it."""
+    with store.staging("made", "v1") as staged:
+        splits = {name: publish.write_split(whole, staged, name, {None: rows}, 0) for name, rows in COUNTS.items()}
+        quarantine = publish.write_refused(whole.refused, staged)
+        return staged.commit(manifest_of(splits, quarantine=quarantine))
+
+
+def publish_rows(store, frame, *, version="v1"):
+    """The place of a version with these rows as its train split, a shard a partition."""
+    with store.staging("made", version) as staged:
+        return staged.commit(manifest_of({"train": train_of(staged, frame)}, version=version))
+
+
+def train_of(staged, frame):
+    written = staged.write(frame, "split=train")
+    shards = tuple(one.shard for one in written)
+    digest = hexadecimal(sum(one.digest for one in written))
+    return Split(rows=sum(shard.rows for shard in shards), class_counts={}, digest=digest, shards=shards)

@@ -1,0 +1,73 @@
+"""Which dataset versions runs and registered models name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
+
+from tracking.faults import BadEnvironment
+from tracking.manifest import Manifest
+from tracking.settings import Settings
+from tracking.store import open_store, shown
+
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Uses:
+    """Who names a version: by its own name (a tag of a run or model), or by its train digest (an input of a run)."""
+
+    by_version: dict[str, list[str]]
+    by_digest: dict[str, list[str]]
+
+    def of(self, manifest: Manifest) -> tuple[str, ...]:
+        digests = [split.digest for split in manifest.splits.values()]
+        named = [
+            *self.by_version.get(manifest.version, ()),
+            *(by for one in digests for by in self.by_digest.get(one, ())),
+        ]
+        return tuple(dict.fromkeys(named))
+
+
+def uses(settings: Settings) -> Uses:
+    """All that the tracking store names. Raises BadEnvironment when it cannot be asked to the end."""
+    client = open_store(settings)
+    found = Uses(defaultdict(list), defaultdict(list))
+    try:
+        for run in _runs(client):
+            by = f"run {run.info.run_id}"
+            if version := run.data.tags.get("dataset_version"):
+                found.by_version[version].append(by)
+            for given in run.inputs.dataset_inputs if run.inputs else ():
+                found.by_digest[given.dataset.digest].append(by)
+        for model in _pages(client.search_model_versions):
+            if version := model.tags.get("dataset_version"):
+                found.by_version[version].append(f"model {model.name}/{model.version}")
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        raise BadEnvironment.at(
+            shown(settings.tracking_uri), f"cannot say which versions are in use ({told})"
+        ) from None
+    return found
+
+
+def _runs(client: MlflowClient) -> Iterator[Any]:
+    experiments = [one.experiment_id for one in _pages(client.search_experiments)]
+    if experiments:
+        yield from _pages(lambda **page: client.search_runs(experiments, **page))
+
+
+def _pages(search: Any) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(max_results=PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
