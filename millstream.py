@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tracking.faults import Fault
     from tracking.recipe import Located
     from tracking.settings import Settings
+    from training.feed.reading import Reading
 
 Work = Callable[..., Any]
 
@@ -310,10 +311,9 @@ def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options:
     """
     from training.feed.walk import walk
 
-    dataset, signature, fit = _fed(recipe, budget, sets)
-    named = {name: fit[name] for name in ("seed", "batch_size", "lanes", "window_mib")}
-    engine, memory = options.pop("engine") or fit["engine"], options.pop("memory") or fit["memory"]
-    return walk(dataset, split, signature, engine=engine, memory=memory, **named, **options)
+    dataset, signature, reading = _fed(recipe, budget, sets)
+    asked = {name: value for name in ("engine", "memory") if (value := options.pop(name))}
+    return walk(dataset, split, signature, reading.model_copy(update=asked), **options)
 
 
 @cli.command()
@@ -333,11 +333,12 @@ def ui(host: str, port: int) -> None:
 
 @verb(cli, tables.checks)
 @click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
-def doctor(send: bool) -> Answer:
+@click.option("--feed", "fed", metavar="RECIPE", help="Tell what limits its training: reading, decoding, the model ...")
+def doctor(send: bool, fed: str | None) -> Answer:
     """Tell what is wrong with this machine, and the one command that mends it.
 
     \b
-    Example: millstream doctor --json
+    Example: millstream doctor --feed cnn/lenet-mnist
     """
     from pipelines import doctor as preparing
     from tracking import doctor as remembering
@@ -345,6 +346,8 @@ def doctor(send: bool) -> Answer:
 
     settings = _settings()
     found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    if fed is not None:
+        found += _feed_checks(fed, settings)
     ok = all(one.ok for one in found)
     return Answer({"ok": ok, "checks": [one.model_dump() for one in found]}, 0 if ok else 4)
 
@@ -465,23 +468,33 @@ def _published(located: Located, settings: Settings) -> Dataset | None:
         return None
 
 
-def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
-    """Dataset, signature and fit fields of a recipe, or those that a bare dataset gets."""
+def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:
+    """Dataset, signature and way of reading of a recipe, or those that a bare dataset gets."""
     from pipelines.prepare import find
     from tracking.recipe import catalogue
     from training.build import parts_of
-    from training.fit_config import Fit
+    from training.feed.reading import Reading
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
         located = _located(name, budget, sets)
         dataset = find(located, _settings())
         if located.recipe.trains:
             parts = parts_of(located)
-            return dataset, parts.signature(dataset.manifest), parts.fit.model_dump()
+            return dataset, parts.signature(dataset.manifest), parts.fit
     else:
         dataset = _dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
-    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Fit().model_dump()
+    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Reading()
+
+
+def _feed_checks(recipe: str, settings: Settings) -> list[Any]:
+    from pipelines.prepare import find
+    from training import doctor as training
+    from training.build import parts_of
+
+    located = _located(recipe, "cpu", ())
+    parts = parts_of(located)
+    return list(training.feed_checks(find(located, settings), parts, _say))
 
 
 def _say(told: str) -> None:

@@ -7,24 +7,23 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from training.callbacks.average import AnyAverage
 from training.callbacks.early_stop import EarlyStop
+from training.feed.reading import Reading
 from training.initialise import Initialisation
 from training.optimizers import LBFGS, AdamW, AnyOptimizer
 from training.schedules import AnySchedule, Constant
 
 
-class Fit(BaseModel, frozen=True, extra="forbid"):
+class Fit(Reading, frozen=True, extra="forbid"):
     """Fields that every task shares; a task's own stand in its own section."""
 
     epochs: int = Field(10, ge=1, description="passes over the train split")
-    batch_size: int = Field(128, ge=1, description="samples in a global batch, over all ranks")
     accumulate: int = Field(
         1, ge=1, description="parts that a batch is taken in, one in memory at a time; the step is that of the whole"
     )
-    seed: int = Field(0, ge=0, description="what every random draw follows from")
     init: Initialisation | None = Field(
         None,
         description="how full, convolutional, recurrent and attention layers begin; default: the network's own way",
@@ -55,14 +54,6 @@ class Fit(BaseModel, frozen=True, extra="forbid"):
     checkpoint_every: int | None = Field(None, ge=1, description="steps between two checkpoints; default: each epoch")
     keep_last: int = Field(2, ge=1, description="checkpoints that are kept, should the newest be damaged")
     threads: int | None = Field(None, ge=1, description="threads of torch; default: its own choice")
-    lanes: int | None = Field(
-        None, ge=1, description="lanes of the feed; default: the largest of 8, 4, 2, 1 that divides"
-    )
-    engine: Literal["petastorm", "arrow"] | None = Field(None, description="reader; default: petastorm where installed")
-    memory: Literal["auto", "cached", "streamed"] = Field("auto", description="whether a split is held decoded")
-    window_mib: int = Field(
-        256, ge=1, description="shuffle window of the feed; a split that fits is permuted as a whole"
-    )
 
     @property
     def watches(self) -> list[str]:

@@ -8,6 +8,7 @@ from matplotlib.text import Text
 
 from tests.training.feed.made import ENGINES, feed, made
 from training.feed.picture import picture
+from training.feed.reading import Reading
 from training.feed.walk import walk
 
 
@@ -16,9 +17,9 @@ def dataset(tmp_path_factory):
     return made(tmp_path_factory.mktemp("walk"), 203, shard_rows=25)[0]
 
 
-def walked(dataset, **options):
-    signature = dataset.manifest.signature("price")
-    return walk(dataset, "train", signature, **({"seed": 7, "batch_size": 16, "engine": "arrow"} | options))
+def walked(dataset, *, epoch=0, ranks=1, show=None, **options):
+    reading = Reading(**({"seed": 7, "batch_size": 16, "engine": "arrow"} | options))
+    return walk(dataset, "train", dataset.manifest.signature("price"), reading, epoch=epoch, ranks=ranks, show=show)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -37,7 +38,7 @@ def test_another_epoch_or_seed_has_another_hash(dataset):
 
 def test_the_hash_covers_the_real_rows_slot_by_slot(dataset):
     digest, longest = hashlib.sha256(), 9
-    for batch in feed(dataset, window_bytes=256 << 20):
+    for batch in feed(dataset, window_mib=256):
         for slot in np.flatnonzero(batch.mask_B.numpy()):
             for at, tensor in enumerate([*batch.inputs, batch.target, batch.weight_B]):
                 row = tensor[slot].numpy()
