@@ -13,6 +13,8 @@ VENV := .venv
 EXTRAS := petastorm,s3,test,check
 endif
 BIN := $(VENV)/bin
+# a file of tests to a process: what a file's tests share is made once
+SPREAD := --numprocesses 2 --dist loadfile
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -32,10 +34,10 @@ demo: $(READY)
 	$(BIN)/python -m millstream run cnn/lenet-digits
 
 test: $(READY)
-	$(BIN)/python -m pytest -m 'not slow and not gpu'
+	$(BIN)/python -m pytest $(SPREAD) -m 'not slow and not gpu'
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -m 'not gpu'
+	$(BIN)/python -m pytest $(SPREAD) -m 'not gpu'
 
 soak: $(READY)
 	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest -m 'fault or slow'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -90,6 +91,7 @@ def share(hash_expression: str) -> str:
 
 
 Pieces = Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]
+Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFrame:
@@ -100,6 +102,16 @@ def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFra
         return function(piece.set_axis(names, axis=1) for piece in pieces)
 
     return _plain(frame).mapInPandas(named_again, schema)
+
+
+def in_arrow(frame: DataFrame, function: Batches, schema: str) -> DataFrame:
+    """`mapInArrow`, whatever is in the names of columns."""
+    names = frame.columns
+
+    def named_again(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return function(_renamed(batch, names) for batch in batches)
+
+    return _plain(frame).mapInArrow(named_again, schema)
 
 
 def groups_in_pandas(
@@ -113,3 +125,8 @@ def groups_in_pandas(
 
 def _plain(frame: DataFrame) -> DataFrame:
     return frame.toDF(*(f"c{at}" for at in range(len(frame.columns))))
+
+
+def _renamed(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    fields = [field.with_name(name) for field, name in zip(batch.schema, names, strict=True)]
+    return pa.RecordBatch.from_arrays(batch.columns, schema=pa.schema(fields))

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
+from pipelines.rows import in_arrow
 from tracking.digest import batches_digest, hexadecimal
 from tracking.faults import BadEnvironment
 from tracking.manifest import Shard
@@ -63,7 +64,7 @@ def write(frame: DataFrame, folder: str, token: str = "") -> list[Written]:
         for number, rows in by_part(batches):
             yield told(write_part(rows, f"{folder}/part-{number:05d}{ending}"))
 
-    return collected(frame.mapInArrow(written, TOLD))
+    return collected(in_arrow(frame, written, TOLD))
 
 
 def by_part(batches: Batches) -> Iterator[tuple[int, list[pa.RecordBatch]]]:

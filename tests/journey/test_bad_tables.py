@@ -57,7 +57,11 @@ REFUSED = {
     "a file of another kind": (b"PAR1" + bytes(range(256)), {}, r"rows\.csv:1"),
     "a column without any value": (HEADER + "".join(f"{at},,a\n" for at in range(9)), {}, "line 2: wind is missing"),
     "decimal commas": (HEADER + "".join(f'{at},"{at},5",a\n' for at in range(9)), {}, "no row fits.*line 2"),
-    "ids that come again": (GOOD + "7,1.0,a\n7,2.0,b\n", {}, "1 ids come more than once; name a key that is unique"),
+    "ids that come again": (
+        GOOD + "7,1.0,a\n7,2.0,b\n",
+        {},
+        "rows share an id; give the source a key",
+    ),
     "an archive that is cut": (
         gzip.compress(GOOD.encode())[:-20],
         {"name": "rows.csv.gz"},

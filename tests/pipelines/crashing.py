@@ -28,6 +28,7 @@ from tracking.remote import files_below, place
 from tracking.verify import verify
 
 CRASHED = 9
+SCHEMA = pa.schema({**dict.fromkeys(("sample_id", "parent_id", "op"), pa.string()), "wind": pa.float64()})
 
 
 def publish(store: Store, version: str, shards: int) -> None:
@@ -39,7 +40,9 @@ def publish(store: Store, version: str, shards: int) -> None:
     with store.staging("made", version) as staged:
         written = []
         for at in range(shards):
-            batch = pa.RecordBatch.from_pydict({"sample_id": [f"{version}-{at}"], "wind": [float(at)]})
+            batch = pa.RecordBatch.from_pydict(
+                {"sample_id": [f"{version}-{at}"], "parent_id": [None], "op": [None], "wind": [float(at)]}, SCHEMA
+            )
             if isinstance(staged, LocalStaging):
                 (staged.folder / "split=train").mkdir(exist_ok=True)
                 target = f"{staged.folder}/split=train/part-{at:05d}.parquet"
