@@ -11,8 +11,10 @@ import math
 import mmap
 import os
 import stat
+import struct
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,15 +40,12 @@ def shared_arrays(name: str, layout: Layout, fill: Callable[[Arrays], None], mem
     sweep(folder)
     size = _offsets(layout)[-1] + len(WHOLE)
     file = _opened(folder / name)
-    if not _is_whole(file, size):
-        # waiting for the lock gives up the shared one, so that of two only one fills
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _filling(file):
         if not _is_whole(file, size):
             _allocate(file, size, folder)
             held = mmap.mmap(file.fileno(), size)
             fill(_arrays(held, layout))
             held[-len(WHOLE) :] = WHOLE
-        fcntl.flock(file, fcntl.LOCK_SH)
     arrays = _arrays(mmap.mmap(file.fileno(), size), layout)
     weakref.finalize(arrays[0].base, _leave, file, folder / name)
     return arrays
@@ -96,6 +95,25 @@ def _opened(path: Path) -> IO[bytes]:
         except FileNotFoundError:
             pass
         file.close()
+
+
+@contextmanager
+def _filling(file: IO[bytes]) -> Iterator[None]:
+    """While inside, no other process fills the file.
+
+    It is a lock of another kind, beside the one that says that the file is in use: making that one exclusive would wait
+    for all others that use it, also for one that has just filled it and keeps it.
+    """
+    _lock(file, fcntl.F_WRLCK)
+    try:
+        yield
+    finally:
+        _lock(file, fcntl.F_UNLCK)
+
+
+def _lock(file: IO[bytes], kind: int) -> None:
+    # struct flock of Linux: type, whence, start, length (0: all), process
+    fcntl.fcntl(file, fcntl.F_OFD_SETLKW, struct.pack("hhqqi4x", kind, os.SEEK_SET, 0, 0, 0))
 
 
 def _is_whole(file: IO[bytes], size: int) -> bool:

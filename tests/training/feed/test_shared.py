@@ -3,8 +3,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
+import psutil
 import pytest
 
 from tracking.faults import BadEnvironment
@@ -22,7 +24,8 @@ PROCESS = textwrap.dedent(
         print("fills", flush=True)
         if "dies" in sys.argv:
             os.kill(os.getpid(), 9)
-        time.sleep(0.3)
+        while "waits" in sys.argv and not Path(sys.argv[1], "go on").exists():
+            time.sleep(0.01)
         arrays[0][:] = 1.5
         arrays[1][:] = np.arange(1000)
     arrays = shared_arrays("split", layout, fill, Path(sys.argv[1]))
@@ -38,7 +41,10 @@ def started(folder, *words):
 
 
 def test_processes_share_one_copy_that_one_of_them_filled_and_the_last_removes(tmp_path):
-    processes = [started(tmp_path) for _ in range(4)]
+    processes = [started(tmp_path, "waits") for _ in range(4)]
+    while not all(uses(process, "split") for process in processes):
+        time.sleep(0.01)
+    (tmp_path / "go on").touch()
     told = [[process.stdout.readline().strip()] for process in processes]
     for process, lines in zip(processes, told, strict=True):
         if lines == ["fills"]:
@@ -51,6 +57,10 @@ def test_processes_share_one_copy_that_one_of_them_filled_and_the_last_removes(t
     assert held.exists()
     processes[3].communicate("\n")
     assert not held.exists()
+
+
+def uses(process, name):
+    return any(one.path.endswith(f"/{name}") for one in psutil.Process(process.pid).open_files())
 
 
 @pytest.mark.fault
