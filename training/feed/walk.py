@@ -64,6 +64,8 @@ def walk(
 def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:
     """Add a rank's part of a batch to a hash: the real rows in the order of slots, one row after the other."""
     real = batch.mask_B
+    if not real.any():
+        return
     tensors = [*batch.inputs, *([batch.target] if batch.target is not None else []), batch.weight_B]
     rows = [tensor[real].reshape(int(real.sum()), -1).numpy() for tensor in tensors]
     # padding is as wide as a rank's longest row, which is no fact of the batch: it is made as wide as it can be
