@@ -101,10 +101,12 @@ def unbroken(home):
 
 @pytest.mark.fault
 @pytest.mark.spark
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("lenet", "vae"))) for name in RECIPES]
+)
 def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken, name, soak):
     recipe, generator = str(home / f"{name}.yaml"), random.Random(name)
-    for _ in range(100 if soak else 1):
+    for _ in range(20 if soak else 1):  # five recipes: 100 kills
         killed = started(home, "train", recipe, "--fresh")
         unbroken.begin(name)
         run = run_of(killed, home)
