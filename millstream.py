@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -144,6 +145,8 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
 @click.option("--find", type=click.Choice(["lr", "batch_size"]), help="Try values in a few steps, and train nothing.")
+@click.option("--unregistered", is_flag=True, hidden=True)
+@click.option("--master", metavar="URL", help="Spark master whose hosts run the processes; default: this machine.")
 @training_options
 def train(
     recipe: str,
@@ -152,40 +155,58 @@ def train(
     dataset: str | None,
     resume: str | None,
     find: Any,
-    **options: Any,
+    unregistered: bool,
+    master: str | None,
+    devices: int,
+    nodes: int,
+    fresh: bool,
+    require_pass: bool,
 ) -> Answer:
     """Train the recipe's network on a prepared dataset version, and register the model.
 
-    A run of the same recipe, data and code that was killed or stopped goes on from its last checkpoint.
+    A run of the same recipe, data and code that was killed or stopped goes on from its last checkpoint. Processes that
+    torchrun or srun have started find each other; --devices N starts N of them on this machine, or with --master on the
+    hosts of a Spark cluster.
 
     \b
-    Example: millstream train cnn/lenet-mnist --resume 4c1f...
+    Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
     """
     from pipelines import prepare as preparation
+    from pipelines.spark_ranks import on_hosts
     from tracking.dataset import Dataset
     from tracking.run import Run
-    from training.build import parts_of
-    from training.fit import train as fit
+    from training.launch import launch
     from training.resume import begin
+    from training.together import here_as_rank, in_ranks, needs_launch
 
-    require_pass, fresh = options.pop("require_pass"), options.pop("fresh")
     if resume and fresh:
         raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
     located, settings = _located(recipe, budget, sets), _settings()
-    parts_of(located)
+    if needs_launch(devices, nodes):
+        more = {"--dataset": dataset, "--resume": resume}
+        words = [word for name, value in more.items() if value for word in (name, value)]
+        start = partial(on_hosts, master, settings) if master else launch
+        told, code = in_ranks(located, devices, *words, *(["--fresh"] if fresh else []), start=start)
+        return Answer(told, code or _code(told, require_pass))
+    if master is not None:
+        raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
     used = None
     if located.recipe.data is not None:
         used = Dataset.open(dataset, settings.store, settings.cache) if dataset else preparation.find(located, settings)
     if find:
         return Answer(_found(find, located, settings, used), 0)
-    if resume:
+
+    def open_run() -> Run:
+        if resume is None:
+            return begin(located, settings, used, fresh=fresh, say=_say)
         run = Run.resume(settings, located, resume)
         _say(f"run {run.id}")
-    else:
-        run = begin(located, settings, used, fresh=fresh, say=_say)
-    with run:
-        result = fit(located, run, used, **options)
-    return Answer(result, UNDER_THE_MARK if require_pass and result.passed is False else 0)
+        return run
+
+    result = here_as_rank(located, settings, used, open_run, register=not unregistered)
+    if result is None:
+        sys.exit(0)  # the first rank answers for all
+    return Answer(result, _code(result, require_pass))
 
 
 @verb(cli, tables.run)
@@ -383,6 +404,7 @@ def _once(
     from tracking.dataset import Dataset
     from training.fit import train as fit
     from training.resume import begin
+    from training.together import in_ranks, needs_launch
 
     # a dataset that is not there yet was never trained on
     has_data = located.recipe.data is not None
@@ -394,8 +416,15 @@ def _once(
             prepared = preparation.prepare(located, settings, master=master, say=_say)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
-        trained = fit(located, tracked, dataset, devices=devices, nodes=nodes, register=register)
-    return prepared, trained
+        if not needs_launch(devices, nodes):
+            return prepared, fit(located, tracked, dataset, register=register)
+        tracked.hand_over()
+    words = ["--resume", tracked.id, *(["--dataset", str(dataset.folder)] if dataset else [])]
+    return prepared, in_ranks(located, devices, *words, *([] if register else ["--unregistered"]))[0]
+
+
+def _code(trained: Any, require_pass: bool) -> int:
+    return UNDER_THE_MARK if require_pass and trained.passed is False else 0
 
 
 def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:

@@ -50,6 +50,7 @@ class Run:
         self.resumed = False
         """Whether it goes on from where another process left it."""
         self._hold = hold
+        self._is_handed_over = False
         self.spool = Spool(settings, self.id)
         self.spool.start(client)
 
@@ -178,6 +179,12 @@ class Run:
             target.write_bytes(content)
             self.client.log_artifact(self.id, str(target), str(path.parent) if path.parent != Path() else None)
 
+    def hand_over(self) -> None:
+        """Let another process go on with the run, which stays as it is."""
+        self.spool.close(self.client)
+        self._hold.release()
+        self._is_handed_over = True
+
     def finish(self, status: str = "FINISHED") -> bool:
         """End the run; False when the server was gone and metrics stay in the spool."""
         arrived = self.spool.close(self.client)
@@ -192,6 +199,8 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_handed_over:
+            return
         if error is None:
             status = "FINISHED"
         else:

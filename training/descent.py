@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from training.fit_config import Fit
+from training.gradients import Gradients
 from training.optimizers import LBFGS
 
 Losses = Callable[[], Iterable[Tensor]]
@@ -29,24 +30,19 @@ class Step(NamedTuple):
     taken: bool
 
 
-def descend(optimizer: Any, losses: Losses, backward: Callable[[Tensor], None], fit: Fit) -> Step:
+def descend(optimizer: Any, losses: Losses, gradients: Gradients, fit: Fit) -> Step:
     """One step of `optimizer` down the sum of `losses` and the penalties of `fit`."""
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     seen: list[Tensor] = []
 
     def evaluate() -> Tensor:
         optimizer.zero_grad()
-        total: Tensor | None = None
         for loss in losses():
-            backward(loss)
-            total = loss.detach() if total is None else total + loss.detach()
-        if total is None:
-            raise ValueError("a step needs at least one loss")
+            gradients.add(loss, parameters)
+        total = gradients.combine(parameters)
         seen.append(total)
         if fit.l1 or fit.l2:
-            cost = penalty(parameters, fit.l1, fit.l2)
-            backward(cost)
-            total = total + cost.detach()
+            total = total + penalise(parameters, fit.l1, fit.l2)
         return total
 
     if isinstance(fit.optimizer, LBFGS):
@@ -59,11 +55,16 @@ def descend(optimizer: Any, losses: Losses, backward: Callable[[Tensor], None], 
     return Step(seen[0], norm, taken)
 
 
-def penalty(parameters: Iterable[nn.Parameter], l1: float, l2: float) -> Tensor:
-    """l1 * sum |w| + l2 / 2 * sum w^2 over all weights with two axes or more: neither biases nor norms."""
+@torch.no_grad()
+def penalise(parameters: Iterable[nn.Parameter], l1: float, l2: float) -> Tensor:
+    """l1 * sum |w| + l2 / 2 * sum w^2 over all weights with two axes or more (neither biases nor norms), whose gradient
+    l1 * sign(w) + l2 * w is added to theirs: it is the same on every rank."""
     weights = [one for one in parameters if one.ndim > 1]
+    for one in weights:
+        slope = l1 * one.sign() + l2 * one
+        one.grad = slope if one.grad is None else one.grad.add_(slope)
     costs = [l1 * one.abs().sum() + l2 / 2 * one.square().sum() for one in weights]
-    return torch.stack(costs).sum() if costs else torch.zeros((), requires_grad=True)
+    return torch.stack(costs).sum() if costs else torch.zeros(())
 
 
 def _searched(

@@ -16,15 +16,18 @@ from tracking import models
 from tracking.dataset import Dataset
 from tracking.faults import WrongRecipe
 from tracking.figures.learning_curves import learning_curves
+from tracking.follower import Follower
 from tracking.inspection import page
 from tracking.recipe import Located
 from tracking.run import Run
 from training import checkpoints, serve
 from training.callbacks.record import History
 from training.estimator import Estimator
+from training.exact import ByLane
 from training.job import Job
 from training.memory import keep_freed_memory, told_when_short
-from training.resume import identity
+from training.ranks import Ranks
+from training.resume import facts, identity
 from training.trainer import fitting
 
 
@@ -41,28 +44,27 @@ class Trained(BaseModel, frozen=True):
 
 def train(
     located: Located,
-    run: Run,
+    run: Run | Follower,
     dataset: Dataset | None = None,
     *,
-    devices: int = 1,
-    nodes: int = 1,
+    place: Ranks | None = None,
     register: bool = True,
 ) -> Trained:
     """Train the recipe's network on `dataset` (none for an environment) and register the model under the recipe's name.
 
-    A run that was resumed goes on from its last checkpoint. Without `register` the model stays with its run alone.
+    A run that was resumed goes on from its last checkpoint. Without `register` the model stays with its run alone. Of
+    several ranks, which have joined and stand at `place`, the first one writes.
     Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with the state saved.
     """
     started = time.monotonic()
-    if devices * nodes > 1:
-        told = "training in several processes comes with a later version; leave --devices and --nodes out"
-        raise WrongRecipe.at(f"--devices {devices} --nodes {nodes}", told)
     keep_freed_memory()
-    job = Job.of(located, run, dataset)
+    job = Job.of(located, run, dataset, place=place)
+    job.place.same(facts(located, dataset))
     run.tag(identity=identity(located, dataset))
     if dataset is not None:
         run.dataset(dataset.manifest, dataset.folder)
-        run.text("dataset.html", page.logged(dataset))
+        if isinstance(run, Run):
+            run.text("dataset.html", page.logged(dataset))
     history = History()
     trainer = fitting(job, history)
     with told_when_short(located.name):
@@ -73,7 +75,7 @@ def train(
         metrics = _measure(job, trainer)
     passed = located.recipe.passed(metrics)
     _draw(job, history)
-    model_uri = _log_model(job, metrics, passed, register)
+    model_uri = _log_model(job, run, metrics, passed, register) if isinstance(run, Run) else ""
     return Trained(
         run_id=run.id,
         model_uri=model_uri,
@@ -96,9 +98,15 @@ def weights_digest(network: nn.Module) -> str:
 
 
 def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
-    checkpoints.sweep(job.folder)
-    found = checkpoints.newest_whole(job.folder, _say) if job.run.resumed else None
-    trainer.fit(job.task, datamodule=job.splits, ckpt_path=found, weights_only=True)
+    name = ""
+    if job.place.is_first:
+        checkpoints.sweep(job.folder)
+        found = checkpoints.newest_whole(job.folder, _say) if job.run.resumed else None
+        name = found.name if found else ""
+    name = job.place.gather(name)[0]
+    trainer.fit(job.task, datamodule=job.splits, ckpt_path=job.folder / name if name else None, weights_only=True)
+    if isinstance(job.task.gradients, ByLane) and job.place.is_first:
+        job.task.gradients.tell()
     if job.fit.keep == "best":
         job.task.network.load_state_dict(checkpoints.load(job.best)["network"])
 
@@ -134,13 +142,13 @@ def _draw(job: Job, history: History) -> None:
         job.run.content(f"figures/{name}.gif", film)
 
 
-def _log_model(job: Job, metrics: Mapping[str, float], passed: bool | None, register: bool) -> str:
-    job.run.tag(passed="" if passed is None else str(passed).lower())
+def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | None, register: bool) -> str:
+    run.tag(passed="" if passed is None else str(passed).lower())
     dataset = job.splits.dataset if job.splits else None
     folder = job.folder / "model"
     model = serve.save(folder, job.located, job.task, dataset)
     return models.log_model(
-        job.run,
+        run,
         folder,
         metrics=metrics,
         dataset_version=dataset.manifest.version if dataset else None,

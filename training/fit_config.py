@@ -54,6 +54,9 @@ class Fit(Reading, frozen=True, extra="forbid"):
     checkpoint_every: int | None = Field(None, ge=1, description="steps between two checkpoints; default: each epoch")
     keep_last: int = Field(2, ge=1, description="checkpoints that are kept, should the newest be damaged")
     threads: int | None = Field(None, ge=1, description="threads of torch; default: its own choice")
+    exact: bool = Field(False, description="weights that are the same bits at any number of ranks; slower")
+    sync_batch_norm: bool = Field(False, description="batch norms look at the batch of all ranks; on GPUs alone")
+    timeout_s: float = Field(600, gt=0, description="how long a rank waits for another one before training ends")
 
     @property
     def watches(self) -> list[str]:
@@ -74,6 +77,8 @@ class Fit(Reading, frozen=True, extra="forbid"):
             (self.batch_size % parts, f"accumulate: {parts} does not divide the batch_size {self.batch_size}"),
             (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
             (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
+            (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
+            (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
         ]
         found = [told for is_wrong, told in checks if is_wrong]
         if found:

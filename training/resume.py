@@ -45,8 +45,18 @@ def begin(
 
 def identity(located: Located, dataset: Dataset | None) -> str:
     """Names runs by all that they follow from: the recipe as it was resolved, the dataset version, the code."""
-    facts = [located.resolved(), dataset.manifest.version if dataset else None, torch.__version__, _code()]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(facts(located, dataset), sort_keys=True).encode()).hexdigest()
+
+
+def facts(located: Located, dataset: Dataset | None) -> dict[str, str]:
+    """What must be the same for all ranks of a run, and over its restarts."""
+    recipe = json.dumps(located.resolved(), sort_keys=True)
+    return {
+        "recipe": hashlib.sha256(recipe.encode()).hexdigest()[:16],
+        "dataset version": dataset.manifest.version if dataset else "none",
+        "torch": torch.__version__,
+        "code": _code()[:16],
+    }
 
 
 def _has_state(folder: Path) -> bool:

@@ -21,6 +21,7 @@ from tracking.manifest import Signature
 from training.descent import Losses, Step, descend
 from training.feed.batch import Batch
 from training.fit_config import Fit
+from training.gradients import Averaged, Gradients
 from training.schedules import scheduler
 
 Stage = str
@@ -47,6 +48,7 @@ class Task(lightning.LightningModule):
         # steps are taken by `descend`, for every optimizer, penalty and way to accumulate alike
         self.automatic_optimization = False
         self.untaken: list[Step] = []
+        self.gradients: Gradients = Averaged(self)
         self.config = config
         self.network = network
         self.signature = signature
@@ -88,8 +90,7 @@ class Task(lightning.LightningModule):
             self.rows = compiled  # type: ignore[method-assign]
 
     def training_step(self, batch: Batch, index: int) -> None:
-        parts = self.fit.accumulate
-        loss = self.descend(lambda: (part.mean(self.rows(part)[0]) for part in batch.parts(parts)))
+        loss = self.descend(lambda: (part.mean(self.rows(part)[0]) for part in self.gradients.parts(batch)))
         self.log("train/loss", loss, sync_dist=False)
 
     def descend(self, losses: Losses, which: int = 0) -> Tensor:
@@ -97,7 +98,7 @@ class Task(lightning.LightningModule):
 
         A step that is not taken, because a number is not finite, is noted in `untaken`.
         """
-        step = descend(_listed(self.optimizers())[which], losses, self.manual_backward, self.fit)
+        step = descend(_listed(self.optimizers())[which], losses, self.gradients, self.fit)
         if not step.taken:
             self.untaken.append(step)
         # of batches, not of steps taken: a schedule that waited for those would not end with the epochs

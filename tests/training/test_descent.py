@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,9 @@ from torch import nn
 
 from tests.training.signatures import number, signature
 from tests.training.tasks.made import batch, stepping
-from training.descent import descend, penalty
+from training.descent import descend, penalise
 from training.fit_config import Fit
+from training.gradients import Averaged
 from training.tasks.regress import Config, Regress
 
 
@@ -19,7 +22,8 @@ def fit(**fields):
 
 def step(network, losses, settings, optimizer=None):
     optimizer = optimizer or settings.optimizer.build(network.parameters())
-    return descend(optimizer, losses, lambda loss: loss.backward(), settings)
+    task = SimpleNamespace(fit=settings, manual_backward=lambda loss: loss.backward())
+    return descend(optimizer, losses, Averaged(task), settings)
 
 
 def task(network, **fields):
@@ -65,9 +69,13 @@ def test_a_penalised_regression_is_that_of_scikit_learn(fields, oracle):
 
 def test_neither_biases_nor_norms_are_penalised():
     network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-    weight = network[0].weight.detach()
-    found = penalty(network.parameters(), l1=0.5, l2=0.25)
-    assert float(found) == pytest.approx(float(0.5 * weight.abs().sum() + 0.125 * weight.square().sum()))
+    weight = network[0].weight
+    penalty = 0.5 * weight.abs().sum() + 0.125 * weight.square().sum()
+    expected = torch.autograd.grad(penalty, weight)[0]
+    found = penalise(network.parameters(), l1=0.5, l2=0.25)
+    assert float(found) == pytest.approx(float(penalty))
+    torch.testing.assert_close(weight.grad, expected)
+    assert all(one.grad is None for one in (network[0].bias, *network[1].parameters()))
 
 
 def test_a_gradient_is_cut_to_the_largest_norm():

@@ -26,4 +26,5 @@ class Best(Watch):
         self.file = file
 
     def better(self, trainer: lightning.Trainer, task: Any) -> None:
-        checkpoints.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)
+        if trainer.is_global_zero:
+            checkpoints.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)

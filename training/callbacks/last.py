@@ -29,7 +29,7 @@ class Last(Checkpoint):
         """Take a checkpoint now."""
         path = checkpoints.path_of(self.folder, trainer.global_step)
         trainer.save_checkpoint(path)
-        for old in checkpoints.newest_first(self.folder)[self.keep :]:
+        for old in checkpoints.newest_first(self.folder)[self.keep :] if trainer.is_global_zero else ():
             old.unlink()
         self.batches = 0
         return path

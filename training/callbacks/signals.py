@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from tracking.faults import Stopped
 from training.callbacks.last import Last
+from training.ranks import Ranks
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -22,8 +23,8 @@ class StopOnSignal(Checkpoint):
     once. It stands behind all that a step changes, as `last` does.
     """
 
-    def __init__(self, last: Last) -> None:
-        self.last = last
+    def __init__(self, last: Last, place: Ranks) -> None:
+        self.last, self.place = last, place
         self._came: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -46,12 +47,15 @@ class StopOnSignal(Checkpoint):
         self._restore()
 
     def _leave(self, trainer: lightning.Trainer) -> None:
-        if self._came is not None:
-            raise Stopped(self._came, self.last.save(trainer))
+        # a signal may come to one rank alone, or to each in another step
+        came = self.place.agree(self._came or 0)
+        if came:
+            raise Stopped(came, self.last.save(trainer))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came = number
-        self._restore()
+        # of this kind alone: who starts the ranks may pass on an interrupt as a request to end
+        signal.signal(number, self._before.pop(number))
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

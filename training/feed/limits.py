@@ -18,7 +18,7 @@ from training.feed.batches import Feed
 from training.feed.reading import Reading
 from training.task import Task
 
-LONGEST_S = 5.0
+LONGEST_S = 2.0
 """Time that a part is looked at; the first look, which warms it up, left out."""
 
 ADVICE = {

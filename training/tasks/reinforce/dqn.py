@@ -66,7 +66,7 @@ class Dqn(Task):
         super().__init__(config, network, signature, fit)
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.replay = Replay(config.memory, signature.inputs[0].shape[0], fit.seed)
-        self.step_number, self.gradients, self.solved = 0, 0, 0
+        self.step_number, self.updates, self.solved = 0, 0, 0
         self.course: list[list[float]] = []
         self.played: dict[str, list[float]] = {"valid": [], "test": []}
 
@@ -160,7 +160,7 @@ class Dqn(Task):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["acting"] = {
             "step": self.step_number,
-            "gradients": self.gradients,
+            "gradients": self.updates,
             "solved": self.solved,
             "replay": self.replay.state_dict(),
             "environment": self.environment.state(self.env),
@@ -171,7 +171,7 @@ class Dqn(Task):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         told = checkpoint["acting"]
-        self.step_number, self.gradients, self.solved = told["step"], told["gradients"], told["solved"]
+        self.step_number, self.updates, self.solved = told["step"], told["gradients"], told["solved"]
         self.replay.load_state_dict(told["replay"])
         self.environment.restore(self.env, told["environment"])
         self.seen = told["seen"].numpy()
@@ -198,7 +198,7 @@ class Dqn(Task):
         return int(self.network(torch.from_numpy(np.asarray(seen, np.float32))[None]).argmax())
 
     def _learn(self) -> Tensor:
-        drawn = self.replay.draw(self.fit.batch_size, self.gradients)
+        drawn = self.replay.draw(self.fit.batch_size, self.updates)
         goal_B = self._goal(drawn)
 
         def missed() -> Iterator[Tensor]:
@@ -207,7 +207,7 @@ class Dqn(Task):
 
         loss = self.descend(missed)
         self._blend()
-        self.gradients += 1
+        self.updates += 1
         return loss
 
     @torch.no_grad()
