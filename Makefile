@@ -13,8 +13,8 @@ VENV := .venv
 EXTRAS := petastorm,s3,test,check
 endif
 BIN := $(VENV)/bin
-# a file of tests to a process: what a file's tests share is made once
-SPREAD := --numprocesses 2 --dist loadfile
+# a file of tests to a process, since what its tests share is made once; the journeys, which take longest, come first
+SPREAD := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tracking.faults import Fault
     from tracking.recipe import Located
     from tracking.settings import Settings
+    from training.feed.reading import Reading
 
 Work = Callable[..., Any]
 
@@ -64,7 +66,10 @@ def recipe_options(work: Work) -> Work:
 
 
 def training_options(work: Work) -> Work:
-    """--devices, --nodes and --require-pass."""
+    """--devices, --nodes, --fresh and --require-pass."""
+    work = click.option("--fresh", is_flag=True, help="A new run, even if one like it was broken off and could go on.")(
+        work
+    )
     work = click.option("--require-pass", is_flag=True, help="Exit with 1 when a pass mark is missed.")(work)
     work = click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")(work)
     return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes a machine.")(
@@ -88,16 +93,21 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
     return [one for one in summaries() if family in (None, one["family"])]
 
 
-@verb(cli, tables.faults)
+@verb(cli, tables.checked)
 @recipe_options
-def check(recipe: str, budget: Any, sets: tuple[str, ...]) -> Answer:
+@click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value here, its meaning.")
+def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:
     """Tell all faults of a recipe at once, without running it.
 
     \b
     Example: millstream check my/recipe.yaml --set network.channels=[8,16]
     """
-    _, found = _checked(recipe, budget, sets)
-    told = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
+    from training import check as training_check
+
+    located, found = _checked(recipe, budget, sets)
+    told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
+    if fields and not found:
+        told["fields"] = training_check.fields(located)
     return Answer(told, 2 if found else 0)
 
 
@@ -130,36 +140,73 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     return preparation.prepare(located, _settings(), master=master, say=_say)
 
 
-@verb(cli, tables.trained)
+@verb(cli, tables.trained_or_found)
 @recipe_options
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
+@click.option("--find", type=click.Choice(["lr", "batch_size"]), help="Try values in a few steps, and train nothing.")
+@click.option("--unregistered", is_flag=True, hidden=True)
+@click.option("--master", metavar="URL", help="Spark master whose hosts run the processes; default: this machine.")
 @training_options
 def train(
-    recipe: str, budget: Any, sets: tuple[str, ...], dataset: str | None, resume: str | None, **options: Any
+    recipe: str,
+    budget: Any,
+    sets: tuple[str, ...],
+    dataset: str | None,
+    resume: str | None,
+    find: Any,
+    unregistered: bool,
+    master: str | None,
+    devices: int,
+    nodes: int,
+    fresh: bool,
+    require_pass: bool,
 ) -> Answer:
     """Train the recipe's network on a prepared dataset version, and register the model.
 
+    A run of the same recipe, data and code that was killed or stopped goes on from its last checkpoint. Processes that
+    torchrun or srun have started find each other; --devices N starts N of them on this machine, or with --master on the
+    hosts of a Spark cluster.
+
     \b
-    Example: millstream train cnn/lenet-mnist --resume 4c1f...
+    Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
     """
-    from pipelines.prepare import find
+    from pipelines import prepare as preparation
+    from pipelines.spark_ranks import on_hosts
     from tracking.dataset import Dataset
     from tracking.run import Run
-    from training.build import parts_of
-    from training.fit import train as fit
+    from training.launch import launch
+    from training.resume import begin
+    from training.together import here_as_rank, in_ranks, needs_launch
 
-    require_pass = options.pop("require_pass")
+    if resume and fresh:
+        raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
     located, settings = _located(recipe, budget, sets), _settings()
-    parts_of(located)
+    if needs_launch(devices, nodes):
+        more = {"--dataset": dataset, "--resume": resume}
+        words = [word for name, value in more.items() if value for word in (name, value)]
+        start = partial(on_hosts, master, settings) if master else launch
+        told, code = in_ranks(located, devices, *words, *(["--fresh"] if fresh else []), start=start)
+        return Answer(told, code or _code(told, require_pass))
+    if master is not None:
+        raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
     used = None
     if located.recipe.data is not None:
-        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else find(located, settings)
-    run = Run.resume(settings, located, resume) if resume else Run.start(settings, located)
-    _say(f"run {run.id}")
-    with run:
-        result = fit(located, settings, run=run, dataset=used, resume=resume, **options)
-    return Answer(result, UNDER_THE_MARK if require_pass and result.passed is False else 0)
+        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else preparation.find(located, settings)
+    if find:
+        return Answer(_found(find, located, settings, used), 0)
+
+    def open_run() -> Run:
+        if resume is None:
+            return begin(located, settings, used, fresh=fresh, say=_say)
+        run = Run.resume(settings, located, resume)
+        _say(f"run {run.id}")
+        return run
+
+    result = here_as_rank(located, settings, used, open_run, register=not unregistered)
+    if result is None:
+        sys.exit(0)  # the first rank answers for all
+    return Answer(result, _code(result, require_pass))
 
 
 @verb(cli, tables.run)
@@ -167,7 +214,7 @@ def train(
 @master_option
 @training_options
 def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **options: Any) -> Answer:
-    """Prepare, train, evaluate and register: the whole way in one run.
+    """Prepare, train, evaluate and register: the whole way in one run, which goes on if it was broken off.
 
     \b
     Example: millstream run cnn/lenet-digits --budget smoke
@@ -285,10 +332,9 @@ def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options:
     """
     from training.feed.walk import walk
 
-    dataset, signature, fit = _fed(recipe, budget, sets)
-    named = {name: fit[name] for name in ("seed", "batch_size", "lanes", "window_mib")}
-    engine, memory = options.pop("engine") or fit["engine"], options.pop("memory") or fit["memory"]
-    return walk(dataset, split, signature, engine=engine, memory=memory, **named, **options)
+    dataset, signature, reading = _fed(recipe, budget, sets)
+    asked = {name: value for name in ("engine", "memory") if (value := options.pop(name))}
+    return walk(dataset, split, signature, reading.model_copy(update=asked), **options)
 
 
 @cli.command()
@@ -308,11 +354,12 @@ def ui(host: str, port: int) -> None:
 
 @verb(cli, tables.checks)
 @click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
-def doctor(send: bool) -> Answer:
+@click.option("--feed", "fed", metavar="RECIPE", help="Tell what limits its training: reading, decoding, the model ...")
+def doctor(send: bool, fed: str | None) -> Answer:
     """Tell what is wrong with this machine, and the one command that mends it.
 
     \b
-    Example: millstream doctor --json
+    Example: millstream doctor --feed cnn/lenet-mnist
     """
     from pipelines import doctor as preparing
     from tracking import doctor as remembering
@@ -320,6 +367,8 @@ def doctor(send: bool) -> Answer:
 
     settings = _settings()
     found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    if fed is not None:
+        found += _feed_checks(fed, settings)
     ok = all(one.ok for one in found)
     return Answer({"ok": ok, "checks": [one.model_dump() for one in found]}, 0 if ok else 4)
 
@@ -346,24 +395,46 @@ def _once(
     master: str | None,
     devices: int,
     nodes: int,
+    fresh: bool,
     parent: str | None = None,
     register: bool = True,
 ) -> tuple[Any, Any]:
     """What was prepared (None for an environment) and trained, in one run."""
     from pipelines import prepare as preparation
     from tracking.dataset import Dataset
-    from tracking.run import Run
     from training.fit import train as fit
+    from training.resume import begin
+    from training.together import in_ranks, needs_launch
 
-    with Run.start(settings, located, parent=parent) as tracked:
-        _say(f"run {tracked.id}")
+    # a dataset that is not there yet was never trained on
+    has_data = located.recipe.data is not None
+    known = _published(located, settings) if has_data and not fresh else None
+    fresh = fresh or (has_data and known is None)
+    with begin(located, settings, known, fresh=fresh, parent=parent, say=_say) as tracked:
         prepared, dataset = None, None
         if located.recipe.data is not None:
             prepared = preparation.prepare(located, settings, master=master, say=_say)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
-        trained = fit(located, settings, run=tracked, dataset=dataset, devices=devices, nodes=nodes, register=register)
-    return prepared, trained
+        if not needs_launch(devices, nodes):
+            return prepared, fit(located, tracked, dataset, register=register)
+        tracked.hand_over()
+    words = ["--resume", tracked.id, *(["--dataset", str(dataset.folder)] if dataset else [])]
+    return prepared, in_ranks(located, devices, *words, *([] if register else ["--unregistered"]))[0]
+
+
+def _code(trained: Any, require_pass: bool) -> int:
+    return UNDER_THE_MARK if require_pass and trained.passed is False else 0
+
+
+def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:
+    """A value that would do, looked for in a run of its own."""
+    from tracking.run import Run
+    from training.find import find
+
+    with Run.start(settings, located) as run:
+        _say(f"run {run.id}")
+        return find(what, located, run, dataset)
 
 
 def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:
@@ -380,7 +451,7 @@ def _repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Setting
         for at, value in enumerate(repeat.values):
             _say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
             one = _located(recipe, budget, (*sets, f"{repeat.field}={value}"))
-            done.append(_once(one, settings, parent=parent.id, register=at == 0, **options))
+            done.append(_once(one, settings, parent=parent.id, register=at == 0, **options | {"fresh": True}))
         return summary(parent, located, done)
 
 
@@ -415,23 +486,44 @@ def _dataset(name: str) -> Dataset:
     return Dataset.open(name, settings.store, settings.cache)
 
 
-def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, dict[str, Any]]:
-    """Dataset, signature and fit fields of a recipe, or those that a bare dataset gets."""
+def _published(located: Located, settings: Settings) -> Dataset | None:
+    """The recipe's dataset version, if it was prepared before; why it was not is told by the preparation."""
+    from pipelines.prepare import find
+    from tracking.faults import BadData
+
+    try:
+        return find(located, settings)
+    except BadData:
+        return None
+
+
+def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:
+    """Dataset, signature and way of reading of a recipe, or those that a bare dataset gets."""
     from pipelines.prepare import find
     from tracking.recipe import catalogue
     from training.build import parts_of
-    from training.fit_config import Fit
+    from training.feed.reading import Reading
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
         located = _located(name, budget, sets)
         dataset = find(located, _settings())
         if located.recipe.trains:
             parts = parts_of(located)
-            return dataset, parts.signature(dataset.manifest), parts.fit.model_dump()
+            return dataset, parts.signature(dataset.manifest), parts.fit
     else:
         dataset = _dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
-    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Fit().model_dump()
+    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Reading()
+
+
+def _feed_checks(recipe: str, settings: Settings) -> list[Any]:
+    from pipelines.prepare import find
+    from training import doctor as training
+    from training.build import parts_of
+
+    located = _located(recipe, "cpu", ())
+    parts = parts_of(located)
+    return list(training.feed_checks(find(located, settings), parts, _say))
 
 
 def _say(told: str) -> None:

@@ -76,6 +76,16 @@ def test_a_right_recipe_has_no_faults(called, tmp_path):
     assert (code, json.loads(out)) == (0, {"ok": True, "faults": []})
 
 
+def test_the_fields_of_a_recipe_are_told_with_their_values_and_meanings(called, tmp_path):
+    code, out, _ = called("check", str(write(tmp_path)), "--fields", "--set", "fit.warm_up=0.25", "--json")
+    fields = {one["field"]: one for one in json.loads(out)["fields"]}
+    assert code == 0
+    assert fields["fit.warm_up"]["value"] == 0.25
+    assert "rate rises" in fields["fit.warm_up"]["about"]
+    assert fields["network.norm"]["choices"] == ["none", "batch", "layer", "group"]
+    assert "warm_up" in called("check", str(write(tmp_path)), "--fields")[1]
+
+
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("change", "told"),

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tracking.faults import Refusal, Stopped
+from tracking.faults import Ended, Refusal, Stopped
 from tracking.printable import printable
 
 UNDER_THE_MARK = 1
@@ -67,6 +67,8 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
         return _Failed(error="stopped", exit=130), 130
+    except Ended as ended:
+        return _Failed(ended.answer), ended.exit_code
     except Stopped as stopped:
         click.echo(str(stopped), err=True)
         return _Failed(error=str(stopped), exit=stopped.exit_code), stopped.exit_code

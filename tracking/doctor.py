@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
+from tracking.alive import reap
 from tracking.faults import Refusal
-from tracking.run import reap
 from tracking.settings import Settings
 from tracking.spool import send, unsent
 from tracking.store import open_store, shown

@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -81,3 +81,12 @@ class Stopped(Exception):
         self.number = number
         self.checkpoint = checkpoint
         self.exit_code = 128 + number
+
+
+class Ended(Exception):
+    """Work that ended in other processes, which have said why: their answer, and the exit code that goes with it."""
+
+    def __init__(self, answer: dict[str, Any], exit_code: int) -> None:
+        super().__init__(str(answer.get("error", f"ended with {exit_code}")))
+        self.answer = answer
+        self.exit_code = exit_code

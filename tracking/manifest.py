@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from tracking.balance import plans
 from tracking.faults import BadData
 from tracking.remote import Place
+from tracking.windows import SERIES, Windows
 
 FORMAT = 1
 FILE = "manifest.json"
@@ -211,11 +212,26 @@ class Manifest(_Record):
     def signature(self, target: str | None = None) -> Signature:
         """The signature for a task whose target is the column `target`; without one, inputs alone.
 
-        Columns with the role `target` other than the task's own are no inputs. Raises BadData for an unknown target.
+        Columns with the role `target` other than the task's own are no inputs. Of windows the target is `series`: its
+        first steps are read, its last ones told. Raises BadData for an unknown target.
         """
         if target is not None:
             self.column(target)
-        signature = Signature.of(self.columns, target)
+        windows = Windows.of(self.steps)
+        if windows is None:
+            return self._shared(Signature.of(self.columns, target), target)
+        whole = Signature.of(self.columns)
+        inputs = tuple(windows.cut(field, windows.look_back) for field in whole.inputs)
+        if target is None:
+            return whole.model_copy(update={"inputs": inputs})
+        if target != SERIES or not windows.horizon:
+            told = f"target {target!r}: windows tell {windows.horizon} steps of {SERIES!r}, and nothing else"
+            raise BadData.at(f"{self.name}/{self.version}", told)
+        told_steps = windows.cut(_field(self.column(SERIES)), windows.horizon)
+        return whole.model_copy(update={"inputs": inputs, "target": told_steps})
+
+    def _shared(self, signature: Signature, target: str | None) -> Signature:
+        """The signature with the shares of its classes, where rebalancing has changed them."""
         done = [plan for plan in plans(self.steps) if plan.column == target]
         if not done or not signature.classes:
             return signature

@@ -122,6 +122,7 @@ class Located:
     budget: Budget
     lines: Mapping[str, str]
     overrides: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 
     @cached_property
@@ -129,6 +130,12 @@ class Located:
         """The checked recipe. Raises WrongRecipe when `faults` has any."""
         WrongRecipe.unless_empty(self.faults)
         return Recipe.model_validate(self.sections)
+
+    @property
+    def words(self) -> list[str]:
+        """The words of a command that names this recipe again."""
+        sets = [word for one in self.sets for word in ("--set", one)]
+        return [str(self.file), "--budget", self.budget, *sets]
 
     def section(self, name: str) -> dict[str, Any]:
         """A section as it was written, so that its fields can be checked even if another section is wrong."""
@@ -163,7 +170,7 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
     value, lines, faults = _read(file, ())
     for field, new in _budget_changes(value, budget):
         faults += _change(value, field, new, lines.get(f"budgets.{budget}.{field}", str(file)))
-    overrides = []
+    overrides, sets = [], tuple(sets)
     for text in sets:
         field, equals, written = text.partition("=")
         if not equals or not field:
@@ -172,7 +179,7 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
         new = yaml_text.parse(written, f"--set {field}")[0] if written.strip() else ""
         faults += _change(value, field, new, f"--set {field}")
         overrides.append(_canonical(value, field))
-    located = Located(value, _name(name, file), file, budget, lines, tuple(overrides))
+    located = Located(value, _name(name, file), file, budget, lines, tuple(overrides), sets)
     faults += config_of(Recipe, value, located, "")[1]
     return replace(located, faults=tuple(faults))
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
-import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import psutil
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
+from tracking import alive
+from tracking.alive import Hold
 from tracking.balance import plans
-from tracking.faults import Stopped, WrongRecipe
+from tracking.faults import BadEnvironment, Stopped, WrongRecipe
 from tracking.figures.balance import balance
 from tracking.manifest import Manifest
 from tracking.recipe import Located
@@ -40,12 +39,18 @@ STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy
 class Run:
     """A run in the store. As a context it ends as it was left: finished, failed, or stopped with the way to go on."""
 
-    def __init__(self, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located) -> None:
+    def __init__(
+        self, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located, hold: Hold
+    ) -> None:
         self.client = client
         self.settings = settings
         self.id = str(found.info.run_id)
         self.name = str(found.info.run_name)
         self.located = located
+        self.resumed = False
+        """Whether it goes on from where another process left it."""
+        self._hold = hold
+        self._is_handed_over = False
         self.spool = Spool(settings, self.id)
         self.spool.start(client)
 
@@ -58,7 +63,7 @@ class Run:
         client = open_store(settings)
         tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
         found = client.create_run(experiment(client, settings, located.name), tags=tags)
-        run = cls(client, settings, found, located)
+        run = cls(client, settings, found, located, _held(settings, found))
         run._params(located.resolved())
         run.text("recipe.yaml", _yaml(located))
         run.text("environment.txt", _installed())
@@ -66,8 +71,8 @@ class Run:
 
     @classmethod
     def resume(cls, settings: Settings, located: Located, run_id: str) -> Self:
-        """A run that was stopped, killed or failed, opened again. Raises WrongRecipe when there is none of that id, or
-        it is of another recipe."""
+        """A run that was stopped, killed or failed, opened again. Raises WrongRecipe when there is none of that id, it
+        is of another recipe, or another process works on it."""
         client = open_store(settings)
         try:
             found = client.get_run(run_id)
@@ -76,10 +81,43 @@ class Run:
         recipe = found.data.tags.get("recipe")
         if recipe != located.name:
             raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
-        client.update_run(run_id, status="RUNNING")
-        for name, value in _process().items():
-            client.set_tag(run_id, name, value)
-        return cls(client, settings, found, located)
+        return cls._again(client, settings, found, located, _held(settings, found))
+
+    @classmethod
+    def unfinished(
+        cls, settings: Settings, located: Located, identity: str, has_state: Callable[[Path], bool]
+    ) -> Self | None:
+        """The newest run of this identity that was stopped or killed and left a state behind, opened again.
+
+        Passed over are runs that failed, since they would fail again, and those that another process works on.
+        """
+        client = open_store(settings)
+        within = [experiment(client, settings, located.name)]
+        alive.reap(client, within)
+        told = f"tags.identity = '{identity}' and attributes.status = 'KILLED'"
+        for found in client.search_runs(within, told, order_by=["attributes.start_time DESC"]):
+            folder = settings.checkpoints / str(found.info.run_id)
+            hold = Hold.take(folder) if has_state(folder) else None
+            if hold is None:
+                continue
+            # it may have been finished by another process before we held it
+            if client.get_run(found.info.run_id).info.status == "KILLED":
+                return cls._again(client, settings, found, located, hold)
+            hold.release()
+        return None
+
+    @classmethod
+    def _again(cls, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> Self:
+        run = cls(client, settings, found, located, hold)
+        run.resumed = True
+        client.update_run(run.id, status="RUNNING")
+        run.tag(**alive.process())
+        return run
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoints lie."""
+        return self.settings.checkpoints / self.id
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         self.spool.add(values, step)
@@ -141,11 +179,18 @@ class Run:
             target.write_bytes(content)
             self.client.log_artifact(self.id, str(target), str(path.parent) if path.parent != Path() else None)
 
+    def hand_over(self) -> None:
+        """Let another process go on with the run, which stays as it is."""
+        self.spool.close(self.client)
+        self._hold.release()
+        self._is_handed_over = True
+
     def finish(self, status: str = "FINISHED") -> bool:
         """End the run; False when the server was gone and metrics stay in the spool."""
         arrived = self.spool.close(self.client)
         if arrived:
             self.client.set_terminated(self.id, status)
+        self._hold.release()
         return arrived
 
     def __enter__(self) -> Self:
@@ -154,10 +199,13 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._is_handed_over:
+            return
         if error is None:
             status = "FINISHED"
         else:
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped)
+            # a disk that is full is like a signal: once there is room, the run goes on
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment)
             status = "KILLED" if stopped else "FAILED"
             self._note(error)
         if not self.finish(status):
@@ -180,6 +228,14 @@ class Run:
             self.client.log_batch(self.id, params=flat[start : start + 100])
 
 
+def _held(settings: Settings, found: MlflowRun) -> Hold:
+    run_id = str(found.info.run_id)
+    hold = Hold.take(settings.checkpoints / run_id)
+    if hold is None:
+        raise WrongRecipe.at(f"run {run_id}", "another process works on it; wait for it, or start with --fresh")
+    return hold
+
+
 def flatten(tree: Any, path: str = "") -> dict[str, str]:
     """The leaves of nested data by dotted path; lists of plain values are one leaf."""
     if isinstance(tree, dict) and tree:
@@ -194,28 +250,6 @@ def flatten(tree: Any, path: str = "") -> dict[str, str]:
     return {clean: str(tree)}
 
 
-def reap(client: MlflowClient) -> list[str]:
-    """Mark runs of this host as killed that are left RUNNING by a process that is gone; their ids."""
-    reaped = []
-    for one in client.search_experiments():
-        running = client.search_runs([one.experiment_id], "attributes.status = 'RUNNING'")
-        for run in running:
-            if _is_gone(run.data.tags):
-                client.set_terminated(run.info.run_id, "KILLED")
-                reaped.append(str(run.info.run_id))
-    return reaped
-
-
-def _is_gone(tags: Mapping[str, str]) -> bool:
-    if tags.get("hosts") != socket.gethostname() or "process" not in tags:
-        return False
-    pid, _, started = tags["process"].partition("@")
-    try:
-        return str(int(psutil.Process(int(pid)).create_time())) != started
-    except (psutil.NoSuchProcess, ValueError):
-        return True
-
-
 def _tags(located: Located) -> dict[str, str]:
     return {
         "recipe": located.name,
@@ -223,14 +257,8 @@ def _tags(located: Located) -> dict[str, str]:
         "budget": located.budget,
         "code_version": _code_version(),
         "stack": json.dumps(_stack()),
-        **_process(),
+        **alive.process(),
     }
-
-
-def _process() -> dict[str, str]:
-    pid = os.getpid()
-    started = int(psutil.Process(pid).create_time())
-    return {"hosts": socket.gethostname(), "process": f"{pid}@{started}"}
 
 
 def _stack() -> dict[str, str]:

@@ -11,6 +11,9 @@ Row = Sequence[Any]
 MOST_SHOWN, MOST_ACROSS = 20, 8
 """Classes, and columns of a row, that are told in the terminal; `--json` and `--html` have more."""
 
+SHOWN = 25
+"""Values of a search, at the most, that a table shows."""
+
 
 def recipes(found: list[dict[str, Any]]) -> None:
     rows = [
@@ -39,6 +42,17 @@ def pruned(result: Any) -> None:
         _print(f"{_mib(sum(one['bytes'] for one in told['goes']))} MiB; --yes removes them", markup=False)
 
 
+def checked(told: Mapping[str, Any]) -> None:
+    faults(told)
+    if "fields" in told:
+        rows = [(one["field"], one["value"], _meaning(one)) for one in told["fields"]]
+        _table("fields", ("field", "value", "meaning"), rows)
+
+
+def _meaning(field: Mapping[str, Any]) -> str:
+    return f"{field['about']} ({' | '.join(field['choices'])})" if field["choices"] else str(field["about"])
+
+
 def prepared(result: Any) -> None:
     told = _plain(result)
     if told["dataset"]:
@@ -49,6 +63,17 @@ def trained(result: Any) -> None:
     told = _plain(result)
     _table("trained", ("what", "found"), _trained(told))
     _hint(told)
+
+
+def trained_or_found(result: Any) -> None:
+    """Of `train`, which with `--find` only looks for a value."""
+    told = _plain(result)
+    if "field" not in told:
+        trained(told)
+        return
+    tried = told["tried"][:: max(1, len(told["tried"]) // SHOWN)]
+    _table(told["field"], ("tried", "found"), [(f"{value:.4g}", f"{found:.4g}") for value, found in tried])
+    _print(f"--set {told['field']}={told['value']:g}: {told['about']}", markup=False)
 
 
 def run(result: Any) -> None:

@@ -14,6 +14,7 @@ from tracking.recipe import Located
 from tracking.seeds import key
 from training import check
 from training.fit_config import Fit
+from training.initialise import initialise
 from training.task import Task
 
 
@@ -40,6 +41,8 @@ class Parts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(self.fit.seed, "weights"))
             network = self.network.build(self.network_config, signature)
+        if self.fit.init:
+            initialise(network, self.fit.init, self.fit.seed)
         task: Task = self.task(self.task_config, network, signature, self.fit)
         return task
 

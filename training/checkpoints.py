@@ -1,20 +1,32 @@
-"""Checkpoints that are there whole or not at all, and that hold no code."""
+"""Checkpoints that are there whole or not at all, that tell when a bit of them is flipped, and that hold no code.
+
+A file is the archive that torch writes, sealed: the SHA-256 of all before it stands in the archive's comment, where
+every reader of archives expects words and passes over them. `torch.load(file, weights_only=True)` reads it.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor, nn
 
-from tracking.faults import BadEnvironment, TrainingFailed
+from tracking.faults import BadEnvironment, Fault, TrainingFailed, WrongRecipe
 from training.provenance import KEY, Provenance
 
-LAST = "last.ckpt"
 BEST = "best.ckpt"
+LAST = re.compile(r"step-(\d+)\.ckpt")
+END_RECORD = b"PK\x05\x06"
+SEAL_BYTES = 64
+"""A hex SHA-256, which is all of the archive's comment."""
+CHUNK = 1 << 20
 
 
 class WholeCheckpoints(CheckpointIO):
@@ -23,19 +35,63 @@ class WholeCheckpoints(CheckpointIO):
     Each file says which recipe and dataset version it is of, and is read for a run of the same alone.
     """
 
-    def __init__(self, provenance: Provenance) -> None:
-        self.provenance = provenance
+    def __init__(self, provenance: Provenance, module: nn.Module) -> None:
+        self.provenance, self.module = provenance, module
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         save({**checkpoint, KEY: self.provenance.facts}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Raises WrongRecipe with every difference to the recipe, the data or the code that the file is read for."""
         content = load(Path(path))
         self.provenance.check(content.get(KEY, {}))
+        WrongRecipe.unless_empty(_differences(Path(path), content["state_dict"], self.module.state_dict()))
         return content
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Where the state after so many steps is kept. No clock is in the name, so that one that jumps changes no order."""
+    return folder / f"step-{step:08}.ckpt"
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """The checkpoints of a run by their steps, the most first."""
+    found = {path: LAST.fullmatch(path.name) for path in folder.glob("step-*.ckpt")}
+    return sorted((path for path, match in found.items() if match), key=step_of, reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """How many steps were taken before a checkpoint."""
+    return int(path.stem.partition("-")[2])
+
+
+def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """The checkpoint to go on from; None where there is none at all.
+
+    Damaged ones are put aside under another name, and said. Raises TrainingFailed when there is none but damaged ones.
+    """
+    found = newest_first(folder)
+    for path in found:
+        try:
+            load(path)
+        except TrainingFailed as damaged:
+            aside = path.with_name(f"{path.name}.damaged")
+            path.replace(aside)
+            say(f"{damaged}; it is now called {aside.name}, and the one before it is taken")
+        else:
+            return path
+    if found:
+        raise TrainingFailed.at(folder, "no whole checkpoint is left; train from the start with --fresh")
+    return None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that died in the middle of a checkpoint left behind; the folder is this run's alone."""
+    for left in folder.glob(".*.ckpt.*"):
+        left.unlink(missing_ok=True)
 
 
 def save(content: dict[str, Any], path: Path) -> None:
@@ -46,16 +102,18 @@ def save(content: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with beside.open("wb") as file:
+        with beside.open("w+b") as file:
             torch.save(content, file)
+            _seal(file)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadEnvironment.at(
-                path, "the disk is full; the checkpoint before is kept, make room and resume"
-            ) from error
+    except (OSError, RuntimeError) as error:
+        # torch closes its archive after a failed write, which fails as well, and tells of that
+        cause = error if isinstance(error, OSError) else error.__context__
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            told = f"{cause.strerror}: the checkpoint before is kept; make room and resume"
+            raise BadEnvironment.at(path, told) from error
         raise
     finally:
         beside.unlink(missing_ok=True)
@@ -65,12 +123,66 @@ def save(content: dict[str, Any], path: Path) -> None:
 def load(path: Path) -> dict[str, Any]:
     """Tensors and plain values. Raises TrainingFailed for a file that is damaged or would run code."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file:
+            fault = _broken(file)
+            if fault is None:
+                file.seek(0)
+                content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+                return content
     except FileNotFoundError:
         raise TrainingFailed.at(path, "no checkpoint there; the run left none, train it from the start") from None
-    except Exception as error:  # torch raises a dozen kinds for a damaged archive, all of them mean the same here
-        raise TrainingFailed.at(path, f"not a whole checkpoint of tensors: {error}") from error
-    return content
+    except Exception as error:  # torch raises a dozen kinds for a foreign archive, all of them mean the same here
+        raise TrainingFailed.at(path, f"not a checkpoint of tensors: {error}") from error
+    raise TrainingFailed.at(path, f"not a whole checkpoint: {fault}")
+
+
+def _seal(file: IO[bytes]) -> None:
+    """Write the hash of the archive into its comment, which ends it and is empty until now."""
+    end = file.seek(-22, os.SEEK_END)
+    record = file.read()
+    if not record.startswith(END_RECORD):
+        raise ValueError("torch has written an archive that does not end in its directory")
+    file.seek(end + 20)
+    file.write(SEAL_BYTES.to_bytes(2, "little"))
+    file.write(_hash(file, end + 22).encode())
+
+
+def _broken(file: IO[bytes]) -> str | None:
+    """What is wrong with a sealed file."""
+    size = file.seek(0, os.SEEK_END)
+    if size < SEAL_BYTES + 22:
+        return f"cut off after {size} bytes"
+    file.seek(-SEAL_BYTES, os.SEEK_END)
+    told = file.read()
+    if _hash(file, size - SEAL_BYTES).encode() != told:
+        return "its bytes are not those that were written (SHA-256)"
+    return None
+
+
+def _hash(file: IO[bytes], size: int) -> str:
+    """Hex SHA-256 of the first `size` bytes."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while size:
+        piece = file.read(min(CHUNK, size))
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
+
+
+def _differences(path: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -> list[Fault]:
+    """Every weight of another shape, or that one side alone has: the mark of other code."""
+    found = []
+    for name in sorted(saved.keys() | own.keys()):
+        before, now = (tuple(side[name].shape) if name in side else None for side in (saved, own))
+        if before != now:
+            told = f"{name}: {_shown(before)} in the checkpoint, {_shown(now)} in this code"
+            found.append(Fault(where=str(path), message=f"{told}; go back to that code, or train with --fresh"))
+    return found
+
+
+def _shown(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else f"shape {shape}"
 
 
 def _sync_folder(folder: Path) -> None:

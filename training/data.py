@@ -29,20 +29,8 @@ class Splits(lightning.LightningDataModule):
     def make(self, split: str, *, shuffle: bool) -> Feed:
         """A new feed of a split, in the planned order or as it is stored."""
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Feed(
-            self.dataset,
-            split,
-            self.signature,
-            seed=self.fit.seed,
-            batch_size=self.fit.batch_size,
-            lanes=self.fit.lanes,
-            window_bytes=self.fit.window_mib << 20,
-            engine=self.fit.engine,
-            memory=self.fit.memory,
-            rank=rank,
-            ranks=ranks,
-            shuffle=shuffle,
-        )
+        whole = (self.dataset, split, self.signature, self.fit)
+        return Feed(*whole, rank=rank, ranks=ranks, shuffle=shuffle, shared=ranks > 1)
 
     def train_dataloader(self) -> Feed:
         return self.feed("train")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
+from tracking.dataset import Dataset
 from tracking.doctor import Check
+from training.build import Parts
+from training.feed.limits import limits
 
 
 def checks() -> Iterator[Check]:
@@ -16,3 +19,10 @@ def checks() -> Iterator[Check]:
     yield Check(name="gpu", ok=True, found=gpu)
     engines = "petastorm and arrow" if importlib.util.find_spec("petastorm") else "arrow (petastorm is not installed)"
     yield Check(name="feed", ok=True, found=engines)
+
+
+def feed_checks(dataset: Dataset, parts: Parts, say: Callable[[str], None]) -> Iterator[Check]:
+    """How fast each part between disk and weights is by itself, and what would help the slowest one."""
+    for part in limits(dataset, parts, parts.fit, say):
+        told = f"{part.rows_per_s:,.0f} rows/s" + (": the limit" if part.is_limit else "")
+        yield Check(name=f"feed: {part.name}", ok=True, found=told, mend=part.advice if part.is_limit else "")

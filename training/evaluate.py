@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytorch_lightning as lightning
 from pydantic import BaseModel
 
 from tracking import models
@@ -13,8 +12,8 @@ from tracking.faults import BadData
 from tracking.manifest import Manifest
 from tracking.settings import Settings
 from training import serve
-from training.callbacks.keyed_draws import KeyedDraws
 from training.data import Splits
+from training.trainer import trainer as make_trainer
 
 
 class Evaluated(BaseModel, frozen=True):
@@ -29,7 +28,7 @@ def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Eval
     """
     model = serve.load(models.model_folder(model_uri, settings))
     fit = model.task.fit
-    trainer = _trainer(fit.seed)
+    trainer = make_trainer(fit, logger=False, enable_checkpointing=False)
     if model.manifest is None:
         values: list[Any] = list(trainer.test(model.task, verbose=False))
         return Evaluated(metrics=_named(values, split), rows=int(sum(trainer.num_test_batches)))
@@ -37,18 +36,6 @@ def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Eval
     feed = Splits(dataset, model.task.signature, fit).make(split, shuffle=False)
     values = list(trainer.test(model.task, dataloaders=feed, verbose=False))
     return Evaluated(metrics=_named(values, split), rows=dataset.manifest.splits[split].rows)
-
-
-def _trainer(seed: int) -> lightning.Trainer:
-    return lightning.Trainer(
-        devices=1,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        callbacks=[KeyedDraws(seed)],
-    )
 
 
 def _dataset(manifest: Manifest, settings: Settings) -> Dataset:

@@ -1,36 +1,86 @@
-"""The `fit` section of a recipe: how a model is trained, whatever it is."""
+"""The `fit` section of a recipe: how a model is trained, whatever it is.
+
+`millstream check RECIPE --fields` shows these fields with the values that a recipe gives them.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field, model_validator
 
-from training.optimizers import AdamW, AnyOptimizer, AnySchedule, Constant
+from training.callbacks.average import AnyAverage
+from training.callbacks.early_stop import EarlyStop
+from training.feed.reading import Reading
+from training.initialise import Initialisation
+from training.optimizers import LBFGS, AdamW, AnyOptimizer
+from training.schedules import AnySchedule, Constant
 
 
-class Fit(BaseModel, frozen=True, extra="forbid"):
+class Fit(Reading, frozen=True, extra="forbid"):
     """Fields that every task shares; a task's own stand in its own section."""
 
     epochs: int = Field(10, ge=1, description="passes over the train split")
-    batch_size: int = Field(128, ge=1, description="samples in a global batch, over all ranks")
-    seed: int = Field(0, ge=0, description="what every random draw follows from")
-    optimizer: AnyOptimizer = Field(default_factory=lambda: AdamW(name="adamw"))
-    schedule: AnySchedule = Constant()
+    accumulate: int = Field(
+        1, ge=1, description="parts that a batch is taken in, one in memory at a time; the step is that of the whole"
+    )
+    init: Initialisation | None = Field(
+        None,
+        description="how full, convolutional, recurrent and attention layers begin; default: the network's own way",
+    )
+    optimizer: AnyOptimizer = Field(default_factory=lambda: AdamW(name="adamw"), description="what takes the steps")
+    schedule: AnySchedule = Field(Constant(), description="how the rate goes on over the steps")
+    warm_up: float = Field(
+        0.0, ge=0, lt=1, description="share of the steps over which the rate rises, before the schedule"
+    )
+    l1: float = Field(0.0, ge=0, description="times the sum of |w| is added to the loss; biases and norms left out")
+    l2: float = Field(0.0, ge=0, description="times half the sum of w^2, in the same way")
     clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    nan: Literal["stop", "skip"] = Field(
+        "stop", description="what is done about a loss or gradient that is no finite number"
+    )
+    average: AnyAverage | None = Field(None, description="the model is a mean of the weights along the way")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the arithmetic inside a network; weights are float32 always"
+    )
+    compile: bool = Field(False, description="let torch.compile write code for the network and its loss")
+    monitor: str = Field("valid/loss", pattern=r"^valid/", description="the metric on valid that is watched")
+    direction: Literal["min", "max"] = Field("min", description="which way `monitor` is better")
+    validate_every: int = Field(1, ge=1, description="epochs between two looks at the valid split")
     keep: Literal["last", "best"] = Field(
         "last", description="which weights become the model; best by `monitor` on valid"
     )
-    monitor: str = Field("valid/loss", pattern=r"^valid/", description="the metric that `best` looks at")
-    direction: Literal["min", "max"] = Field("min", description="which way `monitor` is better")
-    validate_every: int = Field(1, ge=1, description="epochs between two looks at the valid split")
+    early_stop: EarlyStop | None = Field(None, description="end when `monitor` does not become better any more")
     checkpoint_every: int | None = Field(None, ge=1, description="steps between two checkpoints; default: each epoch")
+    keep_last: int = Field(2, ge=1, description="checkpoints that are kept, should the newest be damaged")
     threads: int | None = Field(None, ge=1, description="threads of torch; default: its own choice")
-    lanes: int | None = Field(
-        None, ge=1, description="lanes of the feed; default: the largest of 8, 4, 2, 1 that divides"
-    )
-    engine: Literal["petastorm", "arrow"] | None = Field(None, description="reader; default: petastorm where installed")
-    memory: Literal["auto", "cached", "streamed"] = Field("auto", description="whether a split is held decoded")
-    window_mib: int = Field(
-        256, ge=1, description="shuffle window of the feed; a split that fits is permuted as a whole"
-    )
+    exact: bool = Field(False, description="weights that are the same bits at any number of ranks; slower")
+    sync_batch_norm: bool = Field(False, description="batch norms look at the batch of all ranks; on GPUs alone")
+    timeout_s: float = Field(600, gt=0, description="how long a rank waits for another one before training ends")
+
+    @property
+    def watches(self) -> list[str]:
+        """What is asked for that looks at `monitor`."""
+        asked = {
+            "keep: best": self.keep == "best",
+            "early_stop": self.early_stop is not None,
+            "schedule: plateau": self.schedule.name == "plateau",
+        }
+        return [name for name, is_asked in asked.items() if is_asked]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        # a clipped gradient is not that of the loss whose minimum the line search looks for, and a step that ends in a
+        # NaN has moved the weights by then
+        is_lbfgs, parts = isinstance(self.optimizer, LBFGS), self.accumulate
+        checks = [
+            (self.batch_size % parts, f"accumulate: {parts} does not divide the batch_size {self.batch_size}"),
+            (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
+            (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
+            (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
+            (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
+        ]
+        found = [told for is_wrong, told in checks if is_wrong]
+        if found:
+            raise ValueError("; ".join(found))
+        return self

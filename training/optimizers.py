@@ -1,28 +1,33 @@
-"""Optimizers and learning-rate schedules that a recipe can name, each with its own fields."""
+"""Optimizers that a recipe can name, each with its own fields."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-from typing import Annotated, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 Rate = Annotated[float, Field(gt=0, description="learning rate")]
+Decay = Annotated[float, Field(ge=0, description="L2 penalty on all parameters, added to the gradient")]
 
 
 class SGD(BaseModel, frozen=True, extra="forbid"):
-    """Stochastic gradient descent with momentum (Sutskever et al. 2013)."""
+    """Stochastic gradient descent with momentum, as it is or ahead of itself (Sutskever et al. 2013)."""
 
     name: Literal["sgd"]
     lr: Rate
-    momentum: float = Field(0.0, ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.0, ge=0, lt=1, description="share of the last step that is taken again")
+    nesterov: bool = Field(False, description="look at the gradient where the momentum leads")
+    weight_decay: Decay = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: looks along the momentum, and that is 0; set momentum: 0.9")
+        return self
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return torch.optim.SGD(parameters, **self.model_dump(exclude={"name"}))
@@ -33,11 +38,34 @@ class RMSprop(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["rmsprop"]
     lr: Rate = 1e-3
-    alpha: float = Field(0.99, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    alpha: float = Field(0.99, ge=0, lt=1, description="share of the old in the mean of squares")
+    weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return torch.optim.RMSprop(parameters, **self.model_dump(exclude={"name"}))
+
+
+class Adagrad(BaseModel, frozen=True, extra="forbid"):
+    """Duchi et al. 2011, jmlr.org/papers/v12/duchi11a."""
+
+    name: Literal["adagrad"]
+    lr: Rate = 1e-2
+    weight_decay: Decay = 0.0
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return torch.optim.Adagrad(parameters, **self.model_dump(exclude={"name"}))
+
+
+class Adadelta(BaseModel, frozen=True, extra="forbid"):
+    """Zeiler 2012, arXiv 1212.5701: the rate is a factor on steps that find their own size."""
+
+    name: Literal["adadelta"]
+    lr: Rate = 1.0
+    rho: float = Field(0.9, ge=0, lt=1, description="share of the old in both means of squares")
+    weight_decay: Decay = 0.0
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return torch.optim.Adadelta(parameters, **self.model_dump(exclude={"name"}))
 
 
 class Adam(BaseModel, frozen=True, extra="forbid"):
@@ -45,8 +73,10 @@ class Adam(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["adam"]
     lr: Rate = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(0.0, ge=0, description="L2 penalty, added to the gradient")
+    betas: tuple[float, float] = Field(
+        (0.9, 0.999), description="shares of the old in the means of gradient and square"
+    )
+    weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return torch.optim.Adam(parameters, **self.model_dump(exclude={"name"}))
@@ -57,65 +87,35 @@ class AdamW(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["adamw"]
     lr: Rate = 1e-3
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[float, float] = Field(
+        (0.9, 0.999), description="shares of the old in the means of gradient and square"
+    )
     weight_decay: float = Field(0.01, ge=0, description="decay, apart from the gradient")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return torch.optim.AdamW(parameters, **self.model_dump(exclude={"name"}))
 
 
-AnyOptimizer = Annotated[SGD | RMSprop | Adam | AdamW, Field(discriminator="name")]
+class LBFGS(BaseModel, frozen=True, extra="forbid"):
+    """Limited-memory BFGS (Liu & Nocedal 1989, doi:10.1007/BF01589116): for few weights and large batches.
+
+    One step looks at the batch several times, with the same draws each time, and moves the weights in between.
+    """
+
+    name: Literal["lbfgs"]
+    lr: Rate = 1.0
+    iterations: int = Field(20, ge=1, description="moves in one step, at the most")
+    history: int = Field(10, ge=1, description="moves that the curvature is told from")
+    line_search: bool = Field(True, description="a length for each move by the strong Wolfe conditions; else `lr`")
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        return torch.optim.LBFGS(
+            parameters,
+            lr=self.lr,
+            max_iter=self.iterations,
+            history_size=self.history,
+            line_search_fn="strong_wolfe" if self.line_search else None,
+        )
 
 
-class Constant(BaseModel, frozen=True, extra="forbid"):
-    name: Literal["constant"] = "constant"
-
-    def factor(self, done: float) -> float:
-        return 1.0
-
-
-class Cosine(BaseModel, frozen=True, extra="forbid"):
-    """Half a cosine from the full rate to `floor` of it (Loshchilov & Hutter 2017, arXiv 1608.03983)."""
-
-    name: Literal["cosine"]
-    floor: float = Field(0.0, ge=0, le=1)
-
-    def factor(self, done: float) -> float:
-        return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
-
-
-class OneCycle(BaseModel, frozen=True, extra="forbid"):
-    """Up to the full rate and down to nearly nothing, both by half a cosine (Smith & Topin 2018, arXiv 1708.07120)."""
-
-    name: Literal["onecycle"]
-    rise: float = Field(0.3, gt=0, lt=1, description="share of the steps before the peak")
-    start: float = Field(0.04, gt=0, le=1, description="rate at the first step, as a share of the peak")
-    end: float = Field(1e-4, gt=0, le=1, description="rate at the last step, as a share of the peak")
-
-    def factor(self, done: float) -> float:
-        if done < self.rise:
-            return _between(self.start, 1.0, done / self.rise)
-        return _between(1.0, self.end, (done - self.rise) / (1 - self.rise))
-
-
-class Step(BaseModel, frozen=True, extra="forbid"):
-    """The rate is multiplied by `by` at each of `at`."""
-
-    name: Literal["step"]
-    at: tuple[float, ...] = Field((0.5, 0.75), description="shares of the steps at which the rate falls")
-    by: float = Field(0.1, gt=0, lt=1, description="what the rate is multiplied by")
-
-    def factor(self, done: float) -> float:
-        return self.by ** sum(done >= share for share in self.at)
-
-
-AnySchedule = Annotated[Constant | Cosine | OneCycle | Step, Field(discriminator="name")]
-
-
-def scheduler(optimizer: Optimizer, factor: Callable[[float], float], steps: int) -> LRScheduler:
-    """Multiplies each group's rate by `factor(share of the steps that are done)`, a share in [0, 1], at every step."""
-    return LambdaLR(optimizer, lambda step: factor(min(1.0, step / max(1, steps - 1))))
-
-
-def _between(first: float, last: float, share: float) -> float:
-    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+AnyOptimizer = Annotated[SGD | RMSprop | Adagrad | Adadelta | Adam | AdamW | LBFGS, Field(discriminator="name")]

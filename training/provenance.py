@@ -11,10 +11,11 @@ from tracking.manifest import Manifest
 from tracking.recipe import Located
 
 KEY = "provenance"
-FREE = ("fit.memory", "fit.engine", "fit.checkpoint_every", "fit.epochs")
-"""Fields that may differ between stop and resume: they change neither the batches nor what a step does.
+FREE = ("memory", "engine", "checkpoint_every", "keep_last", "nan", "accumulate", "epochs")
+"""Fields of `fit` that may differ between stop and resume: they change neither the batches nor what a step is.
 
-More epochs stretch the schedule, so `fit.epochs` is free only where the rate is constant; see `_comparable`.
+A batch in other parts has the same gradient, but for rounding (batch norms and dropout see the parts): that is how a
+run goes on for which the memory was not enough. More epochs stretch what counts in shares of them; see `_is_steady`.
 """
 
 
@@ -39,7 +40,7 @@ class Provenance:
             Fault(
                 where=str(self.file),
                 message=f"{name}: {self.facts.get(name)!r}, and {before.get(name)!r} in the run to be resumed; "
-                "put it back, or train without --resume",
+                "put it back, or train with --fresh",
             )
             for name in differing
         )
@@ -48,6 +49,11 @@ class Provenance:
 def _comparable(resolved: dict[str, Any]) -> dict[str, Any]:
     found = {section: resolved.get(section) for section in ("data", "environment", "task", "network")}
     fit = dict(resolved.get("fit", {}))
-    steady = (fit.get("schedule") or {}).get("name", "constant") == "constant"
-    free = {name.removeprefix("fit.") for name in FREE if name != "fit.epochs" or steady}
+    free = {name for name in FREE if name != "epochs" or _is_steady(fit)}
     return found | {f"fit.{name}": value for name, value in fit.items() if name not in free}
+
+
+def _is_steady(fit: dict[str, Any]) -> bool:
+    """Whether nothing in a fit section counts in shares of the epochs."""
+    names = [(fit.get(section) or {}).get("name") for section in ("schedule", "average")]
+    return names[0] in (None, "constant", "plateau") and names[1] != "swa" and not fit.get("warm_up")

@@ -11,16 +11,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as lightning
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tracking.manifest import Signature
+from training.descent import Losses, Step, descend
 from training.feed.batch import Batch
 from training.fit_config import Fit
-from training.optimizers import scheduler
+from training.gradients import Averaged, Gradients
+from training.schedules import scheduler
 
 Stage = str
 """`valid` or `test`."""
@@ -30,16 +32,23 @@ class Task(lightning.LightningModule):
     """One learning problem.
 
     A subclass gives `rows`, `metrics`, `measure`, `predict`, and what it draws in `figures`. A task that has its own
-    way to step (two optimizers, an environment) overrides `training_step` and `configure_optimizers`.
+    way to step (two optimizers, an environment) overrides `training_step` and `configure_optimizers`, and takes its
+    steps by `descend`.
     """
 
     config: Any
     network: Any
     outputs: ClassVar[Mapping[str, str]] = {}
     """Columns that `predict` gives, with MLflow's type of each (`string`, `long`, `double`, `Array(double)`)."""
+    steps_by_rows: ClassVar[bool] = True
+    """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__()
+        # steps are taken by `descend`, for every optimizer, penalty and way to accumulate alike
+        self.automatic_optimization = False
+        self.untaken: list[Step] = []
+        self.gradients: Gradients = Averaged(self)
         self.config = config
         self.network = network
         self.signature = signature
@@ -74,11 +83,27 @@ class Task(lightning.LightningModule):
         """Moving pictures by name, as GIF, drawn after the test."""
         return {}
 
-    def training_step(self, batch: Batch, index: int) -> Tensor | None:
-        per_row, _ = self.rows(batch)
-        loss = batch.mean(per_row)
-        self.log("train/loss", loss.detach(), sync_dist=False)
-        return loss
+    def on_fit_start(self) -> None:
+        if self.fit.compile:
+            # draws as they are without: a compiled step would otherwise have another stream of random numbers
+            compiled = torch.compile(self.rows, options={"fallback_random": True})
+            self.rows = compiled  # type: ignore[method-assign]
+
+    def training_step(self, batch: Batch, index: int) -> None:
+        loss = self.descend(lambda: (part.mean(self.rows(part)[0]) for part in self.gradients.parts(batch)))
+        self.log("train/loss", loss, sync_dist=False)
+
+    def descend(self, losses: Losses, which: int = 0) -> Tensor:
+        """The sum of `losses`, after one step of the optimizer number `which` down it, as the fit section says.
+
+        A step that is not taken, because a number is not finite, is noted in `untaken`.
+        """
+        step = descend(_listed(self.optimizers())[which], losses, self.gradients, self.fit)
+        if not step.taken:
+            self.untaken.append(step)
+        # of batches, not of steps taken: a schedule that waited for those would not end with the epochs
+        _listed(self.lr_schedulers())[which].step()
+        return step.loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         self._evaluation_step(batch, "valid")
@@ -92,13 +117,17 @@ class Task(lightning.LightningModule):
     def on_test_epoch_end(self) -> None:
         self._report("test")
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        optimizer = self.fit.optimizer.build(self.network.parameters())
+    def configure_optimizers(self) -> Any:
         # not trainer.estimated_stepping_batches: it sets up the feed before a resumed run's state is there, and the
         # feed then starts from its beginning
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        steps = len(data.train_dataloader()) * self.fit.epochs
-        schedule = scheduler(optimizer, self.fit.schedule.factor, steps)
+        return self.optimizer_of(self.network, len(data.train_dataloader()) * self.fit.epochs)
+
+    def optimizer_of(self, module: nn.Module, steps: int, *, share: float = 1.0) -> Any:
+        """The recipe's optimizer for the parameters of `module`, at a share of its rate, with its schedule."""
+        chosen = self.fit.optimizer.model_copy(update={"lr": self.fit.optimizer.lr * share})
+        optimizer = chosen.build(module.parameters())
+        schedule = scheduler(optimizer, self.fit.schedule.factor, steps, warm_up=self.fit.warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _stage_metrics(self) -> nn.ModuleDict:
@@ -118,6 +147,11 @@ class Task(lightning.LightningModule):
         self.log_dict({f"{stage}/{name}": value for name, value in values.items()}, sync_dist=False)
         stage_metrics["loss"].reset()
         stage_metrics["rest"].reset()
+
+
+def _listed(one_or_more: Any) -> list[Any]:
+    """Lightning gives one optimizer or schedule as itself, several as a list."""
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
 def as_numpy(tensor: Tensor) -> NDArray[Any]:

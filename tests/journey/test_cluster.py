@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -100,6 +101,20 @@ def test_a_cluster_makes_the_version_of_one_machine_though_a_worker_dies(
 def test_digits_give_the_same_version_on_a_cluster(spark, cluster, tmp_path, settings):
     told(tmp_path, "prepare", *DIGITS, "--master", cluster.master, **cluster.environment)
     assert described(tmp_path, "digits") == here(settings, *DIGITS)
+
+
+@pytest.mark.slow
+def test_ranks_on_the_hosts_of_a_cluster_end_with_the_weights_of_one_process(spark, cluster, tmp_path):
+    exact = ("--set", "fit.exact=true", "--set", "fit.threads=1", "--set", "fit.epochs=2", "--fresh")
+    told(tmp_path, "prepare", *DIGITS)
+    alone = told(tmp_path, "train", *DIGITS, *exact)
+    hosts = {"PYSPARK_PYTHON": sys.executable}  # where Millstream and torch are installed
+    both = told(tmp_path, "train", *DIGITS, *exact, "--devices", "2", "--master", cluster.master, **hosts)
+    assert both["weights"] == alone["weights"]
+    assert both["metrics"]["test/accuracy"] == alone["metrics"]["test/accuracy"]
+    wrong = (*DIGITS, *exact, "--set", "fit.batch_size=3", "--devices", "2", "--master", cluster.master)
+    refused = told(tmp_path, "train", *wrong, code=2, **hosts)
+    assert "lanes" in refused["faults"][0]["message"]
 
 
 @pytest.mark.slow

@@ -25,10 +25,21 @@ RECIPES = {
     + """
 about: one optimizer, a schedule, the best weights kept
 task: {name: classify, target: label}
-network: {name: cnn/lenet, channels: [4, 8], batch_norm: true}
+network: {name: cnn/lenet, channels: [4, 8], norm: batch}
 fit:
   {epochs: 6, batch_size: 32, seed: 7, threads: 1, keep: best, checkpoint_every: 3,
    optimizer: {name: adamw, lr: 3.0e-3}, schedule: {name: onecycle}}
+""",
+    "mean": DATA
+    + """
+about: a mean of the weights, a rate that falls when nothing gets better, an early end, batches in parts
+task: {name: classify, target: label}
+network: {name: cnn/lenet, channels: [4, 8], norm: group, dropout: 0.1}
+fit:
+  {epochs: 8, batch_size: 32, seed: 7, threads: 1, checkpoint_every: 3, keep: best, keep_last: 3, init: he,
+   accumulate: 2, l2: 1.0e-4, clip: 1.0, nan: skip, warm_up: 0.1, average: {name: ema, decay: 0.9},
+   optimizer: {name: sgd, lr: 0.1, momentum: 0.9, nesterov: true},
+   schedule: {name: plateau, patience: 1, least: 0.05}, early_stop: {patience: 3, least: 0.05}}
 """,
     "gan": DATA
     + """
@@ -74,7 +85,7 @@ class Unbroken:
 
     def begin(self, name):
         if name not in self.running:
-            self.running[name] = started(self.home, "train", str(self.home / f"{name}.yaml"))
+            self.running[name] = started(self.home, "train", str(self.home / f"{name}.yaml"), "--fresh")
 
     def answer(self, name):
         if name not in self.ended:
@@ -90,18 +101,22 @@ def unbroken(home):
 
 @pytest.mark.fault
 @pytest.mark.spark
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("lenet", "vae"))) for name in RECIPES]
+)
 def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken, name, soak):
     recipe, generator = str(home / f"{name}.yaml"), random.Random(name)
-    for _ in range(100 if soak else 1):
-        killed = started(home, "train", recipe)
+    for _ in range(20 if soak else 1):  # five recipes: 100 kills
+        killed = started(home, "train", recipe, "--fresh")
         unbroken.begin(name)
         run = run_of(killed, home)
         time.sleep(generator.uniform(0, 0.3))
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
-        resumed = told(home, "train", recipe, "--resume", run)
+        # one of them by its name, the others by the same command again
+        resumed = told(home, "train", recipe, *(("--resume", run) if name == "gan" else ()))
         assert resumed["run_id"] == run
+        assert name == "gan" or f"run {run} was broken off and goes on from step" in resumed["stderr"]
         assert resumed["weights"] == unbroken.answer(name)["weights"]
         assert resumed["metrics"] == unbroken.answer(name)["metrics"]
 
@@ -111,12 +126,43 @@ def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_run_that_is_told_to_stop_saves_its_state(home, unbroken, number, code):
     recipe = str(home / "lenet.yaml")
-    stopped = started(home, "train", recipe)
+    stopped = started(home, "train", recipe, "--fresh")
     run = run_of(stopped, home)
     stopped.send_signal(number)
     told_then = answer(stopped, code)
     assert "state saved" in told_then["stderr"]
     assert told(home, "train", recipe, "--resume", run)["weights"] == unbroken.answer("lenet")["weights"]
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_of_two_commands_one_goes_on_and_one_starts_anew(home, unbroken):
+    recipe = str(home / "mean.yaml")
+    killed = started(home, "train", recipe, "--fresh")
+    run = run_of(killed, home)
+    killed.kill()
+    killed.communicate()
+    both = [answer(process) for process in [started(home, "train", recipe) for _ in range(2)]]
+    assert len({one["run_id"] for one in both}) == 2
+    assert run in {one["run_id"] for one in both}
+    assert {one["weights"] for one in both} == {unbroken.answer("mean")["weights"]}
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_a_run_goes_on_over_a_damaged_checkpoint(home, unbroken):
+    recipe = str(home / "mean.yaml")
+    killed = started(home, "train", recipe, "--fresh")
+    run = run_of(killed, home)
+    wait_for(killed, home, f"checkpoints/{run}/step-*9.ckpt")
+    killed.kill()
+    killed.communicate()
+    newest = max((home / "checkpoints" / run).glob("step-*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:-1] + b"!")
+    resumed = told(home, "train", recipe)
+    assert resumed["run_id"] == run
+    assert f"{newest}: not a whole checkpoint" in resumed["stderr"]
+    assert resumed["weights"] == unbroken.answer("mean")["weights"]
 
 
 @pytest.mark.bad_input
@@ -136,5 +182,5 @@ def run_of(process, home):
     while not run.startswith("run "):
         run = process.stderr.readline()
         assert process.poll() is None, process.communicate()[1][-3000:]
-    wait_for(process, home, f"checkpoints/{run.split()[1]}/last.ckpt")
+    wait_for(process, home, f"checkpoints/{run.split()[1]}/step-*.ckpt")
     return run.split()[1]

@@ -44,7 +44,7 @@ def trained(settings, file):
     prepared = prepare.prepare(located, settings, say=lambda told: None)
     dataset = Dataset.open(prepared.path, settings.store)
     with Run.start(settings, located) as run:
-        return train(located, settings, run=run, dataset=dataset), dataset
+        return train(located, run, dataset), dataset
 
 
 def alone(settings, uri, raw):

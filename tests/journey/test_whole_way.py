@@ -85,6 +85,20 @@ def test_one_page_shows_data_training_and_model(home, run):
 
 
 @pytest.mark.spark
+def test_a_rate_is_looked_for_in_a_run_of_its_own_and_nothing_is_trained(home, run):
+    found = told(home, "train", "cnn/lenet-digits", *SMALL, "--find", "lr")
+    client = open_store(Settings.read({"MILLSTREAM_HOME": str(home)}))
+    looked = client.get_run(found["run_id"])
+    assert found["field"] == "fit.optimizer.lr"
+    assert 1e-4 < found["value"] < 1
+    assert looked.info.status == "FINISHED"
+    assert looked.data.tags["find"] == "lr"
+    figures = {item.path for item in client.list_artifacts(found["run_id"], "figures")}
+    assert figures == {"figures/rate_range.png"}
+    assert client.get_model_version_by_alias("cnn.lenet-digits", "candidate").run_id == run["run_id"]
+
+
+@pytest.mark.spark
 def test_the_model_is_registered_without_code_under_both_aliases(home, run):
     client = open_store(Settings.read({"MILLSTREAM_HOME": str(home)}))
     for alias in ("candidate", "champion"):

@@ -39,7 +39,7 @@ def test_a_killed_prepare_leaves_no_half_version_and_the_next_gives_the_same_one
     located = load("cnn/lenet-digits", sets=["data.source.limit=300"])
     expected = Dataset.open(prepare.prepare(located, settings, say=lambda told: None).path, settings.store).manifest
     generator = random.Random(0)
-    for _ in range(100 if soak else 2):
+    for _ in range(100 if soak else 1):
         killed = subprocess.Popen(PREPARE, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(generator.uniform(4, 18))
         killed.send_signal(signal.SIGKILL)

@@ -9,11 +9,12 @@ import pytest
 from tests.tracking.recipes import write
 from tests.tracking.server import Server
 from tests.training.signatures import manifest, target
+from tracking.alive import reap
 from tracking.balance import Plan
-from tracking.faults import Stopped, WrongRecipe
+from tracking.faults import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from tracking.manifest import Check, Split, Step
 from tracking.recipe import load
-from tracking.run import Run, flatten, reap
+from tracking.run import Run, flatten
 from tracking.settings import Settings
 from tracking.spool import send, unsent
 from tracking.store import open_store
@@ -22,6 +23,12 @@ from tracking.store import open_store
 @pytest.fixture
 def located(tmp_path):
     return load(str(write(tmp_path)))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """One home for tests that look at their own runs alone: a fresh store takes a second."""
+    return Settings.read({"MILLSTREAM_HOME": str(tmp_path_factory.mktemp("home"))})
 
 
 @pytest.fixture
@@ -67,10 +74,16 @@ def test_a_run_shows_the_proof_and_the_class_counts_of_its_data(settings, locate
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (Stopped(15, "last.ckpt"), "KILLED")],
+    [
+        (ValueError("x"), "FAILED"),
+        (TrainingFailed.at("epoch 0", "NaN"), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        (Stopped(15, "last.ckpt"), "KILLED"),
+        (BadEnvironment.at("last.ckpt", "the disk is full"), "KILLED"),
+    ],
 )
-def test_a_run_that_breaks_says_how_it_goes_on(settings, located, error, status):
-    run = Run.start(settings, located)
+def test_a_run_that_breaks_says_how_it_goes_on(shared, located, error, status):
+    run = Run.start(shared, located)
     with pytest.raises(type(error)), run:
         raise error
     found = run.client.get_run(run.id)
@@ -86,6 +99,70 @@ def test_a_resumed_run_is_the_same_run(settings, located):
         second.metrics({"train/loss": 0.5}, step=1)
     assert course(second.client, first.id, "train/loss") == [(0, 1.0), (1, 0.5)]
     assert second.client.get_run(first.id).info.status == "FINISHED"
+
+
+def left(settings, located, identity, status="KILLED"):
+    """A run that ended like this, with a state; its id."""
+    run = Run.start(settings, located)
+    run.tag(identity=identity)
+    (run.folder / "state").touch()
+    run.finish(status)
+    return run.id
+
+
+def unfinished(settings, located, identity):
+    return Run.unfinished(settings, located, identity, lambda folder: (folder / "state").exists())
+
+
+def test_the_newest_run_that_was_broken_off_is_found_again(shared, located):
+    assert unfinished(shared, located, "a") is None
+    left(shared, located, "a")
+    second = left(shared, located, "a")
+    left(shared, located, "b")
+    run = unfinished(shared, located, "a")
+    assert (run.id, run.resumed) == (second, True)
+    assert run.client.get_run(second).info.status == "RUNNING"
+
+
+@pytest.mark.parametrize("status", ["FAILED", "FINISHED"])
+def test_a_run_that_failed_or_finished_does_not_go_on_by_itself(shared, located, status):
+    left(shared, located, status, status=status)
+    assert unfinished(shared, located, status) is None
+
+
+def test_a_run_without_a_state_does_not_go_on_by_itself(shared, located):
+    run_id = left(shared, located, "stateless")
+    (shared.checkpoints / run_id / "state").unlink()
+    assert unfinished(shared, located, "stateless") is None
+
+
+@pytest.mark.fault
+def test_a_run_is_in_the_hands_of_one_process(shared, located):
+    run_id = left(shared, located, "held")
+    command = [sys.executable, "-c", HOLD, str(shared.home), str(located.file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline().strip() == run_id
+    assert unfinished(shared, located, "held") is None
+    with pytest.raises(WrongRecipe, match="another process works on it"):
+        Run.resume(shared, located, run_id)
+    process.kill()
+    process.wait()
+    assert unfinished(shared, located, "held").id == run_id
+
+
+@pytest.mark.fault
+def test_neither_names_nor_the_order_of_steps_hang_on_the_clock(shared, located, monkeypatch):
+    now = time.time()
+    # the clock of this machine is not ours to set: what is read from it is
+    monkeypatch.setattr(time, "time", lambda: now)
+    run, twin = Run.start(shared, located), Run.start(shared, located)
+    assert run.id != twin.id
+    for step, seconds in enumerate([0, -1000, -500]):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: now + seconds)
+        run.metrics({"train/loss": 1.0 - step}, step=step)
+    run.finish(), twin.finish()
+    assert course(run.client, run.id, "train/loss") == [(0, 1.0), (1, 0.0), (2, -1.0)]
+    assert run.client.get_run(run.id).data.metrics["train/loss"] == -1.0  # that of the last step
 
 
 @pytest.mark.bad_input
@@ -116,6 +193,18 @@ from tracking.recipe import load
 from tracking.run import Run
 from tracking.settings import Settings
 run = Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2]))
+print(run.id, flush=True)
+time.sleep(600)
+"""
+
+
+HOLD = """
+import sys, time
+from tracking.recipe import load
+from tracking.run import Run
+from tracking.settings import Settings
+settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})
+run = Run.unfinished(settings, load(sys.argv[2]), "held", lambda folder: True)
 print(run.id, flush=True)
 time.sleep(600)
 """

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 from pytorch_lightning.loggers.logger import Logger
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities import rank_zero_only
 
 from tracking.run import Run
@@ -45,16 +46,23 @@ class History(lightning.Callback):
     def __init__(self) -> None:
         self.curves: dict[str, list[list[float]]] = {}
 
+    def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._note(trainer, "valid")
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        for name, value in trainer.callback_metrics.items():
-            if name.count("/") == 1 and not name.startswith("test/"):
-                self.curves.setdefault(name, []).append([float(trainer.global_step), float(value)])
+        self._note(trainer, "train")
 
     def state_dict(self) -> dict[str, Any]:
         return {"curves": self.curves}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.curves = state["curves"]
+
+    def _note(self, trainer: lightning.Trainer, stage: str) -> None:
+        for name, value in trainer.callback_metrics.items():
+            if name.count("/") == 1 and name.startswith(f"{stage}/"):
+                self.curves.setdefault(name, []).append([float(trainer.global_step), float(value)])
 
 
 class FeedFigures(lightning.Callback):

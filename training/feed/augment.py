@@ -19,6 +19,7 @@ from tracking.augmentations import image, series
 from tracking.augmentations.op import Drawn, Op, drawn, through
 from tracking.faults import BadData
 from tracking.manifest import Manifest, Step
+from training.feed.epoch import Epoch
 from training.feed.order import NO_ROW
 from training.feed.shards import Shards
 from training.feed.windows import Window
@@ -86,25 +87,25 @@ class Augmented:
         changes = tuple(change for step in steps if (change := Change.of(step, places)) is not None)
         return cls(shards, seed, changes) if changes else None
 
-    def windows(self, windows: Generator[Window, None, None], epoch: int) -> Generator[Window, None, None]:
+    def windows(self, windows: Generator[Window, None, None], epoch: Epoch) -> Generator[Window, None, None]:
         """The same windows, whose batches are changed when they are asked for; sample ids are read window by window."""
         with closing(windows):
             for window in windows:
-                is_row = window.slots != NO_ROW
+                is_sample = window.slots != NO_ROW
                 ids = np.full(window.slots.shape, None, object)
-                ids[is_row] = self.shards.sample_ids(window.slots[is_row].tolist())
-                yield window._replace(stored=partial(self._stored, window.stored, ids, epoch))
+                ids[is_sample] = self.shards.sample_ids(epoch.samples, window.slots[is_sample])
+                yield window._replace(stored=partial(self._stored, window.stored, ids, epoch.plan.epoch))
 
     def _stored(
-        self, stored: Callable[[int], tuple[Tensor, ...]], ids: NDArray[Any], epoch: int, i: int
+        self, stored: Callable[[slice], tuple[Tensor, ...]], ids: NDArray[Any], epoch: int, some: slice
     ) -> tuple[Tensor, ...]:
-        blocks = list(stored(i))
+        blocks = list(stored(some))
         for number, change in enumerate(self.changes):
             for at in change.places:
                 # what is held or buffered stays as it is stored
                 blocks[at] = blocks[at].clone()
             arrays = [block.numpy() for block in blocks]
-            for slot, sample_id in enumerate(ids[i]):
+            for slot, sample_id in enumerate(ids[some].ravel()):
                 if sample_id is None:
                     continue
                 ops = change.draw(self.seed, "augment in feed", epoch, sample_id, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import Tensor
@@ -35,6 +36,21 @@ class Batch(NamedTuple):
         if self.target is None:
             raise BadData.at("feed", "the task compares with a target, and its signature has none")
         return self.target
+
+    def parts(self, count: int) -> Iterator[Batch]:
+        """The batch in `count` pieces of nearly equally many slots, the means of which add up to that of the whole."""
+        if count == 1:
+            yield self
+            return
+        slots = len(self.mask_B)
+        for at in range(count):
+            rows = slice(slots * at // count, slots * (at + 1) // count)
+            yield self._replace(
+                inputs=tuple(one[rows] for one in self.inputs),
+                target=None if self.target is None else self.target[rows],
+                weight_B=self.weight_B[rows],
+                mask_B=self.mask_B[rows],
+            )
 
     def mean(self, per_row_B: Tensor) -> Tensor:
         """The weighted mean over the global batch's samples, scaled so that the mean over ranks (DDP) is right."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, NamedTuple, Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from tracking.dataset import Dataset
 from tracking.faults import BadData, BadEnvironment
@@ -20,15 +18,16 @@ from tracking.parts import find
 from training.feed.augment import Augmented
 from training.feed.batch import Batch
 from training.feed.blocks import blocks_of
+from training.feed.epoch import Drawing, Epoch, lengths_of, samples_of
 from training.feed.order import NO_ROW, Plan, default_lanes, own_lanes
+from training.feed.reading import Engine, Reading
 from training.feed.shards import Shards
+from training.feed.shared import room
+from training.feed.tensors import Place, batches, together
 from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead
 
-Engine = Literal["petastorm", "arrow"]
-Memory = Literal["auto", "cached", "streamed"]
-
-WINDOW_BYTES = 256 << 20
-CACHE_BYTES = 2 << 30
+HANDED_OVER = 4
+"""How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
 
 
 def default_engine() -> Engine:
@@ -48,47 +47,53 @@ class Feed:
         dataset: Dataset,
         split: str,
         signature: Signature,
+        reading: Reading,
         *,
-        seed: int,
-        batch_size: int,
-        lanes: int | None = None,
-        window_bytes: int = WINDOW_BYTES,
-        cache_bytes: int = CACHE_BYTES,
-        engine: Engine | None = None,
-        memory: Memory = "auto",
         rank: int = 0,
         ranks: int = 1,
         shuffle: bool = True,
+        shared: bool = False,
     ) -> None:
-        """Raises BadData for a split without rows, WrongRecipe for lanes or ranks that do not divide, and
-        BadEnvironment for an engine that is not installed."""
+        """With `shared` a split that is held is held once for all processes of the host.
+
+        Raises BadData for a split without samples, WrongRecipe for lanes or ranks that do not divide, and
+        BadEnvironment for an engine that is not installed.
+        """
         self.dataset = dataset
         self.split = split
-        self.batch_size = batch_size
-        self.lanes = lanes or default_lanes(batch_size)
+        self.batch_size = reading.batch_size
+        self.lanes = reading.lanes or default_lanes(reading.batch_size)
         self.ranks = ranks
         self.shuffle = shuffle
-        self.engine: Engine = engine or default_engine()
-        self._own = own_lanes(rank, ranks, self.lanes, batch_size)
-        self._shards = Shards(dataset, split, blocks_of(signature, dataset.manifest))
-        rows = sum(self._shards.rows)
-        if rows == 0:
+        self.engine: Engine = reading.engine or default_engine()
+        self._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
+        is_drawn = reading.sampling == "weighted" and shuffle
+        # a weight says how often a row comes, or how much it counts, and not both
+        read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
+        self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest))
+        self._samples = samples_of(self.shards)
+        self._drawing = Drawing.of(self.shards, reading.seed) if is_drawn else None
+        self._bucket = reading.bucket_batches if shuffle else 0
+        self._lengths = lengths_of(self.shards) if self._bucket else None
+        samples = int(self._samples.firsts[-1])
+        if samples == 0:
             raise BadData.at(dataset.folder, f"the split {split!r} has no rows; change the recipe's split")
-        fits = rows * self._shards.row_bytes <= cache_bytes
-        self.memory = memory if memory != "auto" else ("cached" if fits else "streamed")
+        most = min(reading.cache_bytes, room()) if shared else reading.cache_bytes
+        fits = self.shards.held_bytes <= most
+        self.memory = reading.memory if reading.memory != "auto" else ("cached" if fits else "streamed")
         self._first = Plan(
             digest=dataset.manifest.splits[split].digest,
-            seed=seed,
+            seed=reading.seed,
             epoch=0,
-            shard_rows=self._shards.rows,
-            batch_size=batch_size,
+            shard_rows=self._samples.of_shard,
+            batch_size=self.batch_size,
             lanes=self.lanes,
-            window_rows=max(1, window_bytes // self._shards.row_bytes),
+            window_rows=max(1, reading.window_bytes // self.shards.sample_bytes),
             shuffle=shuffle,
         )
-        self._held = Held(self._shards, _read(self.engine))
+        self._held = Held(self.shards, self.read, shared)
         is_trained_on = split == "train" and shuffle
-        self._augmented = Augmented.of(self._shards, dataset.manifest, seed) if is_trained_on else None
+        self._augmented = Augmented.of(self.shards, dataset.manifest, reading.seed) if is_trained_on else None
         self._epoch, self._batch, self._is_placed = 0, 0, False
         self.statistics = Statistics()
 
@@ -104,16 +109,15 @@ class Feed:
             self._batch = 0
         self._is_placed = False
         self.statistics = statistics = Statistics(started=time.monotonic())
-        plan, first = self.plan(self._epoch), self._batch
+        epoch, first = self.epoch(self._epoch), self._batch
+        size = together(self.shards.blocks, self.batch_size // self.ranks)
+        parts = list(_parts(epoch.plan, first, size * HANDED_OVER))
         waiting_since = time.monotonic()
-        windows = self._memory.windows(plan, self._own, first, statistics)
-        if self._augmented is not None:
-            windows = self._augmented.windows(windows, plan.epoch)
-        with closing(ahead(windows, plan.windows - plan.window_of(first))) as made:
-            for window in made:
-                for at in range(max(0, first - window.first), len(window.slots)):
-                    batch = self._made(window, at, plan.epoch)
-                    statistics.rows += int(batch.mask_B.sum())
+        with closing(ahead(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
+            for made in lists:
+                for batch in made:
+                    is_full = batch.index + 1 < len(self)
+                    statistics.rows += len(batch.mask_B) if is_full else int(batch.mask_B.sum())
                     statistics.wait_s += time.monotonic() - waiting_since
                     # before the yield: a checkpoint is written while this generator rests there
                     self._batch = batch.index + 1
@@ -150,16 +154,39 @@ class Feed:
         other._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
         return other
 
+    @property
+    def read(self) -> Read:
+        """The engine that reads the shards."""
+        return _read(self.engine)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether batches are changed on the fly."""
+        return self._augmented is not None
+
+    def unchanged(self) -> Self:
+        """The same feed without changes on the fly; a split that is held is held once."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._augmented, other.statistics = None, Statistics()
+        return other
+
     def plan(self, epoch: int) -> Plan:
         """The order of an epoch, for all ranks."""
-        return replace(self._first, epoch=epoch)
+        return self.epoch(epoch).plan
+
+    def epoch(self, number: int, lanes: range | None = None) -> Epoch:
+        """What is read in an epoch, and in which order: of this rank's lanes, or of others."""
+        samples = self._samples if self._drawing is None else self._drawing.samples(number)
+        plan = replace(self._first, epoch=number, shard_rows=samples.of_shard)
+        return Epoch(plan, samples, self._own if lanes is None else lanes, self._lengths, self._bucket)
 
     def sample_ids(self, epoch: int, index: int) -> list[str]:
         """The sample ids of a global batch, in the order of its slots, all ranks together."""
-        plan = self.plan(epoch)
-        k = plan.window_of(index)
-        slots = plan.slots(k, range(self.lanes))[index - plan.window(k).start]
-        return self._shards.sample_ids(slots[slots != NO_ROW])
+        whole = self.epoch(epoch, range(self.lanes))
+        k = whole.plan.window_of(index)
+        slots = whole.slots(k)[index - whole.plan.window(k).start]
+        return self.shards.sample_ids(whole.samples, slots[slots != NO_ROW])
 
     def whole(self) -> Batch:
         """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
@@ -169,17 +196,17 @@ class Feed:
         if self._augmented is not None:
             told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
             raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
-        rows = self._first.rows
-        stored = self._held.blocks(self.statistics)
-        return self._batch_of(stored, torch.ones(rows, dtype=torch.bool), real=rows, ranks=1, epoch=0, index=0)
+        count = self._first.rows
+        slots = np.arange(count)[None]
+        stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, 1))
+        return batches(self.shards.blocks, stored, slots >= 0, Place(0, 0, count, count, 1))[0]
 
-    @cached_property
+    @property
     def _memory(self) -> Held | Streamed:
-        return self._held if self.memory == "cached" else Streamed(self._shards, _read(self.engine))
+        return self._held if self.memory == "cached" else Streamed(self.shards, self.read)
 
     @property
     def _identity(self) -> dict[str, int | str]:
-        """What the order follows from, besides the epoch."""
         plan = self._first
         return {
             "digest": plan.digest,
@@ -187,28 +214,48 @@ class Feed:
             "batch_size": plan.batch_size,
             "lanes": plan.lanes,
             "window_rows": plan.window_rows,
+            "bucket": self._bucket,
+            "drawn": int(self._drawing is not None),
         }
 
-    def _made(self, window: Window, at: int, epoch: int) -> Batch:
-        index = window.first + at
-        mask_B = torch.from_numpy(window.slots[at] != NO_ROW)
-        real = min(self.batch_size, self._first.rows - index * self.batch_size)
-        return self._batch_of(window.stored(at), mask_B, real=real, ranks=self.ranks, epoch=epoch, index=index)
+    def _lists(
+        self, epoch: Epoch, parts: list[Part], size: int, statistics: Statistics
+    ) -> Generator[list[Batch], None, None]:
+        """The batches of each of `parts`, `size` of them made together."""
+        first = parts[0].batches.start
+        windows = self._memory.windows(epoch, first, statistics)
+        if self._augmented is not None:
+            windows = self._augmented.windows(windows, epoch)
+        count = epoch.plan.windows - epoch.plan.window_of(first)
+        with closing(ahead(windows, count)) as coming:
+            window = next(coming)
+            for part in parts:
+                if part.window != epoch.plan.window_of(window.first):
+                    window = next(coming)
+                found = []
+                for start in part.batches[::size]:
+                    some = range(start, min(start + size, part.batches.stop))
+                    found += self._made(window, some, epoch.plan)
+                yield found
 
-    def _batch_of(self, stored: tuple[Tensor, ...], mask_B: Tensor, **place: int) -> Batch:
-        blocks = self._shards.blocks
-        tensors = [block.tensor(rows) for block, rows in zip(blocks, stored, strict=True)]
-        for at, block in enumerate(blocks):
-            if block.is_lengths:  # no wider than the longest list of this rank's rows
-                longest = int(tensors[at][mask_B].max()) if bool(mask_B.any()) else 0
-                tensors[at - 1] = tensors[at - 1][:, : max(1, longest)].contiguous()
-        if not bool(mask_B.all()):
-            # (b,) against (b, ...): zero what stands in slots without a row
-            tensors = [one.masked_fill(~mask_B.reshape(-1, *(1,) * (one.ndim - 1)), 0) for one in tensors]
-        # blocks come in the order inputs, target, weight
-        weight_B = tensors.pop() if blocks[-1].role == "weight" else mask_B.to(torch.float32)
-        target = tensors.pop() if blocks[len(tensors) - 1].role == "target" else None
-        return Batch(tuple(tensors), target, weight_B, mask_B, **place)
+    def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
+        at = slice(some.start - window.first, some.stop - window.first)
+        place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
+        return batches(self.shards.blocks, window.stored(at), window.slots[at] != NO_ROW, place)
+
+
+class Part(NamedTuple):
+    """Batches of a window that are handed over together."""
+
+    window: int
+    batches: range
+
+
+def _parts(plan: Plan, first: int, size: int) -> Iterator[Part]:
+    for k in range(plan.window_of(first), plan.windows):
+        window = plan.window(k)
+        for start in range(max(first, window.start), window.stop, size):
+            yield Part(k, range(start, min(start + size, window.stop)))
 
 
 def _read(engine: Engine) -> Read:

@@ -2,7 +2,7 @@
 
 Arrays keep the dtype in which they are stored (an image its bytes) until a batch is made; only then numbers become
 float32 and a column's affine map is applied.
-Axes: n rows of a shard, D columns side by side, T longest list.
+Axes: n rows of a shard, D columns side by side, T longest list or time steps of a block.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
 from tracking.faults import BadData, Refusal
 from tracking.manifest import Affine, Column, InputField, Manifest, Signature
+from tracking.windows import SERIES, Windows
+from training.feed.order import Rows
 
 Array = NDArray[Any]
 Arrays = tuple[Array, ...]
@@ -46,6 +49,8 @@ class Block:
     field: InputField
     role: Role
     is_lengths: bool = False
+    start: int | None = None
+    """The time step of a window at which the tensor begins; None: it is a row as it stands."""
 
     @property
     def first(self) -> Column:
@@ -59,12 +64,30 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Without the row axis."""
+        """Of a sample."""
         return () if self.is_lengths else self.field.shape
 
     @property
-    def row_bytes(self) -> int:
+    def held(self) -> tuple[int, ...]:
+        """The shape of a row in memory: a sample's, or that of the block which windows are cut from."""
+        return self.shape if self.start is None else self.first.shape
+
+    @property
+    def sample_bytes(self) -> int:
         return self.stored.itemsize * math.prod(self.shape)
+
+    def samples(self, rows: Array) -> Array:
+        """All samples that could be taken from held rows, the first axis theirs, without a copy."""
+        if self.start is None:
+            return rows
+        flat = rows.reshape(-1, *rows.shape[2:])
+        steps = self.shape[0]
+        starts = max(0, len(flat) - steps + 1)
+        return as_strided(flat, (starts, steps, *flat.shape[1:]), (flat.strides[0], *flat.strides), writeable=False)
+
+    def places(self, rows: Rows, steps: Rows) -> Rows:
+        """Where samples stand among `samples`: those of `rows`, which begin at the time steps `steps` of theirs."""
+        return rows if self.start is None else rows * self.held[0] + (self.start + steps)
 
     def array(self, dense: Mapping[str, Dense], where: object) -> Array:
         """The block of a shard, from its columns. Raises BadData for a fraction where a whole number is due."""
@@ -103,13 +126,14 @@ def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
 
     Raises BadData when there is nothing to read, or the signature wants a weight and the dataset has none.
     """
+    windows = Windows.of(manifest.steps)
     found: list[Block] = []
     for one in signature.inputs:
-        found.append(Block(one, "input"))
+        found.append(Block(one, "input", start=0 if windows and one.name == SERIES else None))
         if one.columns[0].layout == "list":
             found.append(Block(one, "input", is_lengths=True))
     if signature.target is not None:
-        found.append(Block(signature.target, "target"))
+        found.append(Block(signature.target, "target", start=windows.look_back if windows else None))
     if signature.weighted:
         found.append(Block(_weight(manifest), "weight"))
     if not found:

@@ -61,6 +61,28 @@ def own_lanes(rank: int, ranks: int, lanes: int, batch_size: int) -> range:
     return range(rank * share, (rank + 1) * share)
 
 
+def by_length(slots: Rows, lengths: Rows, lanes: int, together: int, mixed: int) -> Rows:
+    """Slots of a window, (batches, lanes * b), with samples of like length in the same batch.
+
+    Within `together` batches each lane's samples are sorted by their `lengths` (of the shape of `slots`), cut into
+    batches, and these put into an order that follows from the key `mixed` and is the same for all lanes. A batch with a
+    slot without a row stays as it is, and the last.
+    """
+    found = slots.copy()
+    whole = len(slots) - int((slots[-1] == NO_ROW).any())
+    for number, first in enumerate(range(0, whole, together)):
+        some = slice(first, min(first + together, whole))
+        count = some.stop - some.start
+        # (batches, lanes * b) -> (lanes, batches * b)
+        by_lane, long = (
+            one[some].reshape(count, lanes, -1).transpose(1, 0, 2).reshape(lanes, -1) for one in (slots, lengths)
+        )
+        ordered = np.take_along_axis(by_lane, np.argsort(long, axis=1, kind="stable"), axis=1)
+        batches = ordered.reshape(lanes, count, -1).transpose(1, 0, 2).reshape(count, -1)
+        found[some] = batches[permutation(count, key(mixed, number))]
+    return found
+
+
 @dataclass(frozen=True)
 class Plan:
     """The order of one epoch of a split."""
@@ -120,12 +142,13 @@ class Plan:
                 found |= dict.fromkeys(s for s in self._tape[first : last + 1].tolist() if self.shard_rows[s])
         return list(found)
 
+    def key(self, *purpose: object) -> int:
+        """A number that follows from what the order of this epoch follows from, and the purpose."""
+        return key(self.digest, self.seed, self.epoch, self.lanes, self.batch_size, self.window_rows, *purpose)
+
     @property
     def _is_full(self) -> bool:
         return self.rows <= self.window_rows
-
-    def _key(self, *purpose: object) -> int:
-        return key(self.digest, self.seed, self.epoch, self.lanes, self.batch_size, self.window_rows, *purpose)
 
     def _span(self, lane: int, window: range) -> range:
         """The tape positions that a lane gives to a window."""
@@ -138,7 +161,7 @@ class Plan:
             return np.arange(span.start, span.stop)
         if self._is_full:
             return self._whole[span.start : span.stop]
-        return self._row(span.start + permutation(len(span), self._key("win", lane, k)))
+        return self._row(span.start + permutation(len(span), self.key("win", lane, k)))
 
     def _row(self, position: Rows) -> Rows:
         """The rows at positions of the tape."""
@@ -159,17 +182,17 @@ class Plan:
 
     @cached_property
     def _whole(self) -> Rows:
-        return permutation(self.rows, self._key("full"))
+        return permutation(self.rows, self.key("full"))
 
     @cached_property
     def _turn(self) -> int:
-        return self._key("rot") % self.rows if self.shuffle else 0
+        return self.key("rot") % self.rows if self.shuffle else 0
 
     @cached_property
     def _tape(self) -> Rows:
         """The shards in the order in which they lie on the tape."""
         count = len(self.shard_rows)
-        return permutation(count, self._key("shards")) if self.shuffle else np.arange(count)
+        return permutation(count, self.key("shards")) if self.shuffle else np.arange(count)
 
     @cached_property
     def _ends(self) -> Rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -18,6 +22,8 @@ from tracking.faults import BadData
 from tracking.manifest import Column, Shard
 from tracking.remote import Place
 from training.feed.blocks import Arrays, Block, Dense, columns_of
+from training.feed.order import Rows
+from training.feed.samples import Samples
 
 SAMPLE_ID = "sample_id"
 _PICKLED = b"dataset-toolkit."
@@ -57,9 +63,29 @@ class Shards:
         return columns_of(self.blocks)
 
     @property
-    def row_bytes(self) -> int:
-        """Bytes of a row in memory, at least 1."""
-        return max(1, sum(block.row_bytes for block in self.blocks))
+    def sample_bytes(self) -> int:
+        """Bytes of a sample in memory, at least 1."""
+        return max(1, sum(block.sample_bytes for block in self.blocks))
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the whole split in memory."""
+        return sum(self.rows) * sum(
+            block.stored.itemsize * math.prod(block.held) for at, block in enumerate(self.blocks) if self.same(at) == at
+        )
+
+    def content(self) -> str:
+        """A name for the split as it is held: the same for the same rows and the same blocks of them."""
+        digest = self.dataset.manifest.splits[self.split].digest
+        kept = [(block.field.name, block.is_lengths, block.held, str(block.stored)) for block in self.blocks]
+        shards = [shard.sha256 for shard in self.all]
+        return hashlib.sha256(repr((digest, kept, shards)).encode()).hexdigest()[:32]
+
+    def same(self, at: int) -> int:
+        """The first block that is cut from the same column as the block `at`: both are held once."""
+        block = self.blocks[at]
+        names = [one.first.name if one.start is not None else None for one in self.blocks]
+        return at if block.start is None else names.index(block.first.name)
 
     @contextmanager
     def lent(self, number: int) -> Iterator[Path]:
@@ -84,7 +110,13 @@ class Shards:
     def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
         return tuple(block.array(dense, where) for block in self.blocks)
 
-    def sample_ids(self, rows: Sequence[int]) -> list[str]:
+    def sample_ids(self, samples: Samples, wanted: Rows) -> list[str]:
+        """The ids of samples, in the order of `wanted`."""
+        rows, which = samples.places(wanted)
+        ids = self.row_ids(rows.tolist())
+        return [samples.name(one, at) for one, at in zip(ids, which.tolist(), strict=True)]
+
+    def row_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of rows, read from their shards, in the order of `rows`."""
         wanted = np.asarray(rows, np.int64)
         shard_of = np.searchsorted(self.first_rows, wanted, side="right") - 1
@@ -97,9 +129,20 @@ class Shards:
 
     def ids(self, number: int) -> list[str]:
         """All sample ids of a shard in stored order."""
+        return list(map(str, self._column(number, SAMPLE_ID).to_pylist()))
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column of numbers over all shards, in stored order."""
+        pieces = [self._column(number, name).to_numpy() for number in range(len(self.all))]
+        return np.concatenate(pieces)
+
+    def list_lengths(self, number: int, name: str) -> NDArray[np.int64]:
+        """How many values each list of a shard's column has."""
+        return np.asarray(pc.list_value_length(self._column(number, name)), np.int64)
+
+    def _column(self, number: int, name: str) -> pa.ChunkedArray:
         with self.lent(number) as path:
-            ids = pq.read_table(path, columns=[SAMPLE_ID], partitioning=None).column(0)
-        return list(map(str, ids.to_pylist()))
+            return pq.read_table(path, columns=[name], partitioning=None).column(0)
 
     def _check_footer(self, file: Path, shard: Shard) -> None:
         facts = pq.read_metadata(file)

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from tracking.dataset import Dataset
 from tracking.manifest import Signature
 from training.feed.batch import Batch
-from training.feed.batches import Engine, Feed, Memory
+from training.feed.batches import Feed
 from training.feed.picture import picture
+from training.feed.reading import Reading
 
 
 class Walked(BaseModel, frozen=True):
@@ -28,15 +29,10 @@ def walk(
     dataset: Dataset,
     split: str,
     signature: Signature,
+    reading: Reading,
     *,
-    seed: int,
-    batch_size: int,
-    lanes: int | None = None,
-    window_mib: int = 256,
     epoch: int = 0,
     ranks: int = 1,
-    engine: Engine | None = None,
-    memory: Memory = "auto",
     show: Path | None = None,
 ) -> Walked:
     """The hash over all global batches of an epoch in order, and how fast they came.
@@ -45,18 +41,7 @@ def walk(
     slot by slot: inputs, target, weight. `wait` is the share of the time in which the feed was waited for, here nearly
     all of it, since nobody trains.
     """
-    one = Feed(
-        dataset,
-        split,
-        signature,
-        seed=seed,
-        batch_size=batch_size,
-        lanes=lanes,
-        window_bytes=window_mib << 20,
-        engine=engine,
-        memory=memory,
-        shuffle=split == "train",
-    )
+    one = Feed(dataset, split, signature, reading, shuffle=split == "train")
     one.seek(epoch)
     feeds = [one.of_rank(rank, ranks) for rank in range(ranks)]
     digest, batches, samples = hashlib.sha256(), 0, 0
@@ -79,6 +64,8 @@ def walk(
 def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:
     """Add a rank's part of a batch to a hash: the real rows in the order of slots, one row after the other."""
     real = batch.mask_B
+    if not real.any():
+        return
     tensors = [*batch.inputs, *([batch.target] if batch.target is not None else []), batch.weight_B]
     rows = [tensor[real].reshape(int(real.sum()), -1).numpy() for tensor in tensors]
     # padding is as wide as a rank's longest row, which is no fact of the batch: it is made as wide as it can be

@@ -1,4 +1,4 @@
-"""From shards to the rows of a window, in batch order: held decoded in memory, or streamed past.
+"""From shards to the samples of a window, in batch order: held decoded in memory, or streamed past.
 
 Both follow the same plan, so that what is cached never changes what is yielded.
 """
@@ -11,19 +11,25 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from tracking.faults import BadData
-from training.feed.blocks import Arrays
-from training.feed.order import Plan, Rows
+from training.feed.blocks import Arrays, Block
+from training.feed.epoch import Epoch
+from training.feed.order import Rows
+from training.feed.samples import Samples
 from training.feed.shards import Piece, Shards
+from training.feed.shared import shared_arrays
 
 Read = Callable[[Shards, Sequence[int]], Iterator[Piece]]
 """An engine: yields each of the numbered shards as often as it was asked for, in whatever order."""
+
+AnyT = TypeVar("AnyT")
 
 
 @dataclass
@@ -46,40 +52,64 @@ class Window(NamedTuple):
 
     first: int
     slots: Rows
-    """The row in each slot, (batches, slots); -1 for none."""
-    stored: Callable[[int], tuple[Tensor, ...]]
-    """The blocks of the rank's slots of the window's i-th batch, in stored dtype; anything where there is no row."""
+    """The sample in each slot, (batches, slots); -1 for none."""
+    stored: Callable[[slice], tuple[Tensor, ...]]
+    """The blocks of some of its batches, slot after slot, in stored dtype; anything where there is no sample."""
 
 
 class Held:
-    """A split decoded once, in stored order."""
+    """A split decoded once, in stored order; `shared`: once for all processes of the host."""
 
-    def __init__(self, shards: Shards, read: Read) -> None:
+    def __init__(self, shards: Shards, read: Read, shared: bool = False) -> None:
         self.shards = shards
+        self.shared = shared
         self._read = read
-        self._blocks: tuple[Tensor, ...] | None = None
+        self._rows: Arrays | None = None
 
-    def blocks(self, statistics: Statistics) -> tuple[Tensor, ...]:
-        """Every block of the split, read at the first call."""
-        if self._blocks is None:
+    def rows(self, statistics: Statistics) -> Arrays:
+        """Every block of the split as it is held, read at the first call."""
+        if self._rows is None:
             shards = self.shards
-            whole = _empty(shards, int(shards.first_rows[-1]))
-            numbers = [number for number, rows in enumerate(shards.rows) if rows]
-            for piece in self._read(shards, numbers):
-                start, end = shards.first_rows[piece.shard : piece.shard + 2]
-                for block, array in zip(whole, piece.arrays, strict=True):
-                    block[start:end] = array
-                statistics.bytes_read += shards.all[piece.shard].bytes
-            self._blocks = tuple(map(torch.from_numpy, whole))
-        return self._blocks
+            count = int(shards.first_rows[-1])
+            own = [at for at in range(len(shards.blocks)) if shards.same(at) == at]
+            layout = [((count, *shards.blocks[at].held), shards.blocks[at].stored) for at in own]
+            fill = partial(self._fill, own, statistics)
+            if self.shared:
+                held = shared_arrays(shards.content(), layout, fill)
+            else:
+                held = tuple(np.empty(shape, dtype) for shape, dtype in layout)
+                fill(held)
+            self._rows = tuple(held[own.index(shards.same(at))] for at in range(len(shards.blocks)))
+        return self._rows
 
-    def windows(self, plan: Plan, lanes: range, first: int, statistics: Statistics) -> Generator[Window, None, None]:
-        """The windows from the one with batch `first` on; each batch is gathered when it is asked for."""
-        blocks = self.blocks(statistics)
-        for k in range(plan.window_of(first), plan.windows):
-            slots = plan.slots(k, lanes)
-            index = torch.from_numpy(np.maximum(slots, 0))
-            yield Window(plan.window(k).start, slots, _gathered(blocks, index))
+    def _fill(self, own: list[int], statistics: Statistics, held: Arrays) -> None:
+        shards = self.shards
+        numbers = [number for number, rows in enumerate(shards.rows) if rows]
+        for piece in self._read(shards, numbers):
+            start, end = shards.first_rows[piece.shard : piece.shard + 2]
+            for at, whole in zip(own, held, strict=True):
+                whole[start:end] = piece.arrays[at]
+            statistics.bytes_read += shards.all[piece.shard].bytes
+
+    def windows(self, epoch: Epoch, first: int, statistics: Statistics) -> Generator[Window, None, None]:
+        """The windows from the one with batch `first` on; samples are gathered when they are asked for."""
+        self.rows(statistics)
+        for k in range(epoch.plan.window_of(first), epoch.plan.windows):
+            slots = epoch.slots(k)
+            yield Window(epoch.plan.window(k).start, slots, self.gather(epoch.samples, slots, statistics))
+
+    def gather(self, samples: Samples, slots: Rows, statistics: Statistics) -> Callable[[slice], tuple[Tensor, ...]]:
+        blocks = self.shards.blocks
+        sources = [
+            torch.from_numpy(block.samples(rows)) for block, rows in zip(blocks, self.rows(statistics), strict=True)
+        ]
+        rows, which = samples.places(np.maximum(slots, 0))
+        steps = which * samples.stride if samples.stride else which
+        places = [torch.from_numpy(block.places(rows, steps)) for block in blocks]
+        return lambda some: tuple(
+            torch.index_select(source, 0, place[some].reshape(-1))
+            for source, place in zip(sources, places, strict=True)
+        )
 
 
 class Streamed:
@@ -89,23 +119,22 @@ class Streamed:
         self.shards = shards
         self._read = read
 
-    def windows(self, plan: Plan, lanes: range, first: int, statistics: Statistics) -> Generator[Window, None, None]:
+    def windows(self, epoch: Epoch, first: int, statistics: Statistics) -> Generator[Window, None, None]:
         """The windows from the one with batch `first` on, each scattered into a buffer in batch order."""
-        numbers = range(plan.window_of(first), plan.windows)
-        needed = [plan.shards(k, lanes) for k in numbers]
-        wanted = _fresh(needed)
-        with closing(_Arrivals(self.shards, self._read, wanted, statistics)) as arrivals:
+        numbers = range(epoch.plan.window_of(first), epoch.plan.windows)
+        needed = [epoch.shards(k) for k in numbers]
+        with closing(_Arrivals(self.shards, self._read, _fresh(needed), statistics)) as arrivals:
             kept: dict[int, Arrays] = {}
             for k, now, later in zip(numbers, needed, [*needed[1:], []], strict=True):
-                slots = plan.slots(k, lanes)
-                buffers = _empty(self.shards, slots.size)
-                sources = _sources(slots, self.shards)
+                slots = epoch.slots(k)
+                buffers = tuple(np.empty((slots.size, *block.shape), block.stored) for block in self.shards.blocks)
+                sources = _sources(slots, epoch.samples, self.shards)
                 for shard in now:
                     arrays = kept.pop(shard) if shard in kept else arrivals.take(shard)
-                    _scatter(arrays, buffers, *sources(shard))
+                    _scatter(self.shards.blocks, arrays, buffers, *sources(shard))
                     if shard in set(later):
                         kept[shard] = arrays
-                yield Window(plan.window(k).start, slots, _sliced(buffers, slots.shape[1]))
+                yield Window(epoch.plan.window(k).start, slots, _sliced(buffers, slots.shape[1]))
 
 
 class _Arrivals:
@@ -132,25 +161,26 @@ class _Arrivals:
             self._pieces.close()
 
 
-def ahead(windows: Generator[Window, None, None], count: int) -> Generator[Window, None, None]:
-    """The `count` windows, each next one made by a thread while the last one is used.
+def ahead(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, None, None]:
+    """The `count` things, each next one made by a thread while the last one is used.
 
-    The thread and the readers are gone before the last window is handed out, and when the iterator is closed.
+    The thread, and what the things are made from, are gone before the last one is handed out, and when the iterator is
+    closed.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="feed")
     try:
-        coming = pool.submit(next, windows)
+        coming = pool.submit(next, things)
         for left in range(count - 1, -1, -1):
-            window = coming.result()
+            thing = coming.result()
             if left:
-                coming = pool.submit(next, windows)
+                coming = pool.submit(next, things)
             else:
                 pool.shutdown()
-                windows.close()
-            yield window
+                things.close()
+            yield thing
     finally:
         pool.shutdown(cancel_futures=True)
-        windows.close()
+        things.close()
 
 
 def _fresh(needed: Sequence[Sequence[int]]) -> list[int]:
@@ -163,37 +193,35 @@ def _fresh(needed: Sequence[Sequence[int]]) -> list[int]:
     return found
 
 
-def _empty(shards: Shards, rows: int) -> Arrays:
-    return tuple(np.empty((rows, *block.shape), block.stored) for block in shards.blocks)
+Source = tuple[Rows, Rows, Rows]
+"""Rows of a shard, the time steps of theirs at which samples begin, and the slots that these go to."""
 
 
-def _sources(slots: Rows, shards: Shards) -> Callable[[int], tuple[Rows, Rows]]:
-    """For each shard: which of its rows go to a window, and to which slots, both in the order of the shard."""
+def _sources(slots: Rows, samples: Samples, shards: Shards) -> Callable[[int], Source]:
+    """For each shard what of it goes to a window, in the order of the shard."""
     flat = slots.ravel()
-    by_row = np.argsort(flat)
-    rows = flat[by_row]
-    borders = np.searchsorted(rows, shards.first_rows)
+    by_sample = np.argsort(flat)
+    ordered = flat[by_sample]
+    borders = np.searchsorted(ordered, samples.firsts)
 
-    def of(shard: int) -> tuple[Rows, Rows]:
+    def of(shard: int) -> Source:
         here = slice(borders[shard], borders[shard + 1])
-        return rows[here] - shards.first_rows[shard], by_row[here]
+        rows, which = samples.places(ordered[here])
+        steps = which * samples.stride if samples.stride else which
+        return rows - shards.first_rows[shard], steps, by_sample[here]
 
     return of
 
 
-def _scatter(arrays: Arrays, buffers: Arrays, source: Rows, slots: Rows) -> None:
-    if not len(source):
+def _scatter(blocks: Sequence[Block], arrays: Arrays, buffers: Arrays, rows: Rows, steps: Rows, slots: Rows) -> None:
+    if not len(rows):
         return
-    is_run = int(source[-1] - source[0]) + 1 == len(source)
-    taken = slice(int(source[0]), int(source[-1]) + 1) if is_run else source
-    for array, buffer in zip(arrays, buffers, strict=True):
-        buffer[slots] = array[taken]
+    for block, array, buffer in zip(blocks, arrays, buffers, strict=True):
+        places = block.places(rows, steps)
+        is_run = bool(np.all(np.diff(places) == 1))
+        buffer[slots] = block.samples(array)[slice(int(places[0]), int(places[-1]) + 1) if is_run else places]
 
 
-def _gathered(blocks: tuple[Tensor, ...], index: Tensor) -> Callable[[int], tuple[Tensor, ...]]:
-    return lambda i: tuple(torch.index_select(block, 0, index[i]) for block in blocks)
-
-
-def _sliced(buffers: Arrays, slots: int) -> Callable[[int], tuple[Tensor, ...]]:
+def _sliced(buffers: Arrays, slots: int) -> Callable[[slice], tuple[Tensor, ...]]:
     tensors = tuple(map(torch.from_numpy, buffers))
-    return lambda i: tuple(tensor[i * slots : (i + 1) * slots] for tensor in tensors)
+    return lambda some: tuple(tensor[some.start * slots : some.stop * slots] for tensor in tensors)

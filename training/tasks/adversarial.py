@@ -7,23 +7,24 @@ Axes: B rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from tracking.figures.samples import samples
-from tracking.manifest import Signature
 from training.feed.batch import Batch
-from training.fit_config import Fit
 from training.task import Task, as_numpy
 
 GRID = 100
+GENERATOR, DISCRIMINATOR = 0, 1
+"""Places of their optimizers."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -38,40 +39,33 @@ class Adversarial(Task):
 
     outputs: ClassVar = {"real": "double"}
     """The discriminator's probability that an image is a real one."""
-
-    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        super().__init__(config, network, signature, fit)
-        self.automatic_optimization = False
+    steps_by_rows: ClassVar = False
 
     @classmethod
     def target_of(cls, config: Any) -> str | None:
         return None
 
     def configure_optimizers(self) -> Any:
-        share = self.config.discriminator_rate
-        slower = self.fit.optimizer.model_copy(update={"lr": self.fit.optimizer.lr * share})
-        return [
-            self.fit.optimizer.build(self.network.generator.parameters()),
-            slower.build(self.network.discriminator.parameters()),
-        ]
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        steps = len(data.train_dataloader()) * self.fit.epochs
+        return (
+            self.optimizer_of(self.network.generator, steps),
+            self.optimizer_of(self.network.discriminator, steps, share=self.config.discriminator_rate),
+        )
 
     def training_step(self, batch: Batch, index: int) -> None:
         """One step of the discriminator, then one of the generator, on the same noise."""
-        optimizers: Any = self.optimizers()
-        generator_steps, discriminator_steps = optimizers
         made = self._made(len(batch.mask_B))
-        real_loss_B = real_loss(self.network(batch.inputs[0]), self.config.smoothing)
-        discriminator_loss = batch.mean(real_loss_B + made_loss(self.network(made.detach())))
-        discriminator_steps.zero_grad()
-        self.manual_backward(discriminator_loss)
-        discriminator_steps.step()
 
-        generator_loss = batch.mean(fooling_loss(self.network(made)))
-        generator_steps.zero_grad()
-        self.manual_backward(generator_loss)
-        generator_steps.step()
-        self.log("train/loss", discriminator_loss.detach())
-        self.log("train/generator_loss", generator_loss.detach())
+        def told_apart() -> Iterator[Tensor]:
+            real_loss_B = real_loss(self.network(batch.inputs[0]), self.config.smoothing)
+            yield batch.mean(real_loss_B + made_loss(self.network(made.detach())))
+
+        def fooled() -> Iterator[Tensor]:
+            yield batch.mean(fooling_loss(self.network(made)))
+
+        self.log("train/loss", self.descend(told_apart, DISCRIMINATOR))
+        self.log("train/generator_loss", self.descend(fooled, GENERATOR))
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         real_B, made_B = self.network(batch.inputs[0]), self.network(self._made(len(batch.mask_B)))

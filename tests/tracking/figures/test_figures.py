@@ -10,6 +10,7 @@ from tracking.figures.confusion import confusion
 from tracking.figures.frames import film, frames
 from tracking.figures.latent import latent
 from tracking.figures.learning_curves import learning_curves
+from tracking.figures.rate_range import rate_range
 from tracking.figures.residuals import residuals
 from tracking.figures.returns import returns
 from tracking.figures.samples import samples
@@ -34,6 +35,7 @@ FIGURES = {
     "residuals": lambda: residuals(np.arange(5.0), np.arange(5.0) + 0.1, "MPa $"),
     "samples": lambda: samples(np.random.default_rng(0).random((5, 1, 5, 5)), 3, NASTY),
     "latent": lambda: latent(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 5, NASTY),
+    "rate range": lambda: rate_range([(1e-3, 2.0), (1e-2, 1.0), (1e-1, 5.0)], 1e-3),
     "returns": lambda: returns([[10.0, 3.0], [20.0, 9.0]]),
     "frames": lambda: frames([np.zeros((4, 6, 3), np.uint8)] * 3, [0, 2, 4]),
 }

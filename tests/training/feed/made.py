@@ -13,6 +13,7 @@ from tests.datasets import make_dataset
 from tracking.dataset import Dataset
 from tracking.manifest import Affine, Column
 from training.feed.batches import Feed
+from training.feed.reading import MIB, Reading
 
 IMAGE_MAP, TARGET_MAP = Affine(offset=3.0, factor=1 / 255), Affine(offset=1.5, factor=0.3)
 COLUMNS = (
@@ -43,6 +44,7 @@ COLUMNS = (
     Column(name="price", dtype="float64", role="target", meaning="number", affine=TARGET_MAP),
     Column(name="share", dtype="float64", role="weight", meaning="number"),
 )
+SMALL_WINDOW = 40 * 160 / MIB
 ENGINES = [
     "arrow",
     pytest.param(
@@ -72,8 +74,9 @@ def made(folder: Path, rows: int, **options: Any) -> tuple[Dataset, dict[str, An
     return make_dataset(folder, {"train": held}, COLUMNS, **options), held
 
 
-def feed(dataset: Dataset, **options: Any) -> Feed:
-    """A feed whose window holds few rows (96 bytes each), so that small splits have several windows."""
-    defaults: dict[str, Any] = {"seed": 7, "batch_size": 16, "window_bytes": 40 * 160, "engine": "arrow"}
+def feed(dataset: Dataset, *, rank: int = 0, ranks: int = 1, shuffle: bool = True, **options: Any) -> Feed:
+    """A feed whose window holds few rows (160 bytes each), so that small splits have several windows."""
+    defaults: dict[str, Any] = {"seed": 7, "batch_size": 16, "window_mib": SMALL_WINDOW, "engine": "arrow"}
     signature = dataset.manifest.signature("price")
-    return Feed(dataset, "train", signature, **(defaults | options))
+    reading = Reading(**(defaults | options))
+    return Feed(dataset, "train", signature, reading, rank=rank, ranks=ranks, shuffle=shuffle)

@@ -11,6 +11,7 @@ from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Affine, Column, Step
 from training.feed.batches import Feed
+from training.feed.reading import MIB, Reading
 from training.feed.walk import walk
 
 ROWS, SEED = 100, 7
@@ -68,9 +69,11 @@ def dataset(dataset_and_values):
     return dataset_and_values[0]
 
 
-def feed(dataset, split="train", **options):
-    defaults = {"seed": SEED, "batch_size": 16, "window_bytes": 1 << 14, "engine": "arrow", "shuffle": split == "train"}
-    return Feed(dataset, split, dataset.manifest.signature("area"), **(defaults | options))
+def feed(dataset, split="train", *, rank=0, ranks=1, shuffle=None, **options):
+    defaults = {"seed": SEED, "batch_size": 16, "window_mib": (1 << 14) / MIB, "engine": "arrow"}
+    shuffle = split == "train" if shuffle is None else shuffle
+    signature, reading = dataset.manifest.signature("area"), Reading(**(defaults | options))
+    return Feed(dataset, split, signature, reading, rank=rank, ranks=ranks, shuffle=shuffle)
 
 
 def global_batches(dataset, epoch, ranks, **options):
@@ -131,10 +134,9 @@ def test_ranks_and_memory_do_not_show_in_what_is_changed(dataset):
     for ranks in (1, 2, 4):
         for memory in ("cached", "streamed"):
             assert same(global_batches(dataset, 1, ranks, memory=memory), wanted)
+    signature = dataset.manifest.signature("area")
     walked = {
-        walk(
-            dataset, "train", dataset.manifest.signature("area"), seed=1, batch_size=16, ranks=ranks, memory=memory
-        ).hash
+        walk(dataset, "train", signature, Reading(seed=1, batch_size=16, memory=memory), ranks=ranks).hash
         for ranks in (1, 2)
         for memory in ("cached", "streamed")
     }
@@ -166,7 +168,7 @@ def test_train_in_stored_order_is_as_it_is_stored_and_what_is_held_stays_unchang
     assert_stored(feed(dataset, shuffle=False), held)
     one = feed(dataset, memory="cached")
     assert len(list(one)) == len(list(one)) == 7
-    assert np.array_equal(one._held.blocks(one.statistics)[0], held["image"])
+    assert np.array_equal(one._held.rows(one.statistics)[0], held["image"])
 
 
 @pytest.mark.bad_input

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import threading
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytest
 import torch
 
 from tests.datasets import make_dataset
-from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, TARGET_MAP, feed, made, values
+from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, SMALL_WINDOW, TARGET_MAP, feed, made, values
 from tracking.faults import BadData, BadEnvironment, WrongRecipe
-from training.feed.batches import default_engine
+from training.feed.batches import Feed, default_engine
 from training.feed.order import NO_ROW
+from training.feed.reading import MIB, Reading
+from training.feed.shared import MEMORY
 
 ROWS = 203
 
@@ -50,11 +53,11 @@ def tensors(batch):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 @pytest.mark.parametrize("ranks", [1, 2, 8])
-@pytest.mark.parametrize("window_bytes", [1, 40 * 160, 1 << 20])
-def test_each_rank_gets_the_planned_rows_to_the_bit(dataset_and_values, engine, memory, ranks, window_bytes):
+@pytest.mark.parametrize("window_mib", [1 / MIB, SMALL_WINDOW, 1])
+def test_each_rank_gets_the_planned_rows_to_the_bit(dataset_and_values, engine, memory, ranks, window_mib):
     dataset, held = dataset_and_values
     for rank in range(ranks):
-        own = feed(dataset, engine=engine, memory=memory, rank=rank, ranks=ranks, window_bytes=window_bytes)
+        own = feed(dataset, engine=engine, memory=memory, rank=rank, ranks=ranks, window_mib=window_mib)
         plan, share = own.plan(0), 16 // ranks
         order = np.concatenate([plan.slots(k, range(8)) for k in range(plan.windows)])
         batches = list(own)
@@ -106,7 +109,7 @@ def test_a_state_of_another_order_is_refused_with_both_values(dataset):
     with pytest.raises(BadData, match=r"batch_size 16, here 32.*|.*lanes"):
         feed(dataset, batch_size=32).load_state_dict(state)
     with pytest.raises(BadData, match=r"window_rows"):
-        feed(dataset, window_bytes=1).load_state_dict(state)
+        feed(dataset, window_mib=1 / MIB).load_state_dict(state)
     with pytest.raises(BadData, match=r"digest '0+', here"):
         feed(dataset).load_state_dict(state | {"digest": "0" * 32})
 
@@ -165,7 +168,7 @@ def test_an_empty_or_unknown_split_is_refused(tmp_path):
         feed(dataset)
     dataset, _ = made(tmp_path / "b", 3)
     with pytest.raises(BadData, match=r"no split 'tset'; it has \['train'\]"):
-        type(feed(dataset))(dataset, "tset", dataset.manifest.signature("price"), seed=0, batch_size=4)
+        Feed(dataset, "tset", dataset.manifest.signature("price"), Reading(batch_size=4))
 
 
 def test_ranks_that_lanes_cannot_serve_are_refused(dataset):
@@ -207,7 +210,7 @@ def test_the_whole_split_comes_in_stored_order(dataset_and_values, engine):
 
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 def test_statistics_count_rows_and_bytes_of_one_pass(dataset, memory):
-    one = feed(dataset, memory=memory, window_bytes=1 << 20)
+    one = feed(dataset, memory=memory, window_mib=1)
     for _ in range(2):
         list(one)
         assert one.statistics.rows == ROWS
@@ -218,7 +221,7 @@ def test_statistics_count_rows_and_bytes_of_one_pass(dataset, memory):
 
 def test_small_splits_are_held_and_large_ones_streamed(dataset):
     assert feed(dataset, memory="auto").memory == "cached"
-    assert feed(dataset, memory="auto", cache_bytes=1000).memory == "streamed"
+    assert feed(dataset, memory="auto", cache_mib=1000 / MIB).memory == "streamed"
 
 
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
@@ -236,4 +239,17 @@ def test_a_data_set_of_text_alone_is_refused(tmp_path):
     columns = [column for column in COLUMNS if column.name == "text"]
     dataset = make_dataset(tmp_path, {"train": values(3)}, columns)
     with pytest.raises(BadData, match="no column that a network can read"):
-        type(feed(made(tmp_path / "b", 3)[0]))(dataset, "train", dataset.manifest.signature(), seed=0, batch_size=4)
+        Feed(dataset, "train", dataset.manifest.signature(), Reading(batch_size=4))
+
+
+def test_a_shared_split_gives_the_same_batches_and_is_gone_afterwards(dataset):
+    reading = Reading(seed=7, batch_size=16, window_mib=SMALL_WINDOW, memory="cached", engine="arrow")
+    signature = dataset.manifest.signature("price")
+    feeds = [Feed(dataset, "train", signature, reading, shared=True, rank=rank, ranks=2) for rank in range(2)]
+    for rank, one in enumerate(feeds):
+        for mine, alone in zip(one, feed(dataset, memory="cached", rank=rank, ranks=2), strict=True):
+            assert all(torch.equal(a, b) for a, b in zip(tensors(mine), tensors(alone), strict=True))
+    held = MEMORY / f"millstream-{os.getuid()}" / feeds[0].shards.content()
+    assert held.exists()
+    del feeds, one, mine
+    assert not held.exists()

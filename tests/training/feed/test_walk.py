@@ -1,14 +1,21 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from tests.training.feed.made import ENGINES, feed, made
+from tests.training.feed.made import ENGINES, SMALL_WINDOW, feed, made
 from training.feed.picture import picture
+from training.feed.reading import Reading
 from training.feed.walk import walk
+
+INSTALLED = ["arrow", "petastorm"] if importlib.util.find_spec("petastorm") else ["arrow"]
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +23,9 @@ def dataset(tmp_path_factory):
     return made(tmp_path_factory.mktemp("walk"), 203, shard_rows=25)[0]
 
 
-def walked(dataset, **options):
-    signature = dataset.manifest.signature("price")
-    return walk(dataset, "train", signature, **({"seed": 7, "batch_size": 16, "engine": "arrow"} | options))
+def walked(dataset, *, epoch=0, ranks=1, show=None, **options):
+    reading = Reading(**({"seed": 7, "batch_size": 16, "engine": "arrow"} | options))
+    return walk(dataset, "train", dataset.manifest.signature("price"), reading, epoch=epoch, ranks=ranks, show=show)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -30,6 +37,47 @@ def test_the_stream_has_one_hash_however_it_is_read(dataset, engine, memory, ran
     assert (found.batches, found.samples) == (13, 203)
 
 
+SHAPES = st.fixed_dictionaries(
+    {
+        "rows": st.integers(1, 120),
+        "shard_rows": st.integers(1, 130),
+        "lanes": st.sampled_from([1, 2, 4, 8]),
+        "lane_rows": st.integers(1, 6),
+        "window_mib": st.sampled_from([SMALL_WINDOW / 8, SMALL_WINDOW, 1]),
+        "seed": st.integers(0, 9),
+        "epoch": st.integers(0, 3),
+    }
+)
+MEANS = st.tuples(st.sampled_from(INSTALLED), st.sampled_from(["cached", "streamed"]), st.integers(1, 4))
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 4, 8])
+def test_any_split_gives_one_stream_to_any_ranks_engine_memory_and_threads(tmp_path_factory, ranks, soak):
+    @settings(max_examples=500 if soak else 25, deadline=None)
+    @given(shape=SHAPES, means=MEANS)
+    def holds(shape, means):
+        lanes, (engine, memory, threads) = max(ranks, shape["lanes"]), means
+        split, _ = made(tmp_path_factory.mktemp("any"), shape["rows"], shard_rows=shape["shard_rows"])
+        order = {
+            "lanes": lanes,
+            "batch_size": lanes * shape["lane_rows"],
+            **{name: shape[name] for name in ("window_mib", "seed", "epoch")},
+        }
+        found = {}
+        for chosen in [{"memory": "cached"}, {"ranks": ranks, "engine": engine, "memory": memory}]:
+            torch.set_num_threads(threads if "ranks" in chosen else 1)
+            found[len(found)] = walked(split, **order, **chosen)
+        assert found[0].hash == found[1].hash
+        assert found[1].samples == shape["rows"]
+        assert found[1].batches == -(-shape["rows"] // order["batch_size"])
+
+    before = torch.get_num_threads()
+    try:
+        holds()
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_another_epoch_or_seed_has_another_hash(dataset):
     hashes = {walked(dataset).hash, walked(dataset, epoch=1).hash, walked(dataset, seed=8).hash}
     assert len(hashes) == 3
@@ -37,7 +85,7 @@ def test_another_epoch_or_seed_has_another_hash(dataset):
 
 def test_the_hash_covers_the_real_rows_slot_by_slot(dataset):
     digest, longest = hashlib.sha256(), 9
-    for batch in feed(dataset, window_bytes=256 << 20):
+    for batch in feed(dataset, window_mib=256):
         for slot in np.flatnonzero(batch.mask_B.numpy()):
             for at, tensor in enumerate([*batch.inputs, batch.target, batch.weight_B]):
                 row = tensor[slot].numpy()

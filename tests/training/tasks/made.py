@@ -31,3 +31,17 @@ def measured(task: Task, *batches: Batch) -> dict[str, float]:
             task.test_step(one, at)
         task.on_test_epoch_end()
     return {name: float(value) for name, value in logged.items()}
+
+
+def stepping(task: Task, batches: int = 100) -> dict[str, Any]:
+    """Gives a task its optimizers and schedules over an epoch of `batches`; what it logs, by name."""
+    logged: dict[str, Any] = {}
+    data = SimpleNamespace(train_dataloader=lambda: range(batches))
+    task._trainer = SimpleNamespace(datamodule=data, testing=False)  # type: ignore[assignment]
+    configured = task.configure_optimizers()
+    configured = configured if isinstance(configured, tuple) else (configured,)
+    task.optimizers = lambda: [one["optimizer"] for one in configured]  # type: ignore[assignment, misc]
+    task.lr_schedulers = lambda: [one["lr_scheduler"]["scheduler"] for one in configured]  # type: ignore[assignment]
+    task.manual_backward = lambda loss: loss.backward()  # type: ignore[assignment, misc]
+    task.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign]
+    return logged

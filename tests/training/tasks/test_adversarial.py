@@ -2,7 +2,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
 from tests.training.signatures import image, signature
-from tests.training.tasks.made import batch, measured
+from tests.training.tasks.made import batch, measured, stepping
 from training.fit_config import Fit
 from training.networks.generative import gan
 from training.optimizers import SGD
@@ -27,11 +27,7 @@ def test_losses_are_cross_entropies():
 
 def test_a_step_moves_each_network_by_its_own_loss():
     made = task(discriminator_rate=0.5)
-    network, logged = made.network, {}
-    generator_steps, discriminator_steps = made.configure_optimizers()
-    made.optimizers = lambda: (generator_steps, discriminator_steps)
-    made.manual_backward = lambda loss: loss.backward()
-    made.log = lambda name, value: logged.update({name: float(value)})
+    network, logged = made.network, stepping(made)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
     images = torch.rand(6, 1, 8, 8)
 

@@ -2,8 +2,8 @@
 
 Source: LeCun et al. 1998, doi:10.1109/5.726791, section II.B.
 Differs from it: ReLU and max pooling in place of scaled tanh and learned subsampling, every map of the second
-convolution reads every map of the first, a linear head in place of radial basis functions, optional batch norm.
-Axes: B rows, C channels, H height, W width, K scores. 61,706 parameters on 1x28x28 with 10 classes, without batch norm.
+convolution reads every map of the first, a linear head in place of radial basis functions, norms if asked for.
+Axes: B rows, C channels, H height, W width, K scores. 61,706 parameters on 1x28x28 with 10 classes, without norms.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tracking.faults import BadData
 from tracking.manifest import Signature
+from training.layers.norm import Norm, norm
 
 KERNEL = 5
 SMALLEST = 8
@@ -21,7 +22,7 @@ SMALLEST = 8
 class Config(BaseModel, frozen=True, extra="forbid"):
     channels: tuple[int, int] = Field((6, 16), description="maps of the two convolutions")
     hidden: tuple[int, int] = Field((120, 84), description="units of the two full layers")
-    batch_norm: bool = Field(False, description="normalise after each convolution (Ioffe & Szegedy 2015)")
+    norm: Norm = Field("none", description="what each convolution is normalised over: batch, layer or group")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of units left out before each full layer")
 
 
@@ -64,8 +65,8 @@ class LeNet(nn.Module):
 
 
 def _block(inputs: int, outputs: int, *, padding: int, config: Config) -> list[nn.Module]:
-    norm: list[nn.Module] = [nn.BatchNorm2d(outputs)] if config.batch_norm else []
-    return [nn.Conv2d(inputs, outputs, KERNEL, padding=padding), *norm, nn.ReLU(), nn.MaxPool2d(2)]
+    normed = norm(config.norm, outputs, maps=True)
+    return [nn.Conv2d(inputs, outputs, KERNEL, padding=padding), *normed, nn.ReLU(), nn.MaxPool2d(2)]
 
 
 def _side(side: int, small: bool) -> int:

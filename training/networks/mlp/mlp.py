@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from tracking.faults import BadData
 from tracking.manifest import InputField, Signature
+from training.layers.norm import Norm, norm
 
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU}
 
@@ -25,7 +26,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     hidden: tuple[int, ...] = Field((128, 128), description="units of each hidden layer")
     activation: Literal["relu", "tanh", "silu", "gelu"] = "relu"
     dropout: float = Field(0.0, ge=0, lt=1, description="share of units left out after each hidden layer")
-    batch_norm: bool = Field(False, description="normalise before each activation (Ioffe & Szegedy 2015)")
+    norm: Norm = Field("none", description="what is normalised over before each activation: batch, layer or group")
     embedding: int | None = Field(None, ge=1, description="numbers that stand for a category; default: one-hot")
 
 
@@ -46,9 +47,9 @@ class MLP(nn.Module):
         width = sum(_width(field, config.embedding) for field in fields)
         layers: list[nn.Module] = []
         for before, after in pairwise((width, *config.hidden)):
-            norm = [nn.BatchNorm1d(after)] if config.batch_norm else []
+            normed = norm(config.norm, after, maps=False)
             drop = [nn.Dropout(config.dropout)] if config.dropout else []
-            layers += [nn.Linear(before, after), *norm, ACTIVATIONS[config.activation](), *drop]
+            layers += [nn.Linear(before, after), *normed, ACTIVATIONS[config.activation](), *drop]
         self.layers = nn.Sequential(*layers, nn.Linear((width, *config.hidden)[-1], outputs))
 
     def forward(self, *inputs: Tensor) -> Tensor:

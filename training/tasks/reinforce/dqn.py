@@ -26,7 +26,6 @@ from tracking.figures.returns import returns
 from tracking.manifest import Signature
 from tracking.seeds import key
 from training.fit_config import Fit
-from training.optimizers import scheduler
 from training.replay import Replay, Transitions
 from training.task import Task, as_numpy
 
@@ -61,13 +60,13 @@ class Dqn(Task):
     """`task.enter` puts it into its environment, which then is its source of data."""
 
     outputs: ClassVar = {"action": "string", "value": "double"}
+    steps_by_rows: ClassVar = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
-        self.automatic_optimization = False
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.replay = Replay(config.memory, signature.inputs[0].shape[0], fit.seed)
-        self.step_number, self.gradients, self.solved = 0, 0, 0
+        self.step_number, self.updates, self.solved = 0, 0, 0
         self.course: list[list[float]] = []
         self.played: dict[str, list[float]] = {"valid": [], "test": []}
 
@@ -93,9 +92,7 @@ class Dqn(Task):
         return Rounds(self.config.episodes)
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.fit.optimizer.build(self.network.parameters())
-        steps = len(self.train_dataloader()) * self.fit.epochs * self.config.learn
-        return [optimizer], [scheduler(optimizer, self.fit.schedule.factor, steps)]
+        return self.optimizer_of(self.network, len(self.train_dataloader()) * self.fit.epochs * self.config.learn)
 
     def training_step(self, batch: Any, index: int) -> None:
         """Act for a while, then learn from what the memory holds."""
@@ -163,7 +160,7 @@ class Dqn(Task):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["acting"] = {
             "step": self.step_number,
-            "gradients": self.gradients,
+            "gradients": self.updates,
             "solved": self.solved,
             "replay": self.replay.state_dict(),
             "environment": self.environment.state(self.env),
@@ -174,7 +171,7 @@ class Dqn(Task):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         told = checkpoint["acting"]
-        self.step_number, self.gradients, self.solved = told["step"], told["gradients"], told["solved"]
+        self.step_number, self.updates, self.solved = told["step"], told["gradients"], told["solved"]
         self.replay.load_state_dict(told["replay"])
         self.environment.restore(self.env, told["environment"])
         self.seen = told["seen"].numpy()
@@ -201,20 +198,17 @@ class Dqn(Task):
         return int(self.network(torch.from_numpy(np.asarray(seen, np.float32))[None]).argmax())
 
     def _learn(self) -> Tensor:
-        optimizer: Any = self.optimizers()
-        schedule: Any = self.lr_schedulers()
-        drawn = self.replay.draw(self.fit.batch_size, self.gradients)
-        values_B = self.network(drawn.seen_BD).gather(1, drawn.action_B[:, None])[:, 0]
-        loss = functional.smooth_l1_loss(values_B, self._goal(drawn))
-        optimizer.zero_grad()
-        self.manual_backward(loss)
-        if self.fit.clip:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.fit.clip)
-        optimizer.step()
-        schedule.step()
+        drawn = self.replay.draw(self.fit.batch_size, self.updates)
+        goal_B = self._goal(drawn)
+
+        def missed() -> Iterator[Tensor]:
+            values_B = self.network(drawn.seen_BD).gather(1, drawn.action_B[:, None])[:, 0]
+            yield functional.smooth_l1_loss(values_B, goal_B)
+
+        loss = self.descend(missed)
         self._blend()
-        self.gradients += 1
-        return loss.detach()
+        self.updates += 1
+        return loss
 
     @torch.no_grad()
     def _blend(self) -> None:

@@ -21,7 +21,9 @@ def mixed(rows=6):
     [
         Config(),
         Config(hidden=(7,), activation="tanh", embedding=3),
-        Config(hidden=(8, 6), batch_norm=True),
+        Config(hidden=(8, 6), norm="batch"),
+        Config(hidden=(8, 6), norm="layer"),
+        Config(hidden=(8, 6), norm="group"),
         Config(hidden=()),
     ],
 )
@@ -43,6 +45,20 @@ def test_one_hidden_layer_is_the_formula():
     x = torch.cat([numbers, b_hot, d_hot], dim=1)
     expected = torch.tanh(x @ first.weight.T + first.bias) @ last.weight.T + last.bias
     torch.testing.assert_close(network(numbers, categories), expected)
+
+
+def test_dropout_leaves_out_its_share_and_makes_up_for_it_in_training_alone():
+    torch.manual_seed(0)
+    network = mlp.build(Config(hidden=(4000,), dropout=0.25), signature(number("a"), target(3)))
+    hidden = network.layers[:3]
+    x = torch.ones(1, 1)
+    whole = hidden.eval()(x)
+    dropped = hidden.train()(x)
+    active = whole > 0
+    share = float((dropped[active] == 0).float().mean())
+    assert share == pytest.approx(0.25, abs=0.03)  # of some 2,000 units
+    left = active & (dropped > 0)
+    torch.testing.assert_close(dropped[left], whole[left] / 0.75)
 
 
 def test_a_number_as_target_gives_one_output():

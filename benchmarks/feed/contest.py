@@ -1,0 +1,45 @@
+"""Measures one reader on one set: `python -m benchmarks.feed.contest READER SET FOLDER EPOCHS`; one line of JSON."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.feed.readers import READERS, made, told
+
+
+def main(name: str, chosen: str, folder: Path, epochs: int) -> None:
+    reader, pictures = READERS[name], made(chosen)
+    if not folder.exists():
+        folder.mkdir(parents=True)
+        reader.write(folder, pictures)
+    seconds, first = [], []
+    passes = reader.epochs(folder, pictures)
+    for _ in range(epochs + 1):  # the first one warms up
+        began = time.perf_counter()
+        samples, came = 0, None
+        for batch in next(passes):
+            came = came or time.perf_counter() - began
+            samples += _size(batch)
+        seconds.append(time.perf_counter() - began)
+        first.append(came)
+        if samples != len(pictures):
+            print(f"{name}: {samples} of {len(pictures)} pictures came", file=sys.stderr)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(told(rows=len(pictures), seconds=seconds[1:], first_batch=first[1:], peak_mib=peak))
+
+
+def _size(batch: object) -> int:
+    if hasattr(batch, "mask_B"):
+        return int(batch.mask_B.shape[0]) if batch.mask_B[-1] else int(batch.mask_B.sum())
+    if isinstance(batch, dict):
+        batch = batch["image"]
+    if isinstance(batch, list | tuple):
+        batch = batch[0]
+    return len(batch)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))

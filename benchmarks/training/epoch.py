@@ -1,0 +1,134 @@
+"""Epochs of our training against those of a loop by hand with the same network, optimizer and batch size.
+
+    MILLSTREAM_MIRROR=... python -m benchmarks.training.epoch [--epochs N] [RECIPE ...]
+
+The two take turns, epoch by epoch, in one process; figures are medians. Ours is a whole training epoch, from the first
+batch to the last step with all that goes along: feed, draws, schedule, clipping, metrics, records, a checkpoint. The
+loop by hand has the split in memory as tensors, permutes it, gathers, steps, and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from torch import Tensor
+
+from pipelines.prepare import prepare
+from tracking.dataset import Dataset
+from tracking.recipe import load
+from tracking.run import Run
+from tracking.settings import Settings
+from training import trainer
+from training.callbacks.record import History
+from training.feed.batch import Batch
+from training.job import Job
+
+RECIPES = ("mlp/adult", "cnn/lenet-mnist", "rnn/gru-names")
+WARM_UP = 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=RECIPES)
+    parser.add_argument("--epochs", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        for recipe in options.recipes:
+            ours, by_hand = measured(recipe, options.epochs, Path(home))
+            ratio = ours / by_hand
+            print(f"{recipe}: ours {ours:.3f} s, by hand {by_hand:.3f} s an epoch, {ratio:.3f} of it", flush=True)
+
+
+def measured(recipe: str, epochs: int, home: Path) -> tuple[float, float]:
+    """Median seconds of an epoch, ours and by hand."""
+    located = load(recipe, sets=[f"fit.epochs={epochs + WARM_UP}", f"fit.validate_every={epochs + WARM_UP}"])
+    settings = Settings.read({**os.environ, "MILLSTREAM_HOME": str(home)})
+    dataset = Dataset.open(prepare(located, settings, say=lambda told: None).path, settings.store)
+    with Run.start(settings, located) as run:
+        job = Job.of(located, run, dataset)
+        turns = Turns(job)
+        fitting = trainer.fitting(job, History())
+        fitting.callbacks.append(turns)  # type: ignore[attr-defined]
+        fitting.fit(job.task, datamodule=job.splits)
+    return statistics.median(turns.ours[WARM_UP:]), statistics.median(turns.by_hand[WARM_UP:])
+
+
+class Turns(lightning.Callback):
+    """Times each epoch of the Trainer, and after it one by hand."""
+
+    def __init__(self, job: Job) -> None:
+        self.ours: list[float] = []
+        self.by_hand: list[float] = []
+        self.epoch = epoch_by_hand(job)
+        self.began = 0.0
+
+    def on_train_epoch_start(self, fitting: lightning.Trainer, task: Any) -> None:
+        self.began = time.perf_counter()
+
+    def on_train_epoch_end(self, fitting: lightning.Trainer, task: Any) -> None:
+        self.ours.append(time.perf_counter() - self.began)
+        began = time.perf_counter()
+        self.epoch()
+        self.by_hand.append(time.perf_counter() - began)
+
+
+def epoch_by_hand(job: Job) -> Callable[[], None]:
+    """An epoch of a task of its own, whose loss is the recipe's, over tensors in memory."""
+    assert job.splits is not None
+    task = job.parts.build(job.splits.signature)
+    task.train()
+    optimizer = job.fit.optimizer.build(task.network.parameters())
+    inputs, target, weight_B = gathered(job)
+    size = job.fit.batch_size
+
+    def epoch() -> None:
+        order = torch.randperm(len(target))
+        for start in range(0, len(target), size):
+            rows = order[start : start + size]
+            mask_B = torch.ones(len(rows), dtype=torch.bool)
+            batch = Batch(tuple(one[rows] for one in inputs), target[rows], weight_B[rows], mask_B, len(rows), 1, 0, 0)
+            optimizer.zero_grad()
+            task.rows(batch)[0].mean().backward()
+            if job.fit.clip:
+                torch.nn.utils.clip_grad_norm_(task.network.parameters(), job.fit.clip)
+            optimizer.step()
+
+    return epoch
+
+
+def gathered(job: Job) -> tuple[list[Tensor], Tensor, Tensor]:
+    """The train split as tensors, taken from one pass of the feed; lists as wide as the longest."""
+    assert job.splits is not None
+    real: list[tuple[Tensor, ...]] = []
+    widest: dict[int, int] = {}
+    for batch in _once(job):
+        parts = (*batch.inputs, batch.target, batch.weight_B)
+        real.append(tuple(part[batch.mask_B] for part in parts))
+        for at, part in enumerate(parts):
+            widest[at] = max(widest.get(at, 0), part.shape[1] if part.ndim == 2 else 0)
+    columns = [torch.cat([_padded(one[at], widest[at]) for one in real]) for at in range(len(real[0]))]
+    return columns[:-2], columns[-2], columns[-1]
+
+
+def _padded(part: Tensor, width: int) -> Tensor:
+    return torch.nn.functional.pad(part, (0, width - part.shape[1])) if part.ndim == 2 else part
+
+
+def _once(job: Job) -> Iterator[Batch]:
+    assert job.splits is not None
+    feed = job.splits.feed("train")
+    feed.seek(0)
+    yield from feed
+
+
+if __name__ == "__main__":
+    main()

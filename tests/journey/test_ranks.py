@@ -1,0 +1,274 @@
+"""Several processes train one model: with --devices, with torchrun, killed, hung, stopped, started apart."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from pipelines import prepare
+from tests.journey.command import ROOT, answer, environment, started, told
+from tests.journey.test_resume import run_of
+from tracking.recipe import load
+from tracking.settings import Settings
+
+DATA = """
+data:
+  source: {name: digits, limit: 700}
+  steps:
+    - split: {by: stratified, valid: 0.02, test: 0.2}
+    - scale: {column: image, method: unit, high: 16}
+"""
+LENET = (
+    DATA
+    + """
+about: batches of 24, so that the last one has few rows, and valid has fewer than lanes
+task: {name: classify, target: label}
+network: {name: cnn/lenet, channels: [4, 8], dropout: 0.1}
+fit:
+  {epochs: 4, batch_size: 24, seed: 7, threads: 1, checkpoint_every: 5, timeout_s: 20,
+   optimizer: {name: adamw, lr: 3.0e-3}, schedule: {name: onecycle}}
+"""
+)
+GAN = (
+    DATA
+    + """
+about: two networks that are stepped in turn
+task: {name: adversarial}
+network: {name: generative/gan, latent: 8, channels: 4}
+fit: {epochs: 2, batch_size: 32, seed: 7, threads: 1, timeout_s: 20, optimizer: {name: adam, lr: 1.0e-3}}
+"""
+)
+VAE = (
+    DATA
+    + """
+about: draws inside the step, lists of codes at the end
+task: {name: variational, samples: 20, images: 5}
+network: {name: generative/vae, latent: 4, hidden: [32]}
+fit: {epochs: 2, batch_size: 32, seed: 7, threads: 1, timeout_s: 20, optimizer: {name: adam, lr: 1.0e-3}}
+"""
+)
+
+GRU = """
+about: words of two languages
+data:
+  source: {name: text, files: [{name: north.txt}, {name: south.txt}]}
+  steps:
+    - split: {by: hash, valid: 0.1, test: 0.1}
+    - encode: {columns: [label]}
+    - encode: {columns: [text], method: characters, longest: 12}
+task: {name: classify, target: label}
+network: {name: rnn/gru, embedding: 8, hidden: 16, dropout: 0.2}
+fit:
+  {epochs: 9, batch_size: 24, seed: 7, threads: 1, checkpoint_every: 5, timeout_s: 60, clip: 1.0,
+   optimizer: {name: adamw, lr: 2.0e-3}}
+"""
+
+
+def write_words(folder):
+    """Two files of 300 words, in which other letters are frequent."""
+    generator = random.Random(0)
+    for name, letters in {"north": "knorrdstjei", "south": "aeiolaremu"}.items():
+        words = ["".join(generator.choices(letters, k=generator.randint(2, 12))) for _ in range(300)]
+        (folder / f"{name}.txt").write_text("\n".join(words) + "\n")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, spark):
+    home = tmp_path_factory.mktemp("many ranks")
+    write_words(home)
+    gru = re.sub(r"(north|south)\.txt", rf"{home}/\1.txt", GRU)
+    for name, text in {"lenet": LENET, "gan": GAN, "vae": VAE, "gru": gru}.items():
+        (home / f"{name}.yaml").write_text(text)
+    settings = Settings.read({"MILLSTREAM_HOME": str(home)})
+    prepare.prepare(load(str(home / "lenet.yaml")), settings, say=lambda told: None)
+    return home
+
+
+def losses(home, run):
+    """The course of train/loss by step, as it was sent to the store."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home}/tracking.db")
+    return {point.step: point.value for point in client.get_metric_history(run, "train/loss")}
+
+
+@pytest.mark.spark
+def test_two_ranks_learn_what_one_does_within_float_noise(home):
+    recipe = str(home / "lenet.yaml")
+    plain = ("--set", "network.dropout=0.0")  # draws of dropout are a rank's own, unless training is exact
+    alone = told(home, "train", recipe, *plain, "--fresh")
+    both = told(home, "train", recipe, *plain, "--fresh", "--devices", "2")
+    assert both["metrics"].keys() == alone["metrics"].keys()
+    for name, value in alone["metrics"].items():
+        assert both["metrics"][name] == pytest.approx(value, abs=2e-4), name
+    one, two = losses(home, alone["run_id"]), losses(home, both["run_id"])
+    assert one.keys() == two.keys()
+    assert all(two[step] == pytest.approx(one[step], abs=1e-4) for step in one)
+    # one run, whose model says what the ranks have measured
+    again = told(home, "evaluate", both["model_uri"])
+    assert again["metrics"]["test/accuracy"] == both["metrics"]["test/accuracy"]
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.parametrize("name", ["gan", "vae"])
+def test_tasks_with_their_own_ways_train_in_ranks(home, name):
+    found = told(home, "train", str(home / f"{name}.yaml"), "--fresh", "--devices", "2")
+    assert found["weights"]
+    assert all(value == value for value in found["metrics"].values())
+
+
+@pytest.mark.spark
+def test_exact_training_gives_the_same_bits_at_one_rank_and_at_two(home):
+    recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true", "--fresh")
+    wanted = told(home, "train", recipe, *exact)["weights"]
+    assert told(home, "train", recipe, *exact, "--devices", "2")["weights"] == wanted
+
+
+@pytest.mark.fault
+@pytest.mark.slow
+@pytest.mark.spark
+@pytest.mark.parametrize("name", ["lenet", "gru"])
+def test_exact_training_gives_the_same_bits_at_four_ranks_and_over_a_change_of_their_number(home, name):
+    recipe, exact = str(home / f"{name}.yaml"), ("--set", "fit.exact=true", "--set", "fit.epochs=11")
+    if name == "gru":
+        told(home, "prepare", recipe)
+    wanted = told(home, "train", recipe, *exact, "--fresh")
+    assert told(home, "train", recipe, *exact, "--fresh", "--devices", "4")["weights"] == wanted["weights"]
+    stopped = started(home, "train", recipe, *exact, "--fresh", "--devices", "4")
+    run = run_of(stopped, home)
+    stopped.send_signal(signal.SIGTERM)
+    ended = answer(stopped, 143)
+    assert "state saved" in ended["stderr"]
+    resumed = told(home, "train", recipe, *exact, "--resume", run, "--devices", "2")
+    assert resumed["weights"] == wanted["weights"]
+    assert max(losses(home, run)) >= 199
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_ranks_stopped_inside_an_epoch_go_on_as_one_with_the_same_batches(home):
+    recipe, plain = str(home / "lenet.yaml"), ("--set", "network.dropout=0.0")
+    whole = told(home, "train", recipe, *plain, "--fresh")
+    stopped = started(home, "train", recipe, *plain, "--fresh", "--devices", "2")
+    run = run_of(stopped, home)
+    stopped.send_signal(signal.SIGINT)
+    answer(stopped, 130)
+    resumed = told(home, "train", recipe, *plain, "--resume", run)
+    assert resumed["run_id"] == run
+    one, both = losses(home, whole["run_id"]), losses(home, run)
+    assert one.keys() == both.keys()
+    assert all(both[step] == pytest.approx(one[step], abs=1e-4) for step in one)
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    "what", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["killed", "hung"]
+)
+def test_a_rank_that_dies_or_hangs_ends_all_and_is_named(home, what, soak):
+    recipe, generator = str(home / "lenet.yaml"), random.Random(str(what))
+    exact = ("--set", "fit.exact=true", "--set", "fit.epochs=200", "--set", "fit.timeout_s=20")
+    for _ in range(5 if soak else 1):
+        running = started(home, "train", recipe, *exact, "--fresh", "--devices", "2")
+        run = run_of(running, home)
+        time.sleep(generator.uniform(0, 0.5))
+        (lost,) = ranks_of(running, "1")
+        lost.send_signal(what)
+        refused = answer(running, 4)
+        assert "rank" in refused["stderr"]
+        assert any("1" in fault["where"] + fault["message"] for fault in refused["faults"])
+        assert not lost.is_running() or lost.status() == psutil.STATUS_ZOMBIE
+        # nothing is lost: it goes on by itself with the same command, with another number of ranks
+        resumed = started(home, "train", recipe, *exact)
+        while "goes on from step" not in (line := resumed.stderr.readline()):
+            assert resumed.poll() is None
+        assert run in line
+        while not resumed.stderr.readline().startswith("epoch"):
+            assert resumed.poll() is None
+        resumed.send_signal(signal.SIGTERM)
+        answer(resumed, 143)
+
+
+def ranks_of(process, rank):
+    """The processes of a rank below the one that started them."""
+    return [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if child.environ().get("RANK") == rank and "millstream" in " ".join(child.cmdline())
+    ]
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_ranks_that_were_started_with_different_recipes_refuse_before_the_first_step(home):
+    processes = [by_hand(home, rank, "--set", f"fit.epochs={epochs}") for rank, epochs in enumerate((3, 4))]
+    ended = [answer(process, 2) for process in processes]
+    for one in ended:
+        assert [fault["where"] for fault in one["faults"]] == ["recipe"]
+        assert "ranks 0" in one["faults"][0]["message"]
+        assert "ranks 1" in one["faults"][0]["message"]
+    run = next(line.split()[1] for line in ended[0]["stderr"].splitlines() if line.startswith("run "))
+    assert not list((home / "checkpoints" / run).glob("*.ckpt"))
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_ranks_that_torchrun_started_find_each_other(home):
+    recipe = str(home / "lenet.yaml")
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    train = ["-m", "millstream", "train", recipe, "--set", "fit.exact=true", "--fresh", "--json"]
+    found = subprocess.run(
+        [*command, "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", *train],
+        env=environment(home),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = told(home, "train", recipe, "--set", "fit.exact=true", "--fresh")["weights"]
+    answers = [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
+    assert [one["weights"] for one in answers] == [wanted]
+
+
+@pytest.mark.bad_input
+@pytest.mark.spark
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--nodes", "2"), "torchrun --nnodes 2"),
+        (("--devices", "3"), "lanes that would do"),
+        (("--devices", "2", "--set", "network.batch_norm=true", "--set", "fit.exact=true"), "batch_norm"),
+    ],
+)
+def test_what_cannot_be_split_is_refused_with_what_would_do(home, words, expected):
+    refused = told(home, "train", str(home / "lenet.yaml"), "--fresh", *words, code=2)
+    assert expected in json.dumps(refused["faults"])
+
+
+def by_hand(home, rank, *words):
+    """One rank of two, as SLURM would start it."""
+    who = {"SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": str(rank), "SLURM_NTASKS_PER_NODE": "2"}
+    where = {"SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train"}
+    return started(home, "train", str(home / "lenet.yaml"), "--fresh", *words, **who, **where)
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_ranks_that_slurm_started_find_each_other(home):
+    first, second = (by_hand(home, rank, "--set", "fit.exact=true") for rank in range(2))
+    found = answer(first)
+    out, _ = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert out == ""
+    assert (
+        found["weights"]
+        == told(home, "train", str(home / "lenet.yaml"), "--set", "fit.exact=true", "--fresh")["weights"]
+    )

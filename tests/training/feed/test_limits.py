@@ -1,0 +1,23 @@
+import pytest
+
+from tests.journey.command import told
+from training.feed.limits import _without
+
+
+@pytest.mark.spark
+def test_the_doctor_names_the_one_part_that_limits_a_recipe(tmp_path):
+    told(tmp_path, "prepare", "cnn/lenet-digits")
+    checks = {one["name"]: one for one in told(tmp_path, "doctor", "--feed", "cnn/lenet-digits")["checks"]}
+    parts = {name: one for name, one in checks.items() if name.startswith("feed: ")}
+    assert list(parts) == ["feed: reading", "feed: decoding", "feed: making batches", "feed: the model"]
+    slow = [name for name, one in parts.items() if "the limit" in one["found"]]
+    assert len(slow) == 1
+    assert parts[slow[0]]["mend"]
+    # the digits are held: what is read once in a run limits no epoch
+    assert slow[0] not in ("feed: reading", "feed: decoding")
+
+
+def test_of_two_things_done_in_turn_the_second_takes_the_rest_of_the_time():
+    # 100 a second for both together, 400 for the first: 10 ms = 2.5 ms + 7.5 ms
+    assert _without(100, 400) == pytest.approx(1000 / 7.5)
+    assert _without(400, 400) == float("inf")

@@ -1,0 +1,195 @@
+import math
+
+import pytest
+import torch
+
+from tests.training.fitted import BATCHES, Steps, fitted, job_of, rows
+from tracking.faults import TrainingFailed, WrongRecipe
+from training import checkpoints
+
+EVERYTHING = {
+    "all at once": {
+        "epochs": 8,
+        "init": "he",
+        "optimizer": {"name": "sgd", "lr": 0.3, "momentum": 0.9, "nesterov": True},
+        "schedule": {"name": "plateau", "patience": 1, "by": 0.5, "least": 0.02},
+        "warm_up": 0.2,
+        "accumulate": 4,
+        "l1": 1e-4,
+        "l2": 1e-4,
+        "clip": 1.0,
+        "average": {"name": "ema", "decay": 0.8},
+        "early_stop": {"patience": 3, "least": 0.02},
+        "keep": "best",
+    },
+    "the mean of the last epochs": {
+        "average": {"name": "swa", "start": 0.5},
+        "schedule": {"name": "onecycle"},
+        "precision": "bfloat16",
+        "validate_every": 2,
+    },
+    "few weights": {"optimizer": {"name": "lbfgs", "iterations": 4}},
+    "accumulated squares": {"optimizer": {"name": "adagrad"}, "schedule": {"name": "step"}},
+    "own step sizes": {"optimizer": {"name": "adadelta"}, "schedule": {"name": "cosine"}},
+}
+NETWORK = {"name": "mlp/mlp", "hidden": [8], "dropout": 0.2, "norm": "batch"}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return rows(tmp_path_factory.mktemp("rows"))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_a_run_that_goes_on_from_any_checkpoint_ends_as_an_unbroken_one(tmp_path, dataset, name, soak):
+    fit = EVERYTHING[name] | {"checkpoint_every": 1, "keep_last": 1000}
+    whole = fitted(tmp_path / "whole", dataset, fit=fit, network=NETWORK)
+    taken = checkpoints.newest_first(whole.job.folder)
+    epochs = len(whole.history.curves["train/loss"])
+    assert len(taken) == epochs * BATCHES  # one a batch
+    # before the first look at valid, right after one, inside an epoch, and when training was over
+    places = taken if soak else [taken[-3], taken[-BATCHES], taken[-BATCHES - 1], taken[len(taken) // 3], taken[0]]
+    for start in places:
+        again = fitted(tmp_path / start.stem, dataset, start=start, fit=fit, network=NETWORK)
+        assert again.weights == whole.weights, start
+        assert again.metrics == whole.metrics, start
+        assert again.history.curves == whole.history.curves, start
+
+
+def test_training_ends_after_the_looks_that_were_not_better_and_keeps_the_best(tmp_path, dataset):
+    fit = {"epochs": 9, "early_stop": {"patience": 3, "least": 100.0}, "keep": "best", "optimizer": {"name": "adam"}}
+    seen = Steps()
+    found = fitted(tmp_path, dataset, seen, fit=fit)
+    # nothing is better by 100 than the first look
+    assert len(seen.weights) == 4 * BATCHES
+    courses = dict(found.history.curves)["valid/loss"]
+    best = min(range(4), key=lambda epoch: courses[epoch][1])
+    assert found.metrics["best/loss"] == pytest.approx(courses[best][1], rel=1e-6)
+    for name, value in found.network.state_dict().items():
+        assert torch.equal(value, seen.weights[(best + 1) * BATCHES - 1][name])
+
+
+def test_parts_of_a_batch_make_the_step_of_the_whole(tmp_path, dataset):
+    fit = {"optimizer": {"name": "sgd", "lr": 0.5}, "schedule": {"name": "cosine"}}
+    whole, parts = Steps(), Steps()
+    one = fitted(tmp_path / "whole", dataset, whole, fit=fit)
+    four = fitted(tmp_path / "parts", dataset, parts, fit=fit | {"accumulate": 4})
+    assert whole.batches == parts.batches
+    assert whole.batches[4] == (0, 4, 6)  # the last batch of an epoch has ten empty slots
+    assert whole.rates == parts.rates
+    assert one.trainer.global_step == four.trainer.global_step == 4 * BATCHES
+    for after_whole, after_parts in zip(whole.weights, parts.weights, strict=True):
+        for name, value in after_whole.items():
+            # sums in another order: single precision
+            torch.testing.assert_close(after_parts[name], value, rtol=1e-4, atol=1e-6)
+
+
+def test_zeros_learn_nothing_in_a_hidden_layer(tmp_path, dataset):
+    network = {"name": "mlp/mlp", "hidden": [8], "activation": "tanh"}
+    zeros = fitted(tmp_path / "zeros", dataset, fit={"init": "zeros"}, network=network).network
+    he = fitted(tmp_path / "he", dataset, fit={"init": "he"}, network=network).network
+    assert all(torch.equal(row, zeros.layers[0].weight[0]) for row in zeros.layers[0].weight)
+    assert not any(torch.equal(row, he.layers[0].weight[0]) for row in he.layers[0].weight[1:])
+
+
+def test_half_the_bits_train_to_nearly_the_same_loss(tmp_path, dataset):
+    full = fitted(tmp_path / "full", dataset, fit={"epochs": 8, "optimizer": {"name": "adam", "lr": 0.02}})
+    half = fitted(
+        tmp_path / "half",
+        dataset,
+        fit={"epochs": 8, "optimizer": {"name": "adam", "lr": 0.02}, "precision": "bfloat16"},
+    )
+    assert all(value.dtype == torch.float32 for value in half.network.parameters())
+    assert half.weights != full.weights
+    # bfloat16 keeps 8 bits of a number
+    assert half.metrics["test/loss"] == pytest.approx(full.metrics["test/loss"], rel=0.05)
+
+
+@pytest.mark.slow
+def test_compiled_code_gives_the_same_numbers(tmp_path, dataset):
+    network = {"name": "mlp/mlp", "hidden": [8], "dropout": 0.2}
+    plain = fitted(tmp_path / "plain", dataset, network=network)
+    compiled = fitted(tmp_path / "compiled", dataset, network=network, fit={"compile": True})
+    for name, value in plain.network.state_dict().items():
+        # operations are fused, and sums come in another order
+        torch.testing.assert_close(compiled.network.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_schedule_goes_on_over_all_steps_behind_its_warm_up(tmp_path, dataset):
+    seen = Steps()
+    fit = {"warm_up": 0.25, "schedule": {"name": "cosine"}, "optimizer": {"name": "sgd", "lr": 0.6}}
+    fitted(tmp_path, dataset, seen, fit=fit)
+    rise, left = 5, 15
+    expected = [0.6 * (step + 1) / 6 for step in range(rise)]
+    expected += [0.3 * (1 + math.cos(math.pi * step / (left - 1))) for step in range(left)]
+    assert seen.rates == pytest.approx(expected)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    "fit", [{"keep": "best"}, {"early_stop": {"patience": 1}}, {"schedule": {"name": "plateau"}}], ids=str
+)
+def test_a_metric_that_is_watched_must_be_measured(tmp_path, dataset, fit):
+    with pytest.raises(WrongRecipe, match=r"no such metric of this task; it measures valid/accuracy, valid/loss"):
+        fitted(tmp_path, dataset, fit=fit | {"monitor": "valid/acuracy"})
+
+
+@pytest.mark.bad_input
+def test_what_watches_valid_needs_a_valid_split(tmp_path):
+    from tests.datasets import make_dataset
+    from tests.training.signatures import number, target
+
+    values = {"a": [0.0, 1.0], "label": [0, 1]}
+    dataset = make_dataset(tmp_path, {"train": values, "test": values}, [number("a"), target(2)])
+    with pytest.raises(WrongRecipe, match=r"recipe\.yaml:\d+: keep: best, early_stop: looks at rows of valid"):
+        job_of(tmp_path / "job", dataset, fit={"keep": "best", "early_stop": {"patience": 1}})
+
+
+@pytest.mark.fault
+def test_a_batch_that_is_not_finite_is_left_out_where_the_recipe_says_so(tmp_path, capsys):
+    dataset, seen = rows(tmp_path / "rows", spoil=[11]), Steps()
+    fit = {"nan": "skip", "optimizer": {"name": "adam"}, "average": {"name": "ema", "decay": 0.5}}
+    found = fitted(tmp_path / "fit", dataset, seen, fit=fit)
+    same = [
+        at
+        for at in range(1, len(seen.weights))
+        if all(torch.equal(value, seen.weights[at - 1][name]) for name, value in seen.weights[at].items())
+    ]
+    # once an epoch, in whichever batch the row is
+    assert [at // BATCHES for at in same] == [0, 1, 2, 3]
+    assert found.run.course("train/skipped")[-1] == 4
+    steps = {int(found.trainer.optimizers[0].state[one]["step"]) for one in found.trainer.optimizers[0].state}
+    assert steps == {4 * BATCHES - 4}
+    told = capsys.readouterr().err
+    assert told.count("skipped") == 4
+    assert "train-11" in told
+
+
+@pytest.mark.fault
+def test_a_run_that_left_out_a_batch_goes_on_as_an_unbroken_one(tmp_path):
+    dataset = rows(tmp_path / "rows", spoil=[11])
+    fit = {"nan": "skip", "average": {"name": "ema", "decay": 0.5}, "checkpoint_every": 1, "keep_last": 99}
+    whole = fitted(tmp_path / "whole", dataset, fit=fit)
+    for start in checkpoints.newest_first(whole.job.folder)[1::3]:
+        again = fitted(tmp_path / start.stem, dataset, start=start, fit=fit)
+        assert again.weights == whole.weights
+        assert again.run.course("train/skipped")[-1] == whole.run.course("train/skipped")[-1] == 4
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("average", [None, {"name": "ema"}])
+def test_a_batch_that_is_not_finite_stops_training_with_the_last_good_checkpoint(tmp_path, average):
+    fit = {"checkpoint_every": 1, "average": average, "seed": 5}
+    with pytest.raises(TrainingFailed, match=r"epoch 0, batch \d: the loss is nan .*train-11"):
+        fitted(tmp_path / "fit", rows(tmp_path / "rows", spoil=[11]), fit=fit)
+    for path in checkpoints.newest_first(tmp_path / "fit" / "run"):
+        content = checkpoints.load(path)
+        assert all(torch.isfinite(value).all() for value in content["state_dict"].values() if value.is_floating_point())
+
+
+@pytest.mark.fault
+def test_batches_are_not_left_out_for_ever(tmp_path):
+    dataset = rows(tmp_path / "rows", spoil=range(70))
+    with pytest.raises(TrainingFailed, match="11 of 11 steps were not finite, too many to be skipped"):
+        fitted(tmp_path / "fit", dataset, fit={"nan": "skip"})

@@ -1,0 +1,96 @@
+"""Makes a mean of the weights along the way, which is what is looked at and becomes the model.
+
+Means are of the running statistics of batch norms, too.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import pytorch_lightning as lightning
+from pydantic import BaseModel, Field
+from pytorch_lightning.trainer.states import TrainerFn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+
+class EMA(BaseModel, frozen=True, extra="forbid"):
+    """Exponential mean: m <- decay * m + (1 - decay) * w after each step, from the first step's w (Polyak 1992)."""
+
+    name: Literal["ema"]
+    decay: float = Field(0.999, gt=0, lt=1, description="share of the mean that stays at each step")
+
+    def of(self, network: nn.Module) -> AveragedModel:
+        return AveragedModel(network, multi_avg_fn=_exponential(self.decay), use_buffers=True)
+
+    def takes(self, done: float, *, ends_epoch: bool) -> bool:
+        return True
+
+
+class SWA(BaseModel, frozen=True, extra="forbid"):
+    """Plain mean of the weights at the ends of the last epochs (Izmailov et al. 2018, arXiv 1803.05407).
+
+    Differs from it: statistics of batch norms are averaged, not measured again with the mean.
+    """
+
+    name: Literal["swa"]
+    start: float = Field(0.75, ge=0, lt=1, description="share of the epochs before the first that is taken")
+
+    def of(self, network: nn.Module) -> AveragedModel:
+        return AveragedModel(network, use_buffers=True)
+
+    def takes(self, done: float, *, ends_epoch: bool) -> bool:
+        return ends_epoch and done >= self.start
+
+
+_exponential: Any = get_ema_multi_avg_fn  # torch gives it no types
+
+AnyAverage = Annotated[EMA | SWA, Field(discriminator="name")]
+
+
+class Average(lightning.Callback):
+    """Puts the mean into the network's place for each look at valid, and for good when training is over."""
+
+    def __init__(self, config: EMA | SWA) -> None:
+        self.config = config
+        self.mean: AveragedModel | None = None
+        self.step = -1
+        """Of the last weights that were taken: a batch whose step was left out brings none."""
+        self.trained: nn.Module | None = None
+        self._loaded: dict[str, Any] = {}
+
+    def on_fit_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        # here the network is on its device; a checkpoint was read before
+        self.mean, self.trained = self.config.of(task.network), task.network
+        if self._loaded:
+            self.mean.load_state_dict(self._loaded)
+        self.mean.eval()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
+        done = trainer.current_epoch / (trainer.max_epochs or 1)
+        is_taken = trainer.global_step != self.step and self.config.takes(done, ends_epoch=trainer.is_last_batch)
+        if self.mean is not None and is_taken:
+            self.mean.update_parameters(task.network)
+            self.step = trainer.global_step
+
+    def on_validation_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            self._stand_in(task)
+
+    def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.state.fn == TrainerFn.FITTING:
+            task.network = self.trained
+
+    def on_fit_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        self._stand_in(task)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": dict(self.mean.state_dict()), "step": self.step} if self.mean is not None else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._loaded, self.step = state["mean"], state["step"]
+
+    def _stand_in(self, task: Any) -> None:
+        # before the first weights are taken there is no mean
+        if self.mean is not None and int(self.mean.n_averaged):
+            task.network = self.mean.module

@@ -1,0 +1,30 @@
+"""Keeps the weights with which the watched metric was best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as lightning
+
+from training import checkpoints
+from training.callbacks.watch import Watch
+
+if TYPE_CHECKING:
+    from training.fit_config import Fit
+
+
+class Best(Watch):
+    """Writes the network's weights into `file`.
+
+    It stands before an average in the list of callbacks: at the end of a look at valid the average is still in the
+    network's place.
+    """
+
+    def __init__(self, fit: Fit, file: Path) -> None:
+        super().__init__(fit)
+        self.file = file
+
+    def better(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.is_global_zero:
+            checkpoints.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)

@@ -1,0 +1,65 @@
+"""From the stored samples of some batches to the batches themselves: several at a time, for what each costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.feed.batch import Batch
+from training.feed.blocks import Block
+
+TOGETHER_BYTES = 2 << 20
+"""Of the batches that are made at a time: few enough to stay in a core's cache from gather to conversion."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where batches stand: those from `index` on of `epoch`, in a split of `samples`, as one of `ranks` sees them."""
+
+    epoch: int
+    index: int
+    samples: int
+    batch_size: int
+    ranks: int
+
+
+def together(blocks: Sequence[Block], slots: int) -> int:
+    """How many batches of so many slots are made at a time."""
+    sample = sum(np.dtype(block.field.dtype).itemsize * math.prod(block.shape) for block in blocks)
+    return max(1, TOGETHER_BYTES // max(1, sample * slots))
+
+
+def batches(
+    blocks: Sequence[Block], stored: Sequence[Tensor], is_sample_GB: NDArray[np.bool_], place: Place
+) -> list[Batch]:
+    """G batches of B slots each, from the `stored` values of all G B slots, slot after slot."""
+    count, slots = is_sample_GB.shape
+    mask_GB = torch.from_numpy(is_sample_GB)
+    made = [block.tensor(values) for block, values in zip(blocks, stored, strict=True)]
+    if not is_sample_GB.all():
+        # (G B,) against (G B, ...): zero what stands in slots without a sample
+        empty = ~mask_GB.reshape(-1)
+        made = [one.masked_fill(empty.reshape(-1, *(1,) * (one.ndim - 1)), 0) for one in made]
+    parts = [one.reshape(count, slots, *one.shape[1:]).unbind(0) for one in made]
+    for at, block in enumerate(blocks):
+        if block.is_lengths:  # no wider than the longest list of this rank's samples
+            longest = made[at].reshape(count, slots).amax(dim=1).clamp(min=1).tolist()
+            parts[at - 1] = tuple(
+                values[:, :width].contiguous() for values, width in zip(parts[at - 1], longest, strict=True)
+            )
+    # blocks come in the order inputs, target, weight
+    weights = parts.pop() if blocks[-1].role == "weight" else mask_GB.to(torch.float32).unbind(0)
+    targets: Sequence[Tensor | None] = parts.pop() if blocks[len(parts) - 1].role == "target" else [None] * count
+    inputs = list(zip(*parts, strict=True)) if parts else [()] * count
+    found = []
+    for at, mask_B in enumerate(mask_GB.unbind(0)):
+        index = place.index + at
+        real = min(place.batch_size, place.samples - index * place.batch_size)
+        found.append(Batch(inputs[at], targets[at], weights[at], mask_B, real, place.ranks, place.epoch, index))
+    return found

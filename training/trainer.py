@@ -1,0 +1,119 @@
+"""Lightning's Trainer as it is here: quiet, with draws that follow from their names."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytorch_lightning as lightning
+import torch
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.strategies import DDPStrategy
+
+from tracking.faults import WrongRecipe
+from tracking.follower import Follower
+from training.callbacks.average import Average
+from training.callbacks.best import Best
+from training.callbacks.early_stop import StopEarly
+from training.callbacks.guard import Guard
+from training.callbacks.keyed_draws import KeyedDraws
+from training.callbacks.last import Last
+from training.callbacks.plateau import LowerOnPlateau
+from training.callbacks.progress import Bar
+from training.callbacks.record import FeedFigures, History, RunLogger
+from training.callbacks.signals import StopOnSignal
+from training.checkpoints import WholeCheckpoints
+from training.fit_config import Fit
+from training.job import Job
+from training.provenance import Provenance
+from training.ranks import Placed
+from training.schedules import Plateau
+
+LOG_EVERY = 50
+"""Steps between two points of a training curve, in epochs that have so many."""
+PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+def trainer(fit: Fit, callbacks: Iterable[Callback] = (), **options: Any) -> lightning.Trainer:
+    """A Trainer without Lightning's own bar, summary, sampler and trial runs; of one process, unless told otherwise."""
+    _quiet()
+    return lightning.Trainer(
+        precision=PRECISIONS[fit.precision],
+        callbacks=[KeyedDraws(fit.seed), *callbacks],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        **{"devices": 1, **options},
+    )
+
+
+def fitting(job: Job, history: History) -> lightning.Trainer:
+    """The Trainer that trains a job, keeps its state and tells its run."""
+    return trainer(
+        job.fit,
+        callbacks(job, history),
+        max_epochs=job.fit.epochs,
+        check_val_every_n_epoch=job.fit.validate_every,
+        log_every_n_steps=min(LOG_EVERY, job.batches),
+        logger=False if isinstance(job.run, Follower) else RunLogger(job.run),
+        plugins=[WholeCheckpoints(Provenance.of(job.located, job.manifest), job.task)],
+        default_root_dir=str(job.folder),
+        **({} if job.has_valid else {"limit_val_batches": 0}),
+        **({} if job.place.is_alone else _together(job)),
+    )
+
+
+def callbacks(job: Job, history: History) -> list[Callback]:
+    """What goes along with training, in the order in which it is called; the recipe adds to it.
+
+    After each batch first the guard looks at it, then what a step changes is brought up to date, then it is saved.
+    """
+    fit = job.fit
+    last = Last(job.folder, every=fit.checkpoint_every, keep=fit.keep_last)
+    chosen = [
+        Best(fit, job.best) if fit.keep == "best" else None,
+        Average(fit.average) if fit.average else None,
+        LowerOnPlateau(fit, fit.schedule) if isinstance(fit.schedule, Plateau) else None,
+        StopEarly(fit, fit.early_stop) if fit.early_stop else None,
+    ]
+    added = [one for one in chosen if one is not None]
+    shown = [FeedFigures(), Bar()] if job.place.is_first else []
+    return [Guard(fit.nan), history, *shown, *added, last, StopOnSignal(last, job.place)]
+
+
+class Unwrapped(DDPStrategy):
+    """Ranks whose gradients come together by themselves: see `training.exact`."""
+
+    def configure_ddp(self) -> None:
+        """Nothing wraps the task."""
+
+
+def _together(job: Job) -> dict[str, Any]:
+    """What Lightning is told of several ranks, which have found each other."""
+    fit, place = job.fit, job.place
+    if fit.sync_batch_norm and not torch.cuda.is_available():
+        raise WrongRecipe.at("fit.sync_batch_norm", "torch has it on GPUs alone; leave it out, or take norm: group")
+    # a task that steps its networks in turn uses a part of them in each step
+    average = partial(DDPStrategy, find_unused_parameters=not job.task.steps_by_rows)
+    strategy = (Unwrapped if fit.exact else average)(
+        cluster_environment=Placed(place), timeout=timedelta(seconds=fit.timeout_s)
+    )
+    return {
+        "strategy": strategy,
+        "devices": place.local_ranks,
+        "num_nodes": place.nodes,
+        "sync_batchnorm": fit.sync_batch_norm,
+    }
+
+
+def _quiet() -> None:
+    """Lightning's advice and its advertisements are for those who write a Trainer, not for those who start a run."""
+    for name in ("pytorch_lightning", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for module in ("pytorch_lightning", "torch", "torchmetrics"):
+        warnings.filterwarnings("ignore", module=module)
