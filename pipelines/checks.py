@@ -24,7 +24,7 @@ from tracking.manifest import SPLITS, Check, Column
 
 SAME = Near(alike=0.98)
 """The same once more: written anew, scaled, brighter."""
-COMPARED = 100_000
+COMPARED = 30_000
 """Most rows of pictures or texts that are compared for near equals unasked: hashing them takes seconds."""
 
 _UNIQUE = "sample ids are unique"
