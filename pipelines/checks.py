@@ -182,7 +182,8 @@ def _near(table: Table, column: str) -> dict[str, Any]:
     if rows > COMPARED:
         told = f"{rows:,} rows, and more than {COMPARED:,} are compared by the step decontaminate alone"
         return {"column": column, "left out": told}
-    pairs = links(originals, column, SAME, F.array_position(F.array(*map(F.lit, SPLITS)), "split")).toPandas()
+    side = F.expr(f"array_position(array{SPLITS!r}, split)")
+    pairs = links(originals, column, SAME, side).toPandas()
     twins = pairs.sort_values(["side", "other", "one"]).drop_duplicates("other").groupby("side")
     counts = {SPLITS[side - 1]: int(count) for side, count in twins.size().items()}
     first = [f"{row.other} ~ {row.one}" for row in twins.head(1).itertuples()]

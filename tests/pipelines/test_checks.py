@@ -167,10 +167,15 @@ def test_a_text_with_another_ending_in_another_split_is_told(spark):
         ("train", "The quick brown fox jumps over it"),
         ("test", "the quick brown fox jumps over it."),
         ("test", "no"),
+        ("valid", "THE QUICK brown fox jumps over it"),
+        ("test", "and another one that nobody trains on"),
+        ("test", "And another one that nobody trains on"),
+        ("train", "twice in train, and nowhere else"),
+        ("train", "twice in train, and nowhere else!"),
     ]
     frame = table(spark, [{"split": split, "text": text} for split, text in texts], TEXT)
     near = figures(checks.leakage(frame))["nearly equal inputs in train and another split"]
-    assert near == {"column": "text", "test": 1, "such as": ["s1 ~ s0"]}
+    assert near == {"column": "text", "valid": 1, "test": 1, "such as": ["s3 ~ s0", "s1 ~ s0"]}
 
 
 GIVEN = """about: a test
