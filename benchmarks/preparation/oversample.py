@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.preparation.process import cost, machine
+from benchmarks.preparation.process import cost, machine, step_of
 from tracking.augmentations.image import CHANGES
 from tracking.augmentations.op import drawn, through
 from tracking.recipe import load
@@ -69,8 +69,7 @@ def _step(home: Path, count: int) -> float:
     """Rows a second that the step makes."""
     to = f"data.steps.rebalance.to={{count: {count}}}"
     cost([sys.executable, "-m", "millstream", "prepare", RECIPE, "--set", to], {"MILLSTREAM_HOME": str(home)})
-    (manifest,) = home.glob("datasets/*/*/manifest.json")
-    step = next(one for one in json.loads(manifest.read_text())["steps"] if one["name"] == "rebalance")
+    step = step_of(home, "rebalance")
     made: float = (step["rows_out"] - step["rows_in"]) / step["seconds"]
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,6 +24,13 @@ class Cost:
     cpu_s: float = 0.0
     peak_mib: dict[str, int] = field(default_factory=dict)
     """Largest resident memory at one time, by the kind of process: all of python, java and so on."""
+
+
+def step_of(home: Path, name: str) -> dict[str, Any]:
+    """What the manifest of the only data set in `home` says of a step."""
+    (manifest,) = home.glob("datasets/*/latest/manifest.json")
+    found: dict[str, Any] = next(one for one in json.loads(manifest.read_text())["steps"] if one["name"] == name)
+    return found
 
 
 def cost(command: Sequence[str], environment: Mapping[str, str]) -> Cost:

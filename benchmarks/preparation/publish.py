@@ -102,7 +102,7 @@ class _BySpark:
         self.folder = folder
 
     def write(self, frame: DataFrame, below: str) -> list[hadoop.Written]:
-        found = hadoop.write(frame, (self.folder / "scratch").as_uri(), (self.folder / below).as_uri(), "0" * 8)
+        found = hadoop.write(frame, f"file://{self.folder}/scratch", f"file://{self.folder}/{below}", "0" * 8)
         shutil.rmtree(self.folder / "scratch")
         for path in (self.folder / below).glob("part-*"):
             _synced(path, None)

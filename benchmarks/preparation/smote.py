@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.preparation.process import Cost, cost, machine, plain, told
+from benchmarks.preparation.process import Cost, cost, machine, plain, step_of, told
 
 COLUMNS, MINUTES = 15, 3.0
 STEP, WHOLE, PEER = "millstream, the step", "millstream, the whole prepare", "imbalanced-learn, in memory"
@@ -35,7 +35,7 @@ def main() -> None:
             home = Path(scratch) / f"home{at}"
             whole = cost([sys.executable, "-m", "millstream", "prepare", str(recipe)], {"MILLSTREAM_HOME": str(home)})
             costs[WHOLE].append(whole)
-            costs[STEP].append(Cost(seconds=_step_seconds(home)))
+            costs[STEP].append(Cost(seconds=step_of(home, "rebalance")["seconds"]))
             costs[PEER].append(_peer(Path(scratch) / "rows.parquet"))
             print(f"round {at + 1}: {costs[STEP][-1].seconds:.1f} s for the step, {machine()}", file=sys.stderr)
     told(costs)
@@ -58,14 +58,6 @@ def _recipe(folder: Path, rows: int, rare: int) -> Path:
     recipe = folder / "smote.yaml"
     recipe.write_text(json.dumps({"about": "a million", "data": {"name": "million", "source": source, "steps": steps}}))
     return recipe
-
-
-def _step_seconds(home: Path) -> float:
-    (manifest,) = home.glob("datasets/million/*/manifest.json")
-    found: float = next(one for one in json.loads(manifest.read_text())["steps"] if one["name"] == "rebalance")[
-        "seconds"
-    ]
-    return found
 
 
 def _peer(file: Path) -> Cost:
