@@ -88,7 +88,7 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
     \b
     Example: millstream recipes --family cnn
     """
-    from tracking.recipe import summaries
+    from tracking.recipe_file import summaries
 
     return [one for one in summaries() if family in (None, one["family"])]
 
@@ -472,7 +472,7 @@ def _located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
 
 def _checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
     from pipelines import prepare as preparation
-    from tracking.recipe import load
+    from tracking.recipe_file import load
     from training import check as training_check
 
     located = load(recipe, budget=budget, sets=sets)
@@ -500,7 +500,7 @@ def _published(located: Located, settings: Settings) -> Dataset | None:
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:
     """Dataset, signature and way of reading of a recipe, or those that a bare dataset gets."""
     from pipelines.prepare import find
-    from tracking.recipe import catalogue
+    from tracking.recipe_file import catalogue
     from training.build import parts_of
     from training.feed.reading import Reading
 

@@ -3,7 +3,8 @@
 import pytest
 
 from pipelines import prepare
-from tracking.recipe import BUDGETS, catalogue, load, summaries
+from tracking.recipe import BUDGETS
+from tracking.recipe_file import catalogue, load, summaries
 from training import check
 
 RECIPES = sorted(catalogue())

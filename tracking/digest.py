@@ -65,11 +65,11 @@ def _rows(block: pa.RecordBatch) -> Iterator[bytes]:
     pieces: list[Sequence[bytes | memoryview]] = []
     beside: list[Bytes] = []
     for name in sorted(block.schema.names):
-        heads, contents = _encoded(block.column(block.schema.get_field_index(name)))
+        heads, content = _encoded(block.column(block.schema.get_field_index(name)))
         if heads is not None:
             beside.append(heads)
-        if contents is not None:
-            pieces += [*_laid_out(beside), contents]
+        if content is not None:
+            pieces += [*_laid_out(beside), content]
             beside = []
     pieces += _laid_out(beside)
     return map(b"".join, zip(*pieces, strict=True))
@@ -91,7 +91,7 @@ def _encoded(column: pa.Array) -> tuple[Bytes | None, Sequence[bytes | memoryvie
         return None, _with_nulls(column)
     kind = column.type
     if _is_list(kind) or _is_text(kind):
-        content, borders = _content(column)
+        content, borders = contents(column)
         lengths = np.diff(borders)
         heads = _flagged(lengths.astype("<u8").view(np.uint8).reshape(-1, 8))
         width = int(lengths[0])
@@ -110,8 +110,11 @@ def _with_nulls(column: pa.Array) -> list[bytes]:
     return [next(there) if valid else b"\0" for valid in column.is_valid().to_pylist()]
 
 
-def _content(column: pa.Array) -> tuple[memoryview, NDArray[np.int64]]:
-    """The bytes of all texts, binaries or lists one after the other, and where each begins and the last one ends."""
+def contents(column: pa.Array) -> tuple[memoryview, NDArray[np.int64]]:
+    """The bytes of all texts, binaries or lists one after the other, and where each begins and the last one ends.
+
+    A missing one has no bytes that mean anything. Raises TypeError for lists of whole numbers with missing ones.
+    """
     wide = pa.types.is_large_list(column.type) or pa.types.is_large_string(column.type)
     wide = wide or pa.types.is_large_binary(column.type)
     offsets = np.frombuffer(column.buffers()[1], np.int64 if wide else np.int32)

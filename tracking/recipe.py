@@ -9,17 +9,16 @@ from __future__ import annotations
 import json
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from tracking import parts, yaml_text
+from tracking import fields, parts
 from tracking.faults import Fault, WrongRecipe
 
 Budget = Literal["smoke", "cpu", "full"]
@@ -144,7 +143,7 @@ class Located:
 
     def where(self, field: str) -> str:
         """`file:line` of a dotted field, of its nearest written parent, or the `--set` that gave it."""
-        for path in _parents(field):
+        for path in fields.parents(field):
             if path in self.overrides:
                 return f"--set {path}"
             if path in self.lines:
@@ -157,104 +156,6 @@ class Located:
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain data, as it is written into the run."""
         return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets"})
-
-
-def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Located:
-    """The recipe called `name` (`cnn/lenet-mnist`) or in the YAML file `name`, with its budget and then `sets` applied.
-
-    `sets` are texts `field.path=value`, the value read as plain YAML. Faults of the recipe's shape are collected in
-    the result, for its reader to raise together with those of the sections. Raises WrongRecipe for text that is no
-    YAML, or no recipe at all.
-    """
-    file = _file(name)
-    value, lines, faults = _read(file, ())
-    for field, new in _budget_changes(value, budget):
-        faults += _change(value, field, new, lines.get(f"budgets.{budget}.{field}", str(file)))
-    overrides, sets = [], tuple(sets)
-    for text in sets:
-        field, equals, written = text.partition("=")
-        if not equals or not field:
-            faults.append(Fault(where=f"--set {text}", message="expected field.path=value, such as fit.epochs=3"))
-            continue
-        new = yaml_text.parse(written, f"--set {field}")[0] if written.strip() else ""
-        faults += _change(value, field, new, f"--set {field}")
-        overrides.append(_canonical(value, field))
-    located = Located(value, _name(name, file), file, budget, lines, tuple(overrides), sets)
-    faults += config_of(Recipe, value, located, "")[1]
-    return replace(located, faults=tuple(faults))
-
-
-def _read(file: Path, on_the_way: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str], list[Fault]]:
-    """The sections of a file laid over those of its base, with the place of each field.
-
-    A section that is written takes the place of the base's; `change` then sets single fields by their dotted paths.
-    """
-    value, numbers = yaml_text.read(file)
-    if not isinstance(value, dict):
-        raise WrongRecipe.at(file, f"expected a mapping with about, task, network, fit; found {type(value).__name__}")
-    lines = {field: f"{file}:{number}" for field, number in numbers.items()}
-    if "base" not in value:
-        return value, lines, []
-    where = lines["base"]
-    base = _base(str(value.pop("base")), file, where)
-    if base in (*on_the_way, file):
-        raise WrongRecipe.at(where, f"base: {base.stem} is based on this recipe again; a chain of bases has an end")
-    below, places, faults = _read(base, (*on_the_way, file))
-    changes = value.pop("change", None) or {}
-    if not isinstance(changes, dict):
-        raise WrongRecipe.at(
-            lines.get("change", where), "change: expected fields such as data.steps.scale.method: unit"
-        )
-    merged = below | value
-    places = {field: place for field, place in places.items() if field.partition(".")[0] not in value} | lines
-    for field, new in changes.items():
-        faults += _change(merged, field, new, lines.get(f"change.{field}", where))
-        places[_canonical(merged, field)] = lines.get(f"change.{field}", where)
-    return merged, places, faults
-
-
-def _base(name: str, file: Path, where: str) -> Path:
-    known = catalogue()
-    if name in known:
-        return known[name]
-    path = Path(name)
-    if path.suffix not in (".yaml", ".yml"):
-        raise WrongRecipe.at(
-            where, f"base: no such recipe; {parts.suggest(name, known)}; or a YAML file beside this one"
-        )
-    if path.is_absolute() or ".." in path.parts:
-        raise WrongRecipe.at(
-            where, f"base: {name} leads out of the recipe's folder; name a shipped recipe or a file beside"
-        )
-    return (file.parent / path).resolve()
-
-
-def catalogue() -> dict[str, Path]:
-    """The shipped recipes by name, studies left out."""
-    root = Path(str(resources.files("recipes")))
-    found = {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.glob("*/*.yaml"))}
-    return {name: file for name, file in found.items() if not name.startswith("studies/")}
-
-
-def summaries() -> list[dict[str, Any]]:
-    """What each shipped recipe is about, for a list."""
-    found = []
-    for name in catalogue():
-        recipe = load(name).recipe
-        source = (recipe.data.source["name"] if recipe.data.name is None else recipe.data.name) if recipe.data else None
-        environment = recipe.environment or {}
-        found.append(
-            {
-                "name": name,
-                "family": name.partition("/")[0],
-                "about": recipe.about,
-                "task": recipe.task["name"] if recipe.task else None,
-                "source": source or environment.get("id") or environment.get("name"),
-                "budgets": sorted(recipe.budgets, key=BUDGETS.index),
-                "pass": recipe.marks,
-            }
-        )
-    return found
 
 
 def config_of(
@@ -329,92 +230,3 @@ def _with_name(section: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(section.get("name"), str):
         raise ValueError("expected a mapping with a name, such as {name: ...}")
     return section
-
-
-def _file(name: str) -> Path:
-    known = catalogue()
-    if name in known:
-        return known[name]
-    file = Path(name)
-    if file.suffix in (".yaml", ".yml"):
-        return file
-    raise WrongRecipe.at(
-        f"recipe {name!r}", f"no such recipe; {parts.suggest(name, known)}; or give the path of a YAML file"
-    )
-
-
-def _name(name: str, file: Path) -> str:
-    by_file = {path.resolve(): known for known, path in catalogue().items()}
-    return by_file.get(file.resolve(), file.stem) if name not in by_file.values() else name
-
-
-def _budget_changes(value: dict[str, Any], budget: str) -> list[tuple[str, Any]]:
-    budgets = value.get("budgets")
-    chosen = budgets.get(budget) if isinstance(budgets, dict) else None
-    return list(chosen.items()) if isinstance(chosen, dict) else []
-
-
-def _change(tree: dict[str, Any], field: str, new: Any, where: str) -> list[Fault]:
-    try:
-        _put(tree, field, new)
-    except (LookupError, TypeError, ValueError) as error:
-        return [Fault(where=where, message=f"{field}: no such place in the recipe ({error})")]
-    return []
-
-
-def _put(tree: Any, field: str, new: Any) -> None:
-    """Set a dotted field; a step of a list is named by its index or by its only key (`data.steps.split.valid`)."""
-    *path, last = field.split(".")
-    for name in path:
-        tree = _step_into(tree, name)
-    if isinstance(tree, list):
-        if int(last) == len(tree):
-            tree.append(new)  # one more step
-        else:
-            tree[int(last)] = new
-    elif isinstance(tree, dict):
-        tree[last] = new
-    else:
-        raise TypeError(f"{field.rpartition('.')[0]} holds {tree!r}, no fields")
-
-
-def _step_into(tree: Any, name: str) -> Any:
-    if isinstance(tree, list):
-        if name.isdigit():
-            return tree[int(name)]
-        named = [one for one in tree if isinstance(one, dict) and name in one]
-        if not named:
-            raise LookupError(f"no {name!r} in the list")
-        return _step_into(named[0], name)
-    if not isinstance(tree, dict):
-        raise TypeError(f"{tree!r} has no fields")
-    if tree.get(name) is None:
-        tree[name] = {}
-    return tree[name]
-
-
-def _canonical(tree: Any, field: str) -> str:
-    """The field's path with list places as numbers, as pydantic names them."""
-    path = []
-    for name in field.split("."):
-        if isinstance(tree, list) and not name.isdigit():
-            at = next((i for i, one in enumerate(tree) if isinstance(one, dict) and name in one), None)
-            if at is None:
-                return field
-            path.append(str(at))
-            tree = tree[at]
-        path.append(name)
-        tree = (
-            tree[int(name)]
-            if isinstance(tree, list) and int(name) < len(tree)
-            else tree.get(name)
-            if isinstance(tree, dict)
-            else None
-        )
-    return ".".join(path)
-
-
-def _parents(field: str) -> Iterable[str]:
-    while field:
-        yield field
-        field = field.rpartition(".")[0]

@@ -8,24 +8,24 @@ hash with a chance of 3 %; ids are compared once more before anybody is told.
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pandas.util import hash_array
 
+from tracking import row_hashes
 from tracking.dataset import Dataset
-from tracking.faults import Fault
-from tracking.manifest import LINEAGE, Column
+from tracking.faults import BadData, Fault
+from tracking.manifest import LINEAGE, Column, Manifest
 from tracking.reading import opened
+from tracking.row_hashes import Hashes
 
 PART_ROWS = 4_000_000
 """About so many hashes are held at a time: 36 MB, and as much again to sort them."""
@@ -33,24 +33,54 @@ PIECE_ROWS = 8192
 NAMED = 3
 """Samples that come twice are named up to so many."""
 _HELD = np.dtype([("hash", "<u8"), ("split", "u1")])
-_NULL = np.uint64(0x9E3779B97F4A7C15)
-_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
-Hashes = NDArray[np.uint64]
+
+class Counted(NamedTuple):
+    """What a shard has; `odd` says of how many rows something is not as the columns say."""
+
+    odd: dict[str, int]
+    rows: int
+    ops: int
+    """Rows that were made from others."""
+    classes: Counter[int]
+    ids: Hashes
+    families: Hashes
+    """Of each row's parent, or of the row itself where it has none."""
+    contents: Hashes
+    """Of each row's inputs."""
+
+
+def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
+    """Count the rows of a verified shard, known as `where`. Raises BadData when its columns are others."""
+    parquet, odd, classes = pq.ParquetFile(shard), Counter[str](), Counter[int]()
+    if told := _other_columns(parquet.schema_arrow, manifest.columns):
+        raise BadData.at(where, told)
+    inputs, label = _inputs(manifest), _label(manifest)
+    ops, hashes = 0, [[np.empty(0, np.uint64)] for _ in range(3)]
+    for piece in parquet.iter_batches(batch_size=PIECE_ROWS, use_threads=False):
+        for column in manifest.columns:
+            odd.update(_misfits(_column(piece, column.name), column))
+        ids, parents, made_by = (_column(piece, name) for name in LINEAGE)
+        odd.update({"sample_id: missing": ids.null_count})
+        ops += len(made_by) - made_by.null_count
+        hashes[0].append(row_hashes.of_values(ids))
+        has_parents = parents.null_count < len(parents)
+        hashes[1].append(row_hashes.of_values(pc.coalesce(parents, ids)) if has_parents else hashes[0][-1])
+        hashes[2].append(row_hashes.of_rows(piece, inputs))
+        if label is not None:
+            classes.update(_counts(_column(piece, label.name)))
+    whole = [np.concatenate(each) for each in hashes]
+    return Counted({told: rows for told, rows in odd.items() if rows}, len(whole[0]), ops, classes, *whole)
 
 
 class Recount:
-    """Counts the rows that it is given; used as a context, since it keeps hashes in a temporary folder."""
+    """Adds up what was counted; used as a context, since it keeps hashes in a temporary folder."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
         self.manifest = dataset.manifest
-        self.inputs = [column for column in self.manifest.columns if column.role == "input"]
-        labels = [one for one in self.manifest.columns if one.role == "target" and one.meaning == "category"]
-        self.label = labels[0] if len(labels) == 1 else None
         self.classes: dict[str, Counter[int]] = {split: Counter() for split in self.manifest.splits}
         self.rows, self.synthetic = 0, 0
-        self._alone = threading.Lock()
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="millstream-")
@@ -64,29 +94,18 @@ class Recount:
     ) -> None:
         self._folder.cleanup()
 
-    def add(self, split: str, shard: Path, where: str) -> list[Fault]:
-        """Count the rows of a verified shard, known as `where`; its faults, if rows are not as the columns say."""
-        parquet, odd = pq.ParquetFile(shard), Counter[str]()
-        if told := _other_columns(parquet.schema_arrow, self.manifest.columns):
-            return [Fault(where=where, message=told)]
-        for piece in parquet.iter_batches(batch_size=PIECE_ROWS):
-            for column in self.manifest.columns:
-                odd.update(_misfits(_column(piece, column.name), column))
-            odd.update({"sample_id: missing": _column(piece, "sample_id").null_count})
-            with self._alone:  # shards are looked at by several threads
-                self._count(split, piece)
-        return [Fault(where=where, message=f"{told} in {count} rows") for told, count in odd.items() if count]
-
-    def _count(self, split: str, piece: pa.RecordBatch) -> None:
+    def add(self, split: str, counted: Counted) -> None:
+        """Take in what was counted in a shard."""
         number = list(self.manifest.splits).index(split)
-        ids, parents, ops = (_column(piece, name) for name in LINEAGE)
-        self.rows += len(piece)
-        self.ids.add(_hash_of(ids), number)
-        self.families.add(_hash_of(pc.coalesce(parents, ids)), number)
-        self.contents.add(_content(piece, self.inputs), number)
-        self.synthetic += (len(ops) - ops.null_count) * (split != "train")
-        if self.label is not None:
-            self.classes[split].update(_counts(_column(piece, self.label.name)))
+        self.rows += counted.rows
+        self.synthetic += counted.ops * (split != "train")
+        self.classes[split].update(counted.classes)
+        for kept, hashes in (
+            (self.ids, counted.ids),
+            (self.families, counted.families),
+            (self.contents, counted.contents),
+        ):
+            kept.add(hashes, number)
 
     def faults(self) -> list[Fault]:
         """What differs from the manifest, once all rows were added; nothing is told while some are missing."""
@@ -104,7 +123,9 @@ class Recount:
         for name, told in figures.items():
             if any(told.values()):
                 found.append(Fault(where=where, message=f"check {name!r}: {told}; prepare it again"))
-        figures["equal inputs in two splits"] = {"contents": self.contents.in_two_splits() if self.inputs else 0}
+        figures["equal inputs in two splits"] = {
+            "contents": self.contents.in_two_splits() if _inputs(self.manifest) else 0
+        }
         for check in self.manifest.checks:
             known = figures.get(check.name, check.figures)  # one that tells of no row is taken as it is
             if check.figures != known or not check.ok:
@@ -113,7 +134,8 @@ class Recount:
         return [*found, *self._other_classes()]
 
     def _other_classes(self) -> Iterator[Fault]:
-        classes = (self.label.classes if self.label else None) or ()
+        label = _label(self.manifest)
+        classes = (label.classes if label else None) or ()
         for split, facts in self.manifest.splits.items():
             counts = {name: self.classes[split][at] for at, name in enumerate(classes)}
             if counts != facts.class_counts:
@@ -133,7 +155,7 @@ class Recount:
                 for shard in self.dataset.shards(split):
                     with opened(self.dataset, shard) as parquet:
                         ids = parquet.read(columns=["sample_id"]).column(0)
-                    mine = np.isin(_hash_of(ids.combine_chunks()), list(wanted))
+                    mine = np.isin(row_hashes.of_values(ids.combine_chunks()), np.array(list(wanted), np.uint64))
                     seen.update(f"sample {one!r}" for one in ids.filter(pa.array(mine)).to_pylist())
         return sorted(told for told, count in seen.items() if count > 1)
 
@@ -166,10 +188,20 @@ class _Hashed:
         """Of each part the different hashes, how often each comes, and the lowest and highest split of each."""
         yield (np.empty(0, np.uint64), *(np.empty(0, int),) * 3)  # so that there is one, even without rows
         for file in sorted(self.folder.iterdir()):
-            held = np.sort(np.fromfile(file, _HELD), order="hash")
+            held = np.fromfile(file, _HELD)
+            held = held[np.argsort(held["hash"])]  # a sort of records is ten times slower
             hashes, starts, counts = np.unique(held["hash"], return_index=True, return_counts=True)
             low, high = (reduce.reduceat(held["split"], starts) for reduce in (np.minimum, np.maximum))
             yield hashes, counts, low, high
+
+
+def _inputs(manifest: Manifest) -> list[str]:
+    return [column.name for column in manifest.columns if column.role == "input"]
+
+
+def _label(manifest: Manifest) -> Column | None:
+    labels = [one for one in manifest.columns if one.role == "target" and one.meaning == "category"]
+    return labels[0] if len(labels) == 1 else None
 
 
 def _column(piece: pa.RecordBatch, name: str) -> pa.Array:
@@ -233,45 +265,3 @@ def _outside(values: pa.Array, count: int) -> int:
 
 def _true(values: pa.Array) -> int:
     return int(pc.sum(values).as_py() or 0)
-
-
-def _content(piece: pa.RecordBatch, columns: Sequence[Column]) -> Hashes:
-    """A hash of the values of these columns for each row."""
-    found = np.zeros(len(piece), np.uint64)
-    for column in columns:
-        found = _mixed(found * np.uint64(31) + _hash_of(_column(piece, column.name)))
-    return found
-
-
-def _hash_of(values: pa.Array) -> Hashes:
-    """A 64-bit hash of each value: equal for equal values, 0 and -0 among them, and one for all that are missing."""
-    kind = values.type
-    if pa.types.is_list(kind):
-        dtype = kind.value_type.to_pandas_dtype()
-        found = hash_array(
-            _objects(b"" if one is None else np.asarray(one, dtype).tobytes() for one in values.to_pylist())
-        )
-    elif pa.types.is_string(kind) or pa.types.is_binary(kind):
-        found = hash_array(_objects("" if one is None else one for one in values.to_pylist()), categorize=False)
-    elif pa.types.is_floating(kind):
-        numbers = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False) + 0.0
-        found = _mixed(np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64))
-    else:
-        whole = values.cast(pa.timestamp("us", kind.tz)) if pa.types.is_timestamp(kind) else values
-        found = _mixed(whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64))
-    return np.where(values.is_valid().to_numpy(zero_copy_only=False), found, _NULL)
-
-
-def _objects(values: Iterator[Any]) -> NDArray[Any]:
-    listed = list(values)
-    found = np.empty(len(listed), object)
-    found[:] = listed
-    return found
-
-
-def _mixed(numbers: Hashes) -> Hashes:
-    """splitmix64's finaliser: near numbers become far ones."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * _MIX[0]
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * _MIX[1]
-    mixed: Hashes = numbers ^ (numbers >> np.uint64(31))
-    return mixed

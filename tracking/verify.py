@@ -5,11 +5,14 @@ Two things are said by Spark and computed again here by other code: the digest o
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -19,12 +22,13 @@ from tracking.dataset import Dataset
 from tracking.digest import MODULUS, hexadecimal, rows_digest
 from tracking.faults import BadData, Fault
 from tracking.manifest import FILE, Shard
-from tracking.recount import Recount
+from tracking.recount import Counted, Recount, counted
 from tracking.remote import Remote, answering, files_below
 
 FOREIGN_KEY = b"dataset-toolkit."
 ASIDE = "quarantine"
 _ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
+_MUCH_BYTES = 256 << 20
 _TOLD = 10
 """How often progress is told for each split."""
 
@@ -39,22 +43,23 @@ def verify(dataset: Dataset, say: Say = lambda told: None) -> list[Fault]:
     """
     found: list[Fault] = []
     files = files_below(dataset.folder)
-    with Recount(dataset) as recount:
+    with Recount(dataset) as recount, _workers(dataset) as pool:
         for split in dataset.manifest.splits:
-            found += _split(dataset, split, recount, say)
+            found += _split(dataset, split, recount, pool, say)
         found += recount.faults()
     return [*found, *_put_aside(dataset, files), *_strangers(dataset, files)]
 
 
-def _split(dataset: Dataset, split: str, recount: Recount, say: Say) -> list[Fault]:
-    facts, where, looked = dataset.manifest.splits[split], f"{dataset.folder}/split={split}", []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for at, one in enumerate(pool.map(lambda shard: _shard(dataset, split, shard, recount), facts.shards), start=1):
-            looked.append(one)
-            if at % -(-len(facts.shards) // _TOLD) == 0 or at == len(facts.shards):
-                say(f"{split}: {at:,} of {len(facts.shards):,} shards")
-    found = [fault for one in looked for fault in one.faults]
-    total = sum(one.digest for one in looked)
+def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: Say) -> list[Fault]:
+    facts, where = dataset.manifest.splits[split], f"{dataset.folder}/split={split}"
+    found, total = list[Fault](), 0
+    for at, looked in enumerate(pool.map(partial(_shard, dataset), facts.shards), start=1):
+        found += looked.faults
+        total += looked.digest
+        if looked.counted is not None:
+            recount.add(split, looked.counted)
+        if at % -(-len(facts.shards) // _TOLD) == 0 or at == len(facts.shards):
+            say(f"{split}: {at:,} of {len(facts.shards):,} shards")
     if not found and hexadecimal(total % MODULUS) != facts.digest:
         told = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
         found.append(Fault(where=where, message=told))
@@ -64,20 +69,34 @@ def _split(dataset: Dataset, split: str, recount: Recount, say: Say) -> list[Fau
     return found
 
 
+def _workers(dataset: Dataset) -> Executor:
+    """Processes for much on a disk, since what a row costs is Python's; they take a second to start."""
+    shards = [shard for split in dataset.manifest.splits.values() for shard in split.shards]
+    if isinstance(dataset.folder, Path) and sum(shard.bytes for shard in shards) >= _MUCH_BYTES:
+        return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
+    return ThreadPoolExecutor(os.cpu_count())
+
+
 class _Looked(NamedTuple):
     faults: list[Fault]
     digest: int = 0
+    counted: Counted | None = None
 
 
-def _shard(dataset: Dataset, split: str, shard: Shard, recount: Recount) -> _Looked:
+def _shard(dataset: Dataset, shard: Shard) -> _Looked:
     where = str(dataset.folder / shard.file)
     try:
         path = dataset.verified(shard)
     except BadData as error:
         return _Looked(list(error.faults))
     try:
-        found = list(_footer(pq.read_metadata(path), shard, where)) or recount.add(split, path, where)
-        return _Looked(found) if found else _Looked([], rows_digest(path))
+        if found := list(_footer(pq.read_metadata(path), shard, where)):
+            return _Looked(found)
+        whole = counted(dataset.manifest, path, where)
+        odd = [Fault(where=where, message=f"{told} in {rows} rows") for told, rows in whole.odd.items()]
+        return _Looked(odd, 0 if odd else rows_digest(path), whole)
+    except BadData as error:
+        return _Looked(list(error.faults))
     except (pa.ArrowException, OSError) as error:
         return _Looked([Fault(where=where, message=f"cannot be read as Parquet ({error})")])
     finally:

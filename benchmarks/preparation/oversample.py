@@ -26,7 +26,7 @@ import numpy as np
 from benchmarks.preparation.process import cost, machine, step_of
 from tracking.augmentations.image import CHANGES
 from tracking.augmentations.op import drawn, through
-from tracking.recipe import load
+from tracking.recipe_file import load
 
 RECIPE, WANTED = "balance/digits-augment", 0.5
 LOOP, STEP = "the ops, one core", "millstream, the step"

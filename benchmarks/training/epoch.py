@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pipelines.prepare import prepare
 from tracking.dataset import Dataset
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import Run
 from tracking.settings import Settings
 from training import trainer

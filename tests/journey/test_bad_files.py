@@ -14,9 +14,9 @@ import yaml
 from PIL import Image
 
 from pipelines import prepare
-from tracking import recipe
 from tracking.dataset import Dataset
 from tracking.faults import BadData
+from tracking.recipe_file import load
 from tracking.verify import verify
 
 pytestmark = [pytest.mark.spark, pytest.mark.bad_input]
@@ -27,7 +27,7 @@ def prepared(folder, settings, source, *steps):
     file = folder / "mine.yaml"
     data = {"name": "mine", "source": source, "steps": list(steps)}
     file.write_text(yaml.safe_dump({"about": "a test", "data": data}, sort_keys=False))
-    made = prepare.prepare(recipe.load(str(file)), settings, say=lambda told: None)
+    made = prepare.prepare(load(str(file)), settings, say=lambda told: None)
     dataset = Dataset.open(made.path, settings.store)
     assert verify(dataset) == []
     return dataset

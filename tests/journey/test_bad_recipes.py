@@ -9,7 +9,7 @@ import millstream
 from tests.tracking.recipes import WHOLE, write
 from tests.training.signatures import image, number, signature, target, tokens
 from tracking.faults import BadData
-from tracking.recipe import load
+from tracking.recipe_file import load
 from training.build import parts_of
 
 pytestmark = pytest.mark.bad_input

@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from pipelines import prepare
-from tracking import recipe
 from tracking.dataset import Dataset
 from tracking.faults import BadData
+from tracking.recipe_file import load
 from tracking.verify import verify
 
 pytestmark = [pytest.mark.spark, pytest.mark.bad_input]
@@ -39,7 +39,7 @@ def prepared(folder, settings, content, steps=STEPS, name="rows.csv", **fields):
     file.write_text(
         yaml.safe_dump({"about": "a test", "data": {"name": "mine", "source": source, "steps": steps}}, sort_keys=False)
     )
-    made = prepare.prepare(recipe.load(str(file)), settings, say=lambda told: None)
+    made = prepare.prepare(load(str(file)), settings, say=lambda told: None)
     dataset = Dataset.open(made.path, settings.store)
     assert verify(dataset) == []
     return dataset

@@ -18,7 +18,7 @@ from pipelines.session import find_java
 from tests import spark_cluster
 from tests.journey.command import ROOT, answer, environment, started, told
 from tracking.dataset import Dataset
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.settings import Settings
 from tracking.verify import verify
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import prepare
 from tests.journey.command import told
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.settings import Settings
 
 SMALL = ("--set", "data.source.limit=300", "--set", "fit.epochs=1", "--set", "fit.threads=1")

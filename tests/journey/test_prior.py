@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipelines import prepare
-from tracking import recipe
 from tracking.dataset import Dataset
+from tracking.recipe_file import load
 from training import serve
 from training.build import parts_of
 from training.data import Splits
@@ -44,7 +44,7 @@ def recipe_of(folder, method):
         "network": {"name": "classical/logistic"},
     }
     (folder / f"{method}.yaml").write_text(json.dumps(content))
-    return recipe.load(str(folder / f"{method}.yaml"))
+    return load(str(folder / f"{method}.yaml"))
 
 
 @pytest.mark.spark

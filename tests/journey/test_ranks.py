@@ -15,7 +15,7 @@ import pytest
 from pipelines import prepare
 from tests.journey.command import ROOT, answer, environment, started, told
 from tests.journey.test_resume import run_of
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.settings import Settings
 
 DATA = """

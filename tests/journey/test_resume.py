@@ -10,7 +10,7 @@ import pytest
 
 from pipelines import prepare
 from tests.journey.command import answer, started, told, wait_for
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.settings import Settings
 
 DATA = """

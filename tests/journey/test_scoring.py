@@ -15,7 +15,7 @@ from tests.journey.test_resume import RECIPES
 from tracking import models
 from tracking.dataset import Dataset
 from tracking.faults import BadData
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import Run
 from training import serve
 from training.evaluate import evaluate

@@ -11,8 +11,8 @@ import torch
 
 from pipelines import prepare
 from tests.training.tasks.made import measured
-from tracking import recipe
 from tracking.dataset import Dataset
+from tracking.recipe_file import load
 from training import serve
 from training.build import parts_of
 from training.data import Splits
@@ -40,7 +40,7 @@ def recipe_of(folder):
         "fit": {"batch_size": 64, "seed": 1},
     }
     (folder / "pulses.yaml").write_text(json.dumps(content))
-    return recipe.load(str(folder / "pulses.yaml"))
+    return load(str(folder / "pulses.yaml"))
 
 
 @pytest.mark.spark

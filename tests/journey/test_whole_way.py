@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score
 
 from tests.journey.command import ROOT, environment, told
 from tracking.dataset import Dataset
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import flatten
 from tracking.settings import Settings
 from tracking.store import open_store

@@ -17,6 +17,7 @@ from tests.pipelines.made import CITY, LABEL, NUMBER, TEXT, image, table
 from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Column
+from tracking.recipe_file import load
 
 pytestmark = pytest.mark.spark
 TIME = Column(name="time", dtype="datetime64[us]", role="key", meaning="number")
@@ -194,14 +195,13 @@ data:
 
 def visits(folder, **patients):
     """A recipe of one file a split, with these patients in it."""
-    from tracking import recipe
 
     for split, names in patients.items():
         rows = [f"{name},{60 + at},{'yn'[at % 2]}" for at, name in enumerate(names)]
         (folder / f"{split}.csv").write_text("\n".join(["patient,pulse,ill", *rows]) + "\n")
     path = folder / "recipe.yaml"
     path.write_text(GIVEN.format(train=folder / "train.csv", test=folder / "test.csv"))
-    return recipe.load(str(path))
+    return load(str(path))
 
 
 def test_patients_in_two_given_splits_are_refused_and_nothing_is_published(settings, tmp_path, spark):

@@ -17,7 +17,7 @@ from tests.pipelines.crashing import publish
 from tracking.cache import Cache
 from tracking.dataset import Dataset, versions
 from tracking.faults import BadEnvironment
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.remote import files_below, place
 from tracking.verify import verify
 

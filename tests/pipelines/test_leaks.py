@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from pipelines import expressions, prepare
 from pipelines.steps.split import Split
-from tracking import recipe
+from tracking.recipe_file import load
 
 pytestmark = pytest.mark.bad_input
 
@@ -32,7 +32,7 @@ def faults(folder, *steps, columns=None):
     }
     path = folder / "recipe.yaml"
     path.write_text(json.dumps(content))
-    return [fault.message for fault in prepare.faults(recipe.load(str(path)))]
+    return [fault.message for fault in prepare.faults(load(str(path)))]
 
 
 def features(**expressions_):

@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from pipelines import prepare
-from tracking import recipe
 from tracking.dataset import Dataset
 from tracking.faults import BadData, WrongRecipe
+from tracking.recipe_file import load
 from tracking.verify import verify
 
 pytestmark = pytest.mark.spark
@@ -31,7 +31,7 @@ def located(folder, change=None, **sections):
     content = {**RECIPE, **sections}
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(content))
-    return recipe.load(str(path), sets=change or ())
+    return load(str(path), sets=change or ())
 
 
 def quiet(told):

@@ -13,7 +13,7 @@ from pipelines.mark import LEFTOVER_HOURS, Mark
 from tracking.dataset import Dataset, versions
 from tracking.faults import BadEnvironment
 from tracking.manifest import FILE
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.verify import verify
 
 PREPARE = [

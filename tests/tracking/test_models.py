@@ -5,7 +5,7 @@ from tests.tracking.recipes import write
 from tests.training.signatures import number
 from tracking import models
 from tracking.faults import BadData
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import Run
 
 

@@ -2,7 +2,8 @@ import pytest
 
 from tests.tracking.recipes import WHOLE, write
 from tracking.faults import WrongRecipe
-from tracking.recipe import load, parse_mark
+from tracking.recipe import parse_mark
+from tracking.recipe_file import load
 
 
 def test_budget_and_settings_change_fields_and_the_last_word_is_the_users(tmp_path):

@@ -13,7 +13,7 @@ from tracking.alive import reap
 from tracking.balance import Plan
 from tracking.faults import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from tracking.manifest import Check, Split, Step
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import Run, flatten
 from tracking.settings import Settings
 from tracking.spool import send, unsent
@@ -189,7 +189,7 @@ def test_nested_values_become_flat_params():
 
 LEAVE_RUNNING = """
 import sys, time
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import Run
 from tracking.settings import Settings
 run = Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2]))
@@ -200,7 +200,7 @@ time.sleep(600)
 
 HOLD = """
 import sys, time
-from tracking.recipe import load
+from tracking.recipe_file import load
 from tracking.run import Run
 from tracking.settings import Settings
 settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})

@@ -68,6 +68,13 @@ def changed(dataset, folder, **splits):
     return type(dataset).open(dataset.folder, folder)
 
 
+def test_a_large_version_is_looked_at_by_several_processes(tmp_path, monkeypatch):
+    dataset = made(tmp_path, train=TRAIN | {"sample_id": ["x", "y", "x"]})
+    by_threads = told(dataset)
+    monkeypatch.setattr("tracking.verify._MUCH_BYTES", 0)
+    assert told(dataset) == by_threads != []
+
+
 @pytest.mark.bad_input
 def test_counts_of_rows_and_classes_are_those_of_the_files(tmp_path):
     dataset = changed(made(tmp_path), tmp_path, train={"rows": 4, "class_counts": {"class 0": 2, "class 1": 2}})

@@ -17,7 +17,8 @@ from torch import Tensor
 from tests.datasets import make_dataset
 from tests.training.signatures import number, target
 from tracking.dataset import Dataset
-from tracking.recipe import Located, load
+from tracking.recipe import Located
+from tracking.recipe_file import load
 from training import checkpoints, fit
 from training.callbacks.record import History
 from training.job import Job

@@ -1,6 +1,6 @@
 import pytest
 
-from tracking.recipe import load
+from tracking.recipe_file import load
 from training import check
 
 

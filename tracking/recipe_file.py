@@ -1,0 +1,142 @@
+"""From a YAML file, its base, a budget and `--set` to a located recipe; and the recipes that are shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from tracking import fields, parts, yaml_text
+from tracking.faults import Fault, WrongRecipe
+from tracking.recipe import BUDGETS, Budget, Located, Recipe, config_of
+
+
+def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Located:
+    """The recipe called `name` (`cnn/lenet-mnist`) or in the YAML file `name`, with its budget and then `sets` applied.
+
+    `sets` are texts `field.path=value`, the value read as plain YAML. Faults of the recipe's shape are collected in
+    the result, for its reader to raise together with those of the sections. Raises WrongRecipe for text that is no
+    YAML, or no recipe at all.
+    """
+    file = _file(name)
+    value, lines, faults = _read(file, ())
+    for field, new in _budget_changes(value, budget):
+        faults += _change(value, field, new, lines.get(f"budgets.{budget}.{field}", str(file)))
+    overrides, sets = [], tuple(sets)
+    for text in sets:
+        field, equals, written = text.partition("=")
+        if not equals or not field:
+            faults.append(Fault(where=f"--set {text}", message="expected field.path=value, such as fit.epochs=3"))
+            continue
+        new = yaml_text.parse(written, f"--set {field}")[0] if written.strip() else ""
+        faults += _change(value, field, new, f"--set {field}")
+        overrides.append(fields.canonical(value, field))
+    located = Located(value, _name(name, file), file, budget, lines, tuple(overrides), sets)
+    faults += config_of(Recipe, value, located, "")[1]
+    return replace(located, faults=tuple(faults))
+
+
+def _read(file: Path, on_the_way: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str], list[Fault]]:
+    """The sections of a file laid over those of its base, with the place of each field.
+
+    A section that is written takes the place of the base's; `change` then sets single fields by their dotted paths.
+    """
+    value, numbers = yaml_text.read(file)
+    if not isinstance(value, dict):
+        raise WrongRecipe.at(file, f"expected a mapping with about, task, network, fit; found {type(value).__name__}")
+    lines = {field: f"{file}:{number}" for field, number in numbers.items()}
+    if "base" not in value:
+        return value, lines, []
+    where = lines["base"]
+    base = _base(str(value.pop("base")), file, where)
+    if base in (*on_the_way, file):
+        raise WrongRecipe.at(where, f"base: {base.stem} is based on this recipe again; a chain of bases has an end")
+    below, places, faults = _read(base, (*on_the_way, file))
+    changes = value.pop("change", None) or {}
+    if not isinstance(changes, dict):
+        raise WrongRecipe.at(
+            lines.get("change", where), "change: expected fields such as data.steps.scale.method: unit"
+        )
+    merged = below | value
+    places = {field: place for field, place in places.items() if field.partition(".")[0] not in value} | lines
+    for field, new in changes.items():
+        faults += _change(merged, field, new, lines.get(f"change.{field}", where))
+        places[fields.canonical(merged, field)] = lines.get(f"change.{field}", where)
+    return merged, places, faults
+
+
+def _base(name: str, file: Path, where: str) -> Path:
+    known = catalogue()
+    if name in known:
+        return known[name]
+    path = Path(name)
+    if path.suffix not in (".yaml", ".yml"):
+        raise WrongRecipe.at(
+            where, f"base: no such recipe; {parts.suggest(name, known)}; or a YAML file beside this one"
+        )
+    if path.is_absolute() or ".." in path.parts:
+        raise WrongRecipe.at(
+            where, f"base: {name} leads out of the recipe's folder; name a shipped recipe or a file beside"
+        )
+    return (file.parent / path).resolve()
+
+
+def catalogue() -> dict[str, Path]:
+    """The shipped recipes by name, studies left out."""
+    root = Path(str(resources.files("recipes")))
+    found = {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.glob("*/*.yaml"))}
+    return {name: file for name, file in found.items() if not name.startswith("studies/")}
+
+
+def summaries() -> list[dict[str, Any]]:
+    """What each shipped recipe is about, for a list."""
+    found = []
+    for name in catalogue():
+        recipe = load(name).recipe
+        source = (recipe.data.source["name"] if recipe.data.name is None else recipe.data.name) if recipe.data else None
+        environment = recipe.environment or {}
+        found.append(
+            {
+                "name": name,
+                "family": name.partition("/")[0],
+                "about": recipe.about,
+                "task": recipe.task["name"] if recipe.task else None,
+                "source": source or environment.get("id") or environment.get("name"),
+                "budgets": sorted(recipe.budgets, key=BUDGETS.index),
+                "pass": recipe.marks,
+            }
+        )
+    return found
+
+
+def _file(name: str) -> Path:
+    known = catalogue()
+    if name in known:
+        return known[name]
+    file = Path(name)
+    if file.suffix in (".yaml", ".yml"):
+        return file
+    raise WrongRecipe.at(
+        f"recipe {name!r}", f"no such recipe; {parts.suggest(name, known)}; or give the path of a YAML file"
+    )
+
+
+def _name(name: str, file: Path) -> str:
+    by_file = {path.resolve(): known for known, path in catalogue().items()}
+    return by_file.get(file.resolve(), file.stem) if name not in by_file.values() else name
+
+
+def _budget_changes(value: dict[str, Any], budget: str) -> list[tuple[str, Any]]:
+    budgets = value.get("budgets")
+    chosen = budgets.get(budget) if isinstance(budgets, dict) else None
+    return list(chosen.items()) if isinstance(chosen, dict) else []
+
+
+def _change(tree: dict[str, Any], field: str, new: Any, where: str) -> list[Fault]:
+    try:
+        fields.put(tree, field, new)
+    except (LookupError, TypeError, ValueError) as error:
+        return [Fault(where=where, message=f"{field}: no such place in the recipe ({error})")]
+    return []
