@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
+from training import draws
 from training.fit_config import Fit
 from training.gradients import Gradients
 from training.optimizers import LBFGS
@@ -76,7 +77,7 @@ def _searched(
     """
 
     def again() -> Tensor:
-        torch.manual_seed(torch.initial_seed())
+        draws.seed(torch.initial_seed())
         return evaluate()
 
     optimizer.step(again)

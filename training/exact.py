@@ -20,6 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from tracking.faults import WrongRecipe
 from tracking.manifest import Signature
 from tracking.seeds import key
+from training import draws
 from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.task import Task
@@ -38,7 +39,7 @@ class ByLane:
     def parts(self, batch: Batch) -> Iterator[Batch]:
         """The own lanes, each with draws of its own."""
         for lane, part in zip(self.own, lanes_of(batch, self.task.signature, len(self.own)), strict=True):
-            torch.manual_seed(key(self.task.fit.seed, "step", batch.epoch, batch.index, "lane", lane))
+            draws.seed(key(self.task.fit.seed, "step", batch.epoch, batch.index, "lane", lane))
             yield part
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:

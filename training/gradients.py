@@ -41,7 +41,8 @@ class Averaged:
         return batch.parts(self.task.fit.accumulate)
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-        self.task.manual_backward(loss)
+        # the strategy has to know where ranks average; alone, it would only ask all callbacks twice
+        (self.task.manual_backward if dist.is_initialized() else Tensor.backward)(loss)
         self.total = loss.detach() if self.total is None else self.total + loss.detach()
 
     def combine(self, parameters: Sequence[nn.Parameter]) -> Tensor:

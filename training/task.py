@@ -91,7 +91,15 @@ class Task(lightning.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> None:
         loss = self.descend(lambda: (part.mean(self.rows(part)[0]) for part in self.gradients.parts(batch)))
-        self.log("train/loss", loss, sync_dist=False)
+        self.tell({"train/loss": loss})
+
+    def tell(self, values: Mapping[str, float | Tensor]) -> None:
+        """Log values of a step, at those steps where curves have a point, and at an epoch's last: to log costs as much
+        as a small network's step."""
+        trainer: Any = self.trainer
+        if trainer._logger_connector.should_update_logs or trainer.is_last_batch:
+            for name, value in values.items():
+                self.log(name, value, sync_dist=False)
 
     def descend(self, losses: Losses, which: int = 0) -> Tensor:
         """The sum of `losses`, after one step of the optimizer number `which` down it, as the fit section says.

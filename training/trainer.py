@@ -11,7 +11,7 @@ from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, Checkpoint
 from pytorch_lightning.strategies import DDPStrategy
 
 from tracking.faults import WrongRecipe
@@ -20,6 +20,7 @@ from training.callbacks.average import Average
 from training.callbacks.best import Best
 from training.callbacks.early_stop import StopEarly
 from training.callbacks.guard import Guard
+from training.callbacks.in_one import InOne
 from training.callbacks.keyed_draws import KeyedDraws
 from training.callbacks.last import Last
 from training.callbacks.plateau import LowerOnPlateau
@@ -41,9 +42,12 @@ PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 def trainer(fit: Fit, callbacks: Iterable[Callback] = (), **options: Any) -> lightning.Trainer:
     """A Trainer without Lightning's own bar, summary, sampler and trial runs; of one process, unless told otherwise."""
     _quiet()
+    along = [KeyedDraws(fit.seed), *callbacks]
+    saving = [one for one in along if isinstance(one, Checkpoint)]
     return lightning.Trainer(
         precision=PRECISIONS[fit.precision],
-        callbacks=[KeyedDraws(fit.seed), *callbacks],
+        # those that save come last, as Lightning would have it, and are known to it by their type
+        callbacks=[InOne([one for one in along if one not in saving]), *saving],
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

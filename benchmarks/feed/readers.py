@@ -19,6 +19,7 @@ Pictures = NDArray[np.uint8]
 Epoch = Iterator[Any]
 BATCH = 256
 SHARDS = 64
+BYTES = "index_select, bytes"
 WINDOW = 8192
 """Pictures among which readers that shuffle in a buffer do so."""
 
@@ -184,7 +185,25 @@ def web_dataset(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
         yield iter(read.batched(BATCH))
 
 
+def _without_torchvision() -> None:
+    """Streaming imports it for datasets of its own, and it has no wheel for the CPU's torch."""
+    import sys
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+    def a_class(name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
+        module = sys.modules[name] = ModuleType(name)
+        module.__spec__, module.__path__ = ModuleSpec(name, None), []
+        module.__getattr__ = a_class  # type: ignore[method-assign]
+
+
 def write_mosaic(folder: Path, pictures: Pictures) -> None:
+    _without_torchvision()
     from streaming import MDSWriter
 
     with MDSWriter(out=str(folder), columns={"image": "ndarray"}, size_limit=8 << 20) as out:
@@ -193,6 +212,7 @@ def write_mosaic(folder: Path, pictures: Pictures) -> None:
 
 
 def mosaic(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+    _without_torchvision()
     from streaming import StreamingDataset
     from torch.utils.data import DataLoader
 
@@ -242,7 +262,7 @@ def ray_data(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
 
 OWN = {
     "index_select": Reader(nothing, index_select),
-    "index_select, bytes": Reader(nothing, index_select_bytes),
+    BYTES: Reader(nothing, index_select_bytes),
     "X[idx]": Reader(nothing, fancy_index),
     "torch DataLoader": Reader(nothing, torch_loader),
     "feed, cached": Reader(write_version, feed_cached),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feed.readers import OWN, PEERS, SETS
+from training.memory import LARGEST_KEPT, NEVER
 
 EPOCHS = {**dict.fromkeys(OWN, 5), **dict.fromkeys(PEERS, 1)}
 BASES = {
@@ -31,6 +33,9 @@ BASES = {
     "Ray Data": ("feed, streamed, arrow", 2),
 }
 """What is compared with each, and the ratio that is wanted."""
+
+KEPT = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT), "MALLOC_TRIM_THRESHOLD_": str(NEVER)}
+"""Freed memory stays with the process, as training has it, and for all alike."""
 
 
 def main() -> None:
@@ -69,7 +74,10 @@ def show(chosen: str, rates: dict[str, list[float]]) -> None:
 
 def _contest(python: str, name: str, chosen: str, folder: Path) -> dict[str, Any]:
     command = [python, "-m", "benchmarks.feed.contest", name, chosen, str(folder), str(EPOCHS[name])]
-    told = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    environment = {**os.environ, **KEPT}
+    told = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True, env=environment
+    )
     answer: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
     return answer
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
 
 from tracking.seeds import key
+from training import draws
 
 
 class KeyedDraws(lightning.Callback):
@@ -17,14 +17,14 @@ class KeyedDraws(lightning.Callback):
         self.seed = seed
 
     def on_train_batch_start(self, trainer: lightning.Trainer, task: Any, batch: Any, index: int) -> None:
-        torch.manual_seed(key(self.seed, "step", trainer.current_epoch, index, trainer.global_rank))
+        draws.seed(key(self.seed, "step", trainer.current_epoch, index, trainer.global_rank))
 
     def on_validation_batch_start(
         self, trainer: lightning.Trainer, task: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
-        torch.manual_seed(key(self.seed, "valid", index, trainer.global_rank))
+        draws.seed(key(self.seed, "valid", index, trainer.global_rank))
 
     def on_test_batch_start(
         self, trainer: lightning.Trainer, task: Any, batch: Any, index: int, loader: int = 0
     ) -> None:
-        torch.manual_seed(key(self.seed, "test", index, trainer.global_rank))
+        draws.seed(key(self.seed, "test", index, trainer.global_rank))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from tracking.faults import BadData
@@ -36,6 +38,18 @@ class Batch(NamedTuple):
         if self.target is None:
             raise BadData.at("feed", "the task compares with a target, and its signature has none")
         return self.target
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; the copy to a GPU goes on beside what the host does next."""
+        if device.type == "cpu":
+            return self
+        moved = partial(torch.Tensor.to, device=device, non_blocking=device.type == "cuda")
+        return self._replace(
+            inputs=tuple(moved(one) for one in self.inputs),
+            target=None if self.target is None else moved(self.target),
+            weight_B=moved(self.weight_B),
+            mask_B=moved(self.mask_B),
+        )
 
     def parts(self, count: int) -> Iterator[Batch]:
         """The batch in `count` pieces of nearly equally many slots, the means of which add up to that of the whole."""

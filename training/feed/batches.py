@@ -24,7 +24,7 @@ from training.feed.reading import Engine, Reading
 from training.feed.shards import Shards
 from training.feed.shared import room
 from training.feed.tensors import Place, batches, together
-from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead
+from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead, in_turn
 
 HANDED_OVER = 4
 """How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
@@ -112,10 +112,12 @@ class Feed:
         epoch, first = self.epoch(self._epoch), self._batch
         size = together(self.shards.blocks, self.batch_size // self.ranks)
         parts = list(_parts(epoch.plan, first, size * HANDED_OVER))
+        # what only gathers and converts is done faster by this thread, with all cores, than handed over by another
+        made = ahead if self.is_augmented else in_turn
         waiting_since = time.monotonic()
-        with closing(ahead(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
-            for made in lists:
-                for batch in made:
+        with closing(made(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
+            for some in lists:
+                for batch in some:
                     is_full = batch.index + 1 < len(self)
                     statistics.rows += len(batch.mask_B) if is_full else int(batch.mask_B.sum())
                     statistics.wait_s += time.monotonic() - waiting_since
@@ -227,7 +229,8 @@ class Feed:
         if self._augmented is not None:
             windows = self._augmented.windows(windows, epoch)
         count = epoch.plan.windows - epoch.plan.window_of(first)
-        with closing(ahead(windows, count)) as coming:
+        read = ahead if self.memory == "streamed" else in_turn
+        with closing(read(windows, count)) as coming:
             window = next(coming)
             for part in parts:
                 if part.window != epoch.plan.window_of(window.first):

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -167,7 +168,10 @@ def ahead(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, No
     The thread, and what the things are made from, are gone before the last one is handed out, and when the iterator is
     closed.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="feed")
+    torch.get_num_threads()  # this thread's number is settled before the other one says its own
+    # alone: with helpers of its own there would be more threads than cores, and OpenMP lets all of them fall asleep
+    # between two loops, those of the model, too; a third of LeNet's step, measured
+    pool = ThreadPoolExecutor(1, thread_name_prefix="feed", initializer=torch.set_num_threads, initargs=(1,))
     try:
         coming = pool.submit(next, things)
         for left in range(count - 1, -1, -1):
@@ -181,6 +185,12 @@ def ahead(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, No
     finally:
         pool.shutdown(cancel_futures=True)
         things.close()
+
+
+def in_turn(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, None, None]:
+    """The `count` things, each made when it is asked for."""
+    with closing(things):
+        yield from islice(things, count)
 
 
 def _fresh(needed: Sequence[Sequence[int]]) -> list[int]:

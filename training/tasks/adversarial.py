@@ -64,8 +64,8 @@ class Adversarial(Task):
         def fooled() -> Iterator[Tensor]:
             yield batch.mean(fooling_loss(self.network(made)))
 
-        self.log("train/loss", self.descend(told_apart, DISCRIMINATOR))
-        self.log("train/generator_loss", self.descend(fooled, GENERATOR))
+        losses = {"train/loss": self.descend(told_apart, DISCRIMINATOR)}
+        self.tell(losses | {"train/generator_loss": self.descend(fooled, GENERATOR)})
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         real_B, made_B = self.network(batch.inputs[0]), self.network(self._made(len(batch.mask_B)))

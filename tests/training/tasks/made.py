@@ -37,7 +37,8 @@ def stepping(task: Task, batches: int = 100) -> dict[str, Any]:
     """Gives a task its optimizers and schedules over an epoch of `batches`; what it logs, by name."""
     logged: dict[str, Any] = {}
     data = SimpleNamespace(train_dataloader=lambda: range(batches))
-    task._trainer = SimpleNamespace(datamodule=data, testing=False)  # type: ignore[assignment]
+    told = SimpleNamespace(should_update_logs=True)
+    task._trainer = SimpleNamespace(datamodule=data, testing=False, _logger_connector=told)  # type: ignore[assignment]
     configured = task.configure_optimizers()
     configured = configured if isinstance(configured, tuple) else (configured,)
     task.optimizers = lambda: [one["optimizer"] for one in configured]  # type: ignore[assignment, misc]

@@ -101,9 +101,9 @@ class Dqn(Task):
         if self.step_number <= self.config.warm_up:
             return
         losses = [self._learn() for _ in range(self.config.learn)]
-        self.log("train/loss", torch.stack(losses).mean())
-        if self.course:
-            self.log("train/return", float(np.mean([total for _, total in self.course[-20:]])))
+        recent = [total for _, total in self.course[-20:]]
+        returns = {"train/return": float(np.mean(recent))} if recent else {}
+        self.tell({"train/loss": torch.stack(losses).mean(), **returns})
 
     def validation_step(self, batch: Any, index: int) -> None:
         self.played["valid"].append(self.play("valid", index)[0])
