@@ -47,9 +47,9 @@ def cli() -> None:
 def main() -> None:
     """The console command."""
     signal.signal(signal.SIGTERM, _terminate)
-    # threads that wait for work by spinning take the cores of whoever else is on the machine: 5 times slower, measured;
-    # the library reads this when torch is loaded
+    # how long threads spin while they wait for work: docs/decisions/005-threads-and-memory.md; read when torch is loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     cli(prog_name="millstream")
 
 
