@@ -47,7 +47,7 @@ def cli() -> None:
 def main() -> None:
     """The console command."""
     signal.signal(signal.SIGTERM, _terminate)
-    # how long threads spin while they wait for work: docs/decisions/005-threads-and-memory.md; read when torch is loaded
+    # how long threads spin while they wait for work (docs/decisions/005-threads-and-memory.md); torch reads it once
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     cli(prog_name="millstream")

@@ -70,7 +70,7 @@ def torch_loader(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
         yield iter(loader)
 
 
-def write_version(folder: Path, pictures: Pictures) -> None:
+def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> None:
     from tests.datasets import make_dataset
     from tracking.manifest import Affine, Column
 
@@ -84,7 +84,7 @@ def write_version(folder: Path, pictures: Pictures) -> None:
         meaning="image",
         affine=Affine(factor=1 / 255),
     )
-    make_dataset(folder, {"train": {"image": pictures}}, [column], shard_rows=-(-len(pictures) // SHARDS))
+    make_dataset(folder, {"train": {"image": pictures}}, [column], shard_rows=-(-len(pictures) // shards))
 
 
 def feed(folder: Path, *, anew: bool, **fields: Any) -> Iterator[Epoch]:

@@ -108,6 +108,12 @@ class Block:
         return (made if offset is None else made.sub_(offset)).mul_(factor)
 
     @cached_property
+    def is_new(self) -> bool:
+        """Whether `tensor` gives other memory than that of its rows."""
+        wanted, _, factor = self._map
+        return factor is not None or wanted != getattr(torch, np.dtype(self.stored).name)
+
+    @cached_property
     def _map(self) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
         """The dtype of the batch, and the offset and factor to be applied, if any: one number, or one a column."""
         dtype: torch.dtype = getattr(torch, self.field.dtype)

@@ -114,7 +114,11 @@ class Held:
 
 
 class Streamed:
-    """A split that is read anew in each epoch; a shard that goes on into the next window is kept until then."""
+    """A split that is read anew in each epoch; a shard that goes on into the next window is kept until then.
+
+    Two buffers serve all windows in turn: one is used while the other is filled. New ones would be new pages each time,
+    and to be given those costs as much as to fill them.
+    """
 
     def __init__(self, shards: Shards, read: Read) -> None:
         self.shards = shards
@@ -126,16 +130,23 @@ class Streamed:
         needed = [epoch.shards(k) for k in numbers]
         with closing(_Arrivals(self.shards, self._read, _fresh(needed), statistics)) as arrivals:
             kept: dict[int, Arrays] = {}
+            pair = self._buffers(epoch), self._buffers(epoch)
             for k, now, later in zip(numbers, needed, [*needed[1:], []], strict=True):
                 slots = epoch.slots(k)
-                buffers = tuple(np.empty((slots.size, *block.shape), block.stored) for block in self.shards.blocks)
+                buffers = tuple(one[: slots.size] for one in pair[k % 2])
                 sources = _sources(slots, epoch.samples, self.shards)
                 for shard in now:
                     arrays = kept.pop(shard) if shard in kept else arrivals.take(shard)
                     _scatter(self.shards.blocks, arrays, buffers, *sources(shard))
                     if shard in set(later):
                         kept[shard] = arrays
-                yield Window(epoch.plan.window(k).start, slots, _sliced(buffers, slots.shape[1]))
+                yield Window(epoch.plan.window(k).start, slots, _sliced(self.shards.blocks, buffers, slots.shape[1]))
+
+    def _buffers(self, epoch: Epoch) -> Arrays:
+        """Room for the largest window."""
+        plan = epoch.plan
+        slots = -(-plan.batches // plan.windows) * len(epoch.lanes) * (plan.batch_size // plan.lanes)
+        return tuple(np.empty((slots, *block.shape), block.stored) for block in self.shards.blocks)
 
 
 class _Arrivals:
@@ -232,6 +243,12 @@ def _scatter(blocks: Sequence[Block], arrays: Arrays, buffers: Arrays, rows: Row
         buffer[slots] = block.samples(array)[slice(int(places[0]), int(places[-1]) + 1) if is_run else places]
 
 
-def _sliced(buffers: Arrays, slots: int) -> Callable[[slice], tuple[Tensor, ...]]:
+def _sliced(blocks: Sequence[Block], buffers: Arrays, slots: int) -> Callable[[slice], tuple[Tensor, ...]]:
+    """What batches are made of; where they would be views of a buffer, a copy."""
     tensors = tuple(map(torch.from_numpy, buffers))
-    return lambda some: tuple(tensor[some.start * slots : some.stop * slots] for tensor in tensors)
+
+    def some_of(some: slice) -> tuple[Tensor, ...]:
+        views = (tensor[some.start * slots : some.stop * slots] for tensor in tensors)
+        return tuple(view if block.is_new else view.clone() for block, view in zip(blocks, views, strict=True))
+
+    return some_of
