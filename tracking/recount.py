@@ -1,8 +1,7 @@
 """What a manifest says of its rows, counted again from the rows: classes, values, and that no sample leaked.
 
 Equal ids and equal inputs are found by 64-bit hashes, of which no more than a part is held at a time: the rest waits on
-disk, put by its value so that equal ones come together. Among a thousand million rows two different ones have the same
-hash with a chance of 3 %; ids are compared once more before anybody is told.
+disk, put by its value so that equal ones come together.
 """
 
 from __future__ import annotations
@@ -94,18 +93,15 @@ class Recount:
     ) -> None:
         self._folder.cleanup()
 
-    def add(self, split: str, counted: Counted) -> None:
+    def add(self, split: str, shard: Counted) -> None:
         """Take in what was counted in a shard."""
         number = list(self.manifest.splits).index(split)
-        self.rows += counted.rows
-        self.synthetic += counted.ops * (split != "train")
-        self.classes[split].update(counted.classes)
-        for kept, hashes in (
-            (self.ids, counted.ids),
-            (self.families, counted.families),
-            (self.contents, counted.contents),
-        ):
-            kept.add(hashes, number)
+        self.rows += shard.rows
+        self.synthetic += shard.ops * (split != "train")
+        self.classes[split].update(shard.classes)
+        self.ids.add(shard.ids, number)
+        self.families.add(shard.families, number)
+        self.contents.add(shard.contents, number)
 
     def faults(self) -> list[Fault]:
         """What differs from the manifest, once all rows were added; nothing is told while some are missing."""
@@ -123,9 +119,8 @@ class Recount:
         for name, told in figures.items():
             if any(told.values()):
                 found.append(Fault(where=where, message=f"check {name!r}: {told}; prepare it again"))
-        figures["equal inputs in two splits"] = {
-            "contents": self.contents.in_two_splits() if _inputs(self.manifest) else 0
-        }
+        contents = self.contents.in_two_splits() if _inputs(self.manifest) else 0
+        figures["equal inputs in two splits"] = {"contents": contents}
         for check in self.manifest.checks:
             known = figures.get(check.name, check.figures)  # one that tells of no row is taken as it is
             if check.figures != known or not check.ok:

@@ -8,8 +8,8 @@ import torch
 def seed(value: int) -> None:
     """What `torch.manual_seed` does for the generators that are in use.
 
-    That one also leaves a note, with a traceback, for every kind of device that is not: as dear as a small network's
-    step, and kept for ever.
+    That one also writes down a traceback for every kind of device that is not, to tell it should the device come: here
+    a GPU is in use before the first batch, or never.
     """
     torch.default_generator.manual_seed(value)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

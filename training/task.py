@@ -94,8 +94,8 @@ class Task(lightning.LightningModule):
         self.tell({"train/loss": loss})
 
     def tell(self, values: Mapping[str, float | Tensor]) -> None:
-        """Log values of a step, at those steps where curves have a point, and at an epoch's last: to log costs as much
-        as a small network's step."""
+        """Log values of a step at those steps where curves have a point, and at an epoch's last: at every step it would
+        cost a small network a good part of its time."""
         trainer: Any = self.trainer
         if trainer._logger_connector.should_update_logs or trainer.is_last_batch:
             for name, value in values.items():

@@ -75,9 +75,9 @@ def show(chosen: str, rates: dict[str, list[float]]) -> None:
 def _contest(python: str, name: str, chosen: str, folder: Path) -> dict[str, Any]:
     command = [python, "-m", "benchmarks.feed.contest", name, chosen, str(folder), str(EPOCHS[name])]
     environment = {**os.environ, **KEPT}
-    told = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True, env=environment
-    )
+    told = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if told.returncode:
+        sys.exit(f"{name}: {told.stderr}")
     answer: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
     return answer
 

@@ -1,4 +1,4 @@
-"""Several callbacks as one: Lightning asks each of its callbacks at every hook, which costs more than a small step."""
+"""Several callbacks as one: Lightning asks each at every hook, though few have something to do there."""
 
 from __future__ import annotations
 

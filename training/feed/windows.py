@@ -116,8 +116,7 @@ class Held:
 class Streamed:
     """A split that is read anew in each epoch; a shard that goes on into the next window is kept until then.
 
-    Two buffers serve all windows in turn: one is used while the other is filled. New ones would be new pages each time,
-    and to be given those costs as much as to fill them.
+    Two buffers serve all windows in turn: one is used while the other is filled. New ones would be new pages each time.
     """
 
     def __init__(self, shards: Shards, read: Read) -> None:
@@ -181,7 +180,7 @@ def ahead(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, No
     """
     torch.get_num_threads()  # this thread's number is settled before the other one says its own
     # alone: with helpers of its own there would be more threads than cores, and OpenMP lets all of them fall asleep
-    # between two loops, those of the model, too; a third of LeNet's step, measured
+    # between two loops, those of the model, too: a quarter of LeNet's time, measured
     pool = ThreadPoolExecutor(1, thread_name_prefix="feed", initializer=torch.set_num_threads, initargs=(1,))
     try:
         coming = pool.submit(next, things)
