@@ -104,7 +104,7 @@ def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFra
     return _plain(frame).mapInPandas(named_again, schema)
 
 
-def in_arrow(frame: DataFrame, function: Batches, schema: str) -> DataFrame:
+def in_arrow(frame: DataFrame, function: Batches, schema: StructType | str) -> DataFrame:
     """`mapInArrow`, whatever is in the names of columns."""
     names = frame.columns
 
@@ -121,6 +121,19 @@ def groups_in_pandas(
     names, plain = frame.columns, _plain(frame)
     groups = plain.groupBy(*(plain.columns[names.index(key)] for key in keys))
     return groups.applyInPandas(lambda rows: function(rows.set_axis(names, axis=1)), schema)
+
+
+def groups_in_arrow(
+    frame: DataFrame, key: str, groups: int, function: Callable[[pa.Table], pa.Table], schema: StructType
+) -> DataFrame:
+    """A function of whole tables, each with all rows of some of the values of `key`, whatever is in the names."""
+
+    def of_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held = list(batches)
+        if held:
+            yield from function(pa.Table.from_batches(held)).to_batches()
+
+    return in_arrow(frame.repartition(groups, named(key)), of_all, schema)
 
 
 def _plain(frame: DataFrame) -> DataFrame:

@@ -7,6 +7,7 @@ import ctypes.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
 import torch
 
 from tracking.faults import TrainingFailed
@@ -19,7 +20,7 @@ REFUSED = ("can't allocate memory", "cannot allocate memory", "std::bad_alloc")
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator not to return memory to the kernel; whether it was glibc and took it.
+    """Tell glibc's allocator not to return memory to the kernel, and Arrow to use it; whether it was glibc and took it.
 
     Giving it back and asking for it anew costs half of a small network's step. Measured on LeNet, batch 128: 2,160 page
     faults a step before, under 4 after, and half the time.
@@ -28,7 +29,11 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(name), "mallopt", None) if name else None
     if mallopt is None:
         return False
-    return bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
+    is_kept = bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
+    if is_kept:
+        # Arrow's own allocator gives it back: to read pictures of 12 KiB took three times as long
+        pa.set_memory_pool(pa.system_memory_pool())
+    return is_kept
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -95,7 +95,9 @@ def feed(folder: Path, *, anew: bool, **fields: Any) -> Iterator[Epoch]:
 
     dataset, one = Dataset.open(folder / "made" / "v1", folder), None
     sample = int(np.prod(dataset.manifest.columns[0].shape))
-    reading = Reading(seed=7, batch_size=BATCH, window_mib=WINDOW * sample / (1 << 20), **fields)
+    if fields["memory"] == "streamed":
+        fields["window_mib"] = WINDOW * sample / (1 << 20)
+    reading = Reading(seed=7, batch_size=BATCH, **fields)
     for epoch in range(1_000):
         if anew or one is None:
             one = Feed(dataset, "train", dataset.manifest.signature(), reading)

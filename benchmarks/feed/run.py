@@ -34,7 +34,11 @@ BASES = {
 }
 """What is compared with each, and the ratio that is wanted."""
 
-KEPT = {"MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT), "MALLOC_TRIM_THRESHOLD_": str(NEVER)}
+KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": str(LARGEST_KEPT),
+    "MALLOC_TRIM_THRESHOLD_": str(NEVER),
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 """Freed memory stays with the process, as training has it, and for all alike."""
 
 

@@ -28,6 +28,7 @@ from tracking.manifest import Column
 
 FIRST_YEAR, LAST_YEAR = 1, 9999
 """What Python and most readers of Parquet know."""
+TEXTS = ("csv", "jsonl")
 LONGEST_LIST = 1 << 28
 """Bytes of a list of row numbers."""
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
@@ -93,8 +94,10 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
         columns = self._declared(spark, files)
         layout = Layout(columns=columns, header=self.header, delimiter=self.delimiter, null=self.null)
-        rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout, self.key).persist()
-        self._check_each_file(rows, list(columns))
+        rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout, self.key)
+        if self.format in TEXTS:  # these are read once; to keep columns that are typed already costs more
+            rows = rows.persist()
+        bad = self._check_each_file(rows, list(columns))
         refused = rows.where("_reason IS NOT NULL").select(
             F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
             F.col("_reason").alias("reason"),
@@ -111,7 +114,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         if self.limit is not None:
             frame = frame.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(self.limit)
         told = tuple(_column(name, declared) for name, declared in columns.items())
-        return flow.Table(frame.drop("_number"), told, None if refused.isEmpty() else refused)
+        return flow.Table(frame.drop("_number"), told, refused if bad else None)
 
     def _rows(self, spark: SparkSession, files: Mapping[str, Path], layout: Layout) -> DataFrame:
         none = F.lit(None).cast("string")
@@ -145,17 +148,20 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("data.source", f"no columns {missing}; the files have {list(found)}")
         return found
 
-    def _check_each_file(self, rows: DataFrame, columns: list[str]) -> None:
+    def _check_each_file(self, rows: DataFrame, columns: list[str]) -> int:
+        """How many rows do not fit."""
         good = F.sum(F.expr("CAST(_reason IS NULL AS INT)")).alias("good")
         first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
-        found = {row["_file"]: row for row in rows.groupBy("_file").agg(good, first).collect()}
+        told = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
+        found = {row["_file"]: row for row in told}
         names: list[str | None] = [Path(file.name).name for file in self.files]
         for name in names or [None]:
             row = found.get(name)
             if row is None or not row["good"]:
                 bad = row["first"] if row else None
-                told = f"line {bad[0]}: {bad[1]}: {str(bad[2])[:80]!r}" if bad else "only a header"
-                raise BadData.at(name or "database", f"no row fits the declared columns {columns}; {told}")
+                such = f"line {bad[0]}: {bad[1]}: {str(bad[2])[:80]!r}" if bad else "only a header"
+                raise BadData.at(name or "database", f"no row fits the declared columns {columns}; {such}")
+        return sum(row["all"] - row["good"] for row in told)
 
     def _sample_id(self) -> SparkColumn:
         return named(self.key).cast("string") if self.key else self._place()

@@ -137,7 +137,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield preprocess.category_numbers(piece, classes, unknown=0 if column.role != "target" else -1)
 
-        table = _encoded(table, column, numbers(named(column.name)), F.col(_ENCODED) >= 0)
+        table = _encoded(table, column, numbers(named(column.name)), F.col(_ENCODED) >= 0, classes)
         update = {"dtype": "int64", "meaning": "category", "classes": classes}
         return table.replacing(table.frame, column.model_copy(update=update))
 
@@ -150,7 +150,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
                 yield pd.Series(preprocess.one_hot(piece, classes))
 
         nothing = F.lit(bytes(4 * len(classes)))
-        table = _encoded(table, column, vectors(named(column.name)), F.col(_ENCODED) != nothing)
+        table = _encoded(table, column, vectors(named(column.name)), F.col(_ENCODED) != nothing, classes)
         stored = {"dtype": "float32", "layout": "tensor", "shape": (len(classes),), "axes": "K"}
         return table.replacing(
             table.frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes})
@@ -193,13 +193,21 @@ def _check_apart(column: Column, classes: list[str]) -> None:
         raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
 
 
-def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn) -> Table:
+def _encoded(
+    table: Table, column: Column, values: SparkColumn, known: SparkColumn, classes: tuple[str, ...]
+) -> Table:
     """The table with `values` in the column; rows whose target is of no known class are refused."""
     frame = table.frame.withColumn(_ENCODED, values)
-    if column.role == "target":
+    if column.role == "target" and _has_others(table, column, classes):
         table = table.refusing(frame.where(~known), F.lit(f"{column.name}: missing, or no class of train"))
         frame = frame.where(known)
     return table.replacing(frame.withColumn(column.name, F.col(_ENCODED)).drop(_ENCODED))
+
+
+def _has_others(table: Table, column: Column, classes: tuple[str, ...]) -> bool:
+    """Whether a value is missing or of none of the classes: seldom, and then all rows are encoded twice."""
+    rows = table.frame.select(named(column.name)).distinct().collect()
+    return any(row[0] is None or preprocess.as_text(row[0]) not in classes for row in rows)
 
 
 def _distinct(train: Table, column: Column) -> list[str]:

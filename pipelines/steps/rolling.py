@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
-from pipelines.rows import groups_in_pandas, named
+from pipelines.rows import groups_in_arrow, named
 from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -26,7 +27,6 @@ from tracking.manifest import Column
 DAY_US = 86_400_000_000
 ROWS_A_GROUP = 100_000
 LEAST_GROUPS = 16
-_BUCKET = "_bucket"
 
 
 class Rolling(BaseModel, frozen=True, extra="forbid"):
@@ -83,14 +83,8 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         frame = table.frame
         added = [field for days in self.days for field in self._fields(days)]
         schema = StructType([*frame.schema.fields, *added])
-        step = self
-
-        def rolled(rows: pd.DataFrame) -> pd.DataFrame:
-            return step.rolled(rows.drop(columns=_BUCKET))
-
         groups = max(LEAST_GROUPS, table.rows // ROWS_A_GROUP)
-        bucket = F.pmod(F.xxhash64(named(self.entity)), F.lit(groups))
-        made = groups_in_pandas(frame.withColumn(_BUCKET, bucket), (_BUCKET,), rolled, schema)
+        made = groups_in_arrow(frame, self.entity, groups, self.rolled, schema)
         columns = [
             Column(
                 name=field.name,
@@ -105,20 +99,20 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         doubt = Doubt("step rolling", missing, told)
         return replace(table.replacing(made, *columns), doubts=(*table.doubts, doubt))
 
-    def rolled(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def rolled(self, rows: pa.Table) -> pa.Table:
         """The rows of whole entities with the new columns, in the order in which they came."""
         order, place = _ordered(rows, self.entity, self.time)
-        value = rows[self.value].to_numpy(np.float64)[order]
+        value = rows[self.value].cast(pa.float64()).to_numpy()[order]
         own = np.arange(1, len(rows) + 1)
-        made = {}
+        back = np.argsort(order)
         for days in self.days:
             first = place.rows_until((self.delay + days) * DAY_US)
             last = own if self.delay == 0 else place.rows_until(self.delay * DAY_US)
             count, total = last - first, sums(value, first, last)
-            made[self._named(self.count, days)] = count
-            made[self._named(self.mean, days)] = np.divide(total, count, out=np.zeros(len(rows)), where=count > 0)
-        back = np.argsort(order)
-        return rows.assign(**{name: values[back] for name, values in made.items()})
+            mean = np.divide(total, count, out=np.zeros(len(rows)), where=count > 0)
+            rows = rows.append_column(self._named(self.count, days), pa.array(count[back]))
+            rows = rows.append_column(self._named(self.mean, days), pa.array(mean[back]))
+        return rows
 
     @property
     def _wanted(self) -> tuple[str, str, str]:
@@ -166,23 +160,28 @@ class _Places:
         return np.searchsorted(self.starts + self.rank, self.starts + later[self.rank], side="left")
 
 
-def _ordered(rows: pd.DataFrame, entity: str, time: str) -> tuple[NDArray[np.int64], _Places]:
+def _ordered(rows: pa.Table, entity: str, time: str) -> tuple[NDArray[np.int64], _Places]:
     """The order of rows by entity, time and id, and their places in it."""
-    times_us, rank = np.unique(rows[time].to_numpy("datetime64[us]").astype(np.int64), return_inverse=True)
-    number, _ = pd.factorize(rows[entity])
-    starts = number * (len(times_us) + 1)
+    since = pc.fill_null(rows[time].cast(pa.timestamp("us")).cast(pa.int64()), 0).to_numpy()
+    times_us, rank = np.unique(since, return_inverse=True)
+    encoded = rows[entity].combine_chunks().dictionary_encode("encode")
+    starts = encoded.indices.to_numpy().astype(np.int64) * (len(times_us) + 1)
     at = starts + rank
     order = np.argsort(at, kind="stable")
-    _sort_ties(order, at[order], rows["sample_id"].to_numpy())
+    _sort_ties(order, at[order], rows["sample_id"])
     return order, _Places(times_us, rank[order], starts[order])
 
 
-def _sort_ties(order: NDArray[np.int64], at: NDArray[np.int64], sample_id: NDArray[Any]) -> None:
+def _sort_ties(order: NDArray[np.int64], at: NDArray[np.int64], sample_id: pa.ChunkedArray) -> None:
     """Put rows of one entity and time into the order of their ids, shorter ones first."""
-    tied = np.flatnonzero(at[1:] == at[:-1])
-    for first, last in _runs(tied):
+    for first, last in _runs(np.flatnonzero(at[1:] == at[:-1])):
         some = order[first : last + 2]
-        order[first : last + 2] = sorted(some, key=lambda row: (len(sample_id[row]), sample_id[row]))
+        ids = sample_id.take(some).to_pylist()
+        order[first : last + 2] = [row for _, row in sorted(zip(ids, some, strict=True), key=_by_id)]
+
+
+def _by_id(named_row: tuple[str, int]) -> tuple[int, str]:
+    return len(named_row[0]), named_row[0]
 
 
 def _runs(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -59,7 +59,10 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         reasons += [F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in self.rules.items()]
         judged = frame.withColumn("_reason", F.coalesce(*reasons, F.lit(None)))
         judged = judged.drop(*(f"_place_{name}" for name in self.unique))  # a name that is not there is not dropped
-        refused = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason")).refused
+        bad = judged.where("_reason IS NOT NULL")
+        if bad.isEmpty():  # the usual case: then the rows that are in memory stay there
+            return table
+        refused = table.refusing(bad, F.col("_reason")).refused
         return Table(judged.where("_reason IS NULL").drop("_reason"), table.columns, refused)
 
     def _check(self, table: Table) -> None:

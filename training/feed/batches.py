@@ -111,9 +111,10 @@ class Feed:
         self.statistics = statistics = Statistics(started=time.monotonic())
         epoch, first = self.epoch(self._epoch), self._batch
         size = together(self.shards.blocks, self.batch_size // self.ranks)
-        parts = list(_parts(epoch.plan, first, size * HANDED_OVER))
-        # what only gathers and converts is done faster by this thread, with all cores, than handed over by another
-        made = ahead if self.is_augmented else in_turn
+        # what only gathers and converts is done faster by this thread, with all cores, than handed over by another; and
+        # what it has used up is in its cache still when the next is made
+        made, handed_over = (ahead, HANDED_OVER) if self.is_augmented else (in_turn, 1)
+        parts = list(_parts(epoch.plan, first, size * handed_over))
         waiting_since = time.monotonic()
         with closing(made(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
             for some in lists:
@@ -201,7 +202,7 @@ class Feed:
         count = self._first.rows
         slots = np.arange(count)[None]
         stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, 1))
-        return batches(self.shards.blocks, stored, slots >= 0, Place(0, 0, count, count, 1))[0]
+        return batches(self.shards.blocks, stored, None, Place(0, 0, count, count, 1))[0]
 
     @property
     def _memory(self) -> Held | Streamed:
@@ -231,10 +232,10 @@ class Feed:
         count = epoch.plan.windows - epoch.plan.window_of(first)
         read = ahead if self.memory == "streamed" else in_turn
         with closing(read(windows, count)) as coming:
-            window = next(coming)
+            window, number = next(coming), parts[0].window
             for part in parts:
-                if part.window != epoch.plan.window_of(window.first):
-                    window = next(coming)
+                if part.window != number:
+                    window, number = next(coming), part.window
                 found = []
                 for start in part.batches[::size]:
                     some = range(start, min(start + size, part.batches.stop))
@@ -244,7 +245,9 @@ class Feed:
     def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
         at = slice(some.start - window.first, some.stop - window.first)
         place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
-        return batches(self.shards.blocks, window.stored(at), window.slots[at] != NO_ROW, place)
+        # only the last batch of an epoch can have slots without a sample
+        is_sample = window.slots[at] != NO_ROW if some.stop == plan.batches else None
+        return batches(self.shards.blocks, window.stored(at), is_sample, place)
 
 
 class Part(NamedTuple):

@@ -93,12 +93,25 @@ class Shards:
 
         Raises BadData.
         """
+        with self._held(number) as path:
+            if number not in self._checked:
+                with pq.ParquetFile(path) as file:
+                    self._check_footer(file.metadata, number)
+            yield path
+
+    @contextmanager
+    def opened(self, number: int) -> Iterator[pq.ParquetFile]:
+        """The same file, open. Raises BadData."""
+        with self._held(number) as path, pq.ParquetFile(path) as file:
+            if number not in self._checked:
+                self._check_footer(file.metadata, number)
+            yield file
+
+    @contextmanager
+    def _held(self, number: int) -> Iterator[Path]:
         shard = self.all[number]
         path = self.dataset.verified(shard)
         try:
-            if number not in self._checked:
-                self._check_footer(path, shard)
-                self._checked.add(number)
             yield path
         finally:
             self.dataset.release(shard)
@@ -127,6 +140,10 @@ class Shards:
             found[here] = [ids[row] for row in (wanted[here] - self.first_rows[number]).tolist()]
         return list(found)
 
+    def first_id(self, number: int) -> str:
+        """The sample id of a shard's first row."""
+        return str(self._column(number, SAMPLE_ID)[0].as_py())
+
     def ids(self, number: int) -> list[str]:
         """All sample ids of a shard in stored order."""
         return list(map(str, self._column(number, SAMPLE_ID).to_pylist()))
@@ -141,12 +158,11 @@ class Shards:
         return np.asarray(pc.list_value_length(self._column(number, name)), np.int64)
 
     def _column(self, number: int, name: str) -> pa.ChunkedArray:
-        with self.lent(number) as path:
-            return pq.read_table(path, columns=[name], partitioning=None).column(0)
+        with self.opened(number) as file:
+            return file.read(columns=[name]).column(0)
 
-    def _check_footer(self, file: Path, shard: Shard) -> None:
-        facts = pq.read_metadata(file)
-        path = self.dataset.folder / shard.file
+    def _check_footer(self, facts: Any, number: int) -> None:
+        shard, path = self.all[number], self.where(number)
         pickled = [name.decode() for name in facts.metadata or {} if name.startswith(_PICKLED)]
         if pickled:
             told = f"has the metadata {pickled}, which readers would unpickle"
@@ -162,6 +178,7 @@ class Shards:
         nulls = _nulls(facts, {column.name for column in self.columns})
         if nulls:
             raise BadData.at(path, f"nulls in columns {nulls}; validate or fill them in the preparation")
+        self._checked.add(number)
 
 
 def _nulls(facts: Any, names: set[str]) -> dict[str, int]:

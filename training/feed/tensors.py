@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from training.feed.batch import Batch
 from training.feed.blocks import Block
 
 TOGETHER_BYTES = 2 << 20
-"""Of the batches that are made at a time: few enough to stay in a core's cache from gather to conversion."""
+"""Of the batches that are made at a time: few enough to stay in the cores' caches from gather to conversion."""
 
 
 @dataclass(frozen=True)
@@ -36,30 +37,42 @@ def together(blocks: Sequence[Block], slots: int) -> int:
 
 
 def batches(
-    blocks: Sequence[Block], stored: Sequence[Tensor], is_sample_GB: NDArray[np.bool_], place: Place
+    blocks: Sequence[Block], stored: Sequence[Tensor], is_sample_GB: NDArray[np.bool_] | None, place: Place
 ) -> list[Batch]:
-    """G batches of B slots each, from the `stored` values of all G B slots, slot after slot."""
-    count, slots = is_sample_GB.shape
-    mask_GB = torch.from_numpy(is_sample_GB)
+    """G batches of B slots each, from the `stored` values of all G B slots, slot after slot.
+
+    Where `is_sample_GB` is None there is a sample in each slot.
+    """
+    slots = place.batch_size // place.ranks
+    count = len(stored[0]) // slots
     made = [block.tensor(values) for block, values in zip(blocks, stored, strict=True)]
-    if not is_sample_GB.all():
-        # (G B,) against (G B, ...): zero what stands in slots without a sample
-        empty = ~mask_GB.reshape(-1)
-        made = [one.masked_fill(empty.reshape(-1, *(1,) * (one.ndim - 1)), 0) for one in made]
-    parts = [one.reshape(count, slots, *one.shape[1:]).unbind(0) for one in made]
+    masks, weights = ([one] * count for one in _full(slots))
+    if is_sample_GB is not None:
+        mask_GB = torch.from_numpy(is_sample_GB)
+        masks, weights = list(mask_GB), list(mask_GB.to(torch.float32))
+        # what stands in slots without a sample; the values are nobody else's
+        empty_GB = ~mask_GB.reshape(-1)
+        for one in made:
+            one[empty_GB] = 0
+    parts: list[Sequence[Tensor]] = [one.reshape(count, slots, *one.shape[1:]).unbind(0) for one in made]
     for at, block in enumerate(blocks):
         if block.is_lengths:  # no wider than the longest list of this rank's samples
             longest = made[at].reshape(count, slots).amax(dim=1).clamp(min=1).tolist()
-            parts[at - 1] = tuple(
+            parts[at - 1] = [
                 values[:, :width].contiguous() for values, width in zip(parts[at - 1], longest, strict=True)
-            )
+            ]
     # blocks come in the order inputs, target, weight
-    weights = parts.pop() if blocks[-1].role == "weight" else mask_GB.to(torch.float32).unbind(0)
+    weighted = parts.pop() if blocks[-1].role == "weight" else weights
     targets: Sequence[Tensor | None] = parts.pop() if blocks[len(parts) - 1].role == "target" else [None] * count
     inputs = list(zip(*parts, strict=True)) if parts else [()] * count
     found = []
-    for at, mask_B in enumerate(mask_GB.unbind(0)):
-        index = place.index + at
+    for at, index in enumerate(range(place.index, place.index + count)):
         real = min(place.batch_size, place.samples - index * place.batch_size)
-        found.append(Batch(inputs[at], targets[at], weights[at], mask_B, real, place.ranks, place.epoch, index))
+        found.append(Batch(inputs[at], targets[at], weighted[at], masks[at], real, place.ranks, place.epoch, index))
     return found
+
+
+@cache
+def _full(slots: int) -> tuple[Tensor, Tensor]:
+    """Mask and weight of a batch with a sample in each slot: all such batches share them, and nobody writes to them."""
+    return torch.ones(slots, dtype=torch.bool), torch.ones(slots)

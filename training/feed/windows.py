@@ -106,9 +106,10 @@ class Held:
         ]
         rows, which = samples.places(np.maximum(slots, 0))
         steps = which * samples.stride if samples.stride else which
-        places = [torch.from_numpy(block.places(rows, steps)) for block in blocks]
+        places = [torch.from_numpy(block.places(rows, steps)).reshape(-1) for block in blocks]
+        size = slots.shape[1]
         return lambda some: tuple(
-            torch.index_select(source, 0, place[some].reshape(-1))
+            torch.index_select(source, 0, place[some.start * size : some.stop * size])
             for source, place in zip(sources, places, strict=True)
         )
 

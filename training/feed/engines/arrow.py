@@ -6,8 +6,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-import pyarrow.parquet as pq
-
 from training.feed.blocks import dense
 from training.feed.shards import Piece, Shards
 
@@ -33,7 +31,7 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
 
 def _piece(shards: Shards, number: int) -> Piece:
     names = [column.name for column in shards.columns]
-    with shards.lent(number) as path, pq.ParquetFile(path) as file:
+    with shards.opened(number) as file:
         table = file.read(columns=names, use_threads=False)
     where = shards.where(number)
     columns = {column.name: dense(column, table.column(column.name), where) for column in shards.columns}

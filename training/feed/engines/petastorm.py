@@ -85,7 +85,7 @@ def _first_id(shards: Shards, number: int) -> str:
     if shards.all[number].row_groups != 1:
         told = f"{shards.all[number].row_groups} row groups; petastorm reads shards of one, use engine arrow"
         raise BadData.at(shards.where(number), told)
-    return shards.ids(number)[0]
+    return shards.first_id(number)
 
 
 def _arrays(shards: Shards, number: int, values: dict[str, Any]) -> tuple[Any, ...]:
@@ -98,14 +98,18 @@ def _column(column: Column, values: Any) -> pa.ChunkedArray:
     """Back to Arrow, so that both engines check and decode by the same code."""
     if column.layout == "scalar":
         return pa.chunked_array([pa.array(np.asarray(values))])
-    if column.layout == "tensor":
-        return pa.chunked_array([pa.array(list(values), pa.large_binary())])
     nulls = sum(one is None for one in values)
     if nulls:
         return pa.chunked_array([pa.nulls(nulls)])
-    offsets = np.cumsum([0, *(len(one) // 8 for one in values)], dtype=np.int64)
-    whole = np.frombuffer(b"".join(values), np.int64)
-    return pa.chunked_array([pa.LargeListArray.from_arrays(pa.array(offsets), pa.array(whole))])
+    ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
+    whole = b"".join(values)
+    if column.layout == "tensor":
+        joined = pa.LargeBinaryArray.from_buffers(
+            pa.large_binary(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(whole)]
+        )
+        return pa.chunked_array([joined])
+    lists = pa.LargeListArray.from_arrays(pa.array(ends // 8), pa.array(np.frombuffer(whole, np.int64)))
+    return pa.chunked_array([lists])
 
 
 def _as_bytes(lists: Sequence[str]) -> Callable[[Any], Any]:
