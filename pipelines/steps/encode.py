@@ -193,9 +193,7 @@ def _check_apart(column: Column, classes: list[str]) -> None:
         raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
 
 
-def _encoded(
-    table: Table, column: Column, values: SparkColumn, known: SparkColumn, classes: tuple[str, ...]
-) -> Table:
+def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn, classes: tuple[str, ...]) -> Table:
     """The table with `values` in the column; rows whose target is of no known class are refused."""
     frame = table.frame.withColumn(_ENCODED, values)
     if column.role == "target" and _has_others(table, column, classes):
