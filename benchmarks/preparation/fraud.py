@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks.preparation.process import Cost, cost, machine, plain, told
 
 OURS, APPLIED, ROLLED, POLARS = "millstream", "pandas, a call an entity", "pandas, windows over groups", "Polars"
+SPARK = "Spark, which only reads and writes"
 WANTED = {APPLIED: 3.0}
 ENTITIES = {"TRANSACTION_ID": 2_000_000, "CUSTOMER_ID": 5_000, "TERMINAL_ID": 10_000}
 """How far ids are moved for each further copy of the rows."""
@@ -42,7 +43,7 @@ def main() -> None:
     if options.times > 1:
         once, many = seconds.values()
         print(f"{options.times} times the rows: {many / once / options.times:.2f} of linear (wanted <= {LINEAR})")
-    for name in seconds.keys() & {APPLIED, ROLLED, POLARS}:
+    for name in seconds.keys() & {APPLIED, ROLLED, SPARK, POLARS}:
         wanted = f" (wanted >= {WANTED[name]:g})" if name in WANTED else ""
         print(f"{OURS} / {name}: {seconds[name] / seconds[OURS]:.2f} times its speed{wanted}")
     if options.json:
@@ -56,6 +57,7 @@ def contest(files: list[Path], peers: str | None, rounds: int, scratch: Path) ->
         OURS: [sys.executable, "-m", "millstream", "prepare", "data/fraud"],
         APPLIED: [sys.executable, "-m", module, "applied", str(scratch / "applied"), *hand],
         ROLLED: [sys.executable, "-m", module, "rolled", str(scratch / "rolled"), *hand],
+        SPARK: [sys.executable, "-m", module, "spark", str(scratch / "spark"), *hand],
     }
     if peers:
         commands[POLARS] = [peers, "-m", module, "polars", str(scratch / "polars"), *hand]

@@ -1,9 +1,10 @@
 """The features of card fraud by hand, in one process: from the files of raw transactions to a file a split.
 
-    python -m benchmarks.preparation.fraud_peers (applied|rolled|polars) OUT FILE...
+    python -m benchmarks.preparation.fraud_peers (applied|rolled|polars|spark) OUT FILE...
 
 `applied` calls a function for each card and each terminal, as the Fraud Detection Handbook does (chapter 3); `rolled`
 uses pandas' own groups of windows, and `polars` the same in Polars. All give the columns of recipes/data/fraud.yaml.
+`spark` gives none of them: it reads the files, writes the rows of the three weeks, and shows what Spark alone costs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ PERIODS = {
 def main() -> None:
     way, out, *files = sys.argv[1:]
     Path(out).mkdir(parents=True, exist_ok=True)
-    {"applied": with_pandas, "rolled": with_pandas, "polars": with_polars}[way](way, Path(out), files)
+    ways = {"applied": with_pandas, "rolled": with_pandas, "polars": with_polars, "spark": with_spark}
+    ways[way](way, Path(out), files)
 
 
 def with_pandas(way: str, out: Path, files: list[str]) -> None:
@@ -116,6 +118,18 @@ def with_polars(way: str, out: Path, files: list[str]) -> None:
     for split, (start, until) in PERIODS.items():
         chosen = rows.filter((time >= date.fromisoformat(start)) & (time < date.fromisoformat(until)))
         chosen.write_parquet(out / f"{split}.parquet", compression="zstd")
+
+
+def with_spark(way: str, out: Path, files: list[str]) -> None:
+    from pipelines.session import session
+    from tracking.settings import Settings
+
+    spark = session(None, Settings.read({"MILLSTREAM_HOME": str(out)}))
+    rows = spark.read.parquet(*(f"file:{file}" for file in files))
+    for split, (start, until) in PERIODS.items():
+        chosen = rows.where(f"TX_DATETIME >= '{start}' AND TX_DATETIME < '{until}'")
+        chosen.write.parquet(f"file:{out / split}", compression="zstd")
+    spark.stop()
 
 
 if __name__ == "__main__":
