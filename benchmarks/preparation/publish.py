@@ -6,8 +6,8 @@ Rows are in Spark's memory before the clock starts. `publish` is Parquet, hashes
 their order; `with the shuffle` is the putting in order, too. `by Spark` is the latter through Spark's own Parquet
 writer, whose files are read once more to be hashed, as on Hadoop file systems. `write`: the shards' bytes, one file
 after the other, each synced. `read` and `verify`: after the page cache was told to forget the files. The last column is
-what one core does in a second of its time: what other programs on the machine cannot change. `row hashes` are those whose
-sum is the digest, by one core: publish and verify cannot be faster than all cores together do that.
+what one core does in a second of its time: what other programs on the machine cannot change. `row hashes` are what
+the digest adds up, one core: publish and verify cannot be faster than all cores together do that.
 """
 
 from __future__ import annotations
