@@ -1,4 +1,4 @@
-"""Measures one reader on one set: `python -m benchmarks.feed.contest READER SET FOLDER EPOCHS`; one line of JSON."""
+"""Measures one reader on one set: `python -m benchmarks.feed.contest READER SET FOLDER EPOCHS [RANK RANKS]`; JSON."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.feed.readers import BYTES, READERS, made, told
+from benchmarks.feed.readers import BYTES, READERS, READY, made, told
 
 
-def main(name: str, chosen: str, folder: Path, epochs: int) -> None:
+def main(name: str, chosen: str, folder: Path, epochs: int, *share: int) -> None:
     reader, pictures = READERS[name], made(chosen)
     if not folder.exists():
         folder.mkdir(parents=True)
         reader.write(folder, pictures)
     seconds, first = [], []
-    passes = reader.epochs(folder, pictures)
-    for _ in range(epochs + 1):  # the first one warms up
+    passes = reader.epochs(folder, pictures, *share)
+    wanted = len(pictures) // share[1] if share else len(pictures)
+    for at in range(epochs + 1):
+        if at == min(1, epochs):  # the first one warms up
+            print(READY, end="", flush=True)
+            sys.stdin.readline()
         began = time.perf_counter()
         samples, came = 0, None
         for batch in next(passes):
@@ -26,10 +30,10 @@ def main(name: str, chosen: str, folder: Path, epochs: int) -> None:
             samples += _size(batch if name == BYTES else _as_numbers(batch))
         seconds.append(time.perf_counter() - began)
         first.append(came)
-        if samples != len(pictures):
-            print(f"{name}: {samples} of {len(pictures)} pictures came", file=sys.stderr)
+        if samples != wanted:
+            print(f"{name}: {samples} of {wanted} pictures came", file=sys.stderr)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(told(rows=len(pictures), seconds=seconds[1:], first_batch=first[1:], peak_mib=peak))
+    print(told(rows=wanted, seconds=seconds[1:], first_batch=first[1:], peak_mib=peak))
 
 
 def _as_numbers(batch: Any) -> Any:
@@ -53,4 +57,4 @@ def _size(batch: object) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), *map(int, sys.argv[4:]))

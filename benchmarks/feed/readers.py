@@ -19,6 +19,8 @@ Pictures = NDArray[np.uint8]
 Epoch = Iterator[Any]
 BATCH = 256
 SHARDS = 64
+READY = "ready\n"
+"""What a contestant prints when it could begin."""
 BYTES = "index_select, bytes"
 WINDOW = 8192
 """Pictures among which readers that shuffle in a buffer do so."""
@@ -26,39 +28,42 @@ WINDOW = 8192
 
 class Reader(NamedTuple):
     write: Callable[[Path, Pictures], None]
-    epochs: Callable[[Path, Pictures], Iterator[Epoch]]
+    epochs: Callable[..., Iterator[Epoch]]
+    """Of (folder, pictures), and for readers that several processes share with `rank` and `ranks`."""
 
 
 def nothing(folder: Path, pictures: Pictures) -> None:
     """Readers from memory need no file."""
 
 
-def index_select(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def index_select(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     """The good loop by hand: one gather a batch from a tensor in memory, made the model's numbers."""
     import torch
 
     whole = torch.from_numpy(pictures)
     while True:
-        order = torch.randperm(len(whole))
-        yield (torch.index_select(whole, 0, some).to(torch.float32).mul_(1 / 255) for some in order.split(BATCH))
+        order = torch.randperm(len(whole))[rank::ranks].split(BATCH // ranks)
+        yield (torch.index_select(whole, 0, some).to(torch.float32).mul_(1 / 255) for some in order)
 
 
-def index_select_bytes(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def index_select_bytes(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     """The same without making numbers of the bytes: what memory alone can do."""
     import torch
 
     whole = torch.from_numpy(pictures)
     while True:
-        yield (torch.index_select(whole, 0, some) for some in torch.randperm(len(whole)).split(BATCH))
+        yield (
+            torch.index_select(whole, 0, some) for some in torch.randperm(len(whole))[rank::ranks].split(BATCH // ranks)
+        )
 
 
-def fancy_index(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def fancy_index(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     """The usual loop by hand."""
     import torch
 
     whole = torch.from_numpy(pictures)
     while True:
-        yield (whole[some] for some in torch.randperm(len(whole)).split(BATCH))
+        yield (whole[some] for some in torch.randperm(len(whole))[rank::ranks].split(BATCH // ranks))
 
 
 def torch_loader(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
@@ -87,8 +92,8 @@ def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> Non
     make_dataset(folder, {"train": {"image": pictures}}, [column], shard_rows=-(-len(pictures) // shards))
 
 
-def feed(folder: Path, *, anew: bool, **fields: Any) -> Iterator[Epoch]:
-    """Epochs of Millstream's feed; `anew` opens the dataset for each, so that its start is measured, too."""
+def feed(folder: Path, rank: int, ranks: int, *, anew: bool, **fields: Any) -> Iterator[Epoch]:
+    """Epochs of Millstream's feed; `anew` makes one for each, so that its start is measured, too."""
     from tracking.dataset import Dataset
     from training.feed.batches import Feed
     from training.feed.reading import Reading
@@ -100,21 +105,21 @@ def feed(folder: Path, *, anew: bool, **fields: Any) -> Iterator[Epoch]:
     reading = Reading(seed=7, batch_size=BATCH, **fields)
     for epoch in range(1_000):
         if anew or one is None:
-            one = Feed(dataset, "train", dataset.manifest.signature(), reading)
+            one = Feed(dataset, "train", dataset.manifest.signature(), reading, rank=rank, ranks=ranks)
         one.seek(epoch)
         yield iter(one)
 
 
-def feed_cached(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
-    return feed(folder, anew=False, memory="cached", engine="arrow")
+def feed_cached(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+    return feed(folder, rank, ranks, anew=False, memory="cached", engine="arrow")
 
 
-def feed_arrow(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
-    return feed(folder, anew=True, memory="streamed", engine="arrow")
+def feed_arrow(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+    return feed(folder, rank, ranks, anew=True, memory="streamed", engine="arrow")
 
 
-def feed_petastorm(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
-    return feed(folder, anew=True, memory="streamed", engine="petastorm")
+def feed_petastorm(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+    return feed(folder, rank, ranks, anew=True, memory="streamed", engine="petastorm")
 
 
 def bare_petastorm(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
@@ -272,6 +277,8 @@ OWN = {
     "feed, streamed, petastorm": Reader(write_version, feed_petastorm),
     "petastorm, bare, unshuffled": Reader(write_version, bare_petastorm),
 }
+SHARED = ("index_select", "X[idx]", "feed, cached", "feed, streamed, arrow", "feed, streamed, petastorm")
+"""Those that several processes share."""
 PEERS = {
     "LitData": Reader(write_litdata, litdata),
     "WebDataset": Reader(write_webdataset, web_dataset),
