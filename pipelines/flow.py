@@ -34,11 +34,24 @@ class Done:
 
 @dataclass(frozen=True)
 class Flow:
-    """A table between two steps, and its rows by split. They are in memory where `kept` is the table's frame."""
+    """A table between two steps, and its rows by split. They are in memory where `kept` is the table's frame.
+
+    `memory` is what Spark was told to keep for that: the frame itself, or what a source had kept already.
+    """
 
     table: Table
     kept: DataFrame | None = None
     rows: Rows | None = None
+    memory: DataFrame | None = None
+
+    @classmethod
+    def of(cls, table: Table) -> Flow:
+        """The flow from a source on. Raises BadData for what it left to be looked at."""
+        if table.held is None:
+            return cls(table).settled()
+        rows = table.counted()
+        told = replace(table, held=None, doubts=(), rows=sum(rows.values()))
+        return cls(told, table.frame, rows, table.held)
 
     def settled(self) -> Flow:
         """This flow with its rows in memory, and counted. Raises BadData for what a step left to be looked at."""
@@ -46,9 +59,9 @@ class Flow:
             return self
         frame = self.table.frame.persist()
         rows = replace(self.table, frame=frame).counted()
-        if self.kept is not None:
-            self.kept.unpersist()
-        return Flow(replace(self.table, frame=frame, doubts=(), rows=sum(rows.values())), frame, rows)
+        if self.memory is not None:
+            self.memory.unpersist()
+        return Flow(replace(self.table, frame=frame, doubts=(), rows=sum(rows.values())), frame, rows, frame)
 
     def through(self, name: str, step: Step, seed: int, say: Say) -> tuple[Flow, Done]:
         """The flow after a step. What it learns, it learns from train; a `train_only` step meets no other row."""

@@ -107,11 +107,12 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
 
 
 def _make(work: Work, table: Table, version: str, records: tuple[File, ...], store: Store, say: Say) -> None:
-    flow, done = Flow(table).settled(), []
+    flow, done = Flow.of(table), []
     for name, step in work.steps:
         flow, one = flow.through(name, step, work.seed, say)
         done.append(one)
-    table = flow.settled().table
+    flow = flow.settled()
+    table = flow.table
     counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})
     found = (
         *(check for one in done for check in one.checks),
@@ -139,7 +140,8 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
             quarantine=publish.write_refused(table.refused, staged),
         )
         staged.commit(manifest)
-    table.frame.unpersist()
+    if flow.memory is not None:
+        flow.memory.unpersist()
 
 
 def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:

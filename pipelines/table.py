@@ -52,6 +52,8 @@ class Table:
     refused: DataFrame | None = None
     doubts: tuple[Doubt, ...] = ()
     rows: int = 0
+    held: DataFrame | None = None
+    """What a source keeps in memory, where `frame` is no more than a selection from it."""
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

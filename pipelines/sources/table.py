@@ -28,7 +28,6 @@ from tracking.manifest import Column
 
 FIRST_YEAR, LAST_YEAR = 1, 9999
 """What Python and most readers of Parquet know."""
-TEXTS = ("csv", "jsonl")
 LONGEST_LIST = 1 << 28
 """Bytes of a list of row numbers."""
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
@@ -95,26 +94,18 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         columns = self._declared(spark, files)
         layout = Layout(columns=columns, header=self.header, delimiter=self.delimiter, null=self.null)
         rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout, self.key)
-        if self.format in TEXTS:  # these are read once; to keep columns that are typed already costs more
-            rows = rows.persist()
+        rows = rows.withColumn("sample_id", self._sample_id()).persist()
         bad = self._check_each_file(rows, list(columns))
-        refused = rows.where("_reason IS NOT NULL").select(
-            F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
-            F.col("_reason").alias("reason"),
-            self._content(columns),
-        )
-        frame = (
-            rows.where("_reason IS NULL")
-            .withColumn("sample_id", self._sample_id())
-            .withColumnRenamed("_split", "split")
-        )
+        refused = self._refused(rows, columns) if bad else None
+        frame = rows.where("_reason IS NULL").withColumnRenamed("_split", "split")
         frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
             frame = self._folded(spark, frame, files[self.folds.file.name])
         if self.limit is not None:
             frame = frame.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(self.limit)
         told = tuple(_column(name, declared) for name, declared in columns.items())
-        return flow.Table(frame.drop("_number"), told, refused if bad else None)
+        held = rows if self.folds is None and self.limit is None else None
+        return flow.Table(frame.drop("_number"), told, refused, held=held)
 
     def _rows(self, spark: SparkSession, files: Mapping[str, Path], layout: Layout) -> DataFrame:
         none = F.lit(None).cast("string")
@@ -162,6 +153,17 @@ class Table(BaseModel, frozen=True, extra="forbid"):
                 such = f"line {bad[0]}: {bad[1]}: {str(bad[2])[:80]!r}" if bad else "only a header"
                 raise BadData.at(name or "database", f"no row fits the declared columns {columns}; {such}")
         return sum(row["all"] - row["good"] for row in told)
+
+    def _refused(self, rows: DataFrame, columns: Mapping[str, TableColumn]) -> DataFrame:
+        """The rows that do not fit, in memory for longer than the others."""
+        found = rows.where("_reason IS NOT NULL").select(
+            F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
+            F.col("_reason").alias("reason"),
+            self._content(columns),
+        )
+        found = found.persist()
+        found.count()
+        return found
 
     def _sample_id(self) -> SparkColumn:
         return named(self.key).cast("string") if self.key else self._place()
