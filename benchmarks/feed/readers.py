@@ -92,34 +92,33 @@ def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> Non
     make_dataset(folder, {"train": {"image": pictures}}, [column], shard_rows=-(-len(pictures) // shards))
 
 
-def feed(folder: Path, rank: int, ranks: int, *, anew: bool, **fields: Any) -> Iterator[Epoch]:
-    """Epochs of Millstream's feed; `anew` makes one for each, so that its start is measured, too."""
+def feed(folder: Path, rank: int, ranks: int, **fields: Any) -> Iterator[Epoch]:
+    """Epochs of Millstream's feed; each plans, opens, starts its threads and ends them."""
     from tracking.dataset import Dataset
     from training.feed.batches import Feed
     from training.feed.reading import Reading
 
-    dataset, one = Dataset.open(folder / "made" / "v1", folder), None
+    dataset = Dataset.open(folder / "made" / "v1", folder)
     sample = int(np.prod(dataset.manifest.columns[0].shape))
     if fields["memory"] == "streamed":
         fields["window_mib"] = WINDOW * sample / (1 << 20)
     reading = Reading(seed=7, batch_size=BATCH, **fields)
+    one = Feed(dataset, "train", dataset.manifest.signature(), reading, rank=rank, ranks=ranks)
     for epoch in range(1_000):
-        if anew or one is None:
-            one = Feed(dataset, "train", dataset.manifest.signature(), reading, rank=rank, ranks=ranks)
         one.seek(epoch)
         yield iter(one)
 
 
 def feed_cached(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
-    return feed(folder, rank, ranks, anew=False, memory="cached", engine="arrow")
+    return feed(folder, rank, ranks, memory="cached", engine="arrow")
 
 
 def feed_arrow(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
-    return feed(folder, rank, ranks, anew=True, memory="streamed", engine="arrow")
+    return feed(folder, rank, ranks, memory="streamed", engine="arrow")
 
 
 def feed_petastorm(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
-    return feed(folder, rank, ranks, anew=True, memory="streamed", engine="petastorm")
+    return feed(folder, rank, ranks, memory="streamed", engine="petastorm")
 
 
 def bare_petastorm(folder: Path, pictures: Pictures) -> Iterator[Epoch]:

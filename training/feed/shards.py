@@ -44,6 +44,7 @@ class Shards:
     split: str
     blocks: tuple[Block, ...]
     _checked: set[int] = field(default_factory=set, compare=False, repr=False)
+    _first_ids: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def all(self) -> tuple[Shard, ...]:
@@ -141,8 +142,10 @@ class Shards:
         return list(found)
 
     def first_id(self, number: int) -> str:
-        """The sample id of a shard's first row."""
-        return str(self._column(number, SAMPLE_ID)[0].as_py())
+        """The sample id of a shard's first row, read once."""
+        if number not in self._first_ids:
+            self._first_ids[number] = str(self._column(number, SAMPLE_ID)[0].as_py())
+        return self._first_ids[number]
 
     def ids(self, number: int) -> list[str]:
         """All sample ids of a shard in stored order."""
