@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from tracking import row_hashes
 from tracking.dataset import Dataset
+from tracking.digest import batches_digest
 from tracking.faults import BadData, Fault
 from tracking.manifest import LINEAGE, Column, Manifest
 from tracking.reading import opened
@@ -38,6 +39,8 @@ class Counted(NamedTuple):
     """What a shard has; `odd` says of how many rows something is not as the columns say."""
 
     odd: dict[str, int]
+    digest: int
+    """The sum of its rows' hashes; 0 where something is odd."""
     rows: int
     ops: int
     """Rows that were made from others."""
@@ -55,7 +58,7 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
     if told := _other_columns(parquet.schema_arrow, manifest.columns):
         raise BadData.at(where, told)
     inputs, label = _inputs(manifest), _label(manifest)
-    ops, hashes = 0, [[np.empty(0, np.uint64)] for _ in range(3)]
+    ops, digest, hashes = 0, 0, [[np.empty(0, np.uint64)] for _ in range(3)]
     for piece in parquet.iter_batches(batch_size=PIECE_ROWS, use_threads=False):
         for column in manifest.columns:
             odd.update(_misfits(_column(piece, column.name), column))
@@ -68,8 +71,11 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
         hashes[2].append(row_hashes.of_rows(piece, inputs))
         if label is not None:
             classes.update(_counts(_column(piece, label.name)))
+        if not any(odd.values()):  # what is odd may have no hash
+            digest += batches_digest([piece])
     whole = [np.concatenate(each) for each in hashes]
-    return Counted({told: rows for told, rows in odd.items() if rows}, len(whole[0]), ops, classes, *whole)
+    found = {told: rows for told, rows in odd.items() if rows}
+    return Counted(found, 0 if found else digest, len(whole[0]), ops, classes, *whole)
 
 
 class Recount:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tracking.dataset import Dataset
-from tracking.digest import MODULUS, hexadecimal, rows_digest
+from tracking.digest import MODULUS, hexadecimal
 from tracking.faults import BadData, Fault
 from tracking.manifest import FILE, Shard
 from tracking.recount import Counted, Recount, counted
@@ -28,7 +28,7 @@ from tracking.remote import Remote, answering, files_below
 FOREIGN_KEY = b"dataset-toolkit."
 ASIDE = "quarantine"
 _ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
-_MUCH_BYTES = 256 << 20
+_MANY_ROWS = 500_000
 _TOLD = 10
 """How often progress is told for each split."""
 
@@ -70,9 +70,9 @@ def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: 
 
 
 def _workers(dataset: Dataset) -> Executor:
-    """Processes for much on a disk, since what a row costs is Python's; they take a second to start."""
-    shards = [shard for split in dataset.manifest.splits.values() for shard in split.shards]
-    if isinstance(dataset.folder, Path) and sum(shard.bytes for shard in shards) >= _MUCH_BYTES:
+    """Processes for many rows on a disk, since what a row costs is Python's; they take a second to start."""
+    rows = sum(shard.rows for split in dataset.manifest.splits.values() for shard in split.shards)
+    if isinstance(dataset.folder, Path) and rows >= _MANY_ROWS:
         return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
     return ThreadPoolExecutor(os.cpu_count())
 
@@ -94,7 +94,7 @@ def _shard(dataset: Dataset, shard: Shard) -> _Looked:
             return _Looked(found)
         whole = counted(dataset.manifest, path, where)
         odd = [Fault(where=where, message=f"{told} in {rows} rows") for told, rows in whole.odd.items()]
-        return _Looked(odd, 0 if odd else rows_digest(path), whole)
+        return _Looked(odd, whole.digest, whole)
     except BadData as error:
         return _Looked(list(error.faults))
     except (pa.ArrowException, OSError) as error:

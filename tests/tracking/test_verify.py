@@ -71,7 +71,7 @@ def changed(dataset, folder, **splits):
 def test_a_large_version_is_looked_at_by_several_processes(tmp_path, monkeypatch):
     dataset = made(tmp_path, train=TRAIN | {"sample_id": ["x", "y", "x"]})
     by_threads = told(dataset)
-    monkeypatch.setattr("tracking.verify._MUCH_BYTES", 0)
+    monkeypatch.setattr("tracking.verify._MANY_ROWS", 0)
     assert told(dataset) == by_threads != []
 
 
