@@ -45,7 +45,8 @@ class Scikit(Estimator):
     def restore(self, content: bytes) -> None:
         """Raises BadData for a tree that leads out of itself, and skops refuses all types but scikit-learn's own."""
         self.fitted = skops.io.loads(content, trusted=[_TREE])
-        for estimator in getattr(self.fitted, "estimators_", [self.fitted]):
+        # one tree, a list of them, or for each round one a class
+        for estimator in np.ravel(getattr(self.fitted, "estimators_", [self.fitted])):
             if hasattr(estimator, "tree_"):
                 _check_tree(estimator.tree_)
 

@@ -2,13 +2,25 @@ import numpy as np
 import pytest
 import torch
 import xgboost as xgb
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 
 from tests.training.signatures import category, number, signature, target
-from training.networks.classical import forest, logistic, naive_bayes, tree, xgboost
+from tracking.faults import BadData
+from training.networks.classical import (
+    extra_trees,
+    forest,
+    gradient_boosting,
+    linear,
+    logistic,
+    naive_bayes,
+    neighbours,
+    tree,
+    xgboost,
+)
 
 CLASSES = 3
 SIGNATURE = signature(number("a"), number("b"), category("c", 4), target(CLASSES))
@@ -22,7 +34,7 @@ def rows(count=300, seed=0):
     return torch.from_numpy(numbers), torch.from_numpy(categories), torch.from_numpy(labels)
 
 
-MODULES = (forest, logistic, naive_bayes, tree, xgboost)
+MODULES = (extra_trees, forest, gradient_boosting, logistic, naive_bayes, neighbours, tree, xgboost)
 
 
 def ids(module):
@@ -61,12 +73,15 @@ def test_scores_are_log_probabilities(module):
 @pytest.mark.parametrize(
     ("module", "oracle"),
     [
+        (extra_trees, ExtraTreesClassifier(random_state=0)),
         (forest, RandomForestClassifier(random_state=0)),
+        (gradient_boosting, GradientBoostingClassifier(random_state=0)),
+        (neighbours, KNeighborsClassifier()),
         (logistic, LogisticRegression()),
         (naive_bayes, GaussianNB()),
         (tree, DecisionTreeClassifier(random_state=0)),
     ],
-    ids=["forest", "logistic", "naive_bayes", "tree"],
+    ids=str,
 )
 def test_predictions_are_those_of_scikit_learn_itself(module, oracle):
     numbers, categories, labels = rows()
@@ -100,13 +115,43 @@ def test_a_class_without_a_row_has_probability_zero_and_not_anothers():
     assert set(network(numbers, categories).argmax(dim=1).tolist()) == {0, 2}
 
 
-@pytest.mark.security
-def test_a_forged_tree_is_refused():
-    from tracking.faults import BadData
-    from training import scikit
+NUMBER = signature(number("a"), number("b"), number("y", role="target"))
 
-    network = fitted(tree)
-    network.fitted.tree_.children_left[0] = 10_000
+
+@pytest.mark.parametrize(
+    ("module", "config", "oracle"),
+    [
+        (linear, {}, LinearRegression()),
+        (linear, {"penalty": 2.0}, Ridge(2.0)),
+        (neighbours, {"weights": "distance"}, KNeighborsRegressor(weights="distance")),
+    ],
+)
+def test_numbers_are_told_as_scikit_learn_itself_tells_them(module, config, oracle):
+    numbers, _, labels = rows()
+    network = module.build(module.Config(**config), NUMBER)
+    network.fit((numbers,), labels.float(), torch.ones(len(labels)))
+    expected = oracle.fit(numbers.numpy(), labels.numpy()).predict(numbers.numpy())
+    np.testing.assert_allclose(network(numbers)[:, 0], expected, atol=1e-5)
+    again = module.build(module.Config(**config), NUMBER)
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(numbers), network(numbers))
+
+
+@pytest.mark.bad_input
+def test_what_an_estimator_cannot_learn_is_told():
+    with pytest.raises(BadData, match="tells a number"):
+        linear.build(linear.Config(), SIGNATURE)
+    with pytest.raises(BadData, match="takes no weights"):
+        fitted(neighbours, weight=torch.arange(300.0))
+    with pytest.raises(BadData, match="300 rows to learn from; it asks 301"):
+        fitted(neighbours, neighbours=301)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("module", [tree, forest, extra_trees, gradient_boosting], ids=ids)
+def test_a_forged_tree_is_refused(module):
+    network = fitted(module)
+    last = np.ravel(getattr(network.fitted, "estimators_", [network.fitted]))[-1]
+    last.tree_.children_left[0] = 10_000
     with pytest.raises(BadData, match="outside itself"):
-        tree.build(tree.Config(), SIGNATURE).restore(network.dump())
-    assert scikit.canonical(network.dump())
+        module.build(module.Config(), SIGNATURE).restore(network.dump())

@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from tests.training.signatures import image, signature, target, tokens
+from tracking.faults import BadData
+from training.networks.cnn import textcnn
+from training.networks.cnn.textcnn import Config
+
+SIGNATURE = signature(tokens(9, 12), target(3))
+LENGTHS = torch.tensor([9, 1, 4])
+
+
+def batch():
+    found = torch.randint(2, 12, (3, 9), generator=torch.Generator().manual_seed(0))
+    return found.masked_fill(torch.arange(9) >= LENGTHS[:, None], 0)
+
+
+def built(**config):
+    torch.manual_seed(0)
+    return textcnn.build(Config(**{"embedding": 6, "maps": 5, **config}), SIGNATURE).eval()
+
+
+def test_a_filter_answers_with_its_strongest_place_within_the_sentence():
+    network = built()
+    for row, length in enumerate(LENGTHS.tolist()):
+        words = network.embedding(batch()[row])
+        found = []
+        for filters in network.filters:
+            width = filters.kernel_size[0]
+            padded = torch.cat([words[:length], network.embedding.weight[:1].expand(max(0, width - length), -1)])
+            places = [padded[at : at + width] for at in range(len(padded) - width + 1)]
+            # (maps, embedding, width) against (width, embedding)
+            answers = [(filters.weight * place.T).sum(dim=(1, 2)) + filters.bias for place in places]
+            found.append(torch.stack(answers).clamp(min=0).amax(dim=0))
+        expected = network.head(torch.cat(found))
+        torch.testing.assert_close(network(batch(), LENGTHS)[row], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["max", "attention"])
+def test_padding_changes_no_score_and_every_parameter_learns(pooling):
+    network = built(pooling=pooling, maps=20)
+    wider = torch.nn.functional.pad(batch(), (0, 5))
+    torch.testing.assert_close(network(wider, LENGTHS), network(batch(), LENGTHS))
+    network(batch(), LENGTHS).square().sum().backward()
+    assert [name for name, one in network.named_parameters() if one.grad is None or not one.grad.any()] == []
+    assert torch.isfinite(network(torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0]))).all()
+
+
+def test_attention_weighs_places_within_the_sentence_alone_and_its_weights_add_up_to_one():
+    pool = textcnn.Attended(5)
+    is_inside = torch.arange(6) < torch.tensor([[6], [1], [3]])
+    weights = pool.weights(torch.rand(3, 5, 6), is_inside)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(3))
+    assert not weights[~is_inside].any()
+    answers = torch.rand(3, 5, 6)
+    torch.testing.assert_close(pool(answers, is_inside)[1], answers[1, :, 0])
+
+
+def test_a_network_learns_a_batch_by_heart():
+    torch.manual_seed(0)
+    network = textcnn.build(Config(maps=20, embedding=16, dropout=0.0), SIGNATURE)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(network(batch(), LENGTHS), torch.arange(3))
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+
+
+@pytest.mark.bad_input
+def test_it_reads_sentences_alone():
+    with pytest.raises(BadData, match="takes one input that is tokens"):
+        textcnn.build(Config(), signature(image(1, 8, 8), target(2)))

@@ -1,0 +1,133 @@
+"""What must hold for every network for images of the course, each measured against its paper."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training.signatures import image, number, signature, target
+from tracking.faults import BadData
+from training.networks.cnn import lenet, nin, resnet, vgg
+from training.networks.cnn.resnet import Block
+
+CIFAR = signature(image(3, 32, 32), target(10))
+SMALL = {
+    "vgg": (vgg, {"depth": 11, "width": 0.05}),
+    "nin": (nin, {"width": 0.05, "norm": "batch"}),
+    "nin of 3x3": (nin, {"width": 0.05, "within": 3, "norm": "batch"}),
+    "resnet": (resnet, {"width": 0.5}),
+    "resnet of four stages": (resnet, {"depth": 18, "width": 0.1}),
+    "plain": (resnet, {"residual": False, "width": 0.5}),
+    "se": (resnet, {"attention": "se", "width": 0.5}),
+    "cbam": (resnet, {"attention": "cbam", "width": 0.5}),
+    "self-attention": (resnet, {"attention": "self", "width": 0.5}),
+}
+
+
+def built(module, config, shape=CIFAR, seed=0):
+    torch.manual_seed(seed)
+    return module.build(module.Config(**config), shape)
+
+
+def parameters(network):
+    return sum(one.numel() for one in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("module", "config", "millions", "digits"),
+    [
+        (vgg, {"depth": 16}, 14.7, 1),
+        (nin, {}, 0.97, 2),
+        (resnet, {"depth": 20}, 0.27, 2),
+        (resnet, {"depth": 32}, 0.46, 2),
+        (resnet, {"depth": 44}, 0.66, 2),
+        (resnet, {"depth": 56}, 0.85, 2),
+        (resnet, {"depth": 110}, 1.7, 1),
+        (resnet, {"depth": 18}, 11.2, 1),
+        (resnet, {"depth": 20, "residual": False}, 0.27, 2),
+        (resnet, {"depth": 20, "attention": "se"}, 0.27, 2),
+    ],
+)
+def test_a_network_has_the_papers_number_of_parameters(module, config, millions, digits):
+    assert round(parameters(built(module, config)) / 1e6, digits) == millions
+
+
+@pytest.mark.parametrize("depth", [11, 13, 16, 19])
+def test_vgg_has_as_many_layers_with_weights_as_its_name_says_less_the_two_full_ones(depth):
+    network = built(vgg, {"depth": depth, "width": 0.05})
+    assert sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in network.modules()) == depth - 2
+
+
+@pytest.mark.parametrize("depth", [18, 20, 32, 34, 44, 56, 110])
+def test_resnet_has_as_many_layers_with_weights_as_its_name_says(depth):
+    network = built(resnet, {"depth": depth, "width": 0.1})
+    assert 2 * sum(isinstance(layer, Block) for layer in network.modules()) + 2 == depth
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_every_parameter_learns(name):
+    # one of two units behind a ReLU may be dead in one network, and not in all of three
+    still = [without_gradient(built(*SMALL[name], seed=seed)) for seed in range(3)]
+    assert set.intersection(*still) == set()
+
+
+def without_gradient(network):
+    with torch.no_grad():  # self-attention begins with a share of 0
+        for path, one in network.named_parameters():
+            one.add_(0.1 if path.endswith("share") else 0.0)
+    scores = network(torch.randn(4, 3, 32, 32))
+    assert scores.shape == (4, 10)
+    scores.square().sum().backward()
+    return {path for path, one in network.named_parameters() if one.grad is None or not one.grad.any()}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_row_does_not_depend_on_its_neighbours(name):
+    network, x = built(*SMALL[name]).eval(), torch.randn(4, 3, 32, 32)
+    torch.testing.assert_close(network(x)[2:3], network(x[2:3]), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_learns_one_batch_by_heart(name):
+    module, config = SMALL[name]
+    network = built(module, config | ({"dropout": 0.0} if module is not resnet else {}))
+    generator = torch.Generator().manual_seed(1)
+    x, y = torch.randn(8, 3, 32, 32, generator=generator), torch.arange(8) % 4
+    optimizer = torch.optim.Adam(network.parameters(), lr=5e-3)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(x), y)
+        loss.backward()
+        optimizer.step()
+        if loss < 0.1:
+            return
+    raise AssertionError(f"the loss is still {loss:.3f}")
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_can_be_exported(name):
+    network, x = built(*SMALL[name]).eval(), torch.randn(2, 3, 32, 32)
+    rows = torch.export.Dim("rows", min=1)
+    exported = torch.export.export(network, (x,), dynamic_shapes=({0: rows},)).module()
+    more = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(exported(more), network(more), rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_that_learned_nothing_passes_its_input_on_with_zeros_in_new_maps():
+    block = Block(resnet.Config(), 4, 8, 2, projected=False).eval()
+    for layer in block.branch:
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.zeros_(layer.weight)
+    x = torch.rand(2, 4, 6, 6)
+    expected = torch.cat([x[:, :, ::2, ::2], torch.zeros(2, 4, 3, 3)], dim=1)
+    torch.testing.assert_close(block(x), expected)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("module", "side", "told"), [(lenet, 4, "8x8"), (vgg, 16, "32x32.*resize"), (nin, 2, "4x4"), (resnet, 2, "4x4")]
+)
+def test_images_that_are_too_small_are_told_with_what_it_takes(module, side, told):
+    with pytest.raises(BadData, match=told):
+        built(module, {}, signature(image(3, side, side), target(10)))
+    with pytest.raises(BadData, match=r"numbers \(number"):
+        built(module, {}, signature(number("a"), target(10)))

@@ -1,0 +1,62 @@
+"""How feature maps grow to twice their height and width, so that networks may exchange one way for another.
+
+Sources: transposed convolution: Zeiler et al. 2010, doi:10.1109/CVPR.2010.5539957; pixel shuffle: Shi et al. 2016,
+arXiv 1609.05158, section 3.2; unpooling to the places of the maxima: Zeiler & Fergus 2014, arXiv 1311.2901, section
+2.1; nearest and bilinear with a convolution behind, against checkerboards: Odena et al. 2016,
+doi:10.23915/distill.00003.
+Axes: B rows, C channels before, D channels after, H height, W width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Growth = Literal["nearest", "bilinear", "transposed", "shuffle", "unpool"]
+
+FACTOR = 2
+
+
+def grow(kind: Growth, before: int, after: int) -> nn.Module:
+    """A layer that takes maps (B, C, H, W), and the places of the pooling that it undoes, to (B, D, 2H, 2W)."""
+    if kind == "unpool":
+        return Unpooled(before, after)
+    if kind == "transposed":
+        return Grown(nn.ConvTranspose2d(before, after, FACTOR, FACTOR))
+    if kind == "shuffle":
+        return Grown(nn.Conv2d(before, after * FACTOR**2, 3, padding=1), nn.PixelShuffle(FACTOR))
+    upsample = nn.Upsample(scale_factor=FACTOR, mode=kind, align_corners=False if kind == "bilinear" else None)
+    return Grown(upsample, nn.Conv2d(before, after, 3, padding=1))
+
+
+class Grown(nn.Sequential):
+    """Growth that goes by the maps alone."""
+
+    def forward(self, x_BCHW: Tensor, places_BEHW: Tensor | None = None) -> Tensor:
+        grown_BDHW: Tensor = super().forward(x_BCHW)
+        return grown_BDHW
+
+
+class Unpooled(nn.Module):
+    """Each value goes to where the maximum stood, and zeros stand elsewhere."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(before, after, 3, padding=1)
+        self.after = nn.Conv2d(after, after, 3, padding=1)
+
+    def forward(self, x_BCHW: Tensor, places_BDHW: Tensor) -> Tensor:
+        """`places` are those that a pooling by 2 of D maps gave, as indices into the flat maps of 2H x 2W."""
+        return functional.relu(self.after(unpooled(self.before(x_BCHW), places_BDHW)))
+
+
+def unpooled(x_BDHW: Tensor, places_BDHW: Tensor) -> Tensor:
+    """The values at their places in maps of twice the height and width, (B, D, 2H, 2W)."""
+    rows, maps, height, width = x_BDHW.shape
+    empty = torch.zeros(rows, maps, FACTOR**2 * height * width, dtype=x_BDHW.dtype, device=x_BDHW.device)
+    # not functional.max_unpool2d: it has no deterministic form on a GPU, and cannot be exported
+    flat = empty.scatter(2, places_BDHW.flatten(start_dim=2), x_BDHW.flatten(start_dim=2))
+    return flat.reshape(rows, maps, FACTOR * height, FACTOR * width)

@@ -1,0 +1,24 @@
+"""Ordinary least squares, by scikit-learn: the row that every regression has to beat.
+
+Source: Legendre 1805; Hastie et al. 2009, The Elements of Statistical Learning, section 3.2.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+from sklearn.linear_model import LinearRegression, Ridge
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+from training.scikit import Scikit
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    penalty: float = Field(0.0, ge=0, description="L2 penalty on the weights (ridge)")
+
+
+def build(config: Config, signature: Signature) -> Scikit:
+    """Raises BadData for a class, which a linear model of a number does not tell."""
+    if signature.classes:
+        raise BadData.at("network classical/linear", "tells a number, and the target is a class; take logistic")
+    return Scikit(Ridge(config.penalty) if config.penalty else LinearRegression(), 0)

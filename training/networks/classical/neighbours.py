@@ -1,0 +1,41 @@
+"""The k nearest rows of train, by scikit-learn.
+
+Source: Cover & Hart 1967, doi:10.1109/TIT.1967.1053964.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+from training.scikit import Scikit
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    neighbours: int = Field(5, ge=1, description="rows that are asked, k")
+    weights: Literal["equal", "distance"] = Field("equal", description="what an answer counts: the same, or 1/distance")
+
+
+def build(config: Config, signature: Signature) -> Scikit:
+    weights = {"equal": "uniform", "distance": "distance"}[config.weights]
+    # brute force: what is kept are the rows alone, in a format without code, and with many columns it is the fastest
+    shape: dict[str, Any] = {"n_neighbors": config.neighbours, "weights": weights, "algorithm": "brute", "n_jobs": -1}
+    classes = len(signature.classes)
+    return Neighbours(KNeighborsClassifier(**shape) if classes else KNeighborsRegressor(**shape), classes)
+
+
+class Neighbours(Scikit):
+    def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
+        """Raises BadData for weights, which a neighbour has none of, and for fewer rows than are to be asked."""
+        where, asked = "network classical/neighbours", self.blank.n_neighbors
+        if not np.all(weight_B == 1):
+            raise BadData.at(where, "takes no weights of rows; balance with another method")
+        if len(x_BD) < asked:
+            raise BadData.at(where, f"{len(x_BD)} rows to learn from; it asks {asked} neighbours")
+        super().learn(x_BD, y_B, weight_B)

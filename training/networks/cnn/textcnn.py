@@ -1,0 +1,85 @@
+"""Convolutions over the words of a sentence: filters of several widths, and of each the strongest answer.
+
+Source: Kim 2014, arXiv 1408.5882, section 2, CNN-rand; pooling by attention in place of the maximum: Lin et al. 2017,
+arXiv 1703.03130, equations 5 and 6 with one row.
+Differs from it: no limit on the norm of the last layer's weights.
+Axes: B rows, T tokens, P places of a filter, E embedding, C maps of a width, K scores.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tracking.manifest import Signature
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    embedding: int = Field(128, ge=1, description="numbers that stand for a token, E")
+    widths: tuple[int, ...] = Field((3, 4, 5), min_length=1, description="tokens that a filter reads at a time")
+    maps: int = Field(100, ge=1, description="filters of each width, C")
+    pooling: Literal["max", "attention"] = Field("max", description="what is read of a filter's answers")
+    dropout: float = Field(0.5, ge=0, lt=1, description="share left out before the last layer")
+
+
+def build(config: Config, signature: Signature) -> nn.Module:
+    tokens = len(signature.single("tokens").columns[0].vocabulary or ())
+    return TextCNN(config, tokens, signature.outputs)
+
+
+class TextCNN(nn.Module):
+    """Scores of shape (B, K) for tokens (B, T), padded with 0, and their lengths (B,)."""
+
+    def __init__(self, config: Config, tokens: int, outputs: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, config.embedding, padding_idx=0)
+        pooling = {"max": Strongest, "attention": Attended}[config.pooling]
+        self.filters = nn.ModuleList(nn.Conv1d(config.embedding, config.maps, width) for width in config.widths)
+        self.pooled = nn.ModuleList(pooling(config.maps) for _ in config.widths)
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.maps * len(config.widths), outputs)
+        self.widest = max(config.widths)
+
+    def forward(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        # a sentence may be shorter than a filter: then it is read with padding behind it
+        x_BET = self.embedding(functional.pad(tokens_BT, (0, self.widest - 1))).transpose(1, 2)
+        found = []
+        for convolve, pool in zip(self.filters, self.pooled, strict=True):
+            answers_BCP = functional.relu(convolve(x_BET))
+            # a filter may stand where all of it is in the sentence, and once where that is too short
+            places_B1 = (lengths_B - convolve.kernel_size[0] + 1).clamp(min=1)[:, None]
+            is_inside_BP = torch.arange(answers_BCP.shape[2], device=answers_BCP.device) < places_B1
+            found.append(pool(answers_BCP, is_inside_BP))
+        scores_BK: Tensor = self.head(self.dropout(torch.cat(found, dim=1)))
+        return scores_BK
+
+
+class Strongest(nn.Module):
+    """The largest answer of each filter, (B, C)."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+
+    def forward(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
+        # answers are 0 or more
+        return (answers_BCP * is_inside_BP[:, None]).amax(dim=2)
+
+
+class Attended(nn.Module):
+    """A mean of the answers of all places, weighed by what is learned of each place's answers, (B, C)."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.regard = nn.Sequential(nn.Linear(maps, maps), nn.Tanh(), nn.Linear(maps, 1, bias=False))
+
+    def forward(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
+        return (answers_BCP * self.weights(answers_BCP, is_inside_BP)[:, None]).sum(dim=2)
+
+    def weights(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
+        """How much each place is regarded, (B, P); they add up to 1, and are 0 outside the sentence."""
+        regard_BP = self.regard(answers_BCP.transpose(1, 2))[:, :, 0]
+        return torch.softmax(regard_BP.masked_fill(~is_inside_BP, -torch.inf), dim=1)

@@ -1,0 +1,78 @@
+"""U-Net: a contracting path of convolutions and poolings, and an expanding one that also reads what was there before.
+
+Source: Ronneberger et al. 2015, arXiv 1505.04597, section 2 and figure 1.
+Differs from it: convolutions are padded, so that the map is as large as the image, and normed; the expanding path grows
+by any of `layers/grow.py`, where the paper has transposed convolutions. Without its skips it is the encoder and decoder
+of fully convolutional networks (Long et al. 2015, arXiv 1411.4038).
+Axes: B rows, C channels, H height, W width, K maps that are asked for.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+from training.layers.grow import Growth, grow
+from training.layers.norm import Norm, norm
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    channels: int = Field(16, ge=1, description="maps at the image's own size; each pooling doubles them (paper: 64)")
+    poolings: int = Field(4, ge=1, le=8, description="how often the image is halved")
+    growth: Growth = Field("transposed", description="how maps grow again")
+    skips: bool = Field(True, description="whether the expanding path reads the maps of the contracting one")
+    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of maps left out at the bottom")
+
+
+def build(config: Config, signature: Signature) -> nn.Module:
+    """Raises BadData for images whose sides the poolings do not divide."""
+    shape, unit = signature.single("image").shape, 1 << config.poolings
+    if any(side % unit for side in shape[1:]):
+        told = f"images of {shape[1:]}; {config.poolings} poolings need sides that {unit} divides, `resize` them"
+        raise BadData.at("network cnn/unet", told)
+    target = signature.target
+    return UNet(config, shape[0], target.shape[0] if target is not None and target.shape else signature.outputs)
+
+
+class UNet(nn.Module):
+    """Scores (B, K, H, W) for images (B, C, H, W)."""
+
+    def __init__(self, config: Config, channels: int, outputs: int) -> None:
+        super().__init__()
+        maps = [config.channels << at for at in range(config.poolings + 1)]
+        self.down = nn.ModuleList(_double(config, before, after) for before, after in pairwise((channels, *maps)))
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.grow = nn.ModuleList(grow(config.growth, above, below) for below, above in pairwise(maps))
+        wide = 2 if config.skips else 1
+        self.up = nn.ModuleList(_double(config, wide * below, below) for below in maps[:-1])
+        self.head = nn.Conv2d(config.channels, outputs, 1)
+        self.skips = config.skips
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        passed = []
+        for level, convolve in enumerate(self.down):
+            maps_BDHW = convolve(x_BCHW)
+            if level + 1 < len(self.down):
+                x_BCHW, places = functional.max_pool2d(maps_BDHW, 2, return_indices=True)
+                passed.append((maps_BDHW, places))
+        x_BCHW = self.dropout(maps_BDHW)
+        for (maps_BDHW, places), larger, convolve in reversed(list(zip(passed, self.grow, self.up, strict=True))):
+            x_BCHW = larger(x_BCHW, places)
+            x_BCHW = convolve(torch.cat([maps_BDHW, x_BCHW], dim=1) if self.skips else x_BCHW)
+        scores_BKHW: Tensor = self.head(x_BCHW)
+        return scores_BKHW
+
+
+def _double(config: Config, before: int, after: int) -> nn.Module:
+    layers: list[nn.Module] = []
+    for read in (before, after):
+        normed = norm(config.norm, after, maps=True)
+        layers += [nn.Conv2d(read, after, 3, padding=1, bias=not normed), *normed, nn.ReLU()]
+    return nn.Sequential(*layers)

@@ -1,0 +1,61 @@
+"""VGG: many 3x3 convolutions, with pooling where the maps double.
+
+Source: Simonyan & Zisserman 2015, arXiv 1409.1556, table 1, columns A, B, D and E.
+Differs from it: one full layer in place of three, since small images are 1x1 after the fifth pooling, and a norm after
+each convolution, which it had not yet.
+Axes: B rows, C channels, H height, W width, K scores. 14.7 million parameters at depth 16 on 3x32x32 with 10 classes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+from training.layers.norm import Norm, norm
+
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Of each stage, before its pooling."""
+MAPS = (64, 128, 256, 512, 512)
+SMALLEST = 1 << len(MAPS)
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    depth: Literal[11, 13, 16, 19] = Field(16, description="layers with weights in the paper")
+    width: float = Field(1.0, gt=0, le=4, description="maps in each stage, as a multiple of the paper's")
+    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of maps left out before the full layer")
+
+
+def build(config: Config, signature: Signature) -> nn.Module:
+    """Raises BadData for images under 32x32."""
+    shape = signature.single("image").shape
+    if min(shape[1:]) < SMALLEST:
+        told = f"images of {shape[1:]}; its five poolings need {SMALLEST}x{SMALLEST}, `resize` them in the steps"
+        raise BadData.at("network cnn/vgg", told)
+    return VGG(config, shape[0], signature.outputs)
+
+
+class VGG(nn.Module):
+    """Scores of shape (B, K) for images (B, C, H, W)."""
+
+    def __init__(self, config: Config, channels: int, outputs: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = channels
+        for count, maps in zip(CONVOLUTIONS[config.depth], MAPS, strict=True):
+            after = max(1, round(maps * config.width))
+            for _ in range(count):
+                normed = norm(config.norm, after, maps=True)
+                layers += [nn.Conv2d(before, after, 3, padding=1, bias=not normed), *normed, nn.ReLU()]
+                before = after
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(before, outputs))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        scores_BK: Tensor = self.head(self.features(x_BCHW).mean(dim=(2, 3)))
+        return scores_BK

@@ -1,0 +1,100 @@
+"""Tells which pixels belong to a thing: cross-entropy of each pixel, and how far the mask covers the true one.
+
+Sources: Dice loss: Milletari et al. 2016, arXiv 1606.04797, equation 1 without its squares; the sum with cross-entropy
+as in Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
+Axes: B rows, H height, W width; a mask has one map, 1 where the thing is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, BinaryJaccardIndex
+
+from tracking.faults import BadData
+from tracking.figures.overlays import overlays
+from tracking.manifest import Signature
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.task import Task, as_numpy
+
+SHOWN = 12
+SMOOTH = 1.0
+"""Pixels added to both sides of the quotient, so that an empty mask that was told empty has no loss."""
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    target: str = Field(description="the column with the mask")
+    loss: Literal["bce", "dice", "bce-dice"] = Field(
+        "bce-dice", description="cross-entropy of the pixels, 1 - Dice of each mask, or their sum"
+    )
+    positive: float = Field(1.0, gt=0, description="what a pixel of the thing counts, against one beside it (bce)")
+
+
+class Segment(Task):
+    """IoU and Dice over all pixels of the split, at a chance of one half."""
+
+    outputs: ClassVar = {"probabilities": "Array(double)", "share": "double"}
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises BadData for a target that is no mask of one map."""
+        super().__init__(config, network, signature, fit)
+        target = signature.target
+        if target is None or target.meaning != "mask" or target.shape[0] != 1:
+            found = "none" if target is None else f"{target.meaning} of shape {target.shape}"
+            raise BadData.at("task segment", f"target {config.target!r} is {found}; it has to be a mask of one map")
+        self.register_buffer("positive", torch.tensor(config.positive), persistent=False)
+        self.shown: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        scores_B1HW = self.network(*batch.inputs)
+        true_B1HW = batch.truth.clamp(max=1)  # masks of many things number them
+        return self.loss(scores_B1HW, true_B1HW), scores_B1HW
+
+    def loss(self, scores_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
+        """Of each row, (B,)."""
+        found = torch.zeros(len(scores_B1HW), device=scores_B1HW.device)
+        if "bce" in self.config.loss:
+            found = found + cross_entropy(scores_B1HW, true_B1HW, self.positive)
+        if "dice" in self.config.loss:
+            found = found + 1 - soft_dice(torch.sigmoid(scores_B1HW), true_B1HW)
+        return found
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"iou": BinaryJaccardIndex(), "dice": BinaryF1Score(), "accuracy": BinaryAccuracy()}
+
+    def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
+        chances, true = torch.sigmoid(output[batch.mask_B].detach()), batch.truth[batch.mask_B].clamp(max=1)
+        metrics.update(chances, true.long())
+        if self.trainer.testing and sum(len(images) for images, _, _ in self.shown) < SHOWN:
+            self.shown.append((batch.inputs[0][batch.mask_B], true[:, 0], chances[:, 0]))
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        chances_BN = torch.sigmoid(self.network(*inputs).double()).flatten(start_dim=1)
+        return {"probabilities": list(as_numpy(chances_BN)), "share": as_numpy((chances_BN > 1 / 2).double().mean(1))}
+
+    def figures(self) -> dict[str, Figure]:
+        if not self.shown:
+            return {}
+        images, true, told = (as_numpy(torch.cat(parts)[:SHOWN]) for parts in zip(*self.shown, strict=True))
+        return {"overlays": overlays(images, true, told)}
+
+
+def cross_entropy(scores_B1HW: Tensor, true_B1HW: Tensor, positive: Tensor) -> Tensor:
+    """The mean over a row's pixels of their cross-entropy, in nats, (B,); those of the thing count `positive` times."""
+    each = functional.binary_cross_entropy_with_logits(scores_B1HW, true_B1HW, pos_weight=positive, reduction="none")
+    return each.flatten(start_dim=1).mean(dim=1)
+
+
+def soft_dice(chances_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
+    """2 |A and B| / (|A| + |B|) of each row, (B,), with chances in the place of a mask."""
+    both = (chances_B1HW * true_B1HW).flatten(start_dim=1).sum(dim=1)
+    all_of_them = (chances_B1HW + true_B1HW).flatten(start_dim=1).sum(dim=1)
+    return (2 * both + SMOOTH) / (all_of_them + SMOOTH)
