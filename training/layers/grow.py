@@ -32,11 +32,15 @@ def grow(kind: Growth, before: int, after: int) -> nn.Module:
     return Grown(upsample, nn.Conv2d(before, after, 3, padding=1))
 
 
-class Grown(nn.Sequential):
+class Grown(nn.Module):
     """Growth that goes by the maps alone."""
 
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
     def forward(self, x_BCHW: Tensor, places_BEHW: Tensor | None = None) -> Tensor:
-        grown_BDHW: Tensor = super().forward(x_BCHW)
+        grown_BDHW: Tensor = self.layers(x_BCHW)
         return grown_BDHW
 
 

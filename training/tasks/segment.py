@@ -42,6 +42,7 @@ class Segment(Task):
     """IoU and Dice over all pixels of the split, at a chance of one half."""
 
     outputs: ClassVar = {"probabilities": "Array(double)", "share": "double"}
+    positive: Tensor
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         """Raises BadData for a target that is no mask of one map."""

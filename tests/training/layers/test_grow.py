@@ -31,7 +31,7 @@ def test_unpooling_is_torchs_own():
 
 def test_a_transposed_convolution_writes_each_value_as_a_patch():
     layer, x = grow("transposed", 3, 2), torch.rand(1, 3, 4, 5)
-    weight, bias = layer[0].weight, layer[0].bias
+    weight, bias = layer.layers[0].weight, layer.layers[0].bias
     grown = layer(x)
     for row, column in ((0, 0), (3, 4), (2, 1)):
         patch = torch.einsum("c,cdij->dij", x[0, :, row, column], weight) + bias[:, None, None]
@@ -42,5 +42,5 @@ def test_a_transposed_convolution_writes_each_value_as_a_patch():
 @pytest.mark.parametrize(("kind", "by_torch"), [("nearest", {}), ("bilinear", {"align_corners": False})])
 def test_what_is_resized_is_resized_before_its_convolution(kind, by_torch):
     layer, x = grow(kind, 3, 2), torch.rand(2, 3, 4, 5)
-    expected = layer[1](functional.interpolate(x, scale_factor=2, mode=kind, **by_torch))
+    expected = layer.layers[1](functional.interpolate(x, scale_factor=2, mode=kind, **by_torch))
     torch.testing.assert_close(layer(x), expected)

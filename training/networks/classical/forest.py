@@ -5,7 +5,7 @@ Source: Breiman 2001, doi:10.1023/A:1010933404324.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
@@ -23,13 +23,20 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 def build(config: Config, signature: Signature) -> Scikit:
-    shape = {
+    classes = len(signature.classes)
+    options = shape(config)
+    blank = (
+        RandomForestClassifier(criterion=config.criterion, **options) if classes else RandomForestRegressor(**options)
+    )
+    return Scikit(blank, classes)
+
+
+def shape(config: Config) -> dict[str, Any]:
+    """What scikit-learn's forests call the fields, but for the criterion, which numbers have none of."""
+    return {
         "n_estimators": config.trees,
         "max_depth": config.depth,
         "min_samples_leaf": config.leaf,
         "random_state": config.seed,
         "n_jobs": -1,
     }
-    classes = len(signature.classes)
-    blank = RandomForestClassifier(criterion=config.criterion, **shape) if classes else RandomForestRegressor(**shape)
-    return Scikit(blank, classes)

@@ -42,16 +42,16 @@ class TextCNN(nn.Module):
         self.pooled = nn.ModuleList(pooling(config.maps) for _ in config.widths)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.maps * len(config.widths), outputs)
-        self.widest = max(config.widths)
+        self.widths = config.widths
 
     def forward(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
         # a sentence may be shorter than a filter: then it is read with padding behind it
-        x_BET = self.embedding(functional.pad(tokens_BT, (0, self.widest - 1))).transpose(1, 2)
+        x_BET = self.embedding(functional.pad(tokens_BT, (0, max(self.widths) - 1))).transpose(1, 2)
         found = []
-        for convolve, pool in zip(self.filters, self.pooled, strict=True):
+        for width, convolve, pool in zip(self.widths, self.filters, self.pooled, strict=True):
             answers_BCP = functional.relu(convolve(x_BET))
             # a filter may stand where all of it is in the sentence, and once where that is too short
-            places_B1 = (lengths_B - convolve.kernel_size[0] + 1).clamp(min=1)[:, None]
+            places_B1 = (lengths_B - width + 1).clamp(min=1)[:, None]
             is_inside_BP = torch.arange(answers_BCP.shape[2], device=answers_BCP.device) < places_B1
             found.append(pool(answers_BCP, is_inside_BP))
         scores_BK: Tensor = self.head(self.dropout(torch.cat(found, dim=1)))
