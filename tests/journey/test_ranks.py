@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -136,12 +137,13 @@ def test_exact_training_gives_the_same_bits_at_one_rank_and_at_two(home):
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("name", ["lenet", "gru"])
-def test_exact_training_gives_the_same_bits_at_four_ranks_and_over_a_change_of_their_number(home, name):
+def test_exact_training_gives_the_same_bits_at_two_and_four_ranks_and_over_a_change_of_their_number(home, name):
     recipe, exact = str(home / f"{name}.yaml"), ("--set", "fit.exact=true", "--set", "fit.epochs=11")
     if name == "gru":
         told(home, "prepare", recipe)
     wanted = told(home, "train", recipe, *exact, "--fresh")
-    assert told(home, "train", recipe, *exact, "--fresh", "--devices", "4")["weights"] == wanted["weights"]
+    for ranks in ("2", "4"):
+        assert told(home, "train", recipe, *exact, "--fresh", "--devices", ranks)["weights"] == wanted["weights"]
     stopped = started(home, "train", recipe, *exact, "--fresh", "--devices", "4")
     run = run_of(stopped, home)
     stopped.send_signal(signal.SIGTERM)
@@ -219,6 +221,20 @@ def test_ranks_that_were_started_with_different_recipes_refuse_before_the_first_
     assert not list((home / "checkpoints" / run).glob("*.ckpt"))
 
 
+@pytest.mark.fault
+@pytest.mark.slow
+@pytest.mark.spark
+def test_ranks_with_different_code_refuse_before_the_first_step(home, tmp_path):
+    for package in ("training", "tracking", "pipelines", "recipes"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "millstream.py", tmp_path)
+    edited = tmp_path / "training" / "task.py"
+    edited.write_text(edited.read_text() + "# edited\n")
+    processes = [by_hand(home, 0), by_hand(home, 1, cwd=tmp_path, PYTHONPATH=str(tmp_path))]
+    for process in processes:
+        assert [fault["where"] for fault in answer(process, 2)["faults"]] == ["code"]
+
+
 @pytest.mark.slow
 @pytest.mark.spark
 def test_ranks_that_torchrun_started_find_each_other(home):
@@ -253,11 +269,11 @@ def test_what_cannot_be_split_is_refused_with_what_would_do(home, words, expecte
     assert expected in json.dumps(refused["faults"])
 
 
-def by_hand(home, rank, *words):
+def by_hand(home, rank, *words, **more):
     """One rank of two, as SLURM would start it."""
     who = {"SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": str(rank), "SLURM_NTASKS_PER_NODE": "2"}
     where = {"SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train"}
-    return started(home, "train", str(home / "lenet.yaml"), "--fresh", *words, **who, **where)
+    return started(home, "train", str(home / "lenet.yaml"), "--fresh", *words, **who, **where, **more)
 
 
 @pytest.mark.slow
