@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -72,7 +72,7 @@ def batches(
     return found
 
 
-@cache
+@lru_cache(maxsize=4)
 def _full(slots: int) -> tuple[Tensor, Tensor]:
     """Mask and weight of a batch with a sample in each slot: all such batches share them, and nobody writes to them."""
     return torch.ones(slots, dtype=torch.bool), torch.ones(slots)
