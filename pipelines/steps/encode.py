@@ -204,8 +204,8 @@ def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColu
 
 def _has_others(table: Table, column: Column, classes: tuple[str, ...]) -> bool:
     """Whether a value is missing or of none of the classes: seldom, and then all rows are encoded twice."""
-    rows = table.frame.select(named(column.name)).distinct().collect()
-    return any(row[0] is None or preprocess.as_text(row[0]) not in classes for row in rows)
+    rows, known = table.frame.select(named(column.name)).distinct().collect(), set(classes)
+    return any(row[0] is None or preprocess.as_text(row[0]) not in known for row in rows)
 
 
 def _distinct(train: Table, column: Column) -> list[str]:
