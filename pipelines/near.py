@@ -19,7 +19,7 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 ROWS_A_BUCKET = 10_000
-NODES_AT_ONCE = 256
+PAIRS_AT_ONCE = 1 << 18
 _KEYED = "key bigint, sample_id string, side int, look binary"
 
 
@@ -171,11 +171,9 @@ def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
         rows = rows.sort_values("sample_id", ignore_index=True)
         # equal rows of a side are compared once, by the first of them
         rows["node"] = rows.groupby(["key", "side", "look"])["sample_id"].transform("idxmin")
-        looks = rows["look"].to_numpy()
-        pairs = [
-            some[kind.near(list(looks[some["one"]]), list(looks[some["node"]]))]
-            for some in _pairs(rows.loc[rows["node"] == rows.index, ["key", "side", "node"]])
-        ]
+        codes, looks = pd.factorize(rows["look"])
+        nodes = rows.loc[rows["node"] == rows.index, ["key", "side", "node"]]
+        pairs = [some[_near(kind, codes[some["one"]], codes[some["node"]], looks)] for some in _pairs(nodes)]
         near = pd.concat([pd.DataFrame({"one": [], "node": []}, dtype=np.int64), *pairs]).merge(rows, on="node")
         equal = rows[(rows["node"] != rows.index) & rows["side"].eq(0)].assign(one=lambda found: found["node"])
         found = pd.concat([near, equal])
@@ -185,12 +183,27 @@ def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return matched
 
 
+def _near(
+    kind: _Kind, one: NDArray[np.int64], other: NDArray[np.int64], looks: NDArray[np.object_]
+) -> NDArray[np.bool_]:
+    """Whether each pair of looks, told by their numbers, is near: those that share several keys are compared once."""
+    pairs, places = np.unique(one * len(looks) + other, return_inverse=True)
+    found: NDArray[np.bool_] = kind.near(list(looks[pairs // len(looks)]), list(looks[pairs % len(looks)]))[places]
+    return found
+
+
 def _pairs(nodes: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Pairs of nodes of one key that are to be compared, `one` and `node`, in pieces: a key may be that of many."""
-    ones, others = nodes[nodes["side"] < 2], nodes[nodes["side"] != 1]
-    for at in range(0, len(ones), NODES_AT_ONCE):
-        both = ones.iloc[at : at + NODES_AT_ONCE].merge(others, on="key", suffixes=("_one", ""))
-        is_first = both["side_one"].eq(0) & (both["node_one"] < both["node"])
-        found = both.loc[(both["side_one"] < both["side"]) | is_first, ["node_one", "node"]]
+    ones, others = (some.sort_values("key") for some in (nodes[nodes["side"] < 2], nodes[nodes["side"] != 1]))
+    first, last = (np.searchsorted(others["key"], ones["key"], side=side) for side in ("left", "right"))
+    counts = last - first
+    borders = np.flatnonzero(np.diff(np.cumsum(counts) // PAIRS_AT_ONCE)) + 1
+    for some in np.split(np.arange(len(ones)), borders):
+        pair_of = np.repeat(some, counts[some])
+        within = np.arange(len(pair_of)) - np.repeat(np.cumsum(counts[some]) - counts[some], counts[some])
+        one, other = ones.iloc[pair_of], others.iloc[first[pair_of] + within]
+        pairs = pd.DataFrame({"one": one["node"].to_numpy(), "node": other["node"].to_numpy()})
+        sides = one["side"].to_numpy(), other["side"].to_numpy()
+        found = pairs[(sides[0] < sides[1]) | ((sides[0] == 0) & (pairs["one"] < pairs["node"]).to_numpy())]
         if len(found):
-            yield found.set_axis(["one", "node"], axis=1)
+            yield found
