@@ -2,6 +2,8 @@
 
 Source: Kim 2014, arXiv 1408.5882, section 2, CNN-rand; pooling by attention in place of the maximum: Lin et al. 2017,
 arXiv 1703.03130, equations 5 and 6 with one row.
+Words start as uniform draws from -.25 to .25, of the variance of the paper's pretrained ones (section 4.3): from draws of
+variance 1, as is the layer's habit, filters learn the words of single sentences (valid accuracy on mr .70 against .78).
 Differs from it: no limit on the norm of the last layer's weights.
 Axes: B rows, T tokens, P places of a filter, E embedding, C maps of a width, K scores.
 """
@@ -16,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tracking.manifest import Signature
+
+WORD_RANGE = 0.25
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -37,6 +41,7 @@ class TextCNN(nn.Module):
     def __init__(self, config: Config, tokens: int, outputs: int) -> None:
         super().__init__()
         self.embedding = nn.Embedding(tokens, config.embedding, padding_idx=0)
+        nn.init.uniform_(self.embedding.weight[1:], -WORD_RANGE, WORD_RANGE)
         pooling = {"max": Strongest, "attention": Attended}[config.pooling]
         self.filters = nn.ModuleList(nn.Conv1d(config.embedding, config.maps, width) for width in config.widths)
         self.pooled = nn.ModuleList(pooling(config.maps) for _ in config.widths)
