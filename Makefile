@@ -1,5 +1,6 @@
 # make demo        the main job on embedded data: from nothing to a registered model
 # make test        the tests that take minutes; make test-all: all; make soak: faults in full
+# make smoke       every recipe the whole way, with little data
 # make check       format, lint, types, import rules
 # STACK=modern     the same on Spark 4, numpy 2 and Arrow 25
 STACK ?= default
@@ -18,10 +19,10 @@ SPREAD := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all soak check format clean
+.PHONY: help install demo test test-all smoke soak check format clean
 
 help:
-	@sed -n '1,4s/^# //p' Makefile
+	@sed -n '1,5s/^# //p' Makefile
 
 $(READY): pyproject.toml constraints/$(STACK).txt
 	$(PYTHON) -m venv $(VENV)
@@ -34,10 +35,13 @@ demo: $(READY)
 	$(BIN)/python -m millstream run cnn/lenet-digits
 
 test: $(READY)
-	$(BIN)/python -m pytest $(SPREAD) -m 'not slow and not gpu'
+	$(BIN)/python -m pytest $(SPREAD) -m 'not slow and not smoke and not gpu'
 
 test-all: $(READY)
 	$(BIN)/python -m pytest $(SPREAD) -m 'not gpu'
+
+smoke: $(READY)
+	$(BIN)/python -m pytest --numprocesses 2 -m smoke
 
 soak: $(READY)
 	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest -m 'fault or slow'

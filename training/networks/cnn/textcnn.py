@@ -2,8 +2,8 @@
 
 Source: Kim 2014, arXiv 1408.5882, section 2, CNN-rand; pooling by attention in place of the maximum: Lin et al. 2017,
 arXiv 1703.03130, equations 5 and 6 with one row.
-Words start as uniform draws from -.25 to .25, of the variance of the paper's pretrained ones (section 4.3): from draws of
-variance 1, as is the layer's habit, filters learn the words of single sentences (valid accuracy on mr .70 against .78).
+Words start as uniform draws from -.25 to .25, of the variance of pretrained ones (section 4.3): from draws of variance
+1, as is the layer's habit, filters learn the words of single sentences (valid accuracy on mr .70, against .78).
 Differs from it: no limit on the norm of the last layer's weights.
 Axes: B rows, T tokens, P places of a filter, E embedding, C maps of a width, K scores.
 """
