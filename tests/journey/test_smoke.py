@@ -6,7 +6,6 @@ import json
 import math
 
 import pytest
-from click.testing import CliRunner
 
 from millstream import cli
 from tracking.recipe_file import catalogue, load
@@ -23,11 +22,15 @@ def _recipes():
 
 @pytest.mark.smoke
 @pytest.mark.parametrize("name", _recipes())
-def test_a_recipe_goes_the_whole_way(name, spark, session_home):
-    home = {"MILLSTREAM_HOME": str(session_home / "smoke"), "MILLSTREAM_STORE": None, "MLFLOW_TRACKING_URI": None}
-    ended = CliRunner().invoke(cli, ["run", name, "--budget", "smoke", "--json"], env=home)
-    assert ended.exit_code == 0, ended.stderr[-3000:]
-    told = json.loads(ended.stdout.splitlines()[-1])
+def test_a_recipe_goes_the_whole_way(name, spark, session_home, monkeypatch, capfd):
+    monkeypatch.setenv("MILLSTREAM_HOME", str(session_home / "smoke"))
+    for elsewhere in ("MILLSTREAM_STORE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(elsewhere, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli(["run", name, "--budget", "smoke", "--json"])
+    out, err = capfd.readouterr()
+    assert ended.value.code == 0, err[-3000:]
+    told = json.loads(out.splitlines()[-1])
     if not load(name).recipe.trains:
         assert told["rows"]["train"] > 0
         return
