@@ -89,8 +89,10 @@ def test_an_unknown_recipe_gets_the_nearest_name():
     ("metrics", "passed"),
     [
         ({"test/accuracy": 0.9, "test/loss": 1.0}, True),
+        ({"test/accuracy": 0.8999999761581421, "test/loss": 1.0}, True),  # 9 of 10 in single precision
         ({"test/accuracy": 0.8999, "test/loss": 1.0}, False),
         ({"test/accuracy": 0.9, "test/loss": 1.0001}, False),
+        ({"test/accuracy": 0.9, "test/loss": 1e300}, False),
         ({"test/accuracy": 0.9}, False),
         ({"test/accuracy": float("nan"), "test/loss": 0.0}, False),
     ],
