@@ -56,7 +56,7 @@ class Segment(Task):
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores_B1HW = self.network(*batch.inputs)
-        true_B1HW = batch.truth.clamp(max=1)  # masks of many things number them
+        true_B1HW = batch.truth.clamp(max=1).to(scores_B1HW)  # masks of many things number them
         return self.loss(scores_B1HW, true_B1HW), scores_B1HW
 
     def loss(self, scores_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def drawn(rows=8):
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(rows, 1, 6, 5, generator=generator)
     # masks of many things number them: 0, 1 or 2
-    return scores, torch.randint(0, 3, (rows, 1, 6, 5), generator=generator).float()
+    return scores, torch.randint(0, 3, (rows, 1, 6, 5), generator=generator)  # whole numbers, as the feed gives them
 
 
 def test_metrics_are_over_all_pixels_of_the_real_rows():
