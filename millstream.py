@@ -248,6 +248,35 @@ def evaluate(model: str, split: str) -> Any:
     return measure(model, _settings(), split=split)
 
 
+@verb(cli, tables.compared)
+@click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
+@click.option("--metric", metavar="NAME", help="What is ranked by: accuracy, auc, rmse ...; default: the task's first.")
+@click.option("--budget", type=click.Choice(["smoke", "cpu", "full"]), help="Runs of this budget alone.")
+@click.option("--train", "missing", is_flag=True, help="First run those of the recipes that have no finished run.")
+def compare(recipes: tuple[str, ...], metric: str | None, budget: Any, missing: bool) -> Any:
+    """Rank the newest models of recipes on one dataset version, and tell which differences are more than chance.
+
+    Each model is loaded and measured again on the same test rows. Without a RECIPE all that have runs on the same
+    dataset version are ranked together.
+
+    \b
+    Example: millstream compare classical/tree-mnist classical/forest-mnist --train
+    """
+    from tracking.finished import newest
+    from training.compare import compare as rank
+
+    settings = _settings()
+    located = [_located(one, budget or "cpu", ()) for one in recipes]
+    names = list(dict.fromkeys(one.name for one in located))
+    if missing:
+        had = {one.recipe for one in newest(settings, names, budget)} if names else set()
+        for one in located:
+            if one.name not in had:
+                _say(f"{one.name} has no finished run: it is run now")
+                _once(one, settings, master=None, devices=1, nodes=1, fresh=False)
+    return rank(settings, names, metric=metric, budget=budget, say=_say)
+
+
 @verb(cli, tables.scored)
 @click.argument("model")
 @click.argument("source", metavar="INPUT")
@@ -383,7 +412,6 @@ def _later(name: str, about: str) -> None:
         sys.exit(2)
 
 
-_later("compare", "A leaderboard over runs on one dataset version.")
 _later("search", "Hyper-parameter search.")
 _later("study", "Every combination of a study as nested runs.")
 
