@@ -116,6 +116,21 @@ def _against(told: Mapping[str, Any] | None) -> str:
     return f"{told['p_adjusted']:.2g} {told['test']}" if told else ""
 
 
+def studied(result: Any) -> None:
+    told = _plain(result)
+    names, axes = told["metrics"], list(told["rows"][0]["values"])
+    rows = [
+        (
+            *row["values"].values(),
+            *(f"{row['metrics'][one]:.4g}" if one in row["metrics"] else "" for one in names),
+            row["failed"] or f"{row['seconds'] or 0:.1f}",
+        )
+        for row in told["rows"]
+    ]
+    _table("study", (*axes, *names, "seconds"), rows)
+    _print(f"run {told['run_id']}; table {told['table']}; figure {told['figure']}", markup=False)
+
+
 def scored(result: Any) -> None:
     told = _plain(result)
     _print(f"{told['rows']:,} rows scored in {told['seconds']:.1f} s: {told['output']}", markup=False)
