@@ -78,7 +78,8 @@ def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh:
                 left = (time.monotonic() - began) / ran * (len(located.combinations) - at + 1) if ran else None
                 say(f"{at} of {len(located.combinations)}: {told}" + (f"; about {left:.0f} s to go" if left else ""))
                 row, ran = _run(parent, recipe, values, hands), ran + 1
-            rows.append(_with_train_split(row, settings) if study.train_split and not row.failed else row)
+            row = _with_train_split(row, settings) if study.train_split and not row.failed else row
+            rows.append(row)
             say(f"{told}: {_said(row, study)}")
         parent.figure("study", _figure(study, rows, parent.client))
         parent.text("study.csv", _table(rows, study))
