@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tracking.faults import Fault
     from tracking.recipe import Located
     from tracking.settings import Settings
+    from tracking.study_file import LocatedStudy
     from training.feed.reading import Reading
 
 Work = Callable[..., Any]
@@ -53,16 +54,21 @@ def main() -> None:
     cli(prog_name="millstream")
 
 
+budget_option = click.option(
+    "--budget",
+    type=click.Choice(["smoke", "cpu", "full"]),
+    default="cpu",
+    show_default=True,
+    help="Seconds; minutes; a GPU.",
+)
+sets_option = click.option(
+    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change any field: fit.epochs=3."
+)
+
+
 def recipe_options(work: Work) -> Work:
     """RECIPE, --budget and --set."""
-    work = click.option("--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change any field: fit.epochs=3.")(
-        work
-    )
-    budgets = click.Choice(["smoke", "cpu", "full"])
-    work = click.option("--budget", type=budgets, default="cpu", show_default=True, help="Seconds; minutes; a GPU.")(
-        work
-    )
-    return click.argument("recipe")(work)
+    return click.argument("recipe")(budget_option(sets_option(work)))
 
 
 def training_options(work: Work) -> Work:
@@ -97,14 +103,15 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
 @recipe_options
 @click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value here, its meaning.")
 def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:
-    """Tell all faults of a recipe at once, without running it.
+    """Tell all faults of a recipe, or of a study, at once, without running it.
 
     \b
     Example: millstream check my/recipe.yaml --set network.channels=[8,16]
     """
+    from tracking.study_file import is_study
     from training import check as training_check
 
-    located, found = _checked(recipe, budget, sets)
+    located, found = _checked(recipe, budget, sets) if not is_study(recipe) else _base(recipe, budget, sets)
     told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
     if fields and not found:
         told["fields"] = training_check.fields(located)
@@ -248,6 +255,61 @@ def evaluate(model: str, split: str) -> Any:
     return measure(model, _settings(), split=split)
 
 
+@verb(cli, tables.compared)
+@click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
+@click.option("--metric", metavar="NAME", help="What is ranked by: accuracy, auc, rmse ...; default: the task's first.")
+@click.option("--budget", type=click.Choice(["smoke", "cpu", "full"]), help="Runs of this budget alone.")
+@click.option("--train", "missing", is_flag=True, help="First run those of the recipes that have no finished run.")
+def compare(recipes: tuple[str, ...], metric: str | None, budget: Any, missing: bool) -> Any:
+    """Rank the newest models of recipes on one dataset version, and tell which differences are more than chance.
+
+    Each model is loaded and measured again on the same test rows. Without a RECIPE all that have runs on the same
+    dataset version are ranked together.
+
+    \b
+    Example: millstream compare classical/tree-mnist classical/forest-mnist --train
+    """
+    from tracking.finished import newest
+    from training.compare import compare as rank
+
+    settings = _settings()
+    located = [_located(one, budget or "cpu", ()) for one in recipes]
+    names = list(dict.fromkeys(one.name for one in located))
+    if missing:
+        had = {one.recipe for one in newest(settings, names, budget)} if names else set()
+        for one in located:
+            if one.name not in had:
+                _say(f"{one.name} has no finished run: it is run now")
+                _once(one, settings, master=None, devices=1, nodes=1, fresh=False)
+    return rank(settings, names, metric=metric, budget=budget, say=_say)
+
+
+@verb(cli, tables.studied)
+@click.argument("name")
+@budget_option
+@sets_option
+@master_option
+@click.option("--fresh", is_flag=True, help="Run all combinations anew.")
+def study(name: str, budget: Any, sets: tuple[str, ...], master: str | None, fresh: bool) -> Any:
+    """Run every combination of a study, and draw what came of them; what is finished is not run again.
+
+    \b
+    Example: millstream study initialisation --budget smoke
+    """
+    from tracking.faults import WrongRecipe
+    from training.study import Hands, run_study
+
+    located, faults = _checked_study(name, budget, sets)
+    WrongRecipe.unless_empty(faults)
+    settings = _settings()
+    options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
+    hands = Hands(
+        find=lambda one: _published(one, settings) if one.recipe.data is not None else None,
+        once=lambda one, parent: _once(one, settings, parent=parent, **options),
+    )
+    return run_study(located, settings, hands, fresh=fresh, say=_say)
+
+
 @verb(cli, tables.scored)
 @click.argument("model")
 @click.argument("source", metavar="INPUT")
@@ -383,9 +445,7 @@ def _later(name: str, about: str) -> None:
         sys.exit(2)
 
 
-_later("compare", "A leaderboard over runs on one dataset version.")
 _later("search", "Hyper-parameter search.")
-_later("study", "Every combination of a study as nested runs.")
 
 
 def _once(
@@ -471,12 +531,31 @@ def _located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
 
 
 def _checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
-    from pipelines import prepare as preparation
     from tracking.recipe_file import load
-    from training import check as training_check
 
     located = load(recipe, budget=budget, sets=sets)
-    return located, [*located.faults, *preparation.faults(located), *training_check.faults(located)]
+    return located, [*located.faults, *_section_faults(located)]
+
+
+def _checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[LocatedStudy, list[Fault]]:
+    """A study with the faults of all of its combinations, each once."""
+    from tracking.study_file import load
+
+    study = load(name, budget=budget, sets=sets)
+    recipes = [one for _, one in study.combinations] or [study.base]
+    return study, list(dict.fromkeys([*study.faults, *(fault for one in recipes for fault in _section_faults(one))]))
+
+
+def _base(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
+    study, found = _checked_study(name, budget, sets)
+    return study.base, found
+
+
+def _section_faults(located: Located) -> list[Fault]:
+    from pipelines import prepare as preparation
+    from training import check as training_check
+
+    return [*preparation.faults(located), *training_check.faults(located)]
 
 
 def _dataset(name: str) -> Dataset:

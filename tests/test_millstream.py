@@ -46,7 +46,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 def test_every_verb_explains_itself(called, verb):
     code, out, _ = called(verb, "--help")
     assert code == 0
-    later = ("compare", "search", "study")
+    later = ("search",)
     assert "Not yet" in out if verb in later else ("Example:" in out or verb == "ui")
 
 
@@ -111,7 +111,7 @@ def test_recipes_are_listed_with_what_they_need(called):
     assert families == {"rnn"}
 
 
-@pytest.mark.parametrize("verb", ["compare", "search", "study"])
+@pytest.mark.parametrize("verb", ["search"])
 def test_what_comes_later_says_so(called, verb):
     code, _, err = called(verb, "anything", "--trials", "3")
     assert code == 2

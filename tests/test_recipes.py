@@ -3,8 +3,9 @@
 import pytest
 
 from pipelines import prepare
+from tracking import study_file
 from tracking.recipe import BUDGETS
-from tracking.recipe_file import catalogue, load, summaries
+from tracking.recipe_file import catalogue, load, studies, summaries
 from training import check
 
 RECIPES = sorted(catalogue())
@@ -15,6 +16,14 @@ RECIPES = sorted(catalogue())
 def test_every_recipe_fits_the_code(name, budget):
     located = load(name, budget=budget)
     assert [*located.faults, *prepare.faults(located), *check.faults(located)] == []
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+@pytest.mark.parametrize("name", sorted(studies()))
+def test_every_combination_of_a_study_fits_the_code(name, budget):
+    found = study_file.load(name, budget=budget)
+    assert found.faults == ()
+    assert [fault for _, one in found.combinations for fault in prepare.faults(one) + check.faults(one)] == []
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from tracking import fields, parts, yaml_text
 from tracking.faults import Fault, WrongRecipe
 from tracking.recipe import BUDGETS, Budget, Located, Recipe, config_of
+
+STUDIES = "studies/"
 
 
 def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Located:
@@ -21,19 +24,53 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
     YAML, or no recipe at all.
     """
     file = _file(name)
-    value, lines, faults = _read(file, ())
+    return locate(read(file), _name(name, file), file, budget=budget, sets=sets)
+
+
+@dataclass(frozen=True)
+class Written:
+    """The sections of a file laid over those of its base, with the place of each field."""
+
+    sections: dict[str, Any]
+    lines: dict[str, str]
+    faults: list[Fault]
+
+
+Change = tuple[str, Any, str]
+"""A dotted field, its new value, and where that was written."""
+
+
+def read(file: Path) -> Written:
+    """Raises WrongRecipe for text that is no YAML, or no recipe at all."""
+    return Written(*_read(file, ()))
+
+
+def locate(
+    written: Written,
+    name: str,
+    file: Path,
+    *,
+    budget: Budget = "cpu",
+    sets: Iterable[str] = (),
+    changes: Iterable[Change] = (),
+) -> Located:
+    """What was written, with its budget, then `sets`, then `changes` applied."""
+    value, lines, faults = copy.deepcopy(written.sections), dict(written.lines), list(written.faults)
     for field, new in _budget_changes(value, budget):
         faults += _change(value, field, new, lines.get(f"budgets.{budget}.{field}", str(file)))
     overrides, sets = [], tuple(sets)
     for text in sets:
-        field, equals, written = text.partition("=")
+        field, equals, given = text.partition("=")
         if not equals or not field:
             faults.append(Fault(where=f"--set {text}", message="expected field.path=value, such as fit.epochs=3"))
             continue
-        new = yaml_text.parse(written, f"--set {field}")[0] if written.strip() else ""
+        new = yaml_text.parse(given, f"--set {field}")[0] if given.strip() else ""
         faults += _change(value, field, new, f"--set {field}")
         overrides.append(fields.canonical(value, field))
-    located = Located(value, _name(name, file), file, budget, lines, tuple(overrides), sets)
+    for field, new, where in changes:
+        faults += _change(value, field, copy.deepcopy(new), where)
+        lines[fields.canonical(value, field)] = where
+    located = Located(value, name, file, budget, lines, tuple(overrides), sets)
     faults += config_of(Recipe, value, located, "")[1]
     return replace(located, faults=tuple(faults))
 
@@ -85,9 +122,17 @@ def _base(name: str, file: Path, where: str) -> Path:
 
 def catalogue() -> dict[str, Path]:
     """The shipped recipes by name, studies left out."""
+    return {name: file for name, file in _shipped().items() if not name.startswith(STUDIES)}
+
+
+def studies() -> dict[str, Path]:
+    """The shipped studies by name: `studies/initialisation`."""
+    return {name: file for name, file in _shipped().items() if name.startswith(STUDIES)}
+
+
+def _shipped() -> dict[str, Path]:
     root = Path(str(resources.files("recipes")))
-    found = {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.glob("*/*.yaml"))}
-    return {name: file for name, file in found.items() if not name.startswith("studies/")}
+    return {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.glob("*/*.yaml"))}
 
 
 def summaries() -> list[dict[str, Any]]:

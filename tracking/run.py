@@ -49,6 +49,8 @@ class Run:
         self.located = located
         self.resumed = False
         """Whether it goes on from where another process left it."""
+        self.go_on = f"millstream train {located.name} --resume {self.id}"
+        """The command that goes on with it."""
         self._hold = hold
         self._is_handed_over = False
         self.spool = Spool(settings, self.id)
@@ -217,7 +219,7 @@ class Run:
         try:
             self.tag(
                 ended=f"{type(error).__name__}: {error}"[:500],
-                go_on=f"millstream train {self.located.name} --resume {self.id}",
+                go_on=self.go_on,
             )
         except (MlflowException, OSError) as gone:
             sys.stderr.write(f"the end of the run could not be noted: {gone}\n")

@@ -90,6 +90,47 @@ def evaluated(result: Any) -> None:
     _table(f"{told['rows']:,} rows", ("metric", "value"), [(name, f"{v:.5g}") for name, v in told["metrics"].items()])
 
 
+def compared(rows: Sequence[Any]) -> None:
+    """The order and the other metrics, for each dataset version."""
+    told = [_plain(row) for row in rows]
+    for run_id in dict.fromkeys(row["leaderboard"] for row in told):
+        board = [row for row in told if row["leaderboard"] == run_id]
+        first = board[0]
+        title = f"{first['dataset']}/{first['version']}: {first['rows']:,} test rows"
+        heads = ("recipe", first["metric"], "95 %", "p against best", "training s", "us a row")
+        _table(title, heads, [_placed(row) for row in board])
+        names = list(first["metrics"])
+        rest = [(row["recipe"], *(f"{row['metrics'][one]:.4g}" for one in names)) for row in board]
+        _table("measured again", ("recipe", *(one.removeprefix("test/") for one in names)), rest)
+        _print(f"table and figure: run {run_id} of the experiment compare", markup=False)
+
+
+def _placed(row: Mapping[str, Any]) -> Row:
+    between = "" if row["low"] is None else f"{row['low']:.4g} - {row['high']:.4g}"
+    trained = "" if row["train_seconds"] is None else f"{row['train_seconds']:.1f}"
+    name, scored_us = f"{row['place']} {row['recipe']}", f"{1e6 * row['score_seconds']:.3g}"
+    return (name, f"{row['value']:.5g}", between, _against(row["against_best"]), trained, scored_us)
+
+
+def _against(told: Mapping[str, Any] | None) -> str:
+    return f"{told['p_adjusted']:.2g} {told['test']}" if told else ""
+
+
+def studied(result: Any) -> None:
+    told = _plain(result)
+    names, axes = told["metrics"], list(told["rows"][0]["values"])
+    rows = [
+        (
+            *row["values"].values(),
+            *(f"{row['metrics'][one]:.4g}" if one in row["metrics"] else "" for one in names),
+            row["failed"] or f"{row['seconds'] or 0:.1f}",
+        )
+        for row in told["rows"]
+    ]
+    _table("study", (*axes, *names, "seconds"), rows)
+    _print(f"run {told['run_id']}; table {told['table']}; figure {told['figure']}", markup=False)
+
+
 def scored(result: Any) -> None:
     told = _plain(result)
     _print(f"{told['rows']:,} rows scored in {told['seconds']:.1f} s: {told['output']}", markup=False)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
+from pytorch_lightning import Callback
 
 from tracking import models
 from tracking.dataset import Dataset
@@ -27,18 +29,25 @@ def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Eval
     Raises BadData when the dataset version is gone from the store, or is another than the model's.
     """
     model = serve.load(models.model_folder(model_uri, settings))
+    return measure(model, dataset_of(model.manifest, settings) if model.manifest else None, split=split)
+
+
+def measure(
+    model: serve.Model, dataset: Dataset | None, *, split: str = "test", watching: Sequence[Callback] = ()
+) -> Evaluated:
+    """As `evaluate`, of a loaded model; None for an environment. `watching` are called as in a test."""
     fit = model.task.fit
-    trainer = make_trainer(fit, logger=False, enable_checkpointing=False)
-    if model.manifest is None:
+    trainer = make_trainer(fit, watching, logger=False, enable_checkpointing=False)
+    if dataset is None:
         values: list[Any] = list(trainer.test(model.task, verbose=False))
         return Evaluated(metrics=_named(values, split), rows=int(sum(trainer.num_test_batches)))
-    dataset = _dataset(model.manifest, settings)
     feed = Splits(dataset, model.task.signature, fit).make(split, shuffle=False)
     values = list(trainer.test(model.task, dataloaders=feed, verbose=False))
     return Evaluated(metrics=_named(values, split), rows=dataset.manifest.splits[split].rows)
 
 
-def _dataset(manifest: Manifest, settings: Settings) -> Dataset:
+def dataset_of(manifest: Manifest, settings: Settings) -> Dataset:
+    """The dataset version that a model was trained on. Raises BadData when it is gone, or is another by now."""
     dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store, settings.cache)
     told = {split: facts.digest for split, facts in manifest.splits.items()}
     found = {split: facts.digest for split, facts in dataset.manifest.splits.items()}

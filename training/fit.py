@@ -76,6 +76,8 @@ def train(
     passed = located.recipe.passed(metrics)
     _draw(job, history)
     model_uri = _log_model(job, run, metrics, passed, register) if isinstance(run, Run) else ""
+    seconds = round(time.monotonic() - started, 3)
+    run.tag(train_seconds=str(seconds))
     return Trained(
         run_id=run.id,
         model_uri=model_uri,
@@ -84,7 +86,7 @@ def train(
         passed=passed,
         marks=dict(located.recipe.marks),
         weights=weights_digest(job.task.network),
-        seconds=round(time.monotonic() - started, 3),
+        seconds=seconds,
     )
 
 

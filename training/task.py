@@ -71,6 +71,10 @@ class Task(lightning.LightningModule):
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         """Update `metrics` with the real rows of `batch`, those where `mask_B` is true."""
 
+    def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """What two models are compared by, of each real row, (b,) by name, beside its loss: `tracking.significance`."""
+        return {}
+
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         """What the registered model gives for a table of inputs: the columns of `outputs`, one value a row."""
         raise NotImplementedError(f"{type(self).__name__} gives no predict()")
@@ -116,8 +120,10 @@ class Task(lightning.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         self._evaluation_step(batch, "valid")
 
-    def test_step(self, batch: Batch, index: int) -> None:
-        self._evaluation_step(batch, "test")
+    def test_step(self, batch: Batch, index: int) -> dict[str, Any] | None:
+        """The `loss` of each slot and the network's `output`, for callbacks that look at rows; None for a task that
+        tests by other things than rows."""
+        return self._evaluation_step(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
         self._report("valid")
@@ -143,11 +149,12 @@ class Task(lightning.LightningModule):
             {"loss": MeanMetric(nan_strategy="disable"), "rest": MetricCollection(dict(self.metrics()))}
         )
 
-    def _evaluation_step(self, batch: Batch, stage: Stage) -> None:
+    def _evaluation_step(self, batch: Batch, stage: Stage) -> dict[str, Any]:
         per_row, output = self.rows(batch)
         stage_metrics: Any = self.measured[stage]
         stage_metrics["loss"].update(per_row[batch.mask_B])
         self.measure(stage_metrics["rest"], output, batch)
+        return {"loss": per_row, "output": output}
 
     def _report(self, stage: Stage) -> None:
         stage_metrics: Any = self.measured[stage]

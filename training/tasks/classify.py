@@ -20,6 +20,7 @@ from torchmetrics.classification import (
     BinaryAUROC,
     BinaryAveragePrecision,
     MulticlassAccuracy,
+    MulticlassCalibrationError,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
 )
@@ -46,7 +47,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class Classify(Task):
-    """Accuracy and macro-F1; with two classes also AUC and average precision of the second class."""
+    """Accuracy, macro-F1 and calibration error; with two classes also AUC and average precision of the second class.
+
+    The calibration error is the mean over the rows of how far the chance told of their class is from the accuracy of
+    all rows with such a chance, in 15 bins (Guo et al. 2017, arXiv 1706.04599, equation 3).
+    """
 
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
 
@@ -71,6 +76,7 @@ class Classify(Task):
         found: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(count, average="micro"),
             "macro_f1": MulticlassF1Score(count, average="macro"),
+            "calibration_error": _OfChances(MulticlassCalibrationError(count)),
         }
         if count == BINARY:
             found |= {"auc": _OfSecondClass(BinaryAUROC()), "ap": _OfSecondClass(BinaryAveragePrecision())}
@@ -81,6 +87,13 @@ class Classify(Task):
         metrics.update(scores_BK, target_B)
         if self.trainer.testing:
             self.confusion.update(scores_BK, target_B)
+
+    def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        scores_BK, target_B = output[batch.mask_B], whole(batch.truth[batch.mask_B])
+        found = {"correct": scores_BK.argmax(dim=1) == target_B}
+        if len(self.classes) == BINARY:
+            found |= {"chance": _second(scores_BK), "positive": target_B == 1}
+        return found
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         chances_BK = torch.softmax((self.network(*inputs) + self.shift_K).double(), dim=1)
@@ -118,20 +131,36 @@ def prior_shift(shares: Shares | None) -> Tensor:
     return torch.tensor([math.log(given / trained) if given and trained else 0.0 for given, trained in pairs])
 
 
-class _OfSecondClass(Metric):
-    """A binary metric read off two scores: the chance of class 1 follows from their difference."""
+class _OfChances(Metric):
+    """A metric of the chances of all classes, read off their scores."""
 
-    def __init__(self, binary: Metric) -> None:
+    def __init__(self, inner: Metric) -> None:
         super().__init__()
-        self.binary = binary
+        self.inner = inner
 
     def update(self, scores_BK: Tensor, target_B: Tensor) -> None:
-        self.binary.update(torch.sigmoid(scores_BK[:, 1] - scores_BK[:, 0]), target_B)
+        self.inner.update(self.chances(scores_BK), target_B)
+
+    def chances(self, scores_BK: Tensor) -> Tensor:
+        # not left to the metric: it takes scores that all happen to lie in [0, 1] for chances
+        return torch.softmax(scores_BK, dim=1)
 
     def compute(self) -> Tensor:
-        value: Tensor = self.binary.compute()
+        value: Tensor = self.inner.compute()
         return value
 
     def reset(self) -> None:
         super().reset()
-        self.binary.reset()
+        self.inner.reset()
+
+
+class _OfSecondClass(_OfChances):
+    """A binary metric read off two scores."""
+
+    def chances(self, scores_BK: Tensor) -> Tensor:
+        return _second(scores_BK)
+
+
+def _second(scores_BK: Tensor) -> Tensor:
+    """The chance of class 1 follows from the difference of the two scores."""
+    return torch.sigmoid(scores_BK[:, 1] - scores_BK[:, 0])

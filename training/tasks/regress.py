@@ -49,6 +49,11 @@ class Regress(Task):
             self.predicted.update(guess)
             self.true.update(true)
 
+    def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        guess, true = (self.raw(values[batch.mask_B]) for values in (output, batch.truth))
+        error = (guess - true).flatten(start_dim=1) if guess.ndim > 1 else (guess - true)[:, None]
+        return {"squared": error.square().mean(dim=1), "absolute": error.abs().mean(dim=1)}
+
     def raw(self, scaled: Tensor) -> Tensor:
         """Values in the target's own units."""
         return scaled / self.affine.factor + self.affine.offset

@@ -25,6 +25,19 @@ def drawn(rows, classes, seed=0):
     return torch.randn(rows, classes, generator=generator), torch.randint(0, classes, (rows,), generator=generator)
 
 
+def calibration_error(chances, truth, bins=15):
+    """The definition: the sum over bins of their share of the rows times |accuracy - mean chance|."""
+    best, right = chances.max(axis=1), chances.argmax(axis=1) == truth
+    places = np.minimum((best * bins).astype(int), bins - 1)
+    return sum(abs(right[places == at].sum() - best[places == at].sum()) for at in range(bins)) / len(truth)
+
+
+def test_scores_that_could_be_chances_are_taken_as_scores():
+    # the same score for all of four classes is a chance of 1/4; right in one of two rows
+    found = measured(task(4), batch(torch.full((2, 4), 0.5), target=torch.tensor([0, 1])))
+    assert found["test/calibration_error"] == pytest.approx(0.25)
+
+
 @pytest.mark.parametrize("classes", [2, 3, 7])
 def test_metrics_are_those_of_scikit_learn_and_masked_slots_do_not_count(classes):
     scores, truth = drawn(60, classes)
@@ -38,6 +51,7 @@ def test_metrics_are_those_of_scikit_learn_and_masked_slots_do_not_count(classes
         "test/loss": oracle.log_loss(truth, chances, labels=range(classes)),
         "test/accuracy": oracle.accuracy_score(truth, told),
         "test/macro_f1": oracle.f1_score(truth, told, average="macro"),
+        "test/calibration_error": calibration_error(chances, truth),
     }
     if classes == 2:
         expected["test/auc"] = oracle.roc_auc_score(truth, chances[:, 1])

@@ -19,12 +19,22 @@ from tracking.faults import BadData
 from tracking.manifest import InputField, Signature
 from training.layers.norm import Norm, norm
 
-ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh, "silu": nn.SiLU, "gelu": nn.GELU}
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
+
+ACTIVATIONS: dict[Activation, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     hidden: tuple[int, ...] = Field((128, 128), description="units of each hidden layer")
-    activation: Literal["relu", "tanh", "silu", "gelu"] = "relu"
+    activation: Activation = Field("relu", description="what each hidden unit makes of its sum")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of units left out after each hidden layer")
     norm: Norm = Field("none", description="what is normalised over before each activation: batch, layer or group")
     embedding: int | None = Field(None, ge=1, description="numbers that stand for a category; default: one-hot")

@@ -25,6 +25,7 @@ def mixed(rows=6):
         Config(hidden=(8, 6), norm="layer"),
         Config(hidden=(8, 6), norm="group"),
         Config(hidden=()),
+        *(Config(hidden=(8, 6), activation=name) for name in mlp.ACTIVATIONS),
     ],
 )
 def test_an_mlp_keeps_the_network_contract(config):
@@ -34,6 +35,23 @@ def test_an_mlp_keeps_the_network_contract(config):
 
 def test_an_mlp_reads_images_flat():
     check_network(mlp.build(Config(), signature(image(2, 4, 4), target(3))), torch.randn(5, 2, 4, 4), shape=(5, 3))
+
+
+X = torch.linspace(-4, 4, 33, dtype=torch.float64)
+FORMULAS = {
+    "relu": X.clamp(min=0),
+    "leaky_relu": torch.where(X > 0, X, 0.01 * X),  # Maas et al. 2013
+    "elu": torch.where(X > 0, X, X.exp() - 1),  # Clevert et al. 2016, arXiv 1511.07289, with alpha = 1
+    "gelu": X * (1 + torch.erf(X / 2**0.5)) / 2,  # Hendrycks & Gimpel 2016, arXiv 1606.08415
+    "silu": X / (1 + (-X).exp()),
+    "tanh": (X.exp() - (-X).exp()) / (X.exp() + (-X).exp()),
+    "sigmoid": 1 / (1 + (-X).exp()),
+}
+
+
+@pytest.mark.parametrize("name", mlp.ACTIVATIONS)
+def test_an_activation_is_its_formula(name):
+    torch.testing.assert_close(mlp.ACTIVATIONS[name]()(X), FORMULAS[name])
 
 
 def test_one_hidden_layer_is_the_formula():

@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from tests.training.fitted import located, rows
+from tracking import models
+from tracking.faults import WrongRecipe
+from tracking.run import Run
+from tracking.significance import mcnemar
+from tracking.store import open_store
+from training import serve
+from training.compare import compare
+from training.fit import train
+
+FIT = {
+    "slow": {"epochs": 1, "batch_size": 32},
+    "good": {"epochs": 60, "batch_size": 16, "optimizer": {"name": "adam", "lr": 0.05}},
+}
+
+
+@pytest.fixture
+def dataset(settings):
+    return rows(settings.home / "datasets")
+
+
+def trained(settings, dataset, name, **options):
+    recipe = replace(located(settings.home / name, fit=FIT[name]), name=name)
+    with Run.start(settings, recipe, **options) as run:
+        return train(recipe, run, dataset)
+
+
+def right(settings, dataset, told):
+    """Whether the model is right about each test row, by what it serves."""
+    test = pd.concat(pq.read_table(dataset.verified(shard)).to_pandas() for shard in dataset.shards("test"))
+    found = serve.load(models.model_folder(told.model_uri, settings)).predict(test)["prediction"]
+    return (found == "class " + test["label"].astype(str).reset_index(drop=True)).to_numpy()
+
+
+def test_the_newest_models_are_measured_again_on_the_same_rows(settings, dataset):
+    before, slow = trained(settings, dataset, "good"), trained(settings, dataset, "slow")
+    good = trained(settings, dataset, "good")
+    trained(settings, dataset, "good", parent=before.run_id)  # a fold or a trial stands for no recipe
+    board = compare(settings, ["slow", "good"], say=lambda told: None)
+    assert [(one.recipe, one.run_id) for one in board] == [("good", good.run_id), ("slow", slow.run_id)]
+    for one, told in zip(board, (good, slow), strict=True):
+        assert one.metrics == {name: told.metrics[name] for name in one.metrics}
+        assert one.train_seconds == told.seconds
+        assert one.score_seconds > 0
+    # batches of 16 and of 32 are read by other lanes, so rows come in another order
+    expected = mcnemar(right(settings, dataset, good), right(settings, dataset, slow))
+    assert board[1].against_best.p == expected < 0.05
+    client = open_store(settings)
+    assert client.get_run(board[0].leaderboard).data.tags["dataset_version"] == "v1"
+    kept = {one.path for one in client.list_artifacts(board[0].leaderboard)}
+    assert kept == {"figures", "leaderboard.csv"}
+    assert compare(settings, [], say=lambda told: None)[0].run_id == good.run_id
+
+
+@pytest.mark.bad_input
+def test_there_is_nothing_to_compare_without_two_runs(settings):
+    with pytest.raises(WrongRecipe, match="no two recipes have finished runs"):
+        compare(settings, [], say=lambda told: None)
+    with pytest.raises(WrongRecipe, match="recipe good: has no model"):
+        compare(settings, ["good"], say=lambda told: None)

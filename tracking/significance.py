@@ -1,0 +1,144 @@
+"""Whether two models that told of the same rows differ by more than chance.
+
+Sources: McNemar 1947, doi:10.1007/BF02295996 (in its exact form, by the binomial); paired bootstrap: Efron & Tibshirani
+1993, chapters 13 and 16; several comparisons at once: Holm 1979, Scandinavian Journal of Statistics 6(2).
+Axes: N rows, R resamples, M models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Outcomes = Mapping[str, NDArray[Any]]
+"""Values of each row by name, as a task tells them: loss, correct, chance and positive, squared, absolute."""
+Statistic = Callable[[Floats], float]
+"""A metric of the rows, each counted so many times."""
+
+RESAMPLES = 2000
+MIDDLE = (2.5, 97.5)
+"""Percentiles between which 95 % of the resamples lie."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much the first of two differs from the second: what was found, and where 95 % of the resamples lie."""
+
+    found: float
+    low: float
+    high: float
+    p: float
+
+
+def mcnemar(first_N: NDArray[Any], second_N: NDArray[Any]) -> float:
+    """The chance of a split at least as uneven among the rows that just one of two models tells right, were both alike.
+
+    `first_N` and `second_N` say of the same rows whether a model is right. 1 where the two never differ.
+    """
+    from scipy.stats import binomtest
+
+    only_first, only_second = int(np.sum(first_N & ~second_N)), int(np.sum(second_N & ~first_N))
+    differing = only_first + only_second
+    return float(binomtest(only_first, differing).pvalue) if differing else 1.0
+
+
+def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
+    """The metric as a function of how often each row counts; None where the rows alone do not give it."""
+    makers: dict[str, tuple[Callable[..., Statistic], tuple[str, ...]]] = {
+        "loss": (_mean, ("loss",)),
+        "accuracy": (_mean, ("correct",)),
+        "mse": (_mean, ("squared",)),
+        "mae": (_mean, ("absolute",)),
+        "rmse": (_root_mean, ("squared",)),
+        "auc": (_auc, ("chance", "positive")),
+        "ap": (_ap, ("chance", "positive")),
+    }
+    make, names = makers.get(metric, (_mean, ("",)))
+    return make(*(outcomes[name] for name in names)) if all(name in outcomes for name in names) else None
+
+
+def resampled(statistics: Sequence[Statistic], rows: int, seed: int, resamples: int = RESAMPLES) -> Floats:
+    """Each statistic on the same `resamples` draws of `rows` rows with replacement, (R, M)."""
+    generator = np.random.default_rng(seed)
+    found = np.empty((resamples, len(statistics)))
+    for at in range(resamples):
+        counts_N = np.bincount(generator.integers(rows, size=rows), minlength=rows).astype(float)
+        found[at] = [of(counts_N) for of in statistics]
+    return found
+
+
+def middle(values_R: Floats) -> tuple[float, float]:
+    """Where 95 % of the resamples lie; those without a value (no row of a class, say) are left out."""
+    low, high = np.nanpercentile(values_R, MIDDLE)
+    return float(low), float(high)
+
+
+def difference(found: float, first_R: Floats, second_R: Floats) -> Difference:
+    """Of two models by their resampled statistics; p is two-sided, and never below 2 / (R + 1)."""
+    differences = first_R - second_R
+    differences = differences[np.isfinite(differences)]
+    low, high = middle(differences)
+    tail = 1 + min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return Difference(found, low, high, min(1.0, 2 * tail / (len(differences) + 1)))
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """The same chances with regard to how many they are: the k-th smallest of m times m - k + 1, in rising order."""
+    order = np.argsort(chances, kind="stable")
+    factors = np.arange(len(chances), 0, -1)
+    adjusted = np.empty(len(chances))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(chances, float)[order] * factors))
+    return [float(one) for one in adjusted]
+
+
+def _mean(values_N: NDArray[Any]) -> Statistic:
+    values = values_N.astype(float)
+    return lambda counts_N: float(counts_N @ values / counts_N.sum())
+
+
+def _root_mean(values_N: NDArray[Any]) -> Statistic:
+    mean = _mean(values_N)
+    return lambda counts_N: float(np.sqrt(mean(counts_N)))
+
+
+def _auc(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
+    """The area under the ROC curve, rows of equal chance as one step of it."""
+    sums = _by_threshold(chance_N, positive_N)
+
+    def area(counts_N: Floats) -> float:
+        hits, alarms = sums(counts_N)
+        between = (hits[1:] + hits[:-1]) / 2
+        return float(np.diff(alarms) @ between / (hits[-1] * alarms[-1])) if hits[-1] and alarms[-1] else np.nan
+
+    return area
+
+
+def _ap(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
+    """The mean precision over the positives, rows of equal chance taken together."""
+    sums = _by_threshold(chance_N, positive_N)
+
+    def precision(counts_N: Floats) -> float:
+        hits, alarms = sums(counts_N)
+        told = np.maximum(hits + alarms, 1)[1:]
+        return float(np.diff(hits) @ (hits[1:] / told) / hits[-1]) if hits[-1] else np.nan
+
+    return precision
+
+
+def _by_threshold(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Callable[[Floats], tuple[Floats, Floats]]:
+    """Positives and negatives above each threshold, from none to all."""
+    order = np.argsort(-chance_N, kind="stable")
+    ends = np.flatnonzero(np.diff(chance_N[order], append=np.nan))  # the last of each run of equal chances
+    positive = positive_N[order].astype(float)
+
+    def sums(counts_N: Floats) -> tuple[Floats, Floats]:
+        counts = counts_N[order]
+        hits, every = np.cumsum(counts * positive)[ends], np.cumsum(counts)[ends]
+        return np.concatenate([[0.0], hits]), np.concatenate([[0.0], every - hits])
+
+    return sums

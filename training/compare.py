@@ -1,0 +1,80 @@
+"""A leaderboard: models that were trained on one dataset version, each looked at again on the same test rows."""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from tracking import models
+from tracking.dataset import Dataset
+from tracking.faults import WrongRecipe
+from tracking.finished import Finished, check_together, newest, together
+from tracking.leaderboard import Measured, Placed, chosen, log, placed
+from tracking.settings import Settings
+from training import serve
+from training.callbacks.outcomes import RowOutcomes
+from training.data import Splits
+from training.evaluate import dataset_of, measure
+
+MOST_TIMED, TIMES = 10_000, 5
+"""Rows whose scoring is timed, and how often: the shortest time is the least disturbed one."""
+
+
+def compare(
+    settings: Settings,
+    recipes: Sequence[str],
+    *,
+    metric: str | None = None,
+    budget: str | None = None,
+    say: Callable[[str], None],
+) -> list[Placed]:
+    """The newest finished run of each recipe, best first; without `recipes`, a board for each dataset version.
+
+    Nothing that a run noted of its model is used: each is loaded and tells of all test rows again.
+    Raises WrongRecipe when the recipes have no runs on one dataset version, BadData when that is gone.
+    """
+    found = newest(settings, recipes, budget)
+    if recipes:
+        check_together(found, recipes, budget)
+    groups = [found] if recipes else together(found)
+    if not groups:
+        raise WrongRecipe.at("compare", "no two recipes have finished runs on one dataset version; run some first")
+    board = []
+    for group in groups:
+        measured = []
+        for at, one in enumerate(group, 1):
+            say(f"{one.dataset}/{one.version}: {one.recipe} ({at} of {len(group)})")
+            measured.append(_measured(one, settings))
+        board += log(placed(measured, chosen(measured, metric)), settings)
+    return board
+
+
+def _measured(run: Finished, settings: Settings) -> Measured:
+    model = serve.load(models.model_folder(run.model_uri, settings))
+    if model.manifest is None:
+        raise WrongRecipe.at(f"recipe {run.recipe}", "was trained in an environment: there are no rows to compare on")
+    dataset, outcomes = dataset_of(model.manifest, settings), RowOutcomes()
+    found = measure(model, dataset, watching=[outcomes])
+    return Measured(
+        run=run,
+        metrics={name.removeprefix("test/"): value for name, value in found.metrics.items()},
+        outcomes=outcomes.sorted(),
+        rows=found.rows,
+        score_seconds=_score_seconds(model, dataset),
+    )
+
+
+def _score_seconds(model: serve.Model, dataset: Dataset) -> float:
+    """Seconds that predictions take a row, in this process and in the batches of serving; the feed is not in it."""
+    fit = model.task.fit.model_copy(update={"batch_size": serve.ROWS_AT_ONCE, "lanes": None})
+    rows, seconds = 0, 0.0
+    with torch.no_grad():
+        for batch in Splits(dataset, model.task.signature, fit).make("test", shuffle=False):
+            seconds += min(timeit.repeat(partial(model.task.predict, *batch.inputs), number=1, repeat=TIMES))
+            rows += len(batch.mask_B)
+            if rows >= MOST_TIMED:
+                break
+    return seconds / rows
