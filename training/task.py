@@ -60,6 +60,11 @@ class Task(lightning.LightningModule):
         """The column that the task learns to tell, if there is one."""
         return getattr(config, "target", None)
 
+    @classmethod
+    def asked_of_network(cls, config: Any, signature: Signature) -> Signature:
+        """What the network is built from: the data's signature, or one that asks for other numbers a row than it."""
+        return signature
+
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         """The loss of each row, (b,), and the network's output, which `measure` reads."""
         raise NotImplementedError(f"{type(self).__name__} gives no rows()")
