@@ -39,7 +39,7 @@ class Task(lightning.LightningModule):
     config: Any
     network: Any
     outputs: ClassVar[Mapping[str, str]] = {}
-    """Columns that `predict` gives, with MLflow's type of each (`string`, `long`, `double`, `Array(double)`)."""
+    """Columns that `predict` gives, and the type of each: string, long, double, Array(double) or Array(string)."""
     steps_by_rows: ClassVar[bool] = True
     """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
 
