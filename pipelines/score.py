@@ -38,6 +38,7 @@ _TYPES: dict[str, DataType] = {
     "double": DoubleType(),
     "long": LongType(),
     "Array(double)": ArrayType(DoubleType()),
+    "Array(string)": ArrayType(StringType()),
 }
 
 

@@ -1,9 +1,14 @@
 """The house keeps its rules: a thing is found by its name, and has a test beside it."""
 
 import ast
+import importlib
 from pathlib import Path
 
 import pytest
+
+from pipelines import score
+from tracking import models
+from tracking.parts import class_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipelines", "training", "tracking")
@@ -37,6 +42,14 @@ def test_every_part_is_named_in_a_test(folder):
     parts = [path.stem for path in (ROOT / folder).rglob("*.py") if path.name != "__init__.py"]
     assert parts
     assert [part for part in parts if part not in tests and not part.startswith("_")] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "training/tasks").rglob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_what_a_task_gives_has_a_type_in_the_registry_and_on_spark(path):
+    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    given = set(class_of(module).outputs.values())
+    assert given <= models._TYPES.keys()
+    assert given <= score._TYPES.keys()
 
 
 def test_docker_is_no_package():

@@ -175,6 +175,17 @@ class Signature(_Record):
             raise BadData.at("network", "needs a target to know how many outputs it has; give the task one")
         return len(self.classes) or math.prod(self.target.shape)
 
+    def telling(self, numbers: int) -> Signature:
+        """For a network that gives so many numbers a row to tell the target: the parameters of a distribution, say.
+
+        Raises BadData without a target.
+        """
+        if self.target is None:
+            raise BadData.at("network", "needs a target to tell; give the task one")
+        column = self.target.columns[0].model_copy(update={"classes": None})
+        told = {"meaning": "vector", "dtype": "float32", "shape": (numbers,), "columns": (column,)}
+        return self.model_copy(update={"target": self.target.model_copy(update=told)})
+
     def single(self, meaning: Meaning) -> InputField:
         """The only input, of the meaning that the network can read.
 

@@ -26,7 +26,13 @@ from tracking.settings import Settings
 from tracking.store import open_store
 
 CANDIDATE, CHAMPION = "candidate", "champion"
-_TYPES = {"string": DataType.string, "double": DataType.double, "long": DataType.long}
+_TYPES: dict[str, DataType | Array] = {
+    "string": DataType.string,
+    "double": DataType.double,
+    "long": DataType.long,
+    "Array(double)": Array(DataType.double),
+    "Array(string)": Array(DataType.string),
+}
 
 
 @dataclass(frozen=True)
@@ -149,10 +155,7 @@ def _champion(client: MlflowClient, name: str) -> Any:
 
 def _signature(inputs: Sequence[Column], outputs: Mapping[str, str]) -> ModelSignature:
     taken = [ColSpec(_kind(column), column.name) for column in inputs]
-    given = [
-        ColSpec(Array(DataType.double) if kind.startswith("Array") else _TYPES[kind], name)
-        for name, kind in outputs.items()
-    ]
+    given = [ColSpec(_TYPES[kind], name) for name, kind in outputs.items()]
     return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
 
 

@@ -40,7 +40,8 @@ class Parts:
         """The task with freshly drawn weights, which follow from `fit.seed` alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(self.fit.seed, "weights"))
-            network = self.network.build(self.network_config, signature)
+            asked = self.task.asked_of_network(self.task_config, signature)
+            network = self.network.build(self.network_config, asked)
         if self.fit.init:
             initialise(network, self.fit.init, self.fit.seed)
         task: Task = self.task(self.task_config, network, signature, self.fit)

@@ -32,7 +32,17 @@ from training.task import Task
 
 ABOUT = "model.json"
 WEIGHTS = "weights.pt"
-REQUIREMENTS = ("torch", "pytorch-lightning", "torchmetrics", "numpy", "pandas", "scikit-learn", "xgboost-cpu", "skops")
+REQUIREMENTS = (
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "xgboost-cpu",
+    "skops",
+    "zuko",
+)
 ROWS_AT_ONCE = 1024
 
 

@@ -39,7 +39,7 @@ class Task(lightning.LightningModule):
     config: Any
     network: Any
     outputs: ClassVar[Mapping[str, str]] = {}
-    """Columns that `predict` gives, with MLflow's type of each (`string`, `long`, `double`, `Array(double)`)."""
+    """Columns that `predict` gives, and the type of each: string, long, double, Array(double) or Array(string)."""
     steps_by_rows: ClassVar[bool] = True
     """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
 
@@ -59,6 +59,11 @@ class Task(lightning.LightningModule):
     def target_of(cls, config: Any) -> str | None:
         """The column that the task learns to tell, if there is one."""
         return getattr(config, "target", None)
+
+    @classmethod
+    def asked_of_network(cls, config: Any, signature: Signature) -> Signature:
+        """What the network is built from: the data's signature, or one that asks for other numbers a row than it."""
+        return signature
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         """The loss of each row, (b,), and the network's output, which `measure` reads."""

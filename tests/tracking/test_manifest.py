@@ -100,3 +100,18 @@ def test_a_shard_never_lies_outside_of_its_version(file):
     body["splits"] = {"train": {"rows": 1, "class_counts": {}, "digest": "0", "shards": [shard]}}
     with pytest.raises(BadData, match=r"shards\.0\n.* is no file of a split"):
         Manifest.parse(written(body), "here")
+
+
+def test_a_network_may_be_asked_for_other_numbers_than_the_target_has():
+    for one in (target(3), number("price", role="target")):
+        signature = manifest(number("a"), one).signature(one.name)
+        asked = signature.telling(7)
+        assert asked.outputs == 7
+        assert asked.inputs == signature.inputs
+        assert signature.outputs == (3 if one.classes else 1)
+
+
+@pytest.mark.bad_input
+def test_nothing_is_told_without_a_target():
+    with pytest.raises(BadData, match="needs a target"):
+        manifest(number("a")).signature().telling(2)

@@ -22,6 +22,13 @@ def frames(images: Sequence[NDArray[Any]], steps: Sequence[int]) -> Figure:
     return figure
 
 
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure as a picture (H, W, 3), a frame of a film."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png")
+    return np.asarray(Image.open(out).convert("RGB"))
+
+
 def film(images: Sequence[NDArray[Any]], seconds_a_frame: float) -> bytes:
     """An animated GIF that runs for ever."""
     pictures = [Image.fromarray(np.asarray(image, np.uint8)).quantize(32) for image in images]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -14,11 +15,18 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanAbsoluteError, MeanSquaredError, Metric, MetricCollection
 
+from tracking.figures import frames
+from tracking.figures.fit import fit as fit_of
 from tracking.figures.residuals import residuals
 from tracking.manifest import Affine, Signature
 from training.feed.batch import Batch
 from training.fit_config import Fit
-from training.task import Task, as_numpy
+from training.task import Stage, Task, as_numpy
+
+SHOWN = 500
+"""Rows in a picture of the fit."""
+FRAMES = 30
+FRAME_S = 0.2
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -26,28 +34,45 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class Regress(Task):
-    """RMSE, MAE and MSE in raw units; the loss is the squared error of the scaled target."""
+    """RMSE, MAE and MSE in raw units; the loss is the squared error of the scaled target.
+
+    With a number as its only input the fit is drawn: on the test rows, and as a film on the valid rows.
+    """
 
     outputs: ClassVar = {"prediction": "double"}
 
-    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+    def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
         self.affine = (signature.target.columns[0].affine if signature.target else None) or Affine()
-        self.predicted, self.true = CatMetric(), CatMetric()
+        self.predicted, self.true, self.curve = CatMetric(), CatMetric(), CatMetric()
+        self.course: list[Tensor] = []
+        """The curve at each look at valid."""
 
-    def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    @property
+    def is_curve(self) -> bool:
+        """Whether there is one number to tell from one number."""
+        inputs, target = self.signature.inputs, self.signature.target
+        return [one.shape for one in inputs] == [(1,)] and target is not None and target.shape == ()
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         guess_BD = self.network(*batch.inputs).reshape(batch.truth.shape)
         return squared_error(guess_BD, batch.truth), guess_BD
 
     def metrics(self) -> dict[str, Metric]:
         return {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), "mse": MeanSquaredError()}
 
-    def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         guess, true = (self.raw(values[batch.mask_B].detach()) for values in (output, batch.truth))
         metrics.update(guess, true)
+        self.note(guess, true, batch)
+
+    def note(self, guess: Tensor, true: Tensor, batch: Batch, *band: Tensor) -> None:
+        """Remember of the real rows what is drawn: told and true values, and the ends of a band, in raw units."""
         if self.trainer.testing:
             self.predicted.update(guess)
             self.true.update(true)
+        if self.is_curve:
+            self.curve.update(torch.stack([batch.inputs[0][batch.mask_B, 0], true, guess, *band], dim=1))
 
     def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         guess, true = (self.raw(values[batch.mask_B]) for values in (output, batch.truth))
@@ -65,7 +90,37 @@ class Regress(Task):
     def figures(self) -> dict[str, Figure]:
         predicted, true = (as_numpy(torch.as_tensor(one.compute())) for one in (self.predicted, self.true))
         unit = self.signature.target.columns[0].unit if self.signature.target else ""
-        return {"residuals": residuals(predicted, true, unit)}
+        found = {"residuals": residuals(predicted, true, unit)}
+        return found | ({"fit": self._drawn(self._noted(), "test")} if self.is_curve else {})
+
+    def films(self) -> dict[str, bytes]:
+        if not self.course:
+            return {}
+        chosen = np.unique(np.linspace(0, len(self.course) - 1, FRAMES).astype(int)).tolist()
+        pictures = [self._drawn(self.course[at], f"valid, look {at + 1} of {len(self.course)}") for at in chosen]
+        return {"fit": frames.film([frames.pixels(one) for one in pictures], FRAME_S)}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["course"] = self.course
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.course = checkpoint["course"]
+
+    def _report(self, stage: Stage) -> None:
+        super()._report(stage)
+        if stage == "valid" and self.is_curve:
+            self.course.append(self._noted())
+            self.curve.reset()
+
+    def _noted(self) -> Tensor:
+        """Seen, true and told numbers, and the ends of a band where there is one, (N, 3 or 5)."""
+        return torch.as_tensor(self.curve.compute())[:SHOWN].cpu()
+
+    def _drawn(self, curve: Tensor, title: str) -> Figure:
+        # the input as the network sees it, the target in its own units
+        names = self.signature.inputs[0].columns[0].name, self.signature.target.columns[0].name  # type: ignore[union-attr]
+        seen, true, told, *band = as_numpy(curve.T)
+        return fit_of(seen, true, told, names, band=(band[0], band[1]) if band else None, title=title)
 
 
 def squared_error(guess_BD: Tensor, true_BD: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ from PIL import Image
 
 from tracking.balance import Plan
 from tracking.figures.balance import balance
+from tracking.figures.calibration import calibration
 from tracking.figures.confusion import confusion
+from tracking.figures.fit import fit
 from tracking.figures.frames import film, frames
 from tracking.figures.latent import latent
 from tracking.figures.learning_curves import learning_curves
@@ -28,6 +30,8 @@ def written(figure):
 COUNTS = dict(zip(NASTY, (900, 80, 7, 3, 1), strict=True))
 WEIGHTED = Plan(column="$x$", method="weights", before=COUNTS, after=COUNTS, weights=dict.fromkeys(COUNTS, 0.5))
 
+X = np.linspace(-1, 1, 9)
+
 FIGURES = {
     "balance": lambda: balance(WEIGHTED),
     "confusion": lambda: confusion(np.diag([3, 4, 5, 6, 7]), NASTY),
@@ -37,6 +41,8 @@ FIGURES = {
     "latent": lambda: latent(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 5, NASTY),
     "rate range": lambda: rate_range([(1e-3, 2.0), (1e-2, 1.0), (1e-1, 5.0)], 1e-3),
     "returns": lambda: returns([[10.0, 3.0], [20.0, 9.0]]),
+    "fit": lambda: fit(X, X**2, X, NASTY[:2], band=(X - 1, X + 1), title="$"),
+    "calibration": lambda: calibration(np.linspace(0, 1, 30)),
     "frames": lambda: frames([np.zeros((4, 6, 3), np.uint8)] * 3, [0, 2, 4]),
 }
 

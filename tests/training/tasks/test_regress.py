@@ -1,6 +1,9 @@
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn import metrics as oracle
 from torch import nn
 
@@ -41,3 +44,27 @@ def test_metrics_are_in_raw_units_and_the_loss_in_scaled_ones():
 def test_predictions_are_in_raw_units():
     found = task().predict(torch.tensor([[0.0], [1.0]]))
     np.testing.assert_allclose(found["prediction"], [40.0, 56.0])
+
+
+def test_the_fit_of_one_number_is_drawn_and_filmed_look_by_look():
+    made = task()
+    x = torch.linspace(-1, 1, 12)[:, None]
+    looked = batch(x, target=x[:, 0], real=10)
+    measured(made, looked)
+    assert made.figures().keys() == {"residuals", "fit"}
+    made.curve.reset()
+    for _ in range(2):
+        made.validation_step(looked, 0)
+        made.on_validation_epoch_end()
+    expected = torch.stack([x[:10, 0], x[:10, 0] * 16 + 40, x[:10, 0] * 16 + 40], dim=1)
+    torch.testing.assert_close(made.course, [expected, expected])
+    with Image.open(io.BytesIO(made.films()["fit"])) as film:
+        assert film.format == "GIF"
+
+
+def test_several_inputs_have_no_curve():
+    made = signature(number("a"), number("b"), number("price", role="target"))
+    several = Regress(Config(target="price"), First(), made, Fit())
+    measured(several, batch(torch.randn(5, 2), target=torch.randn(5)))
+    assert several.figures().keys() == {"residuals"}
+    assert several.films() == {}

@@ -1,0 +1,77 @@
+"""Tells how often something happens: Poisson regression with a logarithmic link.
+
+Source: McCullagh & Nelder 1989, Generalized Linear Models, chapter 6. Axes: B rows; likelihoods in nats.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
+
+from tracking.faults import WrongRecipe
+from tracking.figures.residuals import residuals
+from tracking.manifest import Signature
+from training.estimator import Estimator
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.task import Task, as_numpy
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    target: str = Field(description="the column with the count, a whole number from 0 on, not scaled")
+
+
+class Count(Task):
+    """Deviance, log-likelihood, and RMSE of the mean; the loss is the negative log-likelihood."""
+
+    outputs: ClassVar = {"prediction": "double"}
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        super().__init__(config, network, signature, fit)
+        self.predicted, self.true = CatMetric(), CatMetric()
+        if signature.target is None or signature.target.shape or signature.classes:
+            raise WrongRecipe.at("task count", f"{config.target} is not one number a row; take another target")
+        if signature.target.columns[0].affine is not None:
+            raise WrongRecipe.at("task count", f"{config.target} is scaled, and then no count; leave that step out")
+        if isinstance(network, Estimator):
+            raise WrongRecipe.at("task count", "an estimator tells a number and no rate; take a network")
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        log_rate_B = self.network(*batch.inputs)[:, 0]
+        return -log_poisson(log_rate_B, batch.truth), log_rate_B
+
+    def metrics(self) -> dict[str, Metric]:
+        means = {name: MeanMetric(nan_strategy="disable") for name in ("deviance", "log_likelihood")}
+        return {**means, "rmse": MeanSquaredError(squared=False)}
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        log_rate_B, true_B = (one[batch.mask_B].detach() for one in (output, batch.truth))
+        metrics["deviance"].update(deviance(log_rate_B, true_B))
+        metrics["log_likelihood"].update(log_poisson(log_rate_B, true_B))
+        metrics["rmse"].update(log_rate_B.exp(), true_B)
+        if self.trainer.testing:
+            self.predicted.update(log_rate_B.exp())
+            self.true.update(true_B)
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        return {"prediction": as_numpy(self.network(*inputs)[:, 0].double().exp())}
+
+    def figures(self) -> dict[str, Figure]:
+        predicted, true = (as_numpy(torch.as_tensor(one.compute())) for one in (self.predicted, self.true))
+        return {"residuals": residuals(predicted, true, "")}
+
+
+def log_poisson(log_rate_B: Tensor, count_B: Tensor) -> Tensor:
+    """log p(count) of a Poisson law, (B,)."""
+    return count_B * log_rate_B - log_rate_B.exp() - torch.lgamma(count_B + 1)
+
+
+def deviance(log_rate_B: Tensor, count_B: Tensor) -> Tensor:
+    """Twice what the likelihood lacks to that of a rate equal to the count, (B,); 0 log 0 is 0."""
+    return 2 * (torch.xlogy(count_B, count_B) - count_B * log_rate_B - count_B + log_rate_B.exp())

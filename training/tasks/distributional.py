@@ -1,0 +1,111 @@
+"""Tells how a number is distributed, given a row: distributional regression, or the conditional density of the target.
+
+Axes: B rows, P outputs of the network, S passes; likelihoods in nats.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
+
+from tracking.faults import WrongRecipe
+from tracking.figures.calibration import calibration
+from tracking.manifest import Signature
+from training.dropout_passes import leaves_out, passes
+from training.estimator import Estimator
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.heads import AnyHead, Dropout, Law, quantile
+from training.task import as_numpy
+from training.tasks.regress import Regress
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    target: str = Field(description="the column with the number")
+    head: AnyHead = Field(description="which law of the number the network's outputs are read as")
+    interval: float = Field(0.9, gt=0, lt=1, description="chance that a row lies between the told `low` and `high`")
+
+
+class Distributional(Regress):
+    """Log-likelihood and RMSE of the mean in raw units, and the share of rows inside their interval.
+
+    The loss is the negative log-likelihood of the scaled target.
+    """
+
+    outputs: ClassVar = {"prediction": "double", "deviation": "double", "low": "double", "high": "double"}
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        super().__init__(config, network, signature, fit)
+        self.chances = CatMetric()
+        if signature.target is None or signature.target.shape or signature.classes:
+            raise WrongRecipe.at("task distributional", f"{config.target} is not one number a row; take another target")
+        if isinstance(network, Estimator):
+            raise WrongRecipe.at("task distributional", "an estimator tells a number and no law of it; take a network")
+        if isinstance(config.head, Dropout) and not leaves_out(network):
+            raise WrongRecipe.at(
+                "task distributional", "head dropout: the network leaves no units out; set its dropout"
+            )
+
+    @classmethod
+    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
+        return signature.telling(config.head.outputs)
+
+    def law(self, inputs: tuple[Tensor, ...]) -> Law:
+        """The law of each row's number, in the units of the scaled target."""
+        head = self.config.head
+        if isinstance(head, Dropout) and not self.training:
+            told: Tensor = passes(self.network, inputs, head.passes, self.fit.seed)[:, 0]
+            return head.law(told)
+        law: Law = head.law(self.network(*inputs))
+        return law
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        law = self.law(batch.inputs)
+        return -law.log_prob(batch.truth), law  # type: ignore[no-untyped-call]
+
+    def metrics(self) -> dict[str, Metric]:
+        return {
+            "log_likelihood": MeanMetric(nan_strategy="disable"),
+            "rmse": MeanSquaredError(squared=False),
+            "coverage": MeanMetric(nan_strategy="disable"),
+        }
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        law, real, true = output, batch.mask_B, batch.truth
+        low, high = self.ends(law)
+        metrics["log_likelihood"].update(self.raw_log_likelihood(law.log_prob(true))[real])
+        metrics["rmse"].update(self.raw(law.mean)[real], self.raw(true)[real])
+        metrics["coverage"].update(((low <= true) & (true <= high))[real].float())
+        self.note(self.raw(law.mean)[real], self.raw(true)[real], batch, self.raw(low)[real], self.raw(high)[real])
+        if self.trainer.testing:
+            self.chances.update(law.cdf(true)[real])
+
+    def raw_log_likelihood(self, scaled: Tensor) -> Tensor:
+        """log p of the target in its own units, from that of the scaled one: y = scaled / factor + offset."""
+        return scaled + math.log(self.affine.factor)
+
+    def ends(self, law: Law) -> tuple[Tensor, Tensor]:
+        """Where the interval begins and ends, in the units of the scaled target."""
+        outside = (1 - self.config.interval) / 2
+        return quantile(law, outside), quantile(law, 1 - outside)
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        law = self.law(inputs)
+        low, high = self.ends(law)
+        found = {
+            "prediction": self.raw(law.mean.double()),
+            "deviation": law.stddev.double() / self.affine.factor,
+            "low": self.raw(low.double()),
+            "high": self.raw(high.double()),
+        }
+        return {name: as_numpy(values) for name, values in found.items()}
+
+    def figures(self) -> dict[str, Figure]:
+        return {**super().figures(), "calibration": calibration(as_numpy(torch.as_tensor(self.chances.compute())))}

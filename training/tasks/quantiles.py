@@ -1,0 +1,93 @@
+"""Tells numbers that the target lies under with given chances: quantile regression by the pinball loss.
+
+Source: Koenker & Bassett 1978, doi:10.2307/1913643; told quantiles are put in order, which makes none of them worse
+(Chernozhukov, Fernandez-Val & Galichon 2010, doi:10.3982/ECTA7880).
+Axes: B rows, Q quantiles.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, field_validator
+from torch import Tensor, nn
+from torchmetrics import MeanAbsoluteError, MeanMetric, Metric, MetricCollection
+
+from tracking.faults import WrongRecipe
+from tracking.manifest import Signature
+from training.estimator import Estimator
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.task import as_numpy
+from training.tasks.regress import Regress
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    target: str = Field(description="the column with the number")
+    shares: tuple[float, ...] = Field(
+        (0.05, 0.25, 0.5, 0.75, 0.95),
+        min_length=2,
+        description="chances, rising, with which a row lies under its quantiles; the middle one is the prediction",
+    )
+
+    @field_validator("shares")
+    @classmethod
+    def _rising(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(low < high for low, high in pairwise((0.0, *shares, 1.0))):
+            raise ValueError(f"{shares}: are not rising between 0 and 1, both left out")
+        return shares
+
+
+class Quantiles(Regress):
+    """Pinball loss and MAE of the prediction in raw units, and the share of rows between the outermost quantiles.
+
+    The loss is the pinball loss of the scaled target.
+    """
+
+    outputs: ClassVar = {"prediction": "double", "quantiles": "Array(double)"}
+    shares_Q: Tensor
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        super().__init__(config, network, signature, fit)
+        self.register_buffer("shares_Q", torch.tensor(config.shares), persistent=False)
+        if signature.target is None or signature.target.shape or signature.classes:
+            raise WrongRecipe.at("task quantiles", f"{config.target} is not one number a row; take another target")
+        if isinstance(network, Estimator):
+            raise WrongRecipe.at("task quantiles", "an estimator tells one number and no quantiles; take a network")
+
+    @classmethod
+    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
+        return signature.telling(len(config.shares))
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        told_BQ = self.network(*batch.inputs)
+        return pinball(told_BQ, batch.truth, self.shares_Q), told_BQ
+
+    def metrics(self) -> dict[str, Metric]:
+        means = {name: MeanMetric(nan_strategy="disable") for name in ("pinball", "coverage")}
+        return {**means, "mae": MeanAbsoluteError()}
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        told_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
+        told_BQ = told_BQ.sort(dim=1).values
+        low_B, middle_B, high_B = told_BQ[:, 0], self._middle(told_BQ), told_BQ[:, -1]
+        metrics["pinball"].update(pinball(told_BQ, true_B, self.shares_Q))
+        metrics["coverage"].update(((low_B <= true_B) & (true_B <= high_B)).float())
+        metrics["mae"].update(middle_B, true_B)
+        self.note(middle_B, true_B, batch, low_B, high_B)
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        told_BQ = self.raw(self.network(*inputs).double()).sort(dim=1).values
+        return {"prediction": as_numpy(self._middle(told_BQ)), "quantiles": list(as_numpy(told_BQ))}
+
+    def _middle(self, told_BQ: Tensor) -> Tensor:
+        return told_BQ[:, len(self.config.shares) // 2]
+
+
+def pinball(told_BQ: Tensor, true_B: Tensor, shares_Q: Tensor) -> Tensor:
+    """The mean over Q of share * (true - told) where told is too low, (1 - share) * (told - true) elsewhere, (B,)."""
+    short_BQ = true_B[:, None] - told_BQ
+    return torch.maximum(shares_Q * short_BQ, (shares_Q - 1) * short_BQ).mean(dim=1)

@@ -1,0 +1,77 @@
+"""Tells which of several tags a row has, any number of them at a time: multi-label classification.
+
+Each tag is a yes or no of its own (binary relevance; Tsoumakas & Katakis 2007, doi:10.4018/jdwm.2007070101).
+Axes: B rows, K tags.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torch.nn import functional
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MultilabelAUROC,
+    MultilabelAveragePrecision,
+    MultilabelExactMatch,
+    MultilabelF1Score,
+)
+
+from tracking.faults import WrongRecipe
+from tracking.manifest import Signature
+from training.estimator import Estimator
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.task import Task, as_numpy
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    target: str = Field(
+        description="the column with a vector of numbers, 1 for each tag that a row has and 0 elsewhere"
+    )
+
+
+class Tags(Task):
+    """Rows with every tag right (accuracy), and macro-F1, AUC and average precision, means over the tags."""
+
+    outputs: ClassVar = {"prediction": "Array(string)", "probabilities": "Array(double)"}
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        found = signature.target
+        if found is None or len(found.shape) != 1 or found.shape[0] < 2:
+            raise WrongRecipe.at("task tags", f"{config.target} is no vector of tags; take another target")
+        if isinstance(network, Estimator):
+            raise WrongRecipe.at("task tags", "an estimator tells one class a row; take a network")
+        self.tags = signature.classes or tuple(str(at) for at in range(found.shape[0]))
+        super().__init__(config, network, signature, fit)
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        scores_BK = self.network(*batch.inputs)
+        return cross_entropy(scores_BK, batch.truth.to(scores_BK.dtype)), scores_BK
+
+    def metrics(self) -> dict[str, Metric]:
+        count = len(self.tags)
+        return {
+            "accuracy": MultilabelExactMatch(count),
+            "macro_f1": MultilabelF1Score(count, average="macro"),
+            "auc": MultilabelAUROC(count, average="macro"),
+            "ap": MultilabelAveragePrecision(count, average="macro"),
+        }
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        real = batch.mask_B
+        metrics.update(torch.sigmoid(output[real].detach()), batch.truth[real].long())
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        chances_BK = torch.sigmoid(self.network(*inputs).double())
+        told = [[tag for tag, is_told in zip(self.tags, row, strict=True) if is_told] for row in chances_BK > 0.5]
+        return {"prediction": told, "probabilities": list(as_numpy(chances_BK))}
+
+
+def cross_entropy(scores_BK: Tensor, has_BK: Tensor) -> Tensor:
+    """-log p of each tag's yes or no, the mean over K, (B,), in nats."""
+    return functional.binary_cross_entropy_with_logits(scores_BK, has_BK, reduction="none").mean(dim=1)
