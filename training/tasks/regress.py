@@ -60,7 +60,7 @@ class Regress(Task):
     def figures(self) -> dict[str, Figure]:
         predicted, true = (as_numpy(torch.as_tensor(one.compute())) for one in (self.predicted, self.true))
         unit = self.signature.target.columns[0].unit if self.signature.target else ""
-        return {"residuals": residuals(predicted, true, unit)}
+        return {"residuals": residuals(predicted, true, unit)} | self.figures_of_network()
 
 
 def squared_error(guess_BD: Tensor, true_BD: Tensor) -> Tensor:
