@@ -6,25 +6,32 @@ hashed, evaluated and served as every network is.
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from tracking.figures.importance import importance, importance_map
+from tracking.manifest import Signature
 
 
 class Estimator(nn.Module):
     """A subclass in `training/networks/classical` gives `learn`, `scores`, `dump` and `restore`."""
 
     fitted: Any = None
+    learns_target: ClassVar[bool] = True
+    """Whether it learns to tell a target, or something of the inputs alone."""
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
         """Fit on the whole train split."""
         raise NotImplementedError
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
-        """Log-probabilities (B, K) for a category, values (B, D) for a number."""
+        """Log-probabilities (B, K) for a category, values (B, D) for a number, log-densities (B,) without a target."""
         raise NotImplementedError
 
     def dump(self) -> bytes:
@@ -34,7 +41,11 @@ class Estimator(nn.Module):
     def restore(self, content: bytes) -> None:
         raise NotImplementedError
 
-    def fit(self, inputs: tuple[Tensor, ...], target_B: Tensor, weight_B: Tensor) -> None:
+    def figures(self, signature: Signature) -> dict[str, Figure]:
+        """Pictures by name of what it has learned of inputs with this signature."""
+        return {}
+
+    def fit(self, inputs: tuple[Tensor, ...], target_B: Tensor | None, weight_B: Tensor) -> None:
         self.learn(flat(inputs), np.asarray(target_B), np.asarray(weight_B))
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -49,10 +60,45 @@ class Estimator(nn.Module):
             self.restore(content)
 
 
-def flat(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
+def joined(inputs: tuple[Tensor, ...]) -> Tensor:
     """All inputs side by side as (B, D) float32: images and vectors row by row, categories as their numbers."""
-    rows = [np.asarray(one, np.float32).reshape(len(one), -1) for one in inputs]
-    return np.concatenate(rows, axis=1)
+    return torch.cat([one.float().flatten(start_dim=1) for one in inputs], dim=1)
+
+
+def flat(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
+    """The same on the host."""
+    return np.asarray(joined(inputs))
+
+
+def width(signature: Signature) -> int:
+    """D: how many numbers all inputs have, side by side."""
+    return sum(math.prod(one.shape) for one in signature.inputs)
+
+
+def column_names(signature: Signature) -> list[str]:
+    """A name for each of these numbers: its column's, with its place in a column that has many."""
+    found = []
+    for field in signature.inputs:
+        if len(field.columns) == math.prod(field.shape):
+            found += [column.name for column in field.columns]
+        else:
+            found += [f"{field.name} {', '.join(map(str, at))}" for at in np.ndindex(*field.shape)]
+    return found
+
+
+def pictures(x_ND: NDArray[Any], signature: Signature) -> NDArray[Any] | None:
+    """Rows of such numbers as images (N, C, H, W), where an image is all that there is."""
+    if len(signature.inputs) != 1 or signature.inputs[0].meaning != "image":
+        return None
+    return x_ND.reshape(len(x_ND), *signature.inputs[0].shape)
+
+
+def gains(shares_D: NDArray[Any], signature: Signature) -> dict[str, Figure]:
+    """What splits on each number of a row gain, as a picture: pixels of an image at their places, else by name."""
+    images = pictures(shares_D[None], signature)
+    if images is not None:
+        return {"importance": importance_map(images[0].sum(axis=0))}
+    return {"importance": importance(shares_D, column_names(signature))}
 
 
 def log(chances_BK: NDArray[Any]) -> NDArray[np.float32]:

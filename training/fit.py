@@ -119,7 +119,7 @@ def _fit_whole(job: Job) -> None:
     if not isinstance(network, Estimator) or splits is None:
         raise WrongRecipe.at(job.located.file, "an estimator is fitted on a dataset; it has no use for an environment")
     whole = splits.feed("train").whole()
-    network.fit(whole.inputs, whole.truth, whole.weight_B)
+    network.fit(whole.inputs, whole.truth if network.learns_target else None, whole.weight_B)
 
 
 def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:

@@ -9,10 +9,13 @@ from typing import Any
 
 import numpy as np
 import skops.io
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from tracking.faults import BadData
-from training.estimator import Estimator, log
+from tracking.figures.tree import tree
+from tracking.manifest import Signature
+from training.estimator import Estimator, column_names, gains, log
 
 _TREE = "sklearn.tree._tree.Tree"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -38,6 +41,14 @@ class Scikit(Estimator):
         chances_BK = np.zeros((len(x_BD), self.classes))
         chances_BK[:, self.fitted.classes_.astype(int)] = self.fitted.predict_proba(x_BD)
         return log(chances_BK)
+
+    def figures(self, signature: Signature) -> dict[str, Figure]:
+        found: dict[str, Figure] = {}
+        if hasattr(self.fitted, "feature_importances_"):
+            found |= gains(self.fitted.feature_importances_, signature)
+        if hasattr(self.fitted, "tree_"):
+            found["tree"] = tree(self.fitted, column_names(signature), signature.classes)
+        return found
 
     def dump(self) -> bytes:
         return canonical(skops.io.dumps(self.fitted))

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
+from tracking.faults import WrongRecipe
 from tracking.manifest import Signature
 from training.descent import Losses, Step, descend
+from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
 from training.gradients import Averaged, Gradients
@@ -42,9 +44,15 @@ class Task(lightning.LightningModule):
     """Columns that `predict` gives, and the type of each: string, long, double, Array(double) or Array(string)."""
     steps_by_rows: ClassVar[bool] = True
     """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
+    learns_target: ClassVar[bool] = True
+    """Whether it learns to tell a target; if not, an estimator is given the inputs alone."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What it asks of its network beside `forward`."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises WrongRecipe for a network that does not do what the task is about."""
         super().__init__()
+        self._check_fitting(network)
         # steps are taken by `descend`, for every optimizer, penalty and way to accumulate alike
         self.automatic_optimization = False
         self.untaken: list[Step] = []
@@ -87,6 +95,10 @@ class Task(lightning.LightningModule):
     def figures(self) -> dict[str, Figure]:
         """Pictures by name, drawn after the test."""
         return {}
+
+    def figures_of_network(self) -> dict[str, Figure]:
+        """What an estimator shows of itself, whatever the task; a network that was trained shows nothing."""
+        return self.network.figures(self.signature) if isinstance(self.network, Estimator) else {}
 
     def films(self) -> dict[str, bytes]:
         """Moving pictures by name, as GIF, drawn after the test."""
@@ -148,6 +160,16 @@ class Task(lightning.LightningModule):
         optimizer = chosen.build(module.parameters())
         schedule = scheduler(optimizer, self.fit.schedule.factor, steps, warm_up=self.fit.warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _check_fitting(self, network: nn.Module) -> None:
+        name = type(self).__name__.lower()
+        if isinstance(network, Estimator) and network.learns_target != self.learns_target:
+            learns, has = ("a target", "none") if network.learns_target else ("the inputs alone", "a target to tell")
+            raise WrongRecipe.at("network", f"learns {learns}, and the task {name} has {has}; change one of the two")
+        missing = [one for one in self.needs if not hasattr(network, one)]
+        if missing:
+            told = f"gives no {' and no '.join(missing)}, which the task {name} asks for; change one of the two"
+            raise WrongRecipe.at("network", told)
 
     def _stage_metrics(self) -> nn.ModuleDict:
         return nn.ModuleDict(

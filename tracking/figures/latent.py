@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -15,24 +16,33 @@ from tracking.figures.style import panel, short
 
 def latent(codes_ND: NDArray[Any], labels_N: NDArray[Any] | None, classes: Sequence[str]) -> Figure:
     """A map of the codes, coloured by class; more than two dimensions are shown by their first two principal parts."""
-    points, told = _flat(codes_ND)
+    points, told = plane(codes_ND)
     figure, axes = panel(7.2, 6.0, title="codes of test samples")
     if labels_N is None:
         axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5)
     else:
-        palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
-        for at, name in enumerate(classes):
-            colour = palette(at if len(classes) <= 10 else at / len(classes))
-            mine = points[labels_N == at]
-            label = short(name).replace("$", r"\$")
-            axes.scatter(mine[:, 0], mine[:, 1], s=5, alpha=0.6, color=colour, label=label)
-        axes.legend(markerscale=3, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+        coloured(axes, points, labels_N, classes)
     axes.set_xlabel(told[0])
     axes.set_ylabel(told[1])
     return figure
 
 
-def _flat(codes_ND: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
+def coloured(axes: Axes, points_N2: NDArray[Any], labels_N: NDArray[Any], classes: Sequence[str]) -> None:
+    """Points in the colours of their classes, which stand beside them; a point with the label -1 is grey."""
+    palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
+    apart = points_N2[labels_N < 0]
+    if len(apart):
+        axes.scatter(apart[:, 0], apart[:, 1], s=5, alpha=0.6, color="lightgrey", label="none")
+    for at, name in enumerate(classes):
+        colour = palette(at if len(classes) <= 10 else at / len(classes))
+        mine = points_N2[labels_N == at]
+        label = short(name).replace("$", r"\$")
+        axes.scatter(mine[:, 0], mine[:, 1], s=5, alpha=0.6, color=colour, label=label)
+    axes.legend(markerscale=3, frameon=False, bbox_to_anchor=(1.0, 1.0), loc="upper left")
+
+
+def plane(codes_ND: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
+    """Two numbers for each code, and what they are: its own, or its place along the first two principal parts."""
     if codes_ND.shape[1] == 2:
         return codes_ND, ("first dimension", "second dimension")
     centred = codes_ND - codes_ND.mean(axis=0)

@@ -105,7 +105,7 @@ class Classify(Task):
         }
 
     def figures(self) -> dict[str, Figure]:
-        return {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)}
+        return {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
 
 
 def cross_entropy(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:

@@ -90,7 +90,7 @@ class Regress(Task):
     def figures(self) -> dict[str, Figure]:
         predicted, true = (as_numpy(torch.as_tensor(one.compute())) for one in (self.predicted, self.true))
         unit = self.signature.target.columns[0].unit if self.signature.target else ""
-        found = {"residuals": residuals(predicted, true, unit)}
+        found = {"residuals": residuals(predicted, true, unit)} | self.figures_of_network()
         return found | ({"fit": self._drawn(self._noted(), "test")} if self.is_curve else {})
 
     def films(self) -> dict[str, bytes]:

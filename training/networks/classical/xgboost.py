@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import xgboost
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from tracking.manifest import Signature
-from training.estimator import Estimator, log
+from training.estimator import Estimator, gains, log
 
 BINARY = 2
 
@@ -53,6 +54,11 @@ class XGBoost(Estimator):
         if not self.classes:
             return np.asarray(found).reshape(len(x_BD), -1)
         return log(np.stack([1 - found, found], axis=1) if self.classes == BINARY else found)
+
+    def figures(self, signature: Signature) -> dict[str, Figure]:
+        gain_of = self.fitted.get_score(importance_type="total_gain")
+        gains_D = np.array([gain_of.get(f"f{at}", 0.0) for at in range(len(self.kinds))])
+        return gains(gains_D / max(gains_D.sum(), np.finfo(np.float64).tiny), signature)
 
     def dump(self) -> bytes:
         return bytes(self.fitted.save_raw("ubj"))

@@ -1,0 +1,45 @@
+"""A density that is the mean of Gaussians around all rows of train, by scikit-learn.
+
+Source: Parzen 1962, doi:10.1214/aoms/1177704472.
+Axes: B rows, D numbers of a row, N rows of train.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from sklearn import neighbors
+
+from tracking.manifest import Signature
+from training.arrays import Arrays, Learned
+from training.estimator import width
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    deviation: float = Field(gt=0, description="of each Gaussian in every direction, in units of the prepared inputs")
+
+
+def build(config: Config, signature: Signature) -> KernelDensity:
+    return KernelDensity(config, width(signature))
+
+
+class KernelDensity(Arrays):
+    axes = {"rows": "ND"}  # noqa: RUF012
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__(width)
+        self.config = config
+        self.density: Any = None
+
+    def find(self, x_BD: NDArray[np.float64]) -> Learned:
+        return {"rows": x_BD}
+
+    def use(self) -> None:
+        self.density = neighbors.KernelDensity(bandwidth=self.config.deviation).fit(self.fitted["rows"])
+
+    def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
+        """log p(x) in nats, (B,)."""
+        return np.asarray(self.density.score_samples(x_BD.astype(np.float64)))

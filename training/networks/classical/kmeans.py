@@ -1,0 +1,80 @@
+"""K-means, by scikit-learn: clusters around centres, each row in that of the nearest.
+
+Source: Lloyd 1982, doi:10.1109/TIT.1982.1056489; first centres: Arthur & Vassilvitskii 2007, k-means++.
+Axes: B rows, D numbers of a row, K clusters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from sklearn import cluster
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from tracking.faults import BadData
+from tracking.figures.samples import samples
+from tracking.manifest import Signature
+from training.arrays import Arrays, Learned, rows, squared_distances
+from training.estimator import pictures, width
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    clusters: int = Field(8, ge=1, description="centres, K")
+    start: Literal["k-means++", "random"] = Field(
+        "k-means++", description="first centres: rows that lie far from each other, or any rows"
+    )
+    restarts: int = Field(10, ge=1, description="starts, of which the one with the least squared distances is kept")
+    iterations: int = Field(300, ge=1, description="most iterations of a start")
+    seed: int = Field(0, ge=0, description="rows that are drawn as first centres")
+
+
+def build(config: Config, signature: Signature) -> KMeans:
+    return KMeans(config, width(signature))
+
+
+class KMeans(Arrays):
+    axes = {"centres": "KD"}  # noqa: RUF012
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__(width)
+        self.config = config
+
+    def find(self, x_BD: NDArray[np.float64]) -> Learned:
+        """Raises BadData for more clusters than different rows."""
+        asked = self.config.clusters
+        if len(x_BD) < asked:
+            raise BadData.at(self.where, f"{len(x_BD)} rows to learn from; it makes {asked} clusters")
+        blank = cluster.KMeans(
+            asked,
+            init=self.config.start,
+            n_init=self.config.restarts,
+            max_iter=self.config.iterations,
+            random_state=self.config.seed,
+        )
+        # threads add their sums in the order in which they come in, and the last bits would follow it
+        with threadpool_limits(1, user_api="openmp"):
+            found = blank.fit(x_BD)
+        made = len(np.unique(found.labels_))
+        if made < asked:
+            raise BadData.at(self.where, f"{made} different rows to learn from; it makes {asked} clusters")
+        return {"centres": found.cluster_centers_}
+
+    def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The number of the nearest centre, (B,), and the squared distance to it, (B,)."""
+        squared_BK = squared_distances(rows(inputs), self.fitted["centres"])
+        return torch.from_numpy(squared_BK.argmin(axis=1)), torch.from_numpy(squared_BK.min(axis=1)).float()
+
+    def figures(self, signature: Signature) -> dict[str, Figure]:
+        return centres(self.fitted["centres"], signature)
+
+
+def centres(centres_KD: NDArray[Any], signature: Signature) -> dict[str, Figure]:
+    """The centres as pictures, where inputs are pictures."""
+    images = pictures(centres_KD, signature)
+    return {} if images is None else {"centres": samples(images, title="centres of the clusters")}

@@ -1,0 +1,76 @@
+"""Principal components, by scikit-learn: the few directions in which rows differ the most.
+
+Source: Pearson 1901, doi:10.1080/14786440109462720; Hotelling 1933, doi:10.1037/h0071325.
+Axes: B rows, D numbers of a row, Z parts kept, R parts that there are: min(rows of train, D).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from sklearn import decomposition
+from torch import Tensor
+
+from tracking.faults import BadData
+from tracking.figures.samples import samples
+from tracking.figures.variance_kept import variance_kept
+from tracking.manifest import Signature
+from training.arrays import Arrays, Learned, rows
+from training.estimator import pictures, width
+
+SHOWN = 20
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    parts: int = Field(2, ge=1, description="directions kept, Z")
+
+
+def build(config: Config, signature: Signature) -> Pca:
+    return Pca(config, width(signature))
+
+
+class Pca(Arrays):
+    axes = {"mean": "D", "parts": "ZD", "variances": "R"}  # noqa: RUF012
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__(width)
+        self.config = config
+
+    def find(self, x_BD: NDArray[np.float64]) -> Learned:
+        """Raises BadData for more parts than rows or numbers of a row, and for rows that are all the same."""
+        most = min(x_BD.shape)
+        if self.config.parts > most:
+            told = f"{len(x_BD)} rows of {x_BD.shape[1]} numbers have {most} parts"
+            raise BadData.at(self.where, f"{told}; it is asked for {self.config.parts}")
+        if np.all(x_BD == x_BD[0]):
+            raise BadData.at(
+                self.where, f"all {len(x_BD)} rows are the same; there is no direction in which they differ"
+            )
+        found = decomposition.PCA(svd_solver="full").fit(x_BD)
+        # a copy: what is kept is not to hold on to all the other parts
+        parts_ZD = found.components_[: self.config.parts].copy()
+        return {"mean": found.mean_, "parts": parts_ZD, "variances": found.explained_variance_}
+
+    def encode(self, *inputs: Tensor) -> Tensor:
+        """How far a row lies from the mean along each part, (B, Z)."""
+        found: NDArray[Any] = (rows(inputs) - self.fitted["mean"]) @ self.fitted["parts"].T
+        return torch.from_numpy(found).float()
+
+    def decode(self, codes_BZ: Tensor) -> Tensor:
+        """The row that has these numbers along the parts, and the mean's along all others, (B, D)."""
+        found: NDArray[Any] = np.asarray(codes_BZ, np.float64) @ self.fitted["parts"] + self.fitted["mean"]
+        return torch.from_numpy(found).float()
+
+    def figures(self, signature: Signature) -> dict[str, Figure]:
+        parts_ZD, variances_R = self.fitted["parts"][:SHOWN], self.fitted["variances"]
+        found = {"variance_kept": variance_kept(variances_R / variances_R.sum(), self.config.parts)}
+        # grey is nothing; a part may as well be turned round
+        images = pictures(0.5 + 0.5 * parts_ZD / np.abs(parts_ZD).max(axis=1, keepdims=True), signature)
+        if images is not None:
+            found["parts"] = samples(images, title="first parts: lighter is more, darker is less")
+        return found

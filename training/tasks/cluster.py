@@ -1,0 +1,127 @@
+"""Tells the cluster of a row, that of rows like it; nobody says beforehand what the clusters are.
+
+Sources: adjusted Rand: Hubert & Arabie 1985, doi:10.1007/BF01908075; silhouette: Rousseeuw 1987,
+doi:10.1016/0377-0427(87)90125-7.
+A network for it gives `clusters(*inputs)`: the number of each row's cluster, (B,) int64, -1 for none, and how far the
+row is from it, (B,), which is the loss.
+Axes: B rows, D numbers of a row, N rows of a split.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from sklearn.metrics import silhouette_score
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.clustering import AdjustedRandScore
+
+from tracking.faults import BadData
+from tracking.figures.clusters import clusters
+from tracking.manifest import Signature
+from training.estimator import joined
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.neighbour_map import neighbour_map
+from training.task import Task, as_numpy
+
+MOST = 5_000
+"""Rows of a split, the first in stored order, whose silhouette is told: each is compared with each."""
+SHOWN = 2_000
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    against: str | None = Field(
+        None, description="a class column that clusters are measured against; never learned from, and no input"
+    )
+    neighbour_map: int = Field(
+        0,
+        ge=0,
+        le=SHOWN,
+        description="test rows, the first ones, that are shown by t-SNE too; it places no new row: a picture alone",
+    )
+
+
+class Cluster(Task):
+    """Adjusted Rand index against a class column, silhouette, and the share of rows that are in a cluster at all."""
+
+    outputs: ClassVar = {"cluster": "long", "distance": "double"}
+    learns_target = False
+    needs = ("clusters",)
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises BadData for a column to measure against that holds no class."""
+        super().__init__(config, network, signature, fit)
+        if config.against is not None and not signature.classes:
+            found = signature.target.meaning if signature.target else "none"
+            raise BadData.at(
+                "task cluster", f"against {config.against!r} is {found}; it has to be a class, or left out"
+            )
+        self.shown: list[tuple[Tensor, ...]] = []
+
+    @classmethod
+    def target_of(cls, config: Any) -> str | None:
+        found: str | None = config.against
+        return found
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        number_B, distance_B = self.network.clusters(*batch.inputs)
+        return distance_B, number_B
+
+    def metrics(self) -> dict[str, Metric]:
+        found: dict[str, Metric] = {"silhouette": Silhouette(), "clustered": MeanMetric()}
+        return found | ({"rand_index": AdjustedRandScore()} if self.config.against else {})
+
+    def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
+        real = batch.mask_B
+        x_BD, number_B = joined(batch.inputs)[real], output[real]
+        class_B = (batch.truth[real],) if self.config.against else ()
+        # each metric takes what it has a name for
+        against = dict(zip(("target",), class_B, strict=False))
+        metrics.update(x_BD=x_BD, number_B=number_B, value=(number_B >= 0).float(), preds=number_B, **against)
+        if self.trainer.testing:
+            self.shown.append((x_BD, number_B, *class_B))
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        number_B, distance_B = self.network.clusters(*inputs)
+        return {"cluster": as_numpy(number_B), "distance": as_numpy(distance_B.double())}
+
+    def figures(self) -> dict[str, Figure]:
+        x_ND, cluster_N, *class_N = (as_numpy(torch.cat(one)[:SHOWN]) for one in zip(*self.shown, strict=True))
+        labels = {"cluster": cluster_N} | ({"class": class_N[0]} if class_N else {})
+        found = {"clusters": clusters(x_ND, labels, self.signature.classes)} | self.figures_of_network()
+        count = self.config.neighbour_map
+        if count:
+            first = {name: label_N[:count] for name, label_N in labels.items()}
+            found["neighbour_map"] = clusters(neighbour_map(x_ND[:count], self.fit.seed), first, self.signature.classes)
+        return found
+
+
+class Silhouette(Metric):
+    """Mean over rows of (b - a) / max(a, b): a is the mean distance to its own cluster, b to the nearest other.
+
+    Rows of no cluster are left out. It is 0 where all rows are of one cluster, or each of its own.
+    """
+
+    x: list[Tensor]
+    number: list[Tensor]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("x", [], dist_reduce_fx="cat")
+        self.add_state("number", [], dist_reduce_fx="cat")
+
+    def update(self, x_BD: Tensor, number_B: Tensor) -> None:
+        if sum(map(len, self.x)) < MOST:
+            self.x.append(x_BD[number_B >= 0])
+            self.number.append(number_B[number_B >= 0])
+
+    def compute(self) -> Tensor:
+        x_ND, number_N = (torch.cat(list(one))[:MOST] for one in (self.x, self.number))
+        if not 1 < len(torch.unique(number_N)) < len(number_N):
+            return torch.tensor(0.0)
+        return torch.tensor(float(silhouette_score(as_numpy(x_ND), as_numpy(number_N))))

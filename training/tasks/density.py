@@ -1,0 +1,94 @@
+"""Tells how likely rows are: the density of all inputs together, in nats.
+
+A network for it gives log p(x) of each row, (B,). It is the density of the inputs as they were prepared: a step that
+scales them by a factor f moves it by -log f for each number of a row.
+Axes: B rows, D numbers of a row.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+
+from tracking.faults import BadData
+from tracking.figures.density_map import GRID, density_map, log_densities
+from tracking.manifest import Signature
+from training.estimator import column_names, joined, width
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.task import Task, as_numpy
+
+CONTINUOUS = ("number", "vector", "series")
+PLANE = 2
+SHOWN = 5_000
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    pass
+
+
+class Density(Task):
+    """Loss is -log p(x); `log_likelihood` is the mean of log p(x), `nll` its negative."""
+
+    outputs: ClassVar = {"log_density": "double"}
+    learns_target = False
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises BadData for inputs that are no real numbers: single values of these have chances, and no density."""
+        super().__init__(config, network, signature, fit)
+        wrong = [f"{one.name} ({one.meaning})" for one in signature.inputs if one.meaning not in CONTINUOUS]
+        if wrong:
+            told = f"{', '.join(wrong)}: no real numbers, so that rows have no density; leave the columns out"
+            raise BadData.at("task density", told)
+        self.shown: list[tuple[Tensor, Tensor]] = []
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Raises BadData for a network that gives something else than one number a row."""
+        log_B = self.network(*batch.inputs)
+        if log_B.shape != batch.mask_B.shape:
+            told = (
+                f"gives {tuple(log_B.shape)} for {len(batch.mask_B)} rows; the task density asks for log p(x) of each"
+            )
+            raise BadData.at("network", told)
+        return -log_B, log_B
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"log_likelihood": MeanMetric(), "nll": _Negative()}
+
+    def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
+        log_B = output[batch.mask_B].detach()
+        metrics.update(log_B)
+        if self.trainer.testing:
+            self.shown.append((joined(batch.inputs)[batch.mask_B], log_B))
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        return {"log_density": as_numpy(self.network(*inputs).double())}
+
+    @torch.no_grad()
+    def figures(self) -> dict[str, Figure]:
+        x_ND, log_N = (as_numpy(torch.cat(one)[:SHOWN]) for one in zip(*self.shown, strict=True))
+        found = {"log_densities": log_densities(log_N)} | self.figures_of_network()
+        if len(self.signature.inputs) == 1 and width(self.signature) == PLANE:
+            found["density"] = self._map(x_ND)
+        return found
+
+    def _map(self, x_N2: NDArray[Any]) -> Figure:
+        low, high = x_N2.min(axis=0), x_N2.max(axis=0)
+        margin = 0.1 * (high - low)
+        ends = zip(low - margin, high + margin, strict=True)
+        x, y = (torch.linspace(float(a), float(b), GRID) for a, b in ends)
+        places_YX2 = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+        log_YX = self.network(places_YX2.reshape(-1, *self.signature.inputs[0].shape)).reshape(GRID, GRID)
+        names = column_names(self.signature)
+        return density_map(as_numpy(log_YX), as_numpy(x), as_numpy(y), x_N2, (names[0], names[1]))
+
+
+class _Negative(MeanMetric):
+    def compute(self) -> Tensor:
+        return -super().compute()

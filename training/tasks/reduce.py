@@ -1,0 +1,137 @@
+"""Tells a row by few numbers, from which it can be made again: squared error, and the share of variance kept.
+
+A network for it gives `encode(*inputs)`, the few numbers (B, Z), and `decode(codes_BZ)`, whose numbers are those of the
+inputs, in any shape.
+Axes: B rows, D numbers of a row, Z numbers of a code, N rows of a split.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torchmetrics import MeanSquaredError, Metric, MetricCollection
+
+from tracking.faults import BadData
+from tracking.figures.latent import latent
+from tracking.figures.samples import samples
+from tracking.manifest import Signature
+from training.estimator import joined, pictures, width
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.neighbour_map import neighbour_map
+from training.task import Task, as_numpy
+
+MEASURED = ("number", "vector", "series", "image", "video", "mask")
+SHOWN = 2_000
+PICTURES = 10
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    colour: str | None = Field(
+        None, description="a class column, by which the map of the codes is coloured; never learned from, and no input"
+    )
+    neighbour_map: int = Field(
+        0,
+        ge=0,
+        le=SHOWN,
+        description="test rows, the first ones, that are shown by t-SNE too; it places no new row: a picture alone",
+    )
+
+
+class Reduce(Task):
+    """MSE of the rows made again, and the share of the split's variance that is in them."""
+
+    outputs: ClassVar = {"code": "Array(double)", "reconstruction_error": "double"}
+    learns_target = False
+    needs = ("encode", "decode")
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises BadData for inputs that are no amounts, and for a colour that is no class."""
+        super().__init__(config, network, signature, fit)
+        wrong = [f"{one.name} ({one.meaning})" for one in signature.inputs if one.meaning not in MEASURED]
+        if wrong:
+            told = f"{', '.join(wrong)}: no amounts, of which nothing lies between two; encode them, or leave them out"
+            raise BadData.at("task reduce", told)
+        if config.colour is not None and not signature.classes:
+            found = signature.target.meaning if signature.target else "none"
+            raise BadData.at("task reduce", f"colour {config.colour!r} is {found}; it has to be a class, or left out")
+        self.shown: list[tuple[Tensor, ...]] = []
+
+    @classmethod
+    def target_of(cls, config: Any) -> str | None:
+        found: str | None = config.colour
+        return found
+
+    def rows(self, batch: Batch) -> tuple[Tensor, Any]:
+        codes_BZ = self.network.encode(*batch.inputs)
+        again_BD = self.network.decode(codes_BZ).flatten(start_dim=1)
+        return (again_BD - joined(batch.inputs)).square().mean(dim=1), (codes_BZ, again_BD)
+
+    def metrics(self) -> dict[str, Metric]:
+        return {"mse": MeanSquaredError(), "variance_kept": VarianceKept(width(self.signature))}
+
+    def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
+        real = batch.mask_B
+        x_BD = joined(batch.inputs)[real]
+        codes_BZ, again_BD = (one[real].detach() for one in output)
+        metrics.update(again_BD, x_BD)
+        if self.trainer.testing:
+            kept = (x_BD, again_BD, codes_BZ)
+            self.shown.append((*kept, batch.truth[real]) if self.config.colour else kept)
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        codes_BZ = self.network.encode(*inputs)
+        again_BD = self.network.decode(codes_BZ).flatten(start_dim=1)
+        error_B = (again_BD - joined(inputs)).square().mean(dim=1)
+        return {"code": list(as_numpy(codes_BZ.double())), "reconstruction_error": as_numpy(error_B.double())}
+
+    def figures(self) -> dict[str, Figure]:
+        x_ND, again_ND, codes_NZ, *colour_N = (
+            as_numpy(torch.cat(one)[:SHOWN]) for one in zip(*self.shown, strict=True)
+        )
+        colours, classes = colour_N[0] if colour_N else None, self.signature.classes
+        found = self.figures_of_network()
+        if codes_NZ.shape[1] > 1:
+            found["codes"] = latent(codes_NZ, colours, classes)
+        first, again = (pictures(one[:PICTURES], self.signature) for one in (x_ND, again_ND))
+        if first is not None and again is not None:
+            told = "test images, and what their codes give"
+            found["reconstructions"] = samples(np.concatenate([first, again]), len(first), title=told)
+        count = self.config.neighbour_map
+        if count:
+            placed_N2 = neighbour_map(x_ND[:count], self.fit.seed)
+            found["neighbour_map"] = latent(placed_N2, None if colours is None else colours[:count], classes)
+        return found
+
+
+class VarianceKept(Metric):
+    """1 - sum of (again - x)^2 / sum of (x - mean)^2, where the mean is that of the rows measured.
+
+    It is 0 for rows that are all the same, in which there is nothing to keep.
+    """
+
+    count: Tensor
+    sum_D: Tensor
+    squares: Tensor
+    lost: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        for name, start in {"count": (), "sum_D": (width,), "squares": (), "lost": ()}.items():
+            self.add_state(name, torch.zeros(start, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, again_BD: Tensor, x_BD: Tensor) -> None:
+        self.count += len(x_BD)
+        self.sum_D += x_BD.double().sum(dim=0)
+        self.squares += x_BD.double().square().sum()
+        self.lost += (again_BD.double() - x_BD.double()).square().sum()
+
+    def compute(self) -> Tensor:
+        spread = self.squares - self.sum_D.square().sum() / self.count
+        return torch.where(spread > 0, 1 - self.lost / spread, 0.0)
