@@ -41,6 +41,10 @@ class Estimator(nn.Module):
     def restore(self, content: bytes) -> None:
         raise NotImplementedError
 
+    def of_train(self) -> dict[str, float]:
+        """Metrics of the rows that it was fitted on, where fitting gives them by itself."""
+        return {}
+
     def figures(self, signature: Signature) -> dict[str, Figure]:
         """Pictures by name of what it has learned of inputs with this signature."""
         return {}

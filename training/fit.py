@@ -123,8 +123,13 @@ def _fit_whole(job: Job) -> None:
 
 
 def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:
-    """Metrics of the kept weights: valid ones again under `best/`, test ones looked at this once."""
-    found: dict[str, float] = {}
+    """Metrics of the kept weights: valid ones again under `best/`, test ones looked at this once.
+
+    Of train there are those that an estimator's fit gives by itself.
+    """
+    network, found = job.task.network, dict[str, float]()
+    if isinstance(network, Estimator):
+        found |= {f"train/{name}": value for name, value in network.of_train().items()}
     if job.has_valid:
         for values in trainer.validate(job.task, datamodule=job.splits, verbose=False):
             found |= {name: float(value) for name, value in values.items()}

@@ -14,10 +14,16 @@ from numpy.typing import NDArray
 from tracking.figures.style import panel, short
 
 
-def latent(codes_ND: NDArray[Any], labels_N: NDArray[Any] | None, classes: Sequence[str]) -> Figure:
+def latent(
+    codes_ND: NDArray[Any],
+    labels_N: NDArray[Any] | None,
+    classes: Sequence[str],
+    *,
+    title: str = "codes of test samples",
+) -> Figure:
     """A map of the codes, coloured by class; more than two dimensions are shown by their first two principal parts."""
     points, told = plane(codes_ND)
-    figure, axes = panel(7.2, 6.0, title="codes of test samples")
+    figure, axes = panel(7.2, 6.0, title=title)
     if labels_N is None:
         axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5)
     else:

@@ -106,7 +106,8 @@ class Reduce(Task):
         count = self.config.neighbour_map
         if count:
             placed_N2 = neighbour_map(x_ND[:count], self.fit.seed)
-            found["neighbour_map"] = latent(placed_N2, None if colours is None else colours[:count], classes)
+            colours = None if colours is None else colours[:count]
+            found["neighbour_map"] = latent(placed_N2, colours, classes, title="test rows by t-SNE")
         return found
 
 

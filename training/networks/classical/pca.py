@@ -66,6 +66,10 @@ class Pca(Arrays):
         found: NDArray[Any] = np.asarray(codes_BZ, np.float64) @ self.fitted["parts"] + self.fitted["mean"]
         return torch.from_numpy(found).float()
 
+    def of_train(self) -> dict[str, float]:
+        variances_R = self.fitted["variances"]
+        return {"variance_kept": float(variances_R[: self.config.parts].sum() / variances_R.sum())}
+
     def figures(self, signature: Signature) -> dict[str, Figure]:
         parts_ZD, variances_R = self.fitted["parts"][:SHOWN], self.fitted["variances"]
         found = {"variance_kept": variance_kept(variances_R / variances_R.sum(), self.config.parts)}
