@@ -67,7 +67,10 @@ def test_a_limit_keeps_the_proportion_and_the_same_rows(spark, tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    "content", [b"", b"no gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc"), idx(np.zeros(3, np.uint8))[:-3]]
+    "content",
+    [b"", b"no gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc"), idx(np.zeros(3, np.uint8))[:-3]],
+    # an archive says when it was made: not in a name, which all processes have to agree on
+    ids=["empty", "no gzip", "rows missing", "cut off"],
 )
 def test_a_file_that_is_no_whole_idx_is_refused_by_name(tmp_path, content):
     path = tmp_path / "odd.gz"
