@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.tree import plot_tree
 
@@ -18,6 +19,9 @@ def tree(fitted: Any, names: Sequence[str], classes: Sequence[str]) -> Figure:
     """The upper levels of scikit-learn's tree; left is where a condition holds, colour is the class that prevails."""
     depth = min(LEVELS, fitted.get_depth())
     figure = Figure(figsize=(3 + 2.4 * 2**depth, 2 + 1.6 * depth), layout="constrained")
+    FigureCanvasAgg(
+        figure
+    )  # what is drawn is measured while it is laid out, and a bare figure has nothing to measure by
     plain = [[short(name).replace("$", r"\$") for name in some] for some in (names, classes)]
     plot_tree(
         fitted,
