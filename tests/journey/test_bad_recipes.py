@@ -7,7 +7,7 @@ import pytest
 
 import millstream
 from tests.tracking.recipes import WHOLE, write
-from tests.training.signatures import image, number, signature, target, tokens
+from tests.training.signatures import image, manifest, number, signature, target, tokens
 from tracking.faults import BadData
 from tracking.recipe_file import load
 from training.build import parts_of
@@ -36,6 +36,9 @@ FAULTS = {
     "an unknown step": ([steps("spilt: {by: hash}")], 5, "did you mean 'split'"),
     "an unknown task": ([("name: classify", "name: clasify")], 7, "did you mean 'classify'"),
     "an unknown network": ([("cnn/lenet", "cnn/lenett")], 8, "did you mean 'cnn/lenet'"),
+    "a field that has no default": ([("cnn/lenet, channels: [4, 8]", "classical/dbscan")], 8, "radius: required"),
+    "a density of a target": ([("name: classify", "name: density")], 7, "no such field"),
+    "no clusters at all": ([("cnn/lenet, channels: [4, 8]", "classical/kmeans, clusters: 0")], 8, "clusters: Input"),
     "a network of another folder": ([("cnn/lenet", "../tasks/classify")], 8, "no such network"),
     "a scale before the split": ([steps(UNIT, HASH)], 5, "put split first"),
     "a balance before the split": ([steps("rebalance: {method: duplicate}", HASH)], 5, "put split first"),
@@ -112,6 +115,13 @@ def test_a_wrong_setting_is_told_as_such(checked, tmp_path, setting, told):
     assert code == 2
     assert faults[0]["where"].startswith("--set ")
     assert told in faults[0]["message"]
+
+
+@pytest.mark.parametrize("task", ["cluster, against", "reduce, colour"])
+def test_a_class_column_that_does_not_exist_is_told_with_those_there_are(tmp_path, task):
+    parts = parts_of(load(str(write(tmp_path, WHOLE, ("classify, target: label", f"{task}: labels")))))
+    with pytest.raises(BadData, match=re.escape("no column 'labels'; it has ['image', 'label']")):
+        parts.signature(manifest(image(1, 8, 8), target(3)))
 
 
 @pytest.mark.parametrize(

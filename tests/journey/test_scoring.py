@@ -12,6 +12,7 @@ import pytest
 from pipelines import prepare
 from pipelines.score import score
 from tests.journey.test_resume import RECIPES
+from tests.pipelines.sources import moons
 from tracking import models
 from tracking.dataset import Dataset
 from tracking.faults import BadData
@@ -71,6 +72,43 @@ def test_a_regressor_scores_in_raw_units(spark, settings, tmp_path, monkeypatch)
     assert evaluate(found.model_uri, settings).metrics == {
         name: value for name, value in found.metrics.items() if name.startswith("test/")
     }
+
+
+MOONS = """
+about: nobody says what the rows are
+data:
+  source: {{name: generated, kind: moons, rows: 500, noise: 0.1}}
+  steps:
+    - split: {{by: hash, valid: 0.1, test: 0.2}}
+task: {{name: {}}}
+network: {{name: classical/{}}}
+fit: {{seed: 1}}
+"""
+WITHOUT_TARGET = {
+    "cluster, against: label": ("kmeans, clusters: 2", ["cluster", "distance"], "clusters"),
+    "density": ("gaussian_mixture, parts: 4", ["log_density"], "density"),
+    "reduce": ("pca, parts: 1", ["code", "reconstruction_error"], "variance_kept"),
+}
+
+
+@pytest.mark.spark
+def test_models_without_a_target_score_new_rows(spark, settings, tmp_path):
+    new, _ = moons.rows(200, seed=9)
+    table = pd.DataFrame(new, columns=["x", "y"]).assign(row=range(200))
+    table.to_csv(tmp_path / "new.csv", index=False)
+    for task, (network, columns, figure) in WITHOUT_TARGET.items():
+        name = task.partition(",")[0]
+        (tmp_path / f"{name}.yaml").write_text(MOONS.format(task, network))
+        found, _ = trained(settings, tmp_path / f"{name}.yaml")
+        assert evaluate(found.model_uri, settings).metrics == {
+            metric: value for metric, value in found.metrics.items() if metric.startswith("test/")
+        }
+        score(found.model_uri, str(tmp_path / "new.csv"), str(tmp_path / name), settings)
+        scored = pd.read_parquet(tmp_path / name).sort_values("row", ignore_index=True)
+        expected = alone(settings, found.model_uri, table)
+        for column in columns:
+            np.testing.assert_allclose(np.stack(scored[column]), np.stack(expected[column]), rtol=1e-5, atol=1e-6)
+        assert list((settings.home / "artifacts").rglob(f"figures/{figure}.png"))
 
 
 @pytest.mark.spark

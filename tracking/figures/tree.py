@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.tree import plot_tree
 
@@ -13,15 +14,21 @@ from tracking.figures.style import short
 LEVELS = 3
 """Below these a tree is cut off: (...) stands for what is there."""
 
+LISTED = 4
+"""Most classes whose shares are listed in each node."""
+
 
 def tree(fitted: Any, names: Sequence[str], classes: Sequence[str]) -> Figure:
     """The upper levels of scikit-learn's tree; left is where a condition holds, colour is the class that prevails."""
     depth = min(LEVELS, fitted.get_depth())
     figure = Figure(figsize=(3 + 2.4 * 2**depth, 2 + 1.6 * depth), layout="constrained")
+    # nodes are measured while they are laid out, and a bare figure has nothing to measure by
+    FigureCanvasAgg(figure)
     plain = [[short(name).replace("$", r"\$") for name in some] for some in (names, classes)]
+    axes = figure.add_subplot()
     plot_tree(
         fitted,
-        ax=figure.add_subplot(),
+        ax=axes,
         max_depth=LEVELS,
         feature_names=plain[0],
         class_names=plain[1] or None,
@@ -31,4 +38,7 @@ def tree(fitted: Any, names: Sequence[str], classes: Sequence[str]) -> Figure:
         rounded=True,
         fontsize=8,
     )
+    if len(classes) > LISTED:
+        for node in axes.texts:
+            node.set_text("\n".join(line for line in node.get_text().split("\n") if not line.startswith("value")))
     return figure

@@ -19,6 +19,7 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.clustering import AdjustedRandScore
+from torchmetrics.utilities import dim_zero_cat
 
 from tracking.faults import BadData
 from tracking.figures.clusters import clusters
@@ -83,7 +84,7 @@ class Cluster(Task):
         # each metric takes what it has a name for
         against = dict(zip(("target",), class_B, strict=False))
         metrics.update(x_BD=x_BD, number_B=number_B, value=(number_B >= 0).float(), preds=number_B, **against)
-        if self.trainer.testing:
+        if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((x_BD, number_B, *class_B))
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
@@ -121,7 +122,7 @@ class Silhouette(Metric):
             self.number.append(number_B[number_B >= 0])
 
     def compute(self) -> Tensor:
-        x_ND, number_N = (torch.cat(list(one))[:MOST] for one in (self.x, self.number))
+        x_ND, number_N = (dim_zero_cat(one)[:MOST] for one in (self.x, self.number))
         if not 1 < len(torch.unique(number_N)) < len(number_N):
             return torch.tensor(0.0)
         return torch.tensor(float(silhouette_score(as_numpy(x_ND), as_numpy(number_N))))

@@ -64,7 +64,7 @@ class Density(Task):
     def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         log_B = output[batch.mask_B].detach()
         metrics.update(log_B)
-        if self.trainer.testing:
+        if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((joined(batch.inputs)[batch.mask_B], log_B))
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:

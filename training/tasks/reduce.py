@@ -81,7 +81,7 @@ class Reduce(Task):
         x_BD = joined(batch.inputs)[real]
         codes_BZ, again_BD = (one[real].detach() for one in output)
         metrics.update(again_BD, x_BD)
-        if self.trainer.testing:
+        if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             kept = (x_BD, again_BD, codes_BZ)
             self.shown.append((*kept, batch.truth[real]) if self.config.colour else kept)
 

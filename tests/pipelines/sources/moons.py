@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from pipelines.sources.generated import moons
 from tracking.seeds import key
 
-ANGLES = 2000
+ANGLES = 500
 
 
 def rows(count: int, seed: int, noise: float = 0.1) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -3,19 +3,25 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.tree import DecisionTreeClassifier
 
 from tracking.balance import Plan
 from tracking.figures.balance import balance
 from tracking.figures.calibration import calibration
+from tracking.figures.clusters import clusters
 from tracking.figures.confusion import confusion
+from tracking.figures.density_map import density_map, log_densities
 from tracking.figures.fit import fit
 from tracking.figures.frames import film, frames
+from tracking.figures.importance import importance, importance_map
 from tracking.figures.latent import latent
 from tracking.figures.learning_curves import learning_curves
 from tracking.figures.rate_range import rate_range
 from tracking.figures.residuals import residuals
 from tracking.figures.returns import returns
 from tracking.figures.samples import samples
+from tracking.figures.tree import tree
+from tracking.figures.variance_kept import variance_kept
 
 NASTY = ("$\\frac{1}{0}$", "<script>alert(1)</script>", "`; DROP TABLE", "日本" * 40, "")
 
@@ -31,6 +37,7 @@ COUNTS = dict(zip(NASTY, (900, 80, 7, 3, 1), strict=True))
 WEIGHTED = Plan(column="$x$", method="weights", before=COUNTS, after=COUNTS, weights=dict.fromkeys(COUNTS, 0.5))
 
 X = np.linspace(-1, 1, 9)
+TREE = DecisionTreeClassifier(random_state=0).fit(np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 5)
 
 FIGURES = {
     "balance": lambda: balance(WEIGHTED),
@@ -39,6 +46,19 @@ FIGURES = {
     "residuals": lambda: residuals(np.arange(5.0), np.arange(5.0) + 0.1, "MPa $"),
     "samples": lambda: samples(np.random.default_rng(0).random((5, 1, 5, 5)), 3, NASTY),
     "latent": lambda: latent(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 5, NASTY),
+    "clusters": lambda: clusters(
+        np.random.default_rng(0).normal(size=(30, 4)),
+        {"cluster": np.arange(30) % 4 - 1, "class": np.arange(30) % 5},
+        NASTY,
+    ),
+    "density map": lambda: density_map(
+        -(np.mgrid[:9, :8] ** 2).sum(axis=0), np.arange(8), np.arange(9), np.ones((3, 2)), NASTY[:2]
+    ),
+    "log densities": lambda: log_densities(np.arange(20.0)),
+    "variance kept": lambda: variance_kept(np.array([0.6, 0.3, 0.1]), 2),
+    "importance": lambda: importance(np.array([0.5, 0.3, 0.1, 0.1, 0.0]), NASTY),
+    "importance map": lambda: importance_map(np.eye(5)),
+    "tree": lambda: tree(TREE, NASTY, NASTY),
     "rate range": lambda: rate_range([(1e-3, 2.0), (1e-2, 1.0), (1e-1, 5.0)], 1e-3),
     "returns": lambda: returns([[10.0, 3.0], [20.0, 9.0]]),
     "fit": lambda: fit(X, X**2, X, NASTY[:2], band=(X - 1, X + 1), title="$"),
@@ -84,3 +104,28 @@ def test_two_numbers_of_a_code_are_shown_as_they_are():
     codes = np.random.default_rng(0).normal(size=(20, 2))
     (points,) = latent(codes, None, ()).axes[0].collections
     np.testing.assert_allclose(points.get_offsets(), codes)
+
+
+def test_the_variance_kept_is_that_of_all_parts_so_far():
+    (line,) = variance_kept(np.array([0.6, 0.3, 0.1]), 2).axes[0].lines
+    np.testing.assert_allclose(line.get_ydata(), [0.6, 0.9, 1.0])
+
+
+def test_the_most_important_column_is_on_top():
+    axes = importance(np.array([0.1, 0.7, 0.2]), ("a", "b", "c")).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b", "c", "a"]
+    assert axes.yaxis_inverted()
+
+
+def test_rows_in_no_cluster_are_grey():
+    figure = clusters(np.random.default_rng(0).normal(size=(9, 2)), {"cluster": np.array([-1, 0, 1] * 3)}, ())
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "0", "1"]
+
+
+def test_a_deep_tree_is_cut_off_and_says_so():
+    texts = [one.get_text() for one in tree(TREE, tuple("abcde"), tuple("vwxyz")).axes[0].texts]
+    assert TREE.get_depth() > 3
+    assert "\n  (...)  \n" in texts
+    assert not any("value" in text for text in texts)  # five classes are too many to list
+    assert texts[0].startswith("abcde"[TREE.tree_.feature[0]] + " <= ")

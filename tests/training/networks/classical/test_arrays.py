@@ -153,9 +153,9 @@ def test_the_recipes_mixture_comes_near_the_density_of_the_moons():
 
 
 def test_the_density_of_the_moons_is_one():
-    side = np.linspace(-2, 3, 251)
+    side = np.linspace(-2, 3, 101)
     grid = np.stack(np.meshgrid(side, side - 0.25), axis=-1).reshape(-1, 2)
-    assert np.exp(moons.log_density(grid)).sum() * 0.02**2 == pytest.approx(1, abs=1e-6)
+    assert np.exp(moons.log_density(grid)).sum() * 0.05**2 == pytest.approx(1, abs=1e-6)
 
 
 @pytest.mark.bad_input
@@ -165,9 +165,9 @@ def test_the_density_of_the_moons_is_one():
         (kmeans, rows(4), {"clusters": 5}, "network classical/kmeans: 4 rows to learn from; it makes 5 clusters"),
         (kmeans, np.repeat(rows(2), 5, axis=0), {}, "2 different rows to learn from; it makes 3 clusters"),
         (gaussian_mixture, rows(2), {}, "network classical/gaussian_mixture: 2 rows to learn from; it makes 3 parts"),
-        (gaussian_mixture, np.repeat(rows(4), 9, axis=0), {"floor": 0}, "no width in some direction .*; raise floor"),
-        (dbscan, rows(), {"radius": 1e-6}, "none of 300 rows has 5 within 1e-06, .*; enlarge radius"),
-        (pca, rows(1), {}, None),
+        (gaussian_mixture, np.repeat(rows(4), 9, axis=0), {"floor": 0}, r"no width in some direction .*; raise floor"),
+        (dbscan, rows(), {"radius": 1e-6}, r"none of 300 rows has 5 within 1e-06, .*; enlarge radius"),
+        (pca, rows(1), {}, "all 1 rows are the same"),
         (pca, rows(), {"parts": 3}, "300 rows of 2 numbers have 2 parts; it is asked for 3"),
         (pca, np.ones((5, 2), np.float32), {}, "all 5 rows are the same"),
     ],

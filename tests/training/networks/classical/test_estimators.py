@@ -8,7 +8,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier
 
-from tests.training.signatures import category, number, signature, target
+from tests.training.signatures import category, image, number, signature, target
 from tracking.faults import BadData
 from training.networks.classical import (
     extra_trees,
@@ -155,3 +155,33 @@ def test_a_forged_tree_is_refused(module):
     last.tree_.children_left[0] = 10_000
     with pytest.raises(BadData, match="outside itself"):
         module.build(module.Config(), SIGNATURE).restore(network.dump())
+
+
+@pytest.mark.parametrize("module", [tree, forest, extra_trees, gradient_boosting, xgboost], ids=ids)
+def test_the_column_that_decides_is_the_important_one(module):
+    draw = np.random.default_rng(0)
+    numbers = torch.from_numpy(draw.normal(size=(300, 2)).astype(np.float32))
+    network = module.build(module.Config(), SIGNATURE)
+    network.fit((numbers, torch.zeros(300, 1)), (numbers[:, 1] > 0).long() * 2, torch.ones(300))
+    figures = network.figures(SIGNATURE)
+    assert ("tree" in figures) == (module is tree)
+    axes = figures["importance"].axes[0]
+    assert axes.get_yticklabels()[0].get_text() == "b"
+    shares = [bar.get_width() for bar in axes.patches]
+    assert len(shares) == 3
+    assert shares[0] > 0.8
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_pixels_are_shown_at_their_places():
+    pictures = signature(image(1, 2, 3), target(2))
+    x = torch.rand(100, 1, 2, 3, generator=torch.Generator().manual_seed(0))
+    network = tree.build(tree.Config(depth=1), pictures)
+    network.fit((x,), (x[:, 0, 1, 2] > 0.5).long(), torch.ones(100))
+    shown = network.figures(pictures)["importance"].axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, [[0, 0, 0], [0, 0, 1]])
+
+
+def test_what_shows_no_columns_draws_nothing():
+    assert fitted(neighbours).figures(SIGNATURE) == {}
+    assert fitted(logistic).figures(SIGNATURE) == {}
