@@ -4,10 +4,13 @@ import torch
 from scipy import stats
 from torch import nn
 
+from tests.datasets import make_dataset
+from tests.training.fitted import fitted
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
 from tracking.faults import WrongRecipe
 from tracking.manifest import Affine
+from training import checkpoints, serve
 from training.fit_config import Fit
 from training.networks.mlp import mlp
 from training.tasks.distributional import Config, Distributional
@@ -107,6 +110,35 @@ def test_what_is_told_is_drawn_with_its_interval():
     x = torch.linspace(-1, 1, 20)[:, None]
     measured(made, batch(x, target=x[:, 0]))
     assert made.figures().keys() == {"residuals", "fit", "calibration"}
+
+
+@pytest.mark.parametrize("head", [GAUSSIAN, {"name": "mixture", "parts": 2}, {"name": "dropout", "precision": 9.0}])
+def test_a_trained_law_is_saved_and_told_again_and_its_course_goes_on_after_a_break(tmp_path, head):
+    draw = np.random.default_rng(0)
+    splits = {}
+    for split, count in {"train": 60, "valid": 20, "test": 20}.items():
+        a = draw.normal(size=count)
+        splits[split] = {"a": a, "price": 40 + 16 * (a + 0.3 * draw.normal(size=count))}
+    columns = [number("a"), number("price", role="target", affine=SCALE)]
+    dataset = make_dataset(tmp_path, splits, columns, shard_rows=25)
+    sections = {
+        "task": {"name": "distributional", "target": "price", "head": head},
+        "network": {"name": "mlp/mlp", "hidden": [8], "dropout": 0.1},
+        "fit": {"epochs": 3, "checkpoint_every": 1, "keep_last": 1000},
+    }
+    whole = fitted(tmp_path / "whole", dataset, **sections)
+    start = checkpoints.newest_first(whole.job.folder)[4]
+    again = fitted(tmp_path / "again", dataset, start=start, **sections)
+    assert again.metrics == whole.metrics
+    torch.testing.assert_close(again.job.task.course, whole.job.task.course, rtol=0, atol=0)
+    assert len(whole.job.task.course) == 4  # three epochs, and the kept weights
+    saved = serve.save(tmp_path / "model", whole.job.located, whole.job.task, None)
+    x = torch.randn(4, 1)
+    with torch.no_grad():
+        expected, found = whole.job.task.eval().predict(x), serve.load(tmp_path / "model").task.predict(x)
+    assert list(found) == list(saved.task.outputs)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 @pytest.mark.bad_input
