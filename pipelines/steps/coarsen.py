@@ -7,12 +7,15 @@ since Timofte et al. 2013, doi:10.1109/ICCV.2013.241, and is kept as floats: rou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import reduce
+from operator import or_
 from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructField, StructType
 
 from pipelines.pictures import SIZES
@@ -53,8 +56,11 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
         maps, height, width = column.shape[0], *(side // self.scale for side in column.shape[1:])
         if not height or not width:
             raise BadData.at("step coarsen", f"frames of {column.shape[1:]}; expected {self.scale} or more on a side")
+        sized = table.column(SIZES[0]) is not None
+        if sized:
+            table = self._large_enough(table)
         schema = StructType([*table.frame.schema.fields, StructField(self.to, BinaryType())])
-        sized, fine, scale = table.column(SIZES[0]) is not None, column, self.scale
+        fine, scale = column, self.scale
 
         def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
@@ -71,6 +77,11 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
             meaning="image", unit=column.unit,
         )  # fmt: skip
         return table.replacing(in_pandas(table.frame, made, schema).select(*map(named, schema.names)), target, coarse)
+
+    def _large_enough(self, table: Table) -> Table:
+        is_small = reduce(or_, (named(name) < self.scale for name in SIZES))
+        table = table.refusing(table.frame.where(is_small), F.lit(f"is smaller than {self.scale} pixels"))
+        return table.replacing(table.frame.where(~is_small))
 
 
 def _pair(

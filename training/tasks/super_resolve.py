@@ -30,6 +30,8 @@ from training.task import Task, as_numpy
 SHOWN = 5
 PEAK = 255.0
 """Of the luma, although it ends at 235: so has the field."""
+WINDOW = 11
+"""Pixels of the side of SSIM's window."""
 LUMA = (65.481, 128.553, 24.966)
 """What red, green and blue from 0 to 1 add to a black of 16; grey has all of it."""
 
@@ -64,9 +66,9 @@ class SuperResolve(Task):
             return self.of_patches(*self.patches(batch)).reshape(len(batch.mask_B), -1).mean(dim=1), []
         pairs = pictures(batch, self.factor)
         told = [self.network(coarse_Chw[None])[0] for coarse_Chw, _ in pairs]
-        losses = [self.difference(one, true).mean() for one, (_, true) in zip(told, pairs, strict=True)]
+        losses = [float(self.difference(one, true).mean()) for one, (_, true) in zip(told, pairs, strict=True)]
         found_B = torch.zeros(len(batch.mask_B), device=batch.mask_B.device)
-        found_B[batch.mask_B] = torch.stack(losses)
+        found_B[batch.mask_B] = found_B.new_tensor(losses)
         return found_B, told
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -92,7 +94,10 @@ class SuperResolve(Task):
         return off.square() if self.config.loss == "mse" else off.abs()
 
     def metrics(self) -> dict[str, Metric]:
-        return {name: MeanMetric() for name in ("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim")}
+        # a picture that is smaller than a window, or all border, has no figure
+        return {
+            name: MeanMetric(nan_strategy="ignore") for name in ("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim")
+        }
 
     def measure(self, metrics: MetricCollection, output: list[Tensor], batch: Batch) -> None:
         for told, (coarse_Chw, true) in zip(output, pictures(batch, self.factor), strict=True):
@@ -164,8 +169,9 @@ def psnr_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
 def ssim_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
     """The structural similarity of the luma, with the paper's window of 11 pixels and deviation 1.5."""
     told, true = (inner(luma(one), border)[None, None] for one in (told_CHW, true_CHW))
-    found = structural_similarity_index_measure(told, true, data_range=PEAK)
-    return found[0] if isinstance(found, tuple) else found
+    _, map_11HW = structural_similarity_index_measure(told, true, data_range=PEAK, return_full_image=True)
+    # only of windows that lie within, as in the paper: torchmetrics mirrors the picture beyond its border
+    return inner(map_11HW[0, 0], WINDOW // 2).mean()
 
 
 def inner(map_HW: Tensor, border: int) -> Tensor:

@@ -7,6 +7,7 @@ from PIL import Image
 from tracking.balance import Plan
 from tracking.figures.balance import balance
 from tracking.figures.confusion import confusion
+from tracking.figures.enlargements import SIDE, enlargements, hardest
 from tracking.figures.frames import film, frames
 from tracking.figures.latent import latent
 from tracking.figures.learning_curves import learning_curves
@@ -32,6 +33,7 @@ FIGURES = {
     "balance": lambda: balance(WEIGHTED),
     "confusion": lambda: confusion(np.diag([3, 4, 5, 6, 7]), NASTY),
     "curves": lambda: learning_curves({"train/loss": [[1, 2.0], [2, float("nan")]], "valid/$x": [[1, 0.5]]}),
+    "enlargements": lambda: enlargements([np.random.default_rng(0).random((3, 3, 9, 120))] * 2, [(28.4, 30.1)] * 2),
     "residuals": lambda: residuals(np.arange(5.0), np.arange(5.0) + 0.1, "MPa $"),
     "samples": lambda: samples(np.random.default_rng(0).random((5, 1, 5, 5)), 3, NASTY),
     "latent": lambda: latent(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 5, NASTY),
@@ -78,3 +80,13 @@ def test_two_numbers_of_a_code_are_shown_as_they_are():
     codes = np.random.default_rng(0).normal(size=(20, 2))
     (points,) = latent(codes, None, ()).axes[0].collections
     np.testing.assert_allclose(points.get_offsets(), codes)
+
+
+def test_the_part_is_shown_in_which_the_error_is_largest():
+    true = np.zeros((1, 300, 200))
+    told = true + 0.001
+    told[0, 150:170, 60:90] = 0.5
+    rows, columns = hardest(told, true)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (SIDE, SIDE)
+    assert told[0, rows, columns].sum() == pytest.approx(0.5 * 600 + 0.001 * (SIDE**2 - 600))
+    assert hardest(told[:, :50, :40], true[:, :50, :40]) == (slice(0, 50), slice(0, 40))

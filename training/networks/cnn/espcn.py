@@ -1,9 +1,9 @@
 """ESPCN: convolutions over the coarse picture, the last of which has a map for each fine pixel of a coarse one.
 
 Source: Shi et al. 2016, arXiv 1609.05158, sections 3.1, 3.2 and 3.3 (5-3-3, 64 and 32 maps, tanh).
-Differs from it: convolutions are padded with zeros, so that the fine picture is whole; the last growth may be any of
-`layers/grow.py` in the place of pixel shuffle; it may tell no more than what bicubic enlargement lacks (the idea of Kim
-et al. 2016, arXiv 1511.04587).
+Differs from it: beyond the border its last pixels go on, so that the fine picture is whole; the last growth may be any
+of `layers/grow.py` in the place of pixel shuffle; it may tell no more than what bicubic enlargement lacks (the idea of
+Kim et al. 2016, arXiv 1511.04587).
 Axes: B rows, C channels, h and w height and width of the coarse picture. 22,729 parameters for one channel, 3 times.
 """
 
@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from tracking.manifest import Signature
-from training.layers.enlarge import enlarged, enlargement
+from training.layers.enlarge import completed, enlarged, enlargement
 from training.layers.grow import PlainGrowth, grow
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
@@ -41,14 +41,16 @@ class ESPCN(nn.Module):
         first, second = config.channels
         activation = ACTIVATIONS[config.activation]
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, first, 5, padding=2),
+            nn.Conv2d(channels, first, 5, padding=2, padding_mode="replicate"),
             activation(),
-            nn.Conv2d(first, second, 3, padding=1),
+            nn.Conv2d(first, second, 3, padding=1, padding_mode="replicate"),
             activation(),
             grow(config.growth, second, channels, factor),
         )
         self.factor, self.residual = factor, config.residual
 
     def forward(self, x_BChw: Tensor) -> Tensor:
+        if self.residual:
+            return completed(enlarged(x_BChw, self.factor), self.layers, x_BChw)
         told_BCHW: Tensor = self.layers(x_BChw)
-        return enlarged(x_BChw, self.factor) + told_BCHW if self.residual else told_BCHW
+        return told_BCHW

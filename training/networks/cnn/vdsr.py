@@ -1,7 +1,8 @@
 """VDSR: many small convolutions that tell what the bicubically enlarged picture lacks.
 
 Source: Kim et al. 2016, arXiv 1511.04587, section 3.1; the weights begin as in He et al. 2015, arXiv 1502.01852.
-Differs from it: one network for each factor, where section 4.3 trains one for all.
+Differs from it: one network for each factor, where section 4.3 trains one for all; what it reads and tells is brought
+to the size of 1 (`layers/enlarge.py`).
 Axes: B rows, C channels, h and w height and width of the coarse picture. 664,704 weights and 1,217 biases for one
 channel and 20 layers.
 """
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from tracking.manifest import Signature
-from training.layers.enlarge import enlarged, enlargement
+from training.layers.enlarge import completed, enlarged, enlargement
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -42,5 +43,4 @@ class VDSR(nn.Module):
 
     def forward(self, x_BChw: Tensor) -> Tensor:
         large_BCHW = enlarged(x_BChw, self.factor)
-        lacking_BCHW: Tensor = self.layers(large_BCHW)
-        return large_BCHW + lacking_BCHW
+        return completed(large_BCHW, self.layers, large_BCHW)
