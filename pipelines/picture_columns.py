@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pipelines.pictures import SIZES
 from pipelines.table import Table
 from tracking.faults import BadData
 from tracking.manifest import Column
 
 
 def pictures_of(table: Table, columns: tuple[str, ...] | None, masks: tuple[str, ...], where: str) -> list[Column]:
-    """The named pictures (default: all images) and masks, of axes CHW. Raises BadData for what is none."""
+    """The named pictures (default: all images) and masks, of axes CHW.
+
+    Raises BadData for what is none, and for pictures of their own sizes: what the table says of those would be wrong
+    once the frames around them have changed.
+    """
+    if table.column(SIZES[0]) is not None:
+        raise BadData.at(where, "pictures keep their own sizes; read them with another `resize` than keep")
     images = [column.name for column in table.columns if column.meaning == "image" and column.layout == "tensor"]
     names = dict.fromkeys((*(columns if columns is not None else images), *masks))
     found = {name: table.column(name) for name in names}

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-Resize = Literal["crop", "stretch", "pad"]
+Resize = Literal["crop", "stretch", "pad", "keep"]
+SIZES = ("picture_height", "picture_width")
+"""Columns that tell how much of a frame is picture, where pictures keep their own sizes."""
 SUFFIXES = (".png", ".jpg", ".jpeg")
 MOST_PIXELS = 100_000_000
 """Larger ones are put aside unread: a file of some kilobytes can unfold to gigabytes."""
@@ -25,7 +27,7 @@ class Frame:
     """The shape that every picture is brought to.
 
     `crop`: the middle, with its proportions kept. `stretch`: all of it. `pad`: all of it with its proportions kept,
-    black (in a mask: 0) around it.
+    black (in a mask: 0) around it. `keep`: its own pixels in the upper left corner, black right of and below it.
     """
 
     channels: int
@@ -60,6 +62,8 @@ class Frame:
 
     def _sized(self, picture: Image.Image, sampling: Image.Resampling) -> Image.Image:
         size = (self.width, self.height)
+        if self.resize == "keep":
+            return _within(picture, size)
         if self.resize == "stretch":
             return picture.resize(size, sampling)
         if self.resize == "crop":
@@ -69,6 +73,20 @@ class Frame:
         padded = Image.new(picture.mode, size, 0)
         padded.paste(picture.resize(within, sampling), ((size[0] - within[0]) // 2, (size[1] - within[1]) // 2))
         return padded
+
+
+def _within(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if picture.width > size[0] or picture.height > size[1]:
+        raise ValueError("is larger than its frame")
+    padded = Image.new(picture.mode, size, 0)
+    padded.paste(picture)
+    return padded
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Height and width of a PNG or JPEG, once it stands upright. Raises ValueError when it cannot be read."""
+    width, height = _opened(content, ("PNG", "JPEG")).size
+    return height, width
 
 
 def content_of(path: str) -> bytes:

@@ -35,7 +35,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from pipelines import parquet
 from pipelines.named_file import NamedFile, SplitFile
-from pipelines.pictures import SUFFIXES, Frame, Resize, content_of
+from pipelines.pictures import SIZES, SUFFIXES, Frame, Resize, content_of, size_of
 from pipelines.rows import named, schema_of
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
@@ -80,7 +80,8 @@ class Images(BaseModel, frozen=True, extra="forbid"):
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue; transparent parts become black")
     resize: Resize = Field(
         "crop",
-        description="crop: the middle, with its proportions kept; stretch: all of it; pad: all of it, black around it",
+        description="crop: the middle, with its proportions kept; stretch: all of it; pad: all of it, black around it; "
+        "keep: its own pixels, black right of and below them, and its size in columns of its own",
     )
     instances: Literal["semantic", "labels"] = Field(
         "semantic", description="masks as 0 and 1 (any object), or with their numbers as they are"
@@ -160,6 +161,8 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         if self.table and self.table.mask:
             dtype, shape = ("uint8" if self.instances == "semantic" else "int32"), (1, self.height, self.width)
             found.append(Column(name="mask", dtype=dtype, shape=shape, role="target", meaning="mask", **tensor))
+        if self.resize == "keep":
+            found += [Column(name=name, dtype="int32", role="key", meaning="number", unit="pixels") for name in SIZES]
         if classes is not None:
             found.append(Column(name="label", dtype="int64", role="target", meaning="category", classes=classes))
         return tuple(found)
@@ -226,12 +229,14 @@ class Images(BaseModel, frozen=True, extra="forbid"):
 
     def _row(self, one: Mapping[str, Any], classes: tuple[str, ...] | None) -> dict[str, Any]:
         row: dict[str, Any] = {"sample_id": one["sample_id"], "split": one["split"], "_reason": one["_reason"]}
-        row |= {"image": b"", "mask": b"", "label": -1}
+        row |= {"image": b"", "mask": b"", "label": -1, **dict.fromkeys(SIZES, 0)}
         if row["_reason"]:
             return row
         try:
             content = content_of(one["path"]) if "path" in one else bytes(one["content"] or b"")
             row["image"] = self.frame.pixels(content).tobytes()
+            if self.resize == "keep":
+                row |= zip(SIZES, size_of(content), strict=True)
             if self.table and self.table.mask:
                 row["mask"] = self._mask(one["mask"], content).tobytes()
         except ValueError as error:

@@ -132,3 +132,12 @@ def test_a_mask_is_cut_like_its_picture_and_never_blended(dtype):
 def test_a_mask_that_does_not_belong_to_its_picture_is_told(mask, reason):
     with pytest.raises(ValueError, match=reason):
         frame().mask(encoded(mask), encoded(Image.new("L", (30, 10))))
+
+
+def test_a_picture_that_keeps_its_size_stands_in_the_corner():
+    values = np.random.default_rng(0).integers(1, 256, (3, 5, 3), np.uint8)
+    picture = Image.fromarray(values.transpose(1, 2, 0))
+    found = frame(3, 6, 5, "keep").pixels(encoded(picture))
+    np.testing.assert_array_equal(found, np.pad(values, [(0, 0), (0, 1), (0, 2)]))
+    with pytest.raises(ValueError, match="larger than its frame"):
+        frame(3, 6, 2, "keep").pixels(encoded(picture))

@@ -1,10 +1,10 @@
-"""How feature maps grow to twice their height and width, so that networks may exchange one way for another.
+"""How feature maps grow to a multiple of their height and width, so that networks may exchange one way for another.
 
 Sources: transposed convolution: Zeiler et al. 2010, doi:10.1109/CVPR.2010.5539957; pixel shuffle: Shi et al. 2016,
 arXiv 1609.05158, section 3.2; unpooling to the places of the maxima: Zeiler & Fergus 2014, arXiv 1311.2901, section
 2.1; nearest and bilinear with a convolution behind, against checkerboards: Odena et al. 2016,
 doi:10.23915/distill.00003.
-Axes: B rows, C channels before, D channels after, H height, W width.
+Axes: B rows, C channels before, D channels after, H height, W width, F the factor.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from torch.nn import functional
 
 Growth = Literal["nearest", "bilinear", "transposed", "shuffle", "unpool"]
 
-FACTOR = 2
+PlainGrowth = Literal["nearest", "bilinear", "transposed", "shuffle"]
+"""Those that need no pooling before them."""
 
 
-def grow(kind: Growth, before: int, after: int) -> nn.Module:
-    """A layer that takes maps (B, C, H, W), and the places of the pooling that it undoes, to (B, D, 2H, 2W)."""
+def grow(kind: Growth, before: int, after: int, factor: int = 2) -> nn.Module:
+    """A layer that takes maps (B, C, H, W), and the places of the pooling that it undoes, to (B, D, FH, FW)."""
     if kind == "unpool":
-        return Unpooled(before, after)
+        return Unpooled(before, after, factor)
     if kind == "transposed":
-        return Grown(nn.ConvTranspose2d(before, after, FACTOR, FACTOR))
+        return Grown(nn.ConvTranspose2d(before, after, factor, factor))
     if kind == "shuffle":
-        return Grown(nn.Conv2d(before, after * FACTOR**2, 3, padding=1), nn.PixelShuffle(FACTOR))
-    upsample = nn.Upsample(scale_factor=FACTOR, mode=kind, align_corners=False if kind == "bilinear" else None)
+        return Grown(nn.Conv2d(before, after * factor**2, 3, padding=1), nn.PixelShuffle(factor))
+    upsample = nn.Upsample(scale_factor=factor, mode=kind, align_corners=False if kind == "bilinear" else None)
     return Grown(upsample, nn.Conv2d(before, after, 3, padding=1))
 
 
@@ -47,20 +48,21 @@ class Grown(nn.Module):
 class Unpooled(nn.Module):
     """Each value goes to where the maximum stood, and zeros stand elsewhere."""
 
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, before: int, after: int, factor: int) -> None:
         super().__init__()
+        self.factor = factor
         self.before = nn.Conv2d(before, after, 3, padding=1)
         self.after = nn.Conv2d(after, after, 3, padding=1)
 
     def forward(self, x_BCHW: Tensor, places_BDHW: Tensor) -> Tensor:
-        """`places` are those that a pooling by 2 of D maps gave, as indices into the flat maps of 2H x 2W."""
-        return functional.relu(self.after(unpooled(self.before(x_BCHW), places_BDHW)))
+        """`places` are those that a pooling by F of D maps gave, as indices into the flat maps of FH x FW."""
+        return functional.relu(self.after(unpooled(self.before(x_BCHW), places_BDHW, self.factor)))
 
 
-def unpooled(x_BDHW: Tensor, places_BDHW: Tensor) -> Tensor:
-    """The values at their places in maps of twice the height and width, (B, D, 2H, 2W)."""
+def unpooled(x_BDHW: Tensor, places_BDHW: Tensor, factor: int = 2) -> Tensor:
+    """The values at their places in maps F times as high and wide, (B, D, FH, FW)."""
     rows, maps, height, width = x_BDHW.shape
-    empty = torch.zeros(rows, maps, FACTOR**2 * height * width, dtype=x_BDHW.dtype, device=x_BDHW.device)
+    empty = torch.zeros(rows, maps, factor**2 * height * width, dtype=x_BDHW.dtype, device=x_BDHW.device)
     # not functional.max_unpool2d: it has no deterministic form on a GPU, and cannot be exported
     flat = empty.scatter(2, places_BDHW.flatten(start_dim=2), x_BDHW.flatten(start_dim=2))
-    return flat.reshape(rows, maps, FACTOR * height, FACTOR * width)
+    return flat.reshape(rows, maps, factor * height, factor * width)

@@ -48,6 +48,16 @@ def test_each_folder_is_a_class(spark, folder):
     assert table.columns[1].classes == ("cats", "dogs")
 
 
+def test_pictures_that_keep_their_sizes_tell_them(spark, folder):
+    rows = rows_of(read(spark, folder, height=11, width=21, resize="keep"), "image", "picture_height", "picture_width")
+    assert [row[1:] for row in rows] == [(10, 20), (10, 21)] * 2
+    assert [np.frombuffer(row[0], np.uint8).reshape(3, 11, 21).any(axis=0).sum() for row in rows] == [200, 210] * 2
+    refused = read(spark, folder, height=11, width=21, resize="keep").refused.collect()
+    assert {row.sample_id: row.reason for row in refused} == {
+        f"{name}/2.png": "is larger than its frame" for name in ("cats", "dogs")
+    }
+
+
 @pytest.mark.bad_input
 def test_what_is_no_picture_is_put_aside_with_its_name(spark, folder):
     (folder / "cats" / "empty.png").write_bytes(b"")

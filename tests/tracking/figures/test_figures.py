@@ -11,6 +11,7 @@ from tracking.figures.calibration import calibration
 from tracking.figures.clusters import clusters
 from tracking.figures.confusion import confusion
 from tracking.figures.density_map import density_map, log_densities
+from tracking.figures.enlargements import SIDE, enlargements, hardest
 from tracking.figures.fit import fit
 from tracking.figures.frames import film, frames
 from tracking.figures.importance import importance, importance_map
@@ -43,6 +44,7 @@ FIGURES = {
     "balance": lambda: balance(WEIGHTED),
     "confusion": lambda: confusion(np.diag([3, 4, 5, 6, 7]), NASTY),
     "curves": lambda: learning_curves({"train/loss": [[1, 2.0], [2, float("nan")]], "valid/$x": [[1, 0.5]]}),
+    "enlargements": lambda: enlargements([np.random.default_rng(0).random((3, 3, 9, 120))] * 2, [(28.4, 30.1)] * 2),
     "residuals": lambda: residuals(np.arange(5.0), np.arange(5.0) + 0.1, "MPa $"),
     "samples": lambda: samples(np.random.default_rng(0).random((5, 1, 5, 5)), 3, NASTY),
     "latent": lambda: latent(np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 5, NASTY),
@@ -129,3 +131,13 @@ def test_a_deep_tree_is_cut_off_and_says_so():
     assert "\n  (...)  \n" in texts
     assert not any("value" in text for text in texts)  # five classes are too many to list
     assert texts[0].startswith("abcde"[TREE.tree_.feature[0]] + " <= ")
+
+
+def test_the_part_is_shown_in_which_the_error_is_largest():
+    true = np.zeros((1, 300, 200))
+    told = true + 0.001
+    told[0, 150:170, 60:90] = 0.5
+    rows, columns = hardest(told, true)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (SIDE, SIDE)
+    assert told[0, rows, columns].sum() == pytest.approx(0.5 * 600 + 0.001 * (SIDE**2 - 600))
+    assert hardest(told[:, :50, :40], true[:, :50, :40]) == (slice(0, 50), slice(0, 40))

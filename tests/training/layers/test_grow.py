@@ -7,25 +7,27 @@ from training.layers.grow import Unpooled, grow, unpooled
 KINDS = ["nearest", "bilinear", "transposed", "shuffle", "unpool"]
 
 
-def pooled(*shape):
-    return functional.max_pool2d(torch.rand(shape), 2, return_indices=True)
+def pooled(*shape, factor=2):
+    return functional.max_pool2d(torch.rand(shape), factor, return_indices=True)
 
 
+@pytest.mark.parametrize("factor", [2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-def test_maps_are_twice_as_high_and_wide_and_every_parameter_learns(kind):
+def test_maps_are_higher_and_wider_by_the_factor_and_every_parameter_learns(kind, factor):
     torch.manual_seed(0)
-    _, places = pooled(2, 4, 12, 10)
-    layer = grow(kind, 6, 4)
+    _, places = pooled(2, 4, 6 * factor, 5 * factor, factor=factor)
+    layer = grow(kind, 6, 4, factor)
     grown = layer(torch.rand(2, 6, 6, 5), places)
-    assert grown.shape == (2, 4, 12, 10)
+    assert grown.shape == (2, 4, 6 * factor, 5 * factor)
     grown.square().sum().backward()
     assert all(one.grad is not None and one.grad.any() for one in layer.parameters())
 
 
-def test_unpooling_is_torchs_own():
-    values, places = pooled(3, 4, 8, 6)
-    expected = functional.max_unpool2d(values, places, 2)
-    assert torch.equal(unpooled(values, places), expected)
+@pytest.mark.parametrize("factor", [2, 3])
+def test_unpooling_is_torchs_own(factor):
+    values, places = pooled(3, 4, 4 * factor, 3 * factor, factor=factor)
+    expected = functional.max_unpool2d(values, places, factor)
+    assert torch.equal(unpooled(values, places, factor), expected)
     assert isinstance(grow("unpool", 2, 2), Unpooled)
 
 

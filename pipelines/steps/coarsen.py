@@ -1,0 +1,96 @@
+"""Makes a coarse picture of each fine one: what super-resolution is given, beside what it is to tell.
+
+The coarse one is made by bicubic resampling with antialiasing (`tracking/bicubic.py`), as in most of the literature
+since Timofte et al. 2013, doi:10.1109/ICCV.2013.241, and is kept as floats: rounding it would cost what PSNR measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from pyspark.sql import functions as F
+from pyspark.sql.types import BinaryType, StructField, StructType
+
+from pipelines.pictures import SIZES
+from pipelines.rows import in_pandas, named
+from pipelines.table import Learned, Table
+from tracking.bicubic import resampled
+from tracking.faults import BadData
+from tracking.manifest import Column
+
+OPAQUE = 255
+
+
+class Coarsen(BaseModel, frozen=True, extra="forbid"):
+    """The fine picture becomes the target and gets one more map, which is 255 where there is picture and 0 beside it.
+
+    | image (1, 9, 9) |    | image (2, 9, 9), target | coarse (1, 3, 3), float32 |    scale: 3
+    | ...             | -> | ...                     | ...                       |
+
+    Frames, and the pictures in them that keep their own sizes, are cut to multiples of the scale. Beside a smaller
+    picture its coarse one goes on mirrored, so that no dark edge is enlarged into it. A served model takes coarse ones.
+    """
+
+    version: ClassVar[int] = 1
+    train_only: ClassVar[bool] = False
+
+    scale: int = Field(ge=2, le=16, description="how many times higher and wider the fine picture is")
+    column: str = Field("image", description="the fine picture, of bytes")
+    to: str = Field("coarse", description="name of the new column")
+
+    def fit(self, train: Table, seed: int) -> Learned:
+        return {}
+
+    def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        """Raises BadData for a column that is no picture of bytes, and for frames smaller than a coarse pixel."""
+        column = table.column(self.column)
+        if column is None or column.layout != "tensor" or len(column.shape) != 3 or column.dtype != "uint8":
+            raise BadData.at("step coarsen", f"{self.column!r} is no picture of bytes; the source images reads such")
+        maps, height, width = column.shape[0], *(side // self.scale for side in column.shape[1:])
+        if not height or not width:
+            raise BadData.at("step coarsen", f"frames of {column.shape[1:]}; expected {self.scale} or more on a side")
+        sized = table.column(SIZES[0]) is not None
+        if sized:
+            table = self._large_enough(table)
+        schema = StructType([*table.frame.schema.fields, StructField(self.to, BinaryType())])
+        fine, scale = column, self.scale
+
+        def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+            for piece in pieces:
+                pictures = [np.frombuffer(one, np.uint8).reshape(fine.shape) for one in piece[fine.name]]
+                sizes = piece[list(SIZES)].to_numpy() if sized else np.tile(fine.shape[1:], (len(piece), 1))
+                pairs = [_pair(one, tuple(size), scale) for one, size in zip(pictures, sizes.tolist(), strict=True)]
+                columns = {fine.name: [pair[0].tobytes() for pair in pairs], self.to: [p[1].tobytes() for p in pairs]}
+                yield piece.assign(**columns)
+
+        shape = (maps + 1, height * scale, width * scale)
+        target = column.model_copy(update={"role": "target", "shape": shape})
+        coarse = Column(
+            name=self.to, dtype="float32", layout="tensor", shape=(maps, height, width), axes="CHW", role="input",
+            meaning="image", unit=column.unit,
+        )  # fmt: skip
+        return table.replacing(in_pandas(table.frame, made, schema).select(*map(named, schema.names)), target, coarse)
+
+    def _large_enough(self, table: Table) -> Table:
+        is_small = reduce(or_, (named(name) < self.scale for name in SIZES))
+        table = table.refusing(table.frame.where(is_small), F.lit(f"is smaller than {self.scale} pixels"))
+        return table.replacing(table.frame.where(~is_small))
+
+
+def _pair(
+    frame_CHW: NDArray[np.uint8], size: tuple[int, ...], scale: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The fine picture with the map of where it is, and the coarse one, both as large as their frames."""
+    rows, columns = (side // scale for side in size)
+    fine_CHW = frame_CHW[:, : rows * scale, : columns * scale]
+    below, right = frame_CHW.shape[1] // scale - rows, frame_CHW.shape[2] // scale - columns
+    coarse_CHW = np.pad(resampled(fine_CHW, rows, columns), [(0, 0), (0, below), (0, right)], mode="symmetric")
+    opaque_CHW = np.concatenate([fine_CHW, np.full_like(fine_CHW[:1], OPAQUE)])
+    return np.pad(opaque_CHW, [(0, 0), (0, below * scale), (0, right * scale)]), coarse_CHW.astype("<f4")

@@ -1,0 +1,45 @@
+"""Fine pictures beside what was told of them, and beside the bicubic enlargement of the coarse one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+COLUMNS = ("bicubic", "told", "true")
+SIDE = 96
+"""Pixels of the part that is shown: in a whole picture nobody would see the difference."""
+
+
+def enlargements(pictures: Sequence[Sequence[NDArray[Any]]], decibels: Sequence[Sequence[float]]) -> Figure:
+    """For each picture its bicubic enlargement, what was told and what is true, (C, H, W) with values in [0, 1].
+
+    Shown is the part of each in which bicubic enlargement is the furthest from the truth; `decibels` are the PSNR of
+    the first two, over the whole picture.
+    """
+    figure = Figure(figsize=(2.6 * len(COLUMNS), 2.8 * max(1, len(pictures))), layout="constrained")
+    rows = figure.subplots(max(1, len(pictures)), len(COLUMNS), squeeze=False)
+    for axes in rows.ravel():
+        axes.axis("off")
+    for row, three, told_dB in zip(rows, pictures, decibels, strict=False):
+        part = hardest(three[0], three[-1])
+        titles = [*(f"{name} {value:.2f} dB" for name, value in zip(COLUMNS, told_dB, strict=False)), COLUMNS[-1]]
+        for axes, picture_CHW, title in zip(row, three, titles, strict=True):
+            shown = picture_CHW[:, *part].transpose(1, 2, 0).clip(0, 1)
+            axes.imshow(shown.squeeze(-1) if shown.shape[-1] == 1 else shown, cmap="gray", vmin=0, vmax=1)
+            axes.set_title(title, fontsize=9, parse_math=False)
+    return figure
+
+
+def hardest(told_CHW: NDArray[Any], true_CHW: NDArray[Any]) -> tuple[slice, slice]:
+    """Rows and columns of the part of `SIDE` pixels, at most, with the largest sum of squared differences."""
+    error_HW = np.square(told_CHW.astype(np.float64) - true_CHW).sum(axis=0)
+    height, width = (min(SIDE, side) for side in error_HW.shape)
+    # sums of all parts at once, as differences of sums from the corner on
+    corner = np.pad(error_HW, [(1, 0), (1, 0)]).cumsum(axis=0).cumsum(axis=1)
+    sums = corner[height:, width:] - corner[:-height, width:] - corner[height:, :-width] + corner[:-height, :-width]
+    top, left = np.unravel_index(sums.argmax(), sums.shape)
+    return slice(int(top), int(top) + height), slice(int(left), int(left) + width)

@@ -1,0 +1,179 @@
+"""Tells the fine picture of a coarse one, learning from patches of both.
+
+PSNR and SSIM are measured as in the field: on the luma of ITU-R BT.601 as whole numbers from 16 to 235, for each whole
+picture of its own size with a border of `factor` pixels cut off, as a mean over pictures. SSIM: Wang et al. 2004,
+doi:10.1109/TIP.2003.819861.
+Axes: B rows, P patches of each, C channels, h and w height and width of coarse pictures, H and W of fine ones; a target
+has one more map, which is 1 where there is picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from tracking.faults import BadData
+from tracking.figures.enlargements import enlargements
+from tracking.manifest import Affine, Signature
+from training.feed.batch import Batch
+from training.fit_config import Fit
+from training.layers.enlarge import enlarged, enlargement
+from training.task import Task, as_numpy
+
+SHOWN = 5
+PEAK = 255.0
+"""Of the luma, although it ends at 235: so has the field."""
+WINDOW = 11
+"""Pixels of the side of SSIM's window."""
+LUMA = (65.481, 128.553, 24.966)
+"""What red, green and blue from 0 to 1 add to a black of 16; grey has all of it."""
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    target: str = Field(description="the column with the fine picture, as the step coarsen makes it")
+    loss: Literal["mse", "l1"] = Field("mse", description="the mean of squared, or of absolute, differences of pixels")
+    patch: int = Field(24, ge=1, description="side of the patches that are learned from, in coarse pixels")
+    patches: int = Field(1, ge=1, description="patches that a picture gives each time it comes")
+    turn: bool = Field(True, description="mirror the patches of a batch and lay them on their side, by chance")
+
+
+class SuperResolve(Task):
+    """`psnr_y` (dB) and `ssim` of what was told, and of bicubic enlargement for comparison."""
+
+    outputs: ClassVar = {"fine": "Array(double)"}
+
+    def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises BadData for a target that is no enlargement of the input, and for pictures not scaled by `unit`."""
+        super().__init__(config, network, signature, fit)
+        self.channels, self.factor = enlargement(signature, "task super_resolve")
+        columns = [field.columns[0] for field in (*signature.inputs, signature.target) if field is not None]
+        wrong = [column.name for column in columns if column.affine != Affine(factor=1 / PEAK)]
+        if wrong or columns[-1].shape[0] != self.channels + 1:
+            told = f"{wrong or columns[-1].name}: expected pictures from `coarsen`, each with `scale` by `unit`"
+            raise BadData.at("task super_resolve", told)
+        self.shown: list[tuple[Tensor, ...]] = []
+
+    def rows(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
+        """In training of patches; else of each whole picture by itself, without the frame beside it."""
+        if self.training:
+            return self.of_patches(*self.patches(batch)).reshape(len(batch.mask_B), -1).mean(dim=1), []
+        pairs = pictures(batch, self.factor)
+        told = [self.network(coarse_Chw[None])[0] for coarse_Chw, _ in pairs]
+        losses = [float(self.difference(one, true).mean()) for one, (_, true) in zip(told, pairs, strict=True)]
+        found_B = torch.zeros(len(batch.mask_B), device=batch.mask_B.device)
+        found_B[batch.mask_B] = found_B.new_tensor(losses)
+        return found_B, told
+
+    def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Coarse patches, and fine ones with the map of where there is picture, (B P, ...), at places drawn evenly."""
+        coarse_BChw, fine_BCHW = batch.inputs[0], batch.truth
+        side = min(self.config.patch, *coarse_BChw.shape[2:])
+        sizes_2B = torch.stack(sizes(fine_BCHW)) // self.factor
+        shares_2BP = torch.rand(2, len(coarse_BChw), self.config.patches, device=coarse_BChw.device)
+        starts_2BP = (shares_2BP * (sizes_2B - side + 1).clamp(min=1)[..., None]).long()
+        coarse = cut(coarse_BChw, starts_2BP, side)
+        fine = cut(fine_BCHW, starts_2BP * self.factor, side * self.factor)
+        return turned(coarse, fine) if self.config.turn else (coarse, fine)
+
+    def of_patches(self, coarse_NChw: Tensor, fine_NCHW: Tensor) -> Tensor:
+        """The mean difference over the pixels of each patch, (N,)."""
+        true_NCHW, there_N1HW = fine_NCHW[:, :-1], fine_NCHW[:, -1:]
+        off_NCHW = self.difference(self.network(coarse_NChw), true_NCHW) * there_N1HW
+        pixels_N = there_N1HW.flatten(start_dim=1).sum(dim=1).clamp(min=1) * self.channels
+        return off_NCHW.flatten(start_dim=1).sum(dim=1) / pixels_N
+
+    def difference(self, told: Tensor, true: Tensor) -> Tensor:
+        off = told - true
+        return off.square() if self.config.loss == "mse" else off.abs()
+
+    def metrics(self) -> dict[str, Metric]:
+        # a picture that is smaller than a window, or all border, has no figure
+        return {
+            name: MeanMetric(nan_strategy="ignore") for name in ("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim")
+        }
+
+    def measure(self, metrics: MetricCollection, output: list[Tensor], batch: Batch) -> None:
+        for told, (coarse_Chw, true) in zip(output, pictures(batch, self.factor), strict=True):
+            bicubic = enlarged(coarse_Chw[None], self.factor)[0]
+            for prefix, one in (("", told), ("bicubic_", bicubic)):
+                metrics[f"{prefix}psnr_y"].update(psnr_y(one, true, self.factor))
+                metrics[f"{prefix}ssim"].update(ssim_y(one, true, self.factor))
+            if self.trainer.testing and len(self.shown) < SHOWN:
+                self.shown.append((bicubic, told, true))
+
+    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+        """Fine pictures, from 0 to 255. A coarse one that does not fill its frame goes on mirrored beside itself."""
+        # one at a time: the maps of a fine picture take hundreds of times its own memory
+        fine = [self.network(coarse_Chw[None]).double().clamp(0, 1).flatten() for coarse_Chw in inputs[0]]
+        return {"fine": [as_numpy(one * PEAK) for one in fine]}
+
+    def figures(self) -> dict[str, Figure]:
+        if not self.shown:
+            return {}
+        decibels = [[float(psnr_y(one, three[-1], self.factor)) for one in three[:-1]] for three in self.shown]
+        return {"enlargements": enlargements([[as_numpy(one) for one in three] for three in self.shown], decibels)}
+
+
+def sizes(fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Height and width of the picture in the upper left corner of each frame, (B,): its last map is 1 there."""
+    there_BHW = fine_BCHW[:, -1] > 1 / 2
+    return there_BHW[:, :, 0].sum(dim=1), there_BHW[:, 0].sum(dim=1)
+
+
+def pictures(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
+    """The coarse and the fine picture of each real row, (C, h, w) and (C, H, W), without the frame beside them."""
+    coarse_BChw, fine_BCHW = batch.inputs[0][batch.mask_B], batch.truth[batch.mask_B]
+    heights, widths = (side.tolist() for side in sizes(fine_BCHW))
+    return [
+        (coarse[:, : height // factor, : width // factor], fine[:-1, :height, :width])
+        for coarse, fine, height, width in zip(coarse_BChw, fine_BCHW, heights, widths, strict=True)
+    ]
+
+
+def cut(maps_BCHW: Tensor, starts_2BP: Tensor, side: int) -> Tensor:
+    """Patches (B P, C, side, side) that start at the given rows and columns of pixels."""
+    rows_BPS, columns_BPS = starts_2BP[..., None] + torch.arange(side, device=maps_BCHW.device)
+    rows_BPS1, columns_BP1S = rows_BPS[..., None], columns_BPS[..., None, :]
+    whose_B111 = torch.arange(len(maps_BCHW), device=maps_BCHW.device)[:, None, None, None]
+    found_BPSSC = maps_BCHW.permute(0, 2, 3, 1)[whose_B111, rows_BPS1, columns_BP1S]
+    return found_BPSSC.flatten(end_dim=1).permute(0, 3, 1, 2).contiguous()
+
+
+def turned(coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
+    """Both mirrored upside down, left to right, and along the diagonal, each with a chance of one half."""
+    down, along, over = (torch.rand(3) < 1 / 2).tolist()
+    axes = [axis for axis, is_so in ((2, down), (3, along)) if is_so]
+    coarse, fine = coarse.flip(axes), fine.flip(axes)
+    return (coarse.transpose(2, 3).contiguous(), fine.transpose(2, 3).contiguous()) if over else (coarse, fine)
+
+
+def luma(picture_CHW: Tensor) -> Tensor:
+    """Whole numbers from 16 to 235, (H, W), as MATLAB's `rgb2ycbcr` gives them for a picture of bytes."""
+    weights_C = picture_CHW.new_tensor(LUMA if len(picture_CHW) == len(LUMA) else (sum(LUMA),), dtype=torch.float64)
+    return (16 + torch.einsum("chw,c->hw", picture_CHW.double().clamp(0, 1), weights_C)).round()
+
+
+def psnr_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
+    """10 log10(255^2 / mean squared error) of the luma, in dB; pictures have values in [0, 1]."""
+    off = inner(luma(told_CHW) - luma(true_CHW), border)
+    return 10 * torch.log10(PEAK**2 / off.square().mean())
+
+
+def ssim_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
+    """The structural similarity of the luma, with the paper's window of 11 pixels and deviation 1.5."""
+    told, true = (inner(luma(one), border)[None, None] for one in (told_CHW, true_CHW))
+    _, map_11HW = structural_similarity_index_measure(told, true, data_range=PEAK, return_full_image=True)
+    # only of windows that lie within, as in the paper: torchmetrics mirrors the picture beyond its border
+    return inner(map_11HW[0, 0], WINDOW // 2).mean()
+
+
+def inner(map_HW: Tensor, border: int) -> Tensor:
+    """A map without its outermost pixels."""
+    return map_HW[border:-border, border:-border]
