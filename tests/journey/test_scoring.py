@@ -91,6 +91,7 @@ WITHOUT_TARGET = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_models_without_a_target_score_new_rows(spark, settings, tmp_path):
     new, _ = moons.rows(200, seed=9)

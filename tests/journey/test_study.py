@@ -42,6 +42,7 @@ def test_ctrl_c_loses_no_combination_of_a_study(home):
     assert Counter(one.data.tags.get(PARENT) for one in ended) == {None: 1, found["run_id"]: 3}
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_recipes_without_a_run_are_run_and_ranked(home):
     lenet = str(write(home, WHOLE, SMALL, name="lenet.yaml"))
