@@ -131,7 +131,10 @@ def test_a_schedule_goes_on_over_all_steps_behind_its_warm_up(tmp_path, dataset)
     "fit", [{"keep": "best"}, {"early_stop": {"patience": 1}}, {"schedule": {"name": "plateau"}}], ids=str
 )
 def test_a_metric_that_is_watched_must_be_measured(tmp_path, dataset, fit):
-    with pytest.raises(WrongRecipe, match=r"no such metric of this task; it measures valid/accuracy, valid/calibration_error, valid/loss"):
+    with pytest.raises(
+        WrongRecipe,
+        match=r"no such metric of this task; it measures valid/accuracy, valid/calibration_error, valid/loss",
+    ):
         fitted(tmp_path, dataset, fit=fit | {"monitor": "valid/acuracy"})
 
 
