@@ -85,6 +85,13 @@ def draw(seed: int, purpose: str, *keys: str) -> str:
     return f"xxhash64({seed}L, '{quoted}', {', '.join(escaped(key) for key in keys)})"
 
 
+def fewest(frame: DataFrame, limit: int | None) -> DataFrame:
+    """Of rows with a `sample_id`, `limit` that are chosen by its hash, the same each time; all without a limit."""
+    if limit is None:
+        return frame
+    return frame.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(limit)
+
+
 def share(hash_expression: str) -> str:
     """A hash as a number in [0, 1), exact to 2**-53."""
     return f"(shiftrightunsigned({hash_expression}, 11) / 9007199254740992.0D)"

@@ -36,7 +36,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from pipelines import parquet
 from pipelines.named_file import NamedFile, SplitFile
 from pipelines.pictures import SIZES, SUFFIXES, Frame, Resize, content_of, size_of
-from pipelines.rows import named, schema_of
+from pipelines.rows import fewest, named, schema_of
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import SPLITS, Column
@@ -86,6 +86,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
     instances: Literal["semantic", "labels"] = Field(
         "semantic", description="masks as 0 and 1 (any object), or with their numbers as they are"
     )
+    limit: int | None = Field(None, ge=1, description="take this many pictures, those with the lowest hashes")
     licence: str = "not stated"
     origin: str = "one's own files"
 
@@ -137,6 +138,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a table or Parquet file without the columns that are named."""
         frame, classes = self._held(spark, files) if self.parquet else self._named(spark, files)
+        frame = fewest(frame, self.limit)
         columns = self._columns(classes)
         schema = StructType([*schema_of(columns).fields, StructField("_reason", StringType())])
 

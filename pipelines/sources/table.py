@@ -21,7 +21,7 @@ from pipelines import formats
 from pipelines import table as flow
 from pipelines.formats import CORRUPT, QUOTES, WHITESPACE, Layout, TableColumn
 from pipelines.named_file import NamedFile, SplitFile
-from pipelines.rows import draw, escaped, named, with_places
+from pipelines.rows import escaped, fewest, named, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -101,8 +101,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
             frame = self._folded(spark, frame, files[self.folds.file.name])
-        if self.limit is not None:
-            frame = frame.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(self.limit)
+        frame = fewest(frame, self.limit)
         told = tuple(_column(name, declared) for name, declared in columns.items())
         held = rows if self.folds is None and self.limit is None else None
         return flow.Table(frame.drop("_number"), told, refused, held=held)

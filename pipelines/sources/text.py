@@ -36,7 +36,7 @@ from pyspark.sql import functions as F
 
 from pipelines.lines import Encoding, numbered
 from pipelines.named_file import NamedFile, SplitFile, SplitName
-from pipelines.rows import draw, with_places
+from pipelines.rows import fewest, with_places
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -108,8 +108,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
             first = rows.select("_reason").head()
             told = f"no line with text in it; the first one {first[0]}" if first else "no line with text in it"
             raise BadData.at(", ".join(file.name for file in self.origin_files()), told)
-        if self.limit is not None:
-            kept = kept.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(self.limit)
+        kept = fewest(kept, self.limit)
         columns = self._columns()
         refused = rows.where("_reason IS NOT NULL")
         for name in [column.name for column in columns if column.meaning == "text"]:

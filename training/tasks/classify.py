@@ -31,6 +31,7 @@ from tracking.manifest import Shares, Signature
 from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
+from training.sight import SHOWN, Looked, figures
 from training.task import Task, as_numpy
 
 BINARY = 2
@@ -59,6 +60,7 @@ class Classify(Task):
         self.classes = signature.classes
         super().__init__(config, network, signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
+        self.looked: Looked | None = None
         shift_K = prior_shift(signature.shares) if config.prior == "corrected" else torch.zeros(())
         self.register_buffer("shift_K", shift_K, persistent=False)  # it follows from recipe and data
         if isinstance(network, Estimator) and signature.target is not None and signature.target.shape:
@@ -87,6 +89,8 @@ class Classify(Task):
         metrics.update(scores_BK, target_B)
         if self.trainer.testing:
             self.confusion.update(scores_BK, target_B)
+            if self.looked is None and len(target_B):
+                self.looked = Looked(tuple(one[batch.mask_B][:SHOWN] for one in batch.inputs), target_B[:SHOWN])
 
     def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         scores_BK, target_B = output[batch.mask_B], whole(batch.truth[batch.mask_B])
@@ -105,7 +109,8 @@ class Classify(Task):
         }
 
     def figures(self) -> dict[str, Figure]:
-        return {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
+        found = {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
+        return found if self.looked is None else found | figures(self.network, self.signature, self.looked)
 
 
 def cross_entropy(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:

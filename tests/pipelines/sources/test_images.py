@@ -58,6 +58,16 @@ def test_pictures_that_keep_their_sizes_tell_them(spark, folder):
     }
 
 
+def test_a_limit_takes_the_same_pictures_each_time_and_keeps_all_classes(spark, folder):
+    everything = set(rows_of(read(spark, folder), "sample_id", "label"))
+    for limit in (1, 4):
+        first, again = (read(spark, folder, limit=limit) for _ in range(2))
+        assert rows_of(first, "sample_id", "label") == rows_of(again, "sample_id", "label")
+        assert set(rows_of(first, "sample_id", "label")) < everything
+        assert first.frame.count() == limit
+        assert first.columns[1].classes == ("cats", "dogs")
+
+
 @pytest.mark.bad_input
 def test_what_is_no_picture_is_put_aside_with_its_name(spark, folder):
     (folder / "cats" / "empty.png").write_bytes(b"")

@@ -6,6 +6,7 @@ from PIL import Image
 from sklearn.tree import DecisionTreeClassifier
 
 from tracking.balance import Plan
+from tracking.figures.attended_words import attended_words
 from tracking.figures.balance import balance
 from tracking.figures.calibration import calibration
 from tracking.figures.clusters import clusters
@@ -21,6 +22,7 @@ from tracking.figures.rate_range import rate_range
 from tracking.figures.residuals import residuals
 from tracking.figures.returns import returns
 from tracking.figures.samples import samples
+from tracking.figures.seen import activation_maps, feature_maps, filters
 from tracking.figures.tree import tree
 from tracking.figures.variance_kept import variance_kept
 
@@ -41,6 +43,16 @@ X = np.linspace(-1, 1, 9)
 TREE = DecisionTreeClassifier(random_state=0).fit(np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 5)
 
 FIGURES = {
+    "attended words": lambda: attended_words(
+        [("$\\frac$", NASTY * 20, np.linspace(0, 1, 100)), ("", ("a",), np.zeros(1)), ("none", (), np.zeros(0))]
+    ),
+    "filters": lambda: filters(np.random.default_rng(0).normal(size=(70, 5, 3, 3))),
+    "feature maps": lambda: feature_maps(
+        np.random.default_rng(0).normal(size=(2, 9, 9)), {name: np.ones((9, 3, 3)) for name in NASTY}
+    ),
+    "activation maps": lambda: activation_maps(
+        np.random.default_rng(0).random((5, 3, 9, 9)), np.zeros((5, 9, 9)), NASTY
+    ),
     "balance": lambda: balance(WEIGHTED),
     "confusion": lambda: confusion(np.diag([3, 4, 5, 6, 7]), NASTY),
     "curves": lambda: learning_curves({"train/loss": [[1, 2.0], [2, float("nan")]], "valid/$x": [[1, 0.5]]}),

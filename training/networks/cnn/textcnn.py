@@ -10,7 +10,7 @@ Axes: B rows, T tokens, P places of a filter, E embedding, C maps of a width, K 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, Field
@@ -50,17 +50,38 @@ class TextCNN(nn.Module):
         self.widths = config.widths
 
     def forward(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        answers = self._answers(tokens_BT, lengths_B)
+        found = [pool(*seen) for pool, seen in zip(self.pooled, answers, strict=True)]
+        scores_BK: Tensor = self.head(self.dropout(torch.cat(found, dim=1)))
+        return scores_BK
+
+    def attended(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
+        """How much each token is regarded, (B, T): what is read of each place, shared by the tokens that a filter reads
+        there. They add up to 1, and are 0 outside the sentence."""
+        token_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+        found_BT = torch.zeros(tokens_BT.shape, device=tokens_BT.device)
+        pools: Any = self.pooled
+        answers = self._answers(tokens_BT, lengths_B)
+        for width, pool, (answers_BCP, is_inside_BP) in zip(self.widths, pools, answers, strict=True):
+            place_P1 = torch.arange(answers_BCP.shape[2], device=tokens_BT.device)[:, None]
+            reads_PT = (token_T >= place_P1) & (token_T < place_P1 + width)
+            # fewer than the width where the sentence is too short for it
+            tokens_BP = (lengths_B[:, None] - place_P1[:, 0]).clamp(1, width)
+            found_BT += pool.weights(answers_BCP, is_inside_BP) / tokens_BP @ reads_PT.to(found_BT)
+        found_BT *= token_T < lengths_B[:, None]
+        return found_BT / len(self.widths)
+
+    def _answers(self, tokens_BT: Tensor, lengths_B: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """For each width the answers (B, C, P), 0 or more, and whether a place is inside the sentence (B, P)."""
         # a sentence may be shorter than a filter: then it is read with padding behind it
         x_BET = self.embedding(functional.pad(tokens_BT, (0, max(self.widths) - 1))).transpose(1, 2)
         found = []
-        for width, convolve, pool in zip(self.widths, self.filters, self.pooled, strict=True):
+        for width, convolve in zip(self.widths, self.filters, strict=True):
             answers_BCP = functional.relu(convolve(x_BET))
             # a filter may stand where all of it is in the sentence, and once where that is too short
             places_B1 = (lengths_B - width + 1).clamp(min=1)[:, None]
-            is_inside_BP = torch.arange(answers_BCP.shape[2], device=answers_BCP.device) < places_B1
-            found.append(pool(answers_BCP, is_inside_BP))
-        scores_BK: Tensor = self.head(self.dropout(torch.cat(found, dim=1)))
-        return scores_BK
+            found.append((answers_BCP, torch.arange(answers_BCP.shape[2], device=answers_BCP.device) < places_B1))
+        return found
 
 
 class Strongest(nn.Module):
@@ -72,6 +93,12 @@ class Strongest(nn.Module):
     def forward(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
         # answers are 0 or more
         return (answers_BCP * is_inside_BP[:, None]).amax(dim=2)
+
+    def weights(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
+        """The share of filters that answer the strongest at each place, (B, P)."""
+        # below every answer, so that of filters that answer nowhere the first place counts, which is inside
+        strongest_BC = answers_BCP.masked_fill(~is_inside_BP[:, None], -1).argmax(dim=2)
+        return functional.one_hot(strongest_BC, is_inside_BP.shape[1]).float().mean(dim=1)
 
 
 class Attended(nn.Module):

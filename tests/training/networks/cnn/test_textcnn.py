@@ -56,6 +56,30 @@ def test_attention_weighs_places_within_the_sentence_alone_and_its_weights_add_u
     torch.testing.assert_close(pool(answers, is_inside)[1], answers[1, :, 0])
 
 
+@pytest.mark.parametrize("pooling", ["max", "attention"])
+@pytest.mark.parametrize("widths", [(1,), (3, 4, 5)])
+def test_words_are_regarded_by_shares_that_add_up_to_one_within_the_sentence(pooling, widths):
+    network = built(pooling=pooling, widths=widths)
+    shares = network.attended(batch(), LENGTHS)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(3))
+    assert (shares >= 0).all()
+    assert not shares[torch.arange(9) >= LENGTHS[:, None]].any()
+    wider = torch.nn.functional.pad(batch(), (0, 5))
+    torch.testing.assert_close(network.attended(wider, LENGTHS)[:, :9], shares)
+
+
+def test_the_word_that_every_filter_answers_to_is_regarded_alone():
+    network = built(widths=(1,))
+    with torch.no_grad():
+        network.embedding.weight[7] = 100 * network.filters[0].weight[:, :, 0].sum(dim=0)
+        network.filters[0].weight.abs_()
+        network.embedding.weight[7].abs_()
+    words = torch.tensor([[3, 7, 4, 5, 0, 0]])
+    torch.testing.assert_close(
+        network.attended(words, torch.tensor([4])), torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
+    )
+
+
 def test_a_network_learns_a_batch_by_heart():
     torch.manual_seed(0)
     network = textcnn.build(Config(maps=20, embedding=16, dropout=0.0), SIGNATURE)
