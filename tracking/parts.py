@@ -12,6 +12,10 @@ from collections.abc import Iterable, Iterator
 from importlib.resources.abc import Traversable
 from types import ModuleType
 
+LISTED = 24
+"""Most names that are told; of more than these, the nearest alone."""
+NEAREST = 6
+
 
 class UnknownPart(LookupError):
     """No file of that name; the message offers the nearest."""
@@ -43,10 +47,18 @@ def class_of(module: ModuleType) -> type:
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:
-    """`did you mean 'hidden'? known are ...`, or the known names alone when nothing is near."""
-    names_known = sorted(known)
-    near = difflib.get_close_matches(wrong, names_known, n=1, cutoff=0.6)
-    listed = f"known: {', '.join(names_known)}" if names_known else "none is known"
+    """`did you mean 'hidden'? known: ...`, or the known names alone when nothing is near; of many the nearest few."""
+    every = sorted(known)
+    if not every:
+        return "none is known"
+    # a name is also known by its last part: `lenet` is near to `cnn/lenet`
+    by_last = {name.rpartition("/")[2]: name for name in reversed(every)}
+    near = difflib.get_close_matches(wrong, every, n=1) or [
+        by_last[last] for last in difflib.get_close_matches(wrong.rpartition("/")[2], by_last, n=1)
+    ]
+    shown = every if len(every) <= LISTED else sorted(difflib.get_close_matches(wrong, every, n=NEAREST, cutoff=0))
+    more = f" and {len(every) - len(shown)} more" if len(every) > len(shown) else ""
+    listed = f"known: {', '.join(shown)}{more}"
     return f"did you mean {near[0]!r}? {listed}" if near else listed
 
 

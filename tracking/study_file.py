@@ -33,6 +33,9 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     )
     metrics: tuple[str, ...] = Field(("test/accuracy",), min_length=1, description="what is compared at the end")
     curve: str | None = Field(None, description="a metric that is drawn over the steps, such as valid/loss")
+    pictures: str | None = Field(
+        None, pattern=r"^[a-z0-9_]+$", description="a figure of each run, put below one another, such as enlargements"
+    )
     train_split: bool = Field(False, description="measure each model on the train split, too, as train/...")
     log: bool = Field(False, description="numbers that vary are drawn on a logarithmic axis")
 

@@ -130,6 +130,8 @@ def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:
     network, found = job.task.network, dict[str, float]()
     if isinstance(network, Estimator):
         found |= {f"train/{name}": value for name, value in network.of_train().items()}
+    else:
+        found["network/parameters"] = float(sum(one.numel() for one in network.parameters()))
     if job.has_valid:
         for values in trainer.validate(job.task, datamodule=job.splits, verbose=False):
             found |= {name: float(value) for name, value in values.items()}

@@ -73,13 +73,16 @@ class Fit(Reading, frozen=True, extra="forbid"):
         # a clipped gradient is not that of the loss whose minimum the line search looks for, and a step that ends in a
         # NaN has moved the weights by then
         is_lbfgs, parts = isinstance(self.optimizer, LBFGS), self.accumulate
-        checks = [
+        checks: list[tuple[bool | float | None, str]] = [
             (self.batch_size % parts, f"accumulate: {parts} does not divide the batch_size {self.batch_size}"),
             (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
             (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
             (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
             (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
         ]
+        if self.watches and self.validate_every > self.epochs:
+            told = f"{self.validate_every} is more than the {self.epochs} epochs, and {self.watches[0]} looks at valid"
+            checks.append((True, f"validate_every: {told}"))
         found = [told for is_wrong, told in checks if is_wrong]
         if found:
             raise ValueError("; ".join(found))

@@ -6,17 +6,22 @@ import csv
 import hashlib
 import io
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from mlflow import MlflowClient
+from numpy.typing import NDArray
+from PIL import Image
 from pydantic import BaseModel
 
 from tracking import alive
 from tracking.dataset import Dataset
 from tracking.faults import TrainingFailed, WrongRecipe
+from tracking.figures.stacked import stacked
 from tracking.figures.study import study as figure
 from tracking.finished import PARENT
 from tracking.recipe import Located
@@ -82,6 +87,8 @@ def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh:
             rows.append(row)
             say(f"{told}: {_said(row, study)}")
         parent.figure("study", _figure(study, rows, parent.client))
+        if study.pictures and (pictures := _pictures(study.pictures, rows, parent.client)):
+            parent.figure("pictures", stacked(pictures))
         parent.text("study.csv", _table(rows, study))
         parent.tag(combinations=str(len(rows)), failed=str(sum(row.failed is not None for row in rows)))
     folder = str(parent.client.get_run(parent.id).info.artifact_uri).removeprefix("file://")
@@ -148,7 +155,7 @@ def _run(parent: Run, recipe: Located, values: dict[str, str], hands: Hands) -> 
 
 
 def _told(metrics: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if name.startswith(("test/", "valid/"))}
+    return {name: value for name, value in metrics.items() if name.startswith(("test/", "valid/", "network/"))}
 
 
 def _with_train_split(row: Row, settings: Settings) -> Row:
@@ -170,6 +177,21 @@ def _figure(study: Study, rows: list[Row], client: MlflowClient) -> Any:
             curves.append((row.values, sorted((float(one.step), float(one.value)) for one in points)))
     told = [(row.values, row.metrics) for row in rows]
     return figure(study.axes, told, study.metrics, curves, curve=study.curve or "", log=study.log)
+
+
+def _pictures(name: str, rows: list[Row], client: MlflowClient) -> dict[str, NDArray[Any]]:
+    """The figure of that name of each run that has drawn it, under the values that were run."""
+    found = {}
+    for row in rows:
+        path = f"figures/{name}.png"
+        if not row.run_id or path not in {one.path for one in client.list_artifacts(row.run_id, "figures")}:
+            continue
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Image.open(client.download_artifacts(row.run_id, path, folder)) as picture,
+        ):
+            found[", ".join(f"{axis} {label}" for axis, label in row.values.items())] = np.asarray(picture)
+    return found
 
 
 def _table(rows: list[Row], study: Study) -> str:

@@ -16,6 +16,19 @@ def test_the_nearest_name_is_offered(wrong, near):
         parts.find("training.networks", wrong)
 
 
+@pytest.mark.bad_input
+def test_of_few_names_all_are_told_and_of_many_the_nearest():
+    assert parts.suggest("cats", ["dogs", "rats"]) == "did you mean 'rats'? known: dogs, rats"
+    assert parts.suggest("x", ()) == "none is known"
+    many = [f"family/{at}" for at in range(70)] + ["cnn/lenet"]
+    for wrong in ("lenet", "cnn/lent"):
+        told = parts.suggest(wrong, many)
+        assert told.startswith("did you mean 'cnn/lenet'? known: ")
+        assert "cnn/lenet" in told.partition("known: ")[2]
+        assert "more" in told
+        assert len(told) < 200
+
+
 @pytest.mark.security
 @pytest.mark.parametrize(
     "name", ["../task", "cnn/../../fit", "/etc/passwd", "cnn.lenet", "", None, ["cnn/lenet"], "__init__"]

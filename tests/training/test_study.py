@@ -22,6 +22,7 @@ STUDY = {
     "vary": {"fit.init": ["zeros", "he"]},
     "metrics": ["train/accuracy", "test/accuracy"],
     "curve": "valid/loss",
+    "pictures": "confusion",
     "train_split": True,
 }
 
@@ -63,6 +64,9 @@ def test_every_combination_is_a_run_inside_one_and_is_run_once(lab):
     parent = lab.client.get_run(found.run_id)
     assert parent.info.status == "FINISHED"
     assert {"figures", "study.csv"} <= {one.path for one in lab.client.list_artifacts(found.run_id)}
+    drawn = {one.path for one in lab.client.list_artifacts(found.run_id, "figures")}
+    assert drawn >= {"figures/study.png", "figures/pictures.png"}
+    assert he.metrics["network/parameters"] == 3 * 8 + 8 + 8 * 3 + 3
     assert lab.study() == found
     assert lab.ran == {"zeros": 1, "he": 1}
     # a value that is added is all that is run

@@ -38,7 +38,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         known = list(gymnasium.registry)
         # a name with a colon would import the module before it
         if name not in known:
-            raise ValueError(f"{name!r}: no such environment; {parts.suggest(name, known)[:300]}")
+            raise ValueError(f"{name!r}: no such environment; {parts.suggest(name, known)}")
         return name
 
 

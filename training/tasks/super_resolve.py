@@ -45,7 +45,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class SuperResolve(Task):
-    """`psnr_y` (dB) and `ssim` of what was told, and of bicubic enlargement for comparison."""
+    """`psnr_y` (dB) and `ssim` of what was told, and of bicubic enlargement for comparison; and the `pattern` in it."""
 
     outputs: ClassVar = {"fine": "Array(double)"}
 
@@ -95,9 +95,8 @@ class SuperResolve(Task):
 
     def metrics(self) -> dict[str, Metric]:
         # a picture that is smaller than a window, or all border, has no figure
-        return {
-            name: MeanMetric(nan_strategy="ignore") for name in ("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim")
-        }
+        names = ("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim", "pattern")
+        return {name: MeanMetric(nan_strategy="ignore") for name in names}
 
     def measure(self, metrics: MetricCollection, output: list[Tensor], batch: Batch) -> None:
         for told, (coarse_Chw, true) in zip(output, pictures(batch, self.factor), strict=True):
@@ -105,6 +104,7 @@ class SuperResolve(Task):
             for prefix, one in (("", told), ("bicubic_", bicubic)):
                 metrics[f"{prefix}psnr_y"].update(psnr_y(one, true, self.factor))
                 metrics[f"{prefix}ssim"].update(ssim_y(one, true, self.factor))
+            metrics["pattern"].update(pattern(told, true, self.factor))
             if self.trainer.testing and len(self.shown) < SHOWN:
                 self.shown.append((bicubic, told, true))
 
@@ -172,6 +172,16 @@ def ssim_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
     _, map_11HW = structural_similarity_index_measure(told, true, data_range=PEAK, return_full_image=True)
     # only of windows that lie within, as in the paper: torchmetrics mirrors the picture beyond its border
     return inner(map_11HW[0, 0], WINDOW // 2).mean()
+
+
+def pattern(told_CHW: Tensor, true_CHW: Tensor, factor: int) -> Tensor:
+    """How much the same places of all coarse pixels are off together, in grey levels: the deviation, over these factor
+    x factor places, of the mean error of the luma there. It is what repeats, as a checkerboard does (Odena et al. 2016,
+    doi:10.23915/distill.00003), and 0 for errors that know nothing of the coarse pixels."""
+    off_HW = inner(luma(told_CHW) - luma(true_CHW), factor)
+    height, width = (side // factor for side in off_HW.shape)
+    cells = off_HW[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return cells.mean(dim=(0, 2)).std(correction=0)
 
 
 def inner(map_HW: Tensor, border: int) -> Tensor:

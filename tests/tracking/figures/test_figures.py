@@ -23,6 +23,7 @@ from tracking.figures.residuals import residuals
 from tracking.figures.returns import returns
 from tracking.figures.samples import samples
 from tracking.figures.seen import activation_maps, feature_maps, filters
+from tracking.figures.stacked import stacked
 from tracking.figures.tree import tree
 from tracking.figures.variance_kept import variance_kept
 
@@ -46,6 +47,7 @@ FIGURES = {
     "attended words": lambda: attended_words(
         [("$\\frac$", NASTY * 20, np.linspace(0, 1, 100)), ("", ("a",), np.zeros(1)), ("none", (), np.zeros(0))]
     ),
+    "stacked": lambda: stacked({name: np.ones((9, 20, 3)) for name in NASTY}),
     "filters": lambda: filters(np.random.default_rng(0).normal(size=(70, 5, 3, 3))),
     "feature maps": lambda: feature_maps(
         np.random.default_rng(0).normal(size=(2, 9, 9)), {name: np.ones((9, 3, 3)) for name in NASTY}

@@ -14,7 +14,7 @@ from tracking.faults import BadData
 from tracking.manifest import Affine
 from training.fit_config import Fit
 from training.layers.enlarge import enlarged
-from training.tasks.super_resolve import Config, SuperResolve, cut, luma, psnr_y, ssim_y, turned
+from training.tasks.super_resolve import Config, SuperResolve, cut, luma, pattern, psnr_y, ssim_y, turned
 
 SIZES = [(8, 6), (7, 6), (8, 5)]
 """Coarse ones, in frames of 8 x 6."""
@@ -86,6 +86,21 @@ def test_psnr_has_its_closed_form_and_no_border():
     told = true + 10 / 219
     told[:, 0] = 1
     assert float(psnr_y(told, true, 1)) == pytest.approx(20 * math.log10(255 / 10))
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_a_pattern_is_what_all_coarse_pixels_are_off_by_alike(factor):
+    true = torch.full((1, 8 * factor, 9 * factor), 0.5)
+    board = torch.zeros_like(true)
+    board[:, ::factor, ::factor] = 1  # one place of each coarse pixel
+    levels = 20
+    told = true + levels / 219 * board
+    share = 1 / factor**2
+    assert float(pattern(told, true, factor)) == pytest.approx(levels * math.sqrt(share * (1 - share)))
+    brighter = true + levels / 219
+    assert float(pattern(brighter, true, factor)) == 0
+    noisy = true + levels / 219 * torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
+    assert float(pattern(noisy, true, factor)) < levels / 2  # errors that know nothing of the coarse pixels cancel out
 
 
 def test_ssim_is_the_papers_formula():

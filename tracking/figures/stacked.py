@@ -1,0 +1,26 @@
+"""Pictures that were drawn before, below one another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+WIDE = 9.0
+"""Inches."""
+HEADING = 0.3
+
+
+def stacked(pictures: Mapping[str, NDArray[Any]]) -> Figure:
+    """Each picture (H, W, 3 or 4), of one at least, in full width under its name."""
+    heights = [WIDE * picture.shape[0] / picture.shape[1] + HEADING for picture in pictures.values()]
+    figure = Figure(figsize=(WIDE, sum(heights)), layout="constrained")
+    rows = figure.subplots(len(pictures), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes in rows:
+        axes.axis("off")
+    for axes, (name, picture) in zip(rows, pictures.items(), strict=True):
+        axes.imshow(picture, interpolation="antialiased")
+        axes.set_title(name, fontsize=9, loc="left", parse_math=False)
+    return figure
