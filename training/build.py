@@ -44,6 +44,9 @@ class Parts:
             network = self.network.build(self.network_config, asked)
         if self.fit.init:
             initialise(network, self.fit.init, self.fit.seed)
+        if self.fit.channels_last:
+            # the weights are enough: what a convolution gives has the layout of its weights
+            network = network.to(memory_format=torch.channels_last)
         task: Task = self.task(self.task_config, network, signature, self.fit)
         return task
 

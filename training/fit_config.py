@@ -44,6 +44,9 @@ class Fit(Reading, frozen=True, extra="forbid"):
         "float32", description="of the arithmetic inside a network; weights are float32 always"
     )
     compile: bool = Field(False, description="let torch.compile write code for the network and its loss")
+    channels_last: bool = Field(
+        False, description="keep the maps of a pixel together in memory, with which most convolutions are faster"
+    )
     monitor: str = Field("valid/loss", pattern=r"^valid/", description="the metric on valid that is watched")
     direction: Literal["min", "max"] = Field("min", description="which way `monitor` is better")
     validate_every: int = Field(1, ge=1, description="epochs between two looks at the valid split")
