@@ -15,8 +15,9 @@ import yaml
 from torch import Tensor
 
 from tests.datasets import make_dataset
-from tests.training.signatures import number, target
+from tests.training.signatures import image, number, target
 from tracking.dataset import Dataset
+from tracking.manifest import Affine
 from tracking.recipe import Located
 from tracking.recipe_file import load
 from training import checkpoints, fit
@@ -105,6 +106,20 @@ def rows(folder: Path, *, spoil: Iterable[int] = ()) -> Dataset:
             x[list(spoil), 0] = np.inf
         splits[split] = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "label": label}
     return make_dataset(folder, splits, [number("a"), number("b"), number("c"), target(3)], shard_rows=25)
+
+
+def pictures(folder: Path) -> Dataset:
+    """Two classes, told by which half of an 8x8 picture is the brighter one."""
+    draw = np.random.default_rng(3)
+    splits = {}
+    for split, count in ROWS.items():
+        label = draw.integers(0, 2, size=count)
+        made = draw.integers(0, 128, size=(count, 1, 8, 8))
+        made[:, :, :, :4] += 100 * (1 - label)[:, None, None, None]
+        made[:, :, :, 4:] += 100 * label[:, None, None, None]
+        splits[split] = {"image": made.astype(np.uint8), "label": label}
+    scaled = image(1, 8, 8).model_copy(update={"affine": Affine(factor=1 / 255)})
+    return make_dataset(folder, splits, [scaled, target(2)], shard_rows=25)
 
 
 def located(folder: Path, **sections: Any) -> Located:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from tests.training.fitted import BATCHES, Steps, fitted, job_of, rows
+from tests.training.fitted import BATCHES, Steps, fitted, job_of, pictures, rows
 from tracking.faults import TrainingFailed, WrongRecipe
 from training import checkpoints
 
@@ -104,6 +104,18 @@ def test_half_the_bits_train_to_nearly_the_same_loss(tmp_path, dataset):
     assert half.weights != full.weights
     # bfloat16 keeps 8 bits of a number
     assert half.metrics["test/loss"] == pytest.approx(full.metrics["test/loss"], rel=0.05)
+
+
+def test_maps_of_a_pixel_kept_together_train_to_the_same_weights(tmp_path):
+    data = pictures(tmp_path)
+    network = {"name": "cnn/lenet", "channels": [4, 8]}
+    plain = fitted(tmp_path / "plain", data, network=network)
+    together = fitted(tmp_path / "together", data, network=network, fit={"channels_last": True})
+    kernels = [one for one in together.network.parameters() if one.ndim == 4]
+    assert all(one.is_contiguous(memory_format=torch.channels_last) for one in kernels)
+    for name, value in plain.network.state_dict().items():
+        # sums come in another order
+        torch.testing.assert_close(together.network.state_dict()[name], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow

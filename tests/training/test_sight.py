@@ -47,7 +47,8 @@ def test_looking_draws_and_changes_nothing(depth):
     before, draws = copy.deepcopy(network.state_dict()), torch.get_rng_state()
     found = figures(network, signature(image(3, 16, 16), target(CLASSES)), seen)
     assert set(found) == {"filters", "feature_maps", "activation_maps"}
-    assert len(found["activation_maps"].axes) == 2 * 8  # 5 pictures in two rows of 4, each twice
+    assert len(found["activation_maps"].axes[0].texts) == 5
+    assert len(found["feature_maps"].axes) == 2 * 5  # of five layers the picture, and its maps
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
     assert all(one.grad is None for one in network.parameters())
     assert network.training
