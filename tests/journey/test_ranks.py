@@ -100,6 +100,7 @@ def losses(home, run):
     return {point.step: point.value for point in client.get_metric_history(run, "train/loss")}
 
 
+@pytest.mark.slow
 @pytest.mark.spark
 def test_two_ranks_learn_what_one_does_within_float_noise(home):
     recipe = str(home / "lenet.yaml")

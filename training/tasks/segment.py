@@ -7,12 +7,12 @@ Axes: B rows, H height, W width; a mask has one map, 1 where the thing is.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
@@ -23,6 +23,7 @@ from tracking.figures.overlays import overlays
 from tracking.manifest import Signature
 from training.feed.batch import Batch
 from training.fit_config import Fit
+from training.patches import cut, tiled
 from training.task import Task, as_numpy
 
 SHOWN = 12
@@ -36,6 +37,16 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         "bce-dice", description="cross-entropy of the pixels, 1 - Dice of each mask, or their sum"
     )
     positive: float = Field(1.0, gt=0, description="what a pixel of the thing counts, against one beside it (bce)")
+    tile: int | None = Field(
+        None, ge=2, description="learn from squares of this side, at drawn places, and tell whole images tile by tile"
+    )
+    margin: int = Field(16, ge=0, description="pixels of a tile's edge that the tile beside it tells")
+
+    @model_validator(mode="after")
+    def _tiles_have_a_middle(self) -> Self:
+        if self.tile is not None and 2 * self.margin >= self.tile:
+            raise ValueError(f"margin: {self.margin} on both sides leave nothing of a tile of {self.tile}")
+        return self
 
 
 class Segment(Task):
@@ -51,13 +62,45 @@ class Segment(Task):
         if target is None or target.meaning != "mask" or target.shape[0] != 1:
             found = "none" if target is None else f"{target.meaning} of shape {target.shape}"
             raise BadData.at("task segment", f"target {config.target!r} is {found}; it has to be a mask of one map")
+        image = signature.single("image")
+        if config.tile is not None and min(image.shape[1:]) < config.tile:
+            raise BadData.at(
+                "task segment", f"tiles of {config.tile} in images of {image.shape[1:]}; make them smaller"
+            )
         self.register_buffer("positive", torch.tensor(config.positive), persistent=False)
         self.shown: list[tuple[Tensor, Tensor, Tensor]] = []
 
+    @classmethod
+    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
+        """A network that sees tiles alone is made for their size."""
+        if config.tile is None:
+            return signature
+        image = signature.single("image")
+        return signature.model_copy(
+            update={"inputs": (image.model_copy(update={"shape": (image.shape[0], config.tile, config.tile)}),)}
+        )
+
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores_B1HW = self.network(*batch.inputs)
-        true_B1HW = batch.truth.clamp(max=1).to(scores_B1HW)  # masks of many things number them
+        (image_BCHW,), true_B1HW = batch.inputs, batch.truth
+        if self.training and self.config.tile is not None:
+            image_BCHW, true_B1HW = self.drawn_tiles(image_BCHW, true_B1HW)
+        scores_B1HW = self.scores(image_BCHW)
+        true_B1HW = true_B1HW.clamp(max=1).to(scores_B1HW)  # masks of many things number them
         return self.loss(scores_B1HW, true_B1HW), scores_B1HW
+
+    def scores(self, image_BCHW: Tensor) -> Tensor:
+        """Scores of every pixel; of an image larger than a tile they are put together from those of tiles."""
+        tile = self.config.tile
+        if tile is None or image_BCHW.shape[2:] == (tile, tile):
+            scores_B1HW: Tensor = self.network(image_BCHW)
+            return scores_B1HW
+        return tiled(self.network, image_BCHW, tile, self.config.margin)
+
+    def drawn_tiles(self, image_BCHW: Tensor, true_B1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """One square of each image and of its mask, at a place drawn evenly."""
+        room_2 = torch.tensor(image_BCHW.shape[2:], device=image_BCHW.device) - self.config.tile + 1
+        starts_2B1 = (torch.rand(2, len(image_BCHW), 1, device=image_BCHW.device) * room_2[:, None, None]).long()
+        return cut(image_BCHW, starts_2B1, self.config.tile), cut(true_B1HW, starts_2B1, self.config.tile)
 
     def loss(self, scores_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
         """Of each row, (B,)."""
@@ -78,7 +121,7 @@ class Segment(Task):
             self.shown.append((batch.inputs[0][batch.mask_B], true[:, 0], chances[:, 0]))
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        chances_BN = torch.sigmoid(self.network(*inputs).double()).flatten(start_dim=1)
+        chances_BN = torch.sigmoid(self.scores(*inputs).double()).flatten(start_dim=1)
         return {"probabilities": list(as_numpy(chances_BN)), "share": as_numpy((chances_BN > 1 / 2).double().mean(1))}
 
     def figures(self) -> dict[str, Figure]:

@@ -25,6 +25,7 @@ from tracking.manifest import Affine, Signature
 from training.feed.batch import Batch
 from training.fit_config import Fit
 from training.layers.enlarge import enlarged, enlargement
+from training.patches import cut
 from training.task import Task, as_numpy
 
 SHOWN = 5
@@ -135,15 +136,6 @@ def pictures(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
         (coarse[:, : height // factor, : width // factor], fine[:-1, :height, :width])
         for coarse, fine, height, width in zip(coarse_BChw, fine_BCHW, heights, widths, strict=True)
     ]
-
-
-def cut(maps_BCHW: Tensor, starts_2BP: Tensor, side: int) -> Tensor:
-    """Patches (B P, C, side, side) that start at the given rows and columns of pixels."""
-    rows_BPS, columns_BPS = starts_2BP[..., None] + torch.arange(side, device=maps_BCHW.device)
-    rows_BPS1, columns_BP1S = rows_BPS[..., None], columns_BPS[..., None, :]
-    whose_B111 = torch.arange(len(maps_BCHW), device=maps_BCHW.device)[:, None, None, None]
-    found_BPSSC = maps_BCHW.permute(0, 2, 3, 1)[whose_B111, rows_BPS1, columns_BP1S]
-    return found_BPSSC.flatten(end_dim=1).permute(0, 3, 1, 2).contiguous()
 
 
 def turned(coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:

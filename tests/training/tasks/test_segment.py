@@ -74,6 +74,37 @@ def test_the_first_test_images_are_drawn_with_both_masks():
     assert sum(len(axes.collections) for axes in figure.axes) >= 12
 
 
+def test_tiles_are_learned_from_with_their_masks_and_whole_images_are_told():
+    picture = torch.rand(4, 1, 6, 5)
+    made = task(tile=4, margin=1)
+    made.train()
+    seen = []
+    made.network.register_forward_hook(lambda layer, given, found: seen.append(given[0]))
+    made.rows(batch(picture, target=(picture > 0.5).long()))
+    (tiles,) = seen
+    assert tiles.shape == (4, 1, 4, 4)
+    windows = picture.unfold(2, 4, 1).unfold(3, 4, 1).reshape(4, -1, 4, 4)
+    assert all((windows[row] == tiles[row]).flatten(1).all(1).any() for row in range(4))
+    made.eval()
+    _, scores = made.rows(batch(picture, target=(picture > 0.5).long()))
+    torch.testing.assert_close(scores, picture)
+    assert all(one.shape[-2:] == (4, 4) for one in seen)
+    np.testing.assert_allclose(made.predict(picture)["probabilities"][1], torch.sigmoid(picture[1]).ravel(), atol=1e-6)
+
+
+def test_a_network_of_tiles_is_made_for_their_size():
+    asked = Segment.asked_of_network(Config(target="mask", tile=4, margin=1), signature(image(3, 6, 5), mask(1, 6, 5)))
+    assert asked.single("image").shape == (3, 4, 4)
+
+
+@pytest.mark.bad_input
+def test_tiles_that_do_not_fit_are_told():
+    with pytest.raises(ValueError, match="leave nothing of a tile of 8"):
+        Config(target="mask", tile=8, margin=4)
+    with pytest.raises(BadData, match=r"tiles of 8 in images of \(6, 5\)"):
+        task(tile=8, margin=1)
+
+
 @pytest.mark.bad_input
 def test_a_target_that_is_no_mask_is_told():
     with pytest.raises(BadData, match=r"target 'mask' is number of shape"):

@@ -14,7 +14,8 @@ from tracking.faults import BadData
 from tracking.manifest import Affine
 from training.fit_config import Fit
 from training.layers.enlarge import enlarged
-from training.tasks.super_resolve import Config, SuperResolve, cut, luma, pattern, psnr_y, ssim_y, turned
+from training.patches import cut
+from training.tasks.super_resolve import Config, SuperResolve, luma, pattern, psnr_y, ssim_y, turned
 
 SIZES = [(8, 6), (7, 6), (8, 5)]
 """Coarse ones, in frames of 8 x 6."""

@@ -1,0 +1,56 @@
+"""Whatever data a network is asked for on: it reads them, or says in words of the recipe why not."""
+
+import itertools
+
+import pytest
+import torch
+
+from tests.training.signatures import category, image, number, signature, target, tokens
+from tracking import parts
+from tracking.faults import BadData, WrongRecipe
+from training.estimator import Estimator
+
+DATA = {
+    "numbers": [number("a"), number("b")],
+    "one number": [number("a")],
+    "a category": [category("colour", 4)],
+    "an image of one pixel": [image(1, 1, 1)],
+    "an image": [image(3, 8, 8)],
+    "a larger image": [image(3, 32, 32)],
+    "an odd image": [image(1, 7, 5)],
+    "an image and a number": [image(3, 8, 8), number("a")],
+    "tokens": [tokens(3, 5)],
+}
+TARGETS = [], [target(1)], [target(3)], [number("y", role="target")]
+NEEDED = {"classical/dbscan": {"radius": 0.2}, "classical/kernel_density": {"deviation": 0.1}}
+"""Fields that have no default."""
+
+ENLARGE = {"cnn/espcn", "cnn/srcnn", "cnn/srresnet", "cnn/vdsr"}
+"""Those that ask for a target that is a picture."""
+
+
+def example(field):
+    if field.meaning == "tokens":
+        return [torch.randint(2, 5, (2, *field.shape)), torch.tensor([1, 3])]
+    if field.meaning == "category":
+        return [torch.randint(0, 4, (2, *field.shape))]
+    return [torch.rand(2, *field.shape)]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("name", parts.names("training.networks"))
+def test_a_network_reads_the_data_or_says_why_not(name):
+    module = parts.find("training.networks", name)
+    config = module.Config(**NEEDED.get(name, {}))
+    read = 0
+    for data, told in itertools.product(DATA.values(), TARGETS):
+        asked = signature(*data, *told)
+        try:
+            network = module.build(config, asked)
+        except (BadData, WrongRecipe):
+            continue
+        read += 1
+        if not isinstance(network, Estimator):
+            found = network.eval()(*(one for field in asked.inputs for one in example(field)))
+            assert torch.is_tensor(found) or isinstance(found, tuple)
+    assert read or name in ENLARGE

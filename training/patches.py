@@ -1,0 +1,55 @@
+"""Pieces of pictures: patches at drawn places to learn from, and tiles that together tell a whole picture.
+
+Source: the overlap-tile strategy of Ronneberger et al. 2015, arXiv 1505.04597, section 2 and figure 2.
+Axes: B rows, C channels, H height, W width; P patches of each row, S their side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def cut(maps_BCHW: Tensor, starts_2BP: Tensor, side: int) -> Tensor:
+    """Patches (B P, C, S, S) that start at the given rows and columns of pixels."""
+    rows_BPS, columns_BPS = starts_2BP[..., None] + torch.arange(side, device=maps_BCHW.device)
+    rows_BPS1, columns_BP1S = rows_BPS[..., None], columns_BPS[..., None, :]
+    whose_B111 = torch.arange(len(maps_BCHW), device=maps_BCHW.device)[:, None, None, None]
+    found_BPSSC = maps_BCHW.permute(0, 2, 3, 1)[whose_B111, rows_BPS1, columns_BP1S]
+    return found_BPSSC.flatten(end_dim=1).permute(0, 3, 1, 2).contiguous()
+
+
+def tiled(tell: Callable[[Tensor], Tensor], x_BCHW: Tensor, side: int, margin: int) -> Tensor:
+    """What `tell` gives for tiles (B, C, side, side), put together for the whole picture: (B, K, H, W).
+
+    Of what is told of a tile its outer `margin` pixels are left away, since they have seen one side of their
+    surroundings alone: there the next tile is asked. Beyond its border the picture goes on mirrored. A network that
+    looks no further than `margin` pixels tells the same as of the whole picture. `margin` is under half of `side`.
+    """
+    height, width = x_BCHW.shape[2:]
+    step = side - 2 * margin
+    rows, columns = -(-height // step), -(-width // step)
+    down = mirrored(height, margin, rows * step + margin).to(x_BCHW.device)
+    along = mirrored(width, margin, columns * step + margin).to(x_BCHW.device)
+    wider_BCHW = x_BCHW[:, :, down][:, :, :, along]
+    told = [
+        torch.cat([_middle(tell, wider_BCHW, row * step, column * step, side, margin) for column in range(columns)], 3)
+        for row in range(rows)
+    ]
+    return torch.cat(told, dim=2)[:, :, :height, :width]
+
+
+def mirrored(size: int, before: int, until: int) -> Tensor:
+    """Places from -before up to until, those outside a line of `size` mirrored at its first and last pixel."""
+    period = max(1, 2 * (size - 1))
+    place = torch.arange(-before, until).remainder(period)
+    return torch.minimum(place, period - place) if size > 1 else torch.zeros_like(place)
+
+
+def _middle(
+    tell: Callable[[Tensor], Tensor], wider_BCHW: Tensor, top: int, left: int, side: int, margin: int
+) -> Tensor:
+    told_BKSS = tell(wider_BCHW[:, :, top : top + side, left : left + side])
+    return told_BKSS[:, :, margin : side - margin, margin : side - margin]
