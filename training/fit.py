@@ -28,6 +28,7 @@ from training.job import Job
 from training.memory import keep_freed_memory, told_when_short
 from training.ranks import Ranks
 from training.resume import facts, identity
+from training.surface import surface
 from training.trainer import fitting
 
 
@@ -145,6 +146,8 @@ def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:
 def _draw(job: Job, history: History) -> None:
     if history.curves:
         job.run.figure("learning_curves", learning_curves(history.curves))
+    if history.path and job.splits is not None and not job.splits.feed("train").is_changing:
+        job.run.figure("descent", surface(job.task, job.splits.feed("train").whole(), history.path))
     for name, figure in job.task.figures().items():
         job.run.figure(name, figure)
     for name, film in job.task.films().items():

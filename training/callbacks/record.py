@@ -40,11 +40,25 @@ class RunLogger(Logger):
         """Nothing: the resolved recipe is logged once, by the run."""
 
 
+DRAWN = 2
+"""Weights of a network whose way over its loss can be drawn."""
+
+
 class History(lightning.Callback):
     """The course of each metric as [[step, value], ...]; it travels in the checkpoint, so curves survive a restart."""
 
     def __init__(self) -> None:
         self.curves: dict[str, list[list[float]]] = {}
+        self.path: list[list[float]] = []
+        """Of a network of two weights, these before the first step and after each one."""
+
+    def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        if not self.path:
+            self._note_weights(task)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
+        if self.path:
+            self._note_weights(task)
 
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
@@ -54,10 +68,15 @@ class History(lightning.Callback):
         self._note(trainer, "train")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"curves": self.curves}
+        return {"curves": self.curves, "path": self.path}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.curves = state["curves"]
+        self.curves, self.path = state["curves"], state["path"]
+
+    def _note_weights(self, task: Any) -> None:
+        weights = [one for one in task.network.parameters() if one.requires_grad]
+        if sum(one.numel() for one in weights) == DRAWN:
+            self.path.append([value for one in weights for value in one.detach().flatten().tolist()])
 
     def _note(self, trainer: lightning.Trainer, stage: str) -> None:
         for name, value in trainer.callback_metrics.items():

@@ -191,12 +191,17 @@ class Feed:
         slots = whole.slots(k)[index - whole.plan.window(k).start]
         return self.shards.sample_ids(whole.samples, slots[slots != NO_ROW])
 
+    @property
+    def is_changing(self) -> bool:
+        """Whether rows are augmented on their way, so that they are others each time."""
+        return self._augmented is not None
+
     def whole(self) -> Batch:
         """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
 
         Raises BadData where the dataset asks for augmentation in the feed, which happens batch by batch.
         """
-        if self._augmented is not None:
+        if self.is_changing:
             told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
             raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
         count = self._first.rows

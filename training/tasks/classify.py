@@ -1,4 +1,4 @@
-"""Tells the class of a row: cross-entropy on the scores of a network, or of a fitted estimator.
+"""Tells the class of a row by the scores of a network, or of a fitted estimator.
 
 A target is a class number, or the share of each class (a one-hot vector, or one between several by `mixup`).
 Axes: B rows, K classes.
@@ -39,6 +39,9 @@ BINARY = 2
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     target: str = Field(description="the column with the class")
+    loss: Literal["cross_entropy", "squared"] = Field(
+        "cross_entropy", description="-log of the class's chance, or squared differences of all chances (Brier)"
+    )
     smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of the label spread over all classes (Szegedy et al. 2016)"
     )
@@ -71,7 +74,7 @@ class Classify(Task):
         scores_BK = self.network(*batch.inputs)
         if not self.training:
             scores_BK = scores_BK + self.shift_K
-        return cross_entropy(scores_BK, batch.truth, smoothing=self.config.smoothing), scores_BK
+        return LOSSES[self.config.loss](scores_BK, batch.truth, smoothing=self.config.smoothing), scores_BK
 
     def metrics(self) -> dict[str, Metric]:
         count = len(self.classes)
@@ -116,6 +119,18 @@ class Classify(Task):
 def cross_entropy(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
     """-log softmax(scores)[target], (B,), in nats; of shares (B, K) their mean. `smoothing` mixes in that of all."""
     return functional.cross_entropy(scores_BK, target, reduction="none", label_smoothing=smoothing)
+
+
+def squared(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
+    """The sum over classes of (softmax(scores) - share)**2, (B,), from 0 to 2: Brier 1950. With it a network that is
+    sure of the wrong class hardly learns, since softmax is flat there."""
+    classes = scores_BK.shape[1]
+    share_BK = target if target.ndim > 1 else functional.one_hot(target, classes).to(scores_BK)
+    share_BK = (1 - smoothing) * share_BK + smoothing / classes
+    return (torch.softmax(scores_BK, dim=1) - share_BK).square().sum(dim=1)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "squared": squared}
 
 
 def whole(target: Tensor) -> Tensor:

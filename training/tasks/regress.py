@@ -1,11 +1,11 @@
-"""Tells a number (or several): squared error, measured in the raw units of the target.
+"""Tells a number (or several) by the error that it makes, measured in the raw units of the target.
 
 Axes: B rows, D numbers a row.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
+from torch.nn import functional
 from torchmetrics import CatMetric, MeanAbsoluteError, MeanSquaredError, Metric, MetricCollection
 
 from tracking.figures import frames
@@ -31,10 +32,13 @@ FRAME_S = 0.2
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     target: str = Field(description="the column with the number")
+    loss: Literal["squared", "absolute", "huber"] = Field(
+        "squared", description="error of the scaled target; huber is squared up to 1, and a straight line beyond"
+    )
 
 
 class Regress(Task):
-    """RMSE, MAE and MSE in raw units; the loss is the squared error of the scaled target.
+    """RMSE, MAE and MSE in raw units; the loss is an error of the scaled target.
 
     With a number as its only input the fit is drawn: on the test rows, and as a film on the valid rows.
     """
@@ -56,7 +60,7 @@ class Regress(Task):
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         guess_BD = self.network(*batch.inputs).reshape(batch.truth.shape)
-        return squared_error(guess_BD, batch.truth), guess_BD
+        return LOSSES[self.config.loss](guess_BD, batch.truth), guess_BD
 
     def metrics(self) -> dict[str, Metric]:
         return {"rmse": MeanSquaredError(squared=False), "mae": MeanAbsoluteError(), "mse": MeanSquaredError()}
@@ -123,10 +127,24 @@ class Regress(Task):
         return fit_of(seen, true, told, names, band=(band[0], band[1]) if band else None, title=title)
 
 
-def squared_error(guess_BD: Tensor, true_BD: Tensor) -> Tensor:
+def squared(guess: Tensor, true: Tensor) -> Tensor:
     """The mean of (guess - true)**2 over a row's numbers, (B,)."""
-    return (
-        (guess_BD - true_BD).square().flatten(start_dim=1).mean(dim=1)
-        if guess_BD.ndim > 1
-        else (guess_BD - true_BD).square()
-    )
+    return _over_numbers((guess - true).square())
+
+
+def absolute(guess: Tensor, true: Tensor) -> Tensor:
+    """The mean of |guess - true| over a row's numbers, (B,): least at the median, so that outliers pull less."""
+    return _over_numbers((guess - true).abs())
+
+
+def huber(guess: Tensor, true: Tensor) -> Tensor:
+    """The mean over a row's numbers of d**2 / 2 for |d| <= 1 and |d| - 1/2 beyond, d = guess - true (Huber 1964,
+    doi:10.1214/aoms/1177703732)."""
+    return _over_numbers(functional.huber_loss(guess, true, reduction="none"))
+
+
+LOSSES = {"squared": squared, "absolute": absolute, "huber": huber}
+
+
+def _over_numbers(each: Tensor) -> Tensor:
+    return each.flatten(start_dim=1).mean(dim=1) if each.ndim > 1 else each

@@ -12,6 +12,7 @@ from tracking.figures.calibration import calibration
 from tracking.figures.clusters import clusters
 from tracking.figures.confusion import confusion
 from tracking.figures.density_map import density_map, log_densities
+from tracking.figures.descent import descent
 from tracking.figures.enlargements import SIDE, enlargements, hardest
 from tracking.figures.fit import fit
 from tracking.figures.frames import film, frames
@@ -47,6 +48,10 @@ FIGURES = {
     "attended words": lambda: attended_words(
         [("$\\frac$", NASTY * 20, np.linspace(0, 1, 100)), ("", ("a",), np.zeros(1)), ("none", (), np.zeros(0))]
     ),
+    "descent": lambda: descent(
+        (np.mgrid[:9, :8] ** 2).sum(axis=0), np.arange(8), np.arange(9), np.array([[7, 8], [3, 2], [0, 0]]), NASTY[:2]
+    ),
+    "a flat descent": lambda: descent(np.ones((9, 8)), np.arange(8), np.arange(9), np.ones((2, 2)), ("a", "b")),
     "stacked": lambda: stacked({name: np.ones((9, 20, 3)) for name in NASTY}),
     "filters": lambda: filters(np.random.default_rng(0).normal(size=(70, 5, 3, 3))),
     "feature maps": lambda: feature_maps(

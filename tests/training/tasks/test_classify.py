@@ -12,7 +12,7 @@ from tracking.faults import WrongRecipe
 from tracking.manifest import Shares
 from training.fit_config import Fit
 from training.networks.classical import tree
-from training.tasks.classify import Classify, Config, cross_entropy
+from training.tasks.classify import Classify, Config, cross_entropy, squared
 
 
 def task(classes, shares=None, column=None, network=None, **config):
@@ -36,6 +36,19 @@ def test_scores_that_could_be_chances_are_taken_as_scores():
     # the same score for all of four classes is a chance of 1/4; right in one of two rows
     found = measured(task(4), batch(torch.full((2, 4), 0.5), target=torch.tensor([0, 1])))
     assert found["test/calibration_error"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_the_squared_loss_is_that_of_brier(classes):
+    scores, truth = drawn(40, classes)
+    found, _ = task(classes, loss="squared").rows(batch(scores, target=truth))
+    chances = torch.softmax(scores.double(), dim=1).numpy()
+    expected = oracle.brier_score_loss(truth.numpy(), chances, labels=range(classes), scale_by_half=False)
+    assert float(found.mean()) == pytest.approx(expected, rel=1e-5)
+    shares = torch.nn.functional.one_hot(truth, classes).float()
+    torch.testing.assert_close(squared(scores, shares), found)
+    spread = 0.9 * shares + 0.1 / classes
+    torch.testing.assert_close(squared(scores, truth, smoothing=0.1), squared(scores, spread))
 
 
 @pytest.mark.parametrize("classes", [2, 3, 7])

@@ -21,9 +21,28 @@ class First(nn.Module):
         return x[:, :1]
 
 
-def task():
+def task(**config):
     made = signature(number("a"), number("price", role="target", affine=SCALE))
-    return Regress(Config(target="price"), First(), made, Fit())
+    return Regress(Config(target="price", **config), First(), made, Fit())
+
+
+@pytest.mark.parametrize(
+    ("loss", "of"),
+    [
+        ("squared", lambda off: off**2),
+        ("absolute", abs),
+        ("huber", lambda off: off**2 / 2 if abs(off) <= 1 else abs(off) - 1 / 2),
+    ],
+)
+def test_each_loss_is_its_formula_and_pulls_as_its_slope_says(loss, of):
+    guess = torch.tensor([[0.3], [-0.9], [1.0], [4.0], [-7.5]], requires_grad=True)
+    true = torch.tensor([0.1, 0.0, 0.0, 0.5, 0.0])
+    found, _ = task(loss=loss).rows(batch(guess, target=true))
+    off = [one - other for one, other in zip(guess[:, 0].tolist(), true.tolist(), strict=True)]
+    assert found.tolist() == pytest.approx([of(one) for one in off], rel=1e-5)
+    found.sum().backward()
+    slopes = [(of(one + 1e-4) - of(one - 1e-4)) / 2e-4 for one in off]
+    assert guess.grad[:, 0].tolist() == pytest.approx(slopes, rel=1e-3)
 
 
 def test_metrics_are_in_raw_units_and_the_loss_in_scaled_ones():
