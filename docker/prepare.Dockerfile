@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE millstream.py ./
 COPY pipelines pipelines
 COPY tracking tracking
 COPY training training
+COPY verbs verbs
 COPY recipes recipes
 # workers score models, so they need what a model needs
 RUN python -m pip install --no-cache-dir --constraint constraints/default.txt '.[petastorm]' \

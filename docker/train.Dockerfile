@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE millstream.py ./
 COPY pipelines pipelines
 COPY tracking tracking
 COPY training training
+COPY verbs verbs
 COPY recipes recipes
 RUN python -m pip install --no-cache-dir --constraint constraints/default.txt '.[petastorm]' \
     && useradd --create-home --uid 10001 millstream \

@@ -11,7 +11,7 @@ from tracking import models
 from tracking.parts import class_of
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("pipelines", "training", "tracking")
+PACKAGES = ("pipelines", "training", "tracking", "verbs")
 PARTS = (
     "pipelines/sources",
     "pipelines/steps",

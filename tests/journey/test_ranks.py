@@ -226,7 +226,7 @@ def test_ranks_that_were_started_with_different_recipes_refuse_before_the_first_
 @pytest.mark.slow
 @pytest.mark.spark
 def test_ranks_with_different_code_refuse_before_the_first_step(home, tmp_path):
-    for package in ("training", "tracking", "pipelines", "recipes"):
+    for package in ("training", "tracking", "pipelines", "verbs", "recipes"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "millstream.py", tmp_path)
     edited = tmp_path / "training" / "task.py"

@@ -1,0 +1,84 @@
+"""What is asked for: settings, a recipe, a study, a dataset version; or all that is wrong with it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracking.printable import printable
+
+if TYPE_CHECKING:
+    from tracking.dataset import Dataset
+    from tracking.faults import Fault
+    from tracking.recipe import Located
+    from tracking.settings import Settings
+    from tracking.study_file import LocatedStudy
+
+
+def settings() -> Settings:
+    """What the environment says: home, store, mirror, tracking."""
+    from tracking.settings import Settings
+
+    return Settings.read(os.environ)
+
+
+def located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
+    """The recipe, or all of its faults at once."""
+    from tracking.faults import WrongRecipe
+
+    located, faults = checked(recipe, budget, sets)
+    WrongRecipe.unless_empty(faults)
+    return located
+
+
+def checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
+    """The recipe with its faults, those of its sections among them."""
+    from tracking.recipe_file import load
+
+    located = load(recipe, budget=budget, sets=sets)
+    return located, [*located.faults, *section_faults(located)]
+
+
+def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[LocatedStudy, list[Fault]]:
+    """A study with the faults of all of its combinations, each once."""
+    from tracking.study_file import load
+
+    study = load(name, budget=budget, sets=sets)
+    recipes = [one for _, one in study.combinations] or [study.base]
+    return study, list(dict.fromkeys([*study.faults, *(fault for one in recipes for fault in section_faults(one))]))
+
+
+def base_of_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
+    study, found = checked_study(name, budget, sets)
+    return study.base, found
+
+
+def section_faults(located: Located) -> list[Fault]:
+    from pipelines import prepare as preparation
+    from training import check as training_check
+
+    return [*preparation.faults(located), *training_check.faults(located)]
+
+
+def dataset(name: str) -> Dataset:
+    from tracking.dataset import Dataset
+
+    held = settings()
+    return Dataset.open(name, held.store, held.cache)
+
+
+def published(located: Located, settings: Settings) -> Dataset | None:
+    """The recipe's dataset version, if it was prepared before; why it was not is told by the preparation."""
+    from pipelines.prepare import find
+    from tracking.faults import BadData
+
+    try:
+        return find(located, settings)
+    except BadData:
+        return None
+
+
+def say(told: str) -> None:
+    click.echo(printable(told), err=True)

@@ -1,0 +1,34 @@
+"""Tells the faults of a recipe or a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tracking import tables
+from tracking.command import Answer, verb
+from verbs import asked
+from verbs.group import cli
+from verbs.options import recipe_options
+
+
+@verb(cli, tables.checked)
+@recipe_options
+@click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value here, its meaning.")
+def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:
+    """Tell all faults of a recipe, or of a study, at once, without running it.
+
+    \b
+    Example: millstream check my/recipe.yaml --set network.channels=[8,16]
+    """
+    from tracking.study_file import is_study
+    from training import check as training_check
+
+    located, found = (
+        asked.checked(recipe, budget, sets) if not is_study(recipe) else asked.base_of_study(recipe, budget, sets)
+    )
+    told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
+    if fields and not found:
+        told["fields"] = training_check.fields(located)
+    return Answer(told, 2 if found else 0)

@@ -1,0 +1,46 @@
+"""Tells what is wrong with this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracking import tables
+from tracking.command import Answer, verb
+from verbs import asked
+from verbs.group import cli
+
+if TYPE_CHECKING:
+    from tracking.settings import Settings
+
+
+@verb(cli, tables.checks)
+@click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
+@click.option("--feed", "fed", metavar="RECIPE", help="Tell what limits its training: reading, decoding, the model ...")
+def doctor(send: bool, fed: str | None) -> Answer:
+    """Tell what is wrong with this machine, and the one command that mends it.
+
+    \b
+    Example: millstream doctor --feed cnn/lenet-mnist
+    """
+    from pipelines import doctor as preparing
+    from tracking import doctor as remembering
+    from training import doctor as training
+
+    settings = asked.settings()
+    found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    if fed is not None:
+        found += _feed_checks(fed, settings)
+    ok = all(one.ok for one in found)
+    return Answer({"ok": ok, "checks": [one.model_dump() for one in found]}, 0 if ok else 4)
+
+
+def _feed_checks(recipe: str, settings: Settings) -> list[Any]:
+    from pipelines.prepare import find
+    from training import doctor as training
+    from training.build import parts_of
+
+    located = asked.located(recipe, "cpu", ())
+    parts = parts_of(located)
+    return list(training.feed_checks(find(located, settings), parts, asked.say))

@@ -1,0 +1,26 @@
+"""Measures a model on a split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tracking import tables
+from tracking.command import verb
+from verbs import asked
+from verbs.group import cli
+
+
+@verb(cli, tables.evaluated)
+@click.argument("model")
+@click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True)
+def evaluate(model: str, split: str) -> Any:
+    """Measure a model on a split of the dataset version that it came from.
+
+    \b
+    Example: millstream evaluate models:/cnn.lenet-digits@champion
+    """
+    from training.evaluate import evaluate as measure
+
+    return measure(model, asked.settings(), split=split)

@@ -1,0 +1,34 @@
+"""Tells what is in a dataset version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tracking import tables
+from tracking.command import verb
+from verbs import asked
+from verbs.group import cli
+
+
+@verb(cli, tables.inspected)
+@click.argument("dataset")
+@click.option("--row", metavar="SAMPLE_ID", help="The lineage of one row, back to its source file.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to look at, in one file.")
+def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
+    """Tell what is in a dataset version: columns, classes, figures of every split, how it was made.
+
+    \b
+    Example: millstream inspect mnist --html mnist.html
+    """
+    from tracking.inspection import look, page
+
+    if row is not None:
+        return look.ancestry(asked.dataset(dataset), row)
+    found = look.look_at(asked.dataset(dataset))
+    if html is not None:
+        page.write(found, html)
+        asked.say(f"{html} is written")
+    return found.told()

@@ -1,0 +1,71 @@
+"""One recipe the whole way, and a recipe once for each value of its repeated field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracking.command import UNDER_THE_MARK
+from verbs import asked
+
+if TYPE_CHECKING:
+    from tracking.recipe import Located
+    from tracking.settings import Settings
+
+
+def once(
+    located: Located,
+    settings: Settings,
+    *,
+    master: str | None,
+    devices: int,
+    nodes: int,
+    fresh: bool,
+    parent: str | None = None,
+    register: bool = True,
+) -> tuple[Any, Any]:
+    """What was prepared (None for an environment) and trained, in one run."""
+    from pipelines import prepare as preparation
+    from tracking.dataset import Dataset
+    from training.fit import train as fit
+    from training.resume import begin
+    from training.together import in_ranks, needs_launch
+
+    # a dataset that is not there yet was never trained on
+    has_data = located.recipe.data is not None
+    known = asked.published(located, settings) if has_data and not fresh else None
+    fresh = fresh or (has_data and known is None)
+    with begin(located, settings, known, fresh=fresh, parent=parent, say=asked.say) as tracked:
+        prepared, dataset = None, None
+        if located.recipe.data is not None:
+            prepared = preparation.prepare(located, settings, master=master, say=asked.say)
+            tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
+            dataset = Dataset.open(prepared.path, settings.store, settings.cache)
+        if not needs_launch(devices, nodes):
+            return prepared, fit(located, tracked, dataset, register=register)
+        tracked.hand_over()
+    words = ["--resume", tracked.id, *(["--dataset", str(dataset.folder)] if dataset else [])]
+    return prepared, in_ranks(located, devices, *words, *([] if register else ["--unregistered"]))[0]
+
+
+def repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:
+    """The recipe once for each value of the repeated field, as nested runs; the metrics are their means."""
+    from tracking.repeat import summary
+    from tracking.run import Run
+
+    located = asked.located(recipe, budget, sets)
+    repeat = located.recipe.repeat
+    if repeat is None:
+        raise click.UsageError(f"{recipe} repeats nothing")
+    done = []
+    with Run.start(settings, located) as parent:
+        for at, value in enumerate(repeat.values):
+            asked.say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
+            one = asked.located(recipe, budget, (*sets, f"{repeat.field}={value}"))
+            done.append(once(one, settings, parent=parent.id, register=at == 0, **options | {"fresh": True}))
+        return summary(parent, located, done)
+
+
+def code(trained: Any, require_pass: bool) -> int:
+    return UNDER_THE_MARK if require_pass and trained.passed is False else 0

@@ -1,0 +1,24 @@
+"""Lists the recipes that are shipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tracking import tables
+from tracking.command import verb
+from verbs.group import cli
+
+
+@verb(cli, tables.recipes)
+@click.option("--family", metavar="NAME", help="Those of one family: cnn, rnn, mlp, classical, generative, rl.")
+def recipes(family: str | None) -> list[dict[str, Any]]:
+    """List the recipes with their data, budgets and pass marks.
+
+    \b
+    Example: millstream recipes --family cnn
+    """
+    from tracking.recipe_file import summaries
+
+    return [one for one in summaries() if family in (None, one["family"])]

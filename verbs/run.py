@@ -1,0 +1,37 @@
+"""Goes the whole way, from raw data to a registered model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tracking import tables
+from tracking.command import UNDER_THE_MARK, Answer, verb
+from verbs import asked
+from verbs.group import cli
+from verbs.once import once, repeated
+from verbs.options import master_option, recipe_options, training_options
+
+
+@verb(cli, tables.run)
+@recipe_options
+@master_option
+@training_options
+def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **options: Any) -> Answer:
+    """Prepare, train, evaluate and register: the whole way in one run, which goes on if it was broken off.
+
+    \b
+    Example: millstream run cnn/lenet-digits --budget smoke
+    """
+    from tracking.tables import combined
+
+    located, settings = asked.located(recipe, budget, sets), asked.settings()
+    if not located.recipe.trains:
+        from pipelines import prepare as preparation
+
+        asked.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
+        return Answer(preparation.prepare(located, settings, master=options["master"], say=asked.say), 0)
+    if located.recipe.repeat is None:
+        result = combined(*once(located, settings, **options))
+    else:
+        result = repeated(recipe, budget, sets, settings, **options)
+    return Answer(result, UNDER_THE_MARK if require_pass and result["passed"] is False else 0)

@@ -1,0 +1,29 @@
+"""Scores a table on Spark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tracking import tables
+from tracking.command import verb
+from verbs import asked
+from verbs.group import cli
+from verbs.options import master_option
+
+
+@verb(cli, tables.scored)
+@click.argument("model")
+@click.argument("source", metavar="INPUT")
+@click.argument("output")
+@master_option
+def score(model: str, source: str, output: str, master: str | None) -> Any:
+    """Score a table of raw columns on Spark: Parquet or CSV in, Parquet out, whole or nothing.
+
+    \b
+    Example: millstream score models:/mlp.adult/1 people.csv scored
+    """
+    from pipelines.score import score as batch_score
+
+    return batch_score(model, source, output, asked.settings(), master=master)

@@ -1,0 +1,40 @@
+"""Runs every combination of a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from tracking import tables
+from tracking.command import verb
+from verbs import asked
+from verbs.group import cli
+from verbs.once import once
+from verbs.options import budget_option, master_option, sets_option
+
+
+@verb(cli, tables.studied)
+@click.argument("name")
+@budget_option
+@sets_option
+@master_option
+@click.option("--fresh", is_flag=True, help="Run all combinations anew.")
+def study(name: str, budget: Any, sets: tuple[str, ...], master: str | None, fresh: bool) -> Any:
+    """Run every combination of a study, and draw what came of them; what is finished is not run again.
+
+    \b
+    Example: millstream study initialisation --budget smoke
+    """
+    from tracking.faults import WrongRecipe
+    from training.study import Hands, run_study
+
+    located, faults = asked.checked_study(name, budget, sets)
+    WrongRecipe.unless_empty(faults)
+    settings = asked.settings()
+    options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
+    hands = Hands(
+        find=lambda one: asked.published(one, settings) if one.recipe.data is not None else None,
+        once=lambda one, parent: once(one, settings, parent=parent, **options),
+    )
+    return run_study(located, settings, hands, fresh=fresh, say=asked.say)

@@ -1,0 +1,100 @@
+"""Trains on a dataset version that was prepared, in one process or in ranks."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tracking import tables
+from tracking.command import Answer, verb
+from verbs import asked
+from verbs.group import cli
+from verbs.once import code
+from verbs.options import recipe_options, training_options
+
+if TYPE_CHECKING:
+    from tracking.dataset import Dataset
+    from tracking.recipe import Located
+    from tracking.settings import Settings
+
+
+@verb(cli, tables.trained_or_found)
+@recipe_options
+@click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
+@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
+@click.option("--find", type=click.Choice(["lr", "batch_size"]), help="Try values in a few steps, and train nothing.")
+@click.option("--unregistered", is_flag=True, hidden=True)
+@click.option("--master", metavar="URL", help="Spark master whose hosts run the processes; default: this machine.")
+@training_options
+def train(
+    recipe: str,
+    budget: Any,
+    sets: tuple[str, ...],
+    dataset: str | None,
+    resume: str | None,
+    find: Any,
+    unregistered: bool,
+    master: str | None,
+    devices: int,
+    nodes: int,
+    fresh: bool,
+    require_pass: bool,
+) -> Answer:
+    """Train the recipe's network on a prepared dataset version, and register the model.
+
+    A run of the same recipe, data and code that was killed or stopped goes on from its last checkpoint. Processes that
+    torchrun or srun have started find each other; --devices N starts N of them on this machine, or with --master on the
+    hosts of a Spark cluster.
+
+    \b
+    Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
+    """
+    from pipelines import prepare as preparation
+    from pipelines.spark_ranks import on_hosts
+    from tracking.dataset import Dataset
+    from tracking.run import Run
+    from training.launch import launch
+    from training.resume import begin
+    from training.together import here_as_rank, in_ranks, needs_launch
+
+    if resume and fresh:
+        raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
+    located, settings = asked.located(recipe, budget, sets), asked.settings()
+    if needs_launch(devices, nodes):
+        more = {"--dataset": dataset, "--resume": resume}
+        words = [word for name, value in more.items() if value for word in (name, value)]
+        start = partial(on_hosts, master, settings) if master else launch
+        told, ended = in_ranks(located, devices, *words, *(["--fresh"] if fresh else []), start=start)
+        return Answer(told, ended or code(told, require_pass))
+    if master is not None:
+        raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
+    used = None
+    if located.recipe.data is not None:
+        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else preparation.find(located, settings)
+    if find:
+        return Answer(_found(find, located, settings, used), 0)
+
+    def open_run() -> Run:
+        if resume is None:
+            return begin(located, settings, used, fresh=fresh, say=asked.say)
+        run = Run.resume(settings, located, resume)
+        asked.say(f"run {run.id}")
+        return run
+
+    result = here_as_rank(located, settings, used, open_run, register=not unregistered)
+    if result is None:
+        sys.exit(0)  # the first rank answers for all
+    return Answer(result, code(result, require_pass))
+
+
+def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:
+    """A value that would do, looked for in a run of its own."""
+    from tracking.run import Run
+    from training.find import find
+
+    with Run.start(settings, located) as run:
+        asked.say(f"run {run.id}")
+        return find(what, located, run, dataset)

@@ -1,0 +1,25 @@
+"""Serves MLflow over the tracking store."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from verbs import asked
+from verbs.group import cli
+
+
+@cli.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(host: str, port: int) -> None:
+    """Serve MLflow's pages over the tracking store, until Ctrl-C."""
+    from tracking.store import open_store
+    from tracking.store import ui as command_line
+
+    settings = asked.settings()
+    open_store(settings)
+    asked.say(f"http://{host}:{port}")
+    program = command_line(settings, host, port)
+    os.execv(program[0], program)

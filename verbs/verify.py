@@ -1,0 +1,24 @@
+"""Compares a dataset version with its files."""
+
+from __future__ import annotations
+
+import click
+
+from tracking import tables
+from tracking.command import Answer, verb
+from verbs import asked
+from verbs.group import cli
+
+
+@verb(cli, tables.faults)
+@click.argument("dataset")
+def verify(dataset: str) -> Answer:
+    """Compare every hash, digest, count and check of a dataset version with its files.
+
+    \b
+    Example: millstream verify mnist/3f0c5ab64d6c2f1e
+    """
+    from tracking.verify import verify as compare
+
+    found = compare(asked.dataset(dataset), asked.say)
+    return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)
