@@ -81,7 +81,8 @@ def test_one_page_shows_data_training_and_model(home, run):
     data = {"manifest.json", "dataset.html", "leakage.txt"}
     assert {"recipe.yaml", *data, "environment.txt", "figures", "model"} <= artifacts
     figures = {item.path for item in client.list_artifacts(run["run_id"], "figures")}
-    assert figures == {"figures/learning_curves.png", "figures/confusion.png"}
+    seen = ("filters", "feature_maps", "activation_maps")
+    assert figures == {f"figures/{name}.png" for name in ("learning_curves", "confusion", *seen)}
 
 
 @pytest.mark.spark
