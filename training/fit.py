@@ -146,8 +146,10 @@ def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:
 def _draw(job: Job, history: History) -> None:
     if history.curves:
         job.run.figure("learning_curves", learning_curves(history.curves))
-    if history.path and job.splits is not None and not job.splits.feed("train").is_changing:
-        job.run.figure("descent", surface(job.task, job.splits.feed("train").whole(), history.path))
+    if history.path and job.splits is not None:
+        feed = job.splits.feed("train")
+        if not feed.is_changing:
+            job.run.figure("descent", surface(job.task, feed.whole(), history.path))
     for name, figure in job.task.figures().items():
         job.run.figure(name, figure)
     for name, film in job.task.films().items():
