@@ -18,6 +18,7 @@ PARTS = (
     "training/networks",
     "training/tasks",
     "training/environments",
+    "training/search",
 )
 
 

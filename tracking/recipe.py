@@ -72,6 +72,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
     budgets: dict[Budget, dict[str, Any]] = Field(default_factory=dict)
     marks: dict[str, str] = Field(default_factory=dict, alias="pass", description="metric: '>= x' or '<= x'")
     repeat: Repeat | None = None
+    search: dict[str, Any] | None = Field(None, description="fields that `millstream search` varies: ranges, or values")
 
     @field_validator("task", "network")
     @classmethod
@@ -159,7 +160,7 @@ class Located:
 
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain data, as it is written into the run."""
-        return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets"})
+        return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets", "search"})
 
 
 def config_of(

@@ -131,6 +131,26 @@ def studied(result: Any) -> None:
     _print(f"run {told['run_id']}; table {told['table']}; figure {told['figure']}", markup=False)
 
 
+def searched(result: Any) -> None:
+    """The best trials first."""
+    told = _plain(result)
+    best, metric = told["best"], told["metric"]
+    measured = [one for one in told["trials"] if metric in one["metrics"]]
+    ordered = sorted(measured, key=lambda one: one["metrics"][metric], reverse=told["largest"])
+    ordered += [one for one in told["trials"] if one not in measured]
+    rows = [
+        (
+            *(_short(value, 30) for value in one["values"].values()),
+            f"{one['metrics'][metric]:.5g}" if metric in one["metrics"] else "",
+            one["failed"] or f"{one['seconds'] or 0:.1f}",
+        )
+        for one in ordered[:SHOWN]
+    ]
+    _table(f"the best of {len(ordered)} trials", (*best["values"], metric, "seconds"), rows)
+    _print(f"run {told['run_id']}; table {told['table']}; figure {told['figure']}", markup=False)
+    _print("train with the best: " + " ".join(["millstream run", told["recipe"], *told["words"]]), markup=False)
+
+
 def scored(result: Any) -> None:
     told = _plain(result)
     _print(f"{told['rows']:,} rows scored in {told['seconds']:.1f} s: {told['output']}", markup=False)

@@ -10,6 +10,7 @@ from tracking import parts, recipe
 from tracking.faults import Fault, WrongRecipe
 from tracking.recipe import Located
 from training.fit_config import Fit
+from training.search import space
 
 
 def faults(located: Located) -> list[Fault]:
@@ -22,6 +23,8 @@ def faults(located: Located) -> list[Fault]:
     found += part_config("training.networks", located, "network")[1]
     if located.sections.get("environment") is not None:
         found += part_config("training.environments", located, "environment")[1]
+    if located.section(space.SECTION):
+        found += space.space_of(located, {})[1]
     return found
 
 

@@ -50,11 +50,13 @@ def train(
     *,
     place: Ranks | None = None,
     register: bool = True,
+    test: bool = True,
 ) -> Trained:
     """Train the recipe's network on `dataset` (none for an environment) and register the model under the recipe's name.
 
-    A run that was resumed goes on from its last checkpoint. Without `register` the model stays with its run alone. Of
-    several ranks, which have joined and stand at `place`, the first one writes.
+    A run that was resumed goes on from its last checkpoint. Without `register` the model stays with its run alone;
+    without `test` the test split is not looked at. Of several ranks, which have joined and stand at `place`, the first
+    one writes.
     Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with the state saved.
     """
     started = time.monotonic()
@@ -73,9 +75,9 @@ def train(
             _fit_whole(job)
         else:
             _fit_steps(job, trainer)
-        metrics = _measure(job, trainer)
-    passed = located.recipe.passed(metrics)
-    _draw(job, history)
+        metrics = _measure(job, trainer, test=test)
+    passed = located.recipe.passed(metrics) if test else None
+    _draw(job, history, test=test)
     model_uri = _log_model(job, run, metrics, passed, register) if isinstance(run, Run) else ""
     seconds = round(time.monotonic() - started, 3)
     run.tag(train_seconds=str(seconds))
@@ -123,8 +125,8 @@ def _fit_whole(job: Job) -> None:
     network.fit(whole.inputs, whole.truth if network.learns_target else None, whole.weight_B)
 
 
-def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:
-    """Metrics of the kept weights: valid ones again under `best/`, test ones looked at this once.
+def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, float]:
+    """Metrics of the kept weights: valid ones again under `best/`, test ones (with `test`) looked at this once.
 
     Of train there are those that an estimator's fit gives by itself.
     """
@@ -136,20 +138,22 @@ def _measure(job: Job, trainer: lightning.Trainer) -> dict[str, float]:
     if job.has_valid:
         for values in trainer.validate(job.task, datamodule=job.splits, verbose=False):
             found |= {name: float(value) for name, value in values.items()}
-    for values in trainer.test(job.task, datamodule=job.splits, verbose=False):
+    for values in trainer.test(job.task, datamodule=job.splits, verbose=False) if test else ():
         found |= {name: float(value) for name, value in values.items()}
     found |= {f"best/{name.removeprefix('valid/')}": v for name, v in found.items() if name.startswith("valid/")}
     job.run.metrics(found, step=trainer.global_step)
     return found
 
 
-def _draw(job: Job, history: History) -> None:
+def _draw(job: Job, history: History, *, test: bool) -> None:
     if history.curves:
         job.run.figure("learning_curves", learning_curves(history.curves))
     if history.path and job.splits is not None:
         feed = job.splits.feed("train")
         if not feed.is_changing:
             job.run.figure("descent", surface(job.task, feed.whole(), history.path))
+    if not test:
+        return  # a task draws what it found on the test split
     for name, figure in job.task.figures().items():
         job.run.figure(name, figure)
     for name, film in job.task.films().items():

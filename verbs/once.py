@@ -24,8 +24,9 @@ def once(
     fresh: bool,
     parent: str | None = None,
     register: bool = True,
+    test: bool = True,
 ) -> tuple[Any, Any]:
-    """What was prepared (None for an environment) and trained, in one run."""
+    """What was prepared (None for an environment) and trained, in one run; without `test` in this process alone."""
     from pipelines import prepare as preparation
     from tracking.dataset import Dataset
     from training.fit import train as fit
@@ -43,7 +44,7 @@ def once(
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
         if not needs_launch(devices, nodes):
-            return prepared, fit(located, tracked, dataset, register=register)
+            return prepared, fit(located, tracked, dataset, register=register, test=test)
         tracked.hand_over()
     words = ["--resume", tracked.id, *(["--dataset", str(dataset.folder)] if dataset else [])]
     return prepared, in_ranks(located, devices, *words, *([] if register else ["--unregistered"]))[0]

@@ -1,18 +1,100 @@
-"""Looks for the best values of a recipe's fields. It is not there yet, and says so."""
+"""Looks for the best values of a recipe's fields."""
 
 from __future__ import annotations
 
-import sys
+from typing import Any
 
 import click
 
+from tracking import tables
+from tracking.command import verb
 from verbs import asked
 from verbs.group import cli
+from verbs.once import once
+from verbs.options import budget_option, master_option, sets_option
+
+STRATEGIES = ("tpe", "genetic", "swarm", "random")
 
 
-@cli.command(context_settings={"ignore_unknown_options": True})
-@click.argument("words", nargs=-1)
-def search(words: tuple[str, ...]) -> None:
-    """Hyper-parameter search. Not yet: it comes with a later version."""
-    asked.say("search: not yet; it comes with a later version of Millstream")
-    sys.exit(2)
+@verb(cli, tables.searched)
+@click.argument("recipe")
+@click.option("--strategy", type=click.Choice(STRATEGIES), default="tpe", show_default=True, help="Who proposes.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings in all.")
+@click.option("--over", multiple=True, metavar="FIELD=RANGE", help="A field that varies: {low, high, log} or [a, b].")
+@click.option("--metric", help="What is compared; default: that of the pass mark, on the valid split.")
+@click.option("--direction", type=click.Choice(["max", "min"]), help="Which value is best; default: by the metric.")
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of what is proposed.")
+@budget_option
+@sets_option
+@master_option
+@click.option("--fresh", is_flag=True, help="Run all trials anew.")
+def search(
+    recipe: str,
+    strategy: str,
+    trials: int,
+    over: tuple[str, ...],
+    metric: str | None,
+    direction: str | None,
+    seed: int,
+    budget: Any,
+    sets: tuple[str, ...],
+    master: str | None,
+    fresh: bool,
+) -> Any:
+    """Look for the best values of fields, by trials; those that are finished are not run again.
+
+    What varies stands in the recipe's section `search`, or is said by --over; where neither says a thing, it is the
+    learning rate, from a tenth to ten times the recipe's. Trials are compared on the valid split: run the recipe with
+    the best values, as the answer tells, to look at the test split once.
+
+    \b
+    Example: millstream search mlp/adult --trials 30 --over 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'
+    """
+    from tracking.faults import WrongRecipe
+    from training.nested import Hands
+    from training.search import run_search as searching
+    from training.search.metric import metric_of
+    from training.search.space import space_of
+
+    located, settings = asked.located(recipe, budget, sets), asked.settings()
+    if not located.recipe.trains or located.recipe.repeat is not None:
+        raise WrongRecipe.at(located.file, "a search varies a recipe that trains, once a trial (--set repeat=null)")
+    space, faults = space_of(located, _written(over))
+    if space is None:
+        raise WrongRecipe(*faults)
+    # before the first trial: each end alone
+    for field, one in space.fields.items():
+        for end in one.ends:
+            faults += asked.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
+    WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
+    looked_for, largest = metric_of(located, metric, direction)
+    options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
+    hands = Hands(
+        find=lambda trial: asked.published(trial, settings) if trial.recipe.data is not None else None,
+        once=lambda trial, parent: once(trial, settings, parent=parent, test=trial.recipe.data is None, **options),
+    )
+    wanted = searching.Search(
+        base=located,
+        space=space,
+        strategy=strategy,
+        seed=seed,
+        metric=looked_for,
+        largest=largest,
+        recipe=lambda values: asked.located(recipe, budget, (*sets, *searching.sets(values))),
+    )
+    return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=asked.say)
+
+
+def _written(over: tuple[str, ...]) -> dict[str, Any]:
+    """What --over says, by field."""
+    from tracking import yaml_text
+    from tracking.faults import WrongRecipe
+
+    found: dict[str, Any] = {}
+    for text in over:
+        field, equals, given = text.partition("=")
+        if not equals or not field or not given.strip():
+            told = "expected FIELD=RANGE, such as 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'"
+            raise WrongRecipe.at(f"--over {text}", told)
+        found[field] = yaml_text.parse(given, f"--over {field}")[0]
+    return found

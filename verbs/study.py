@@ -27,7 +27,8 @@ def study(name: str, budget: Any, sets: tuple[str, ...], master: str | None, fre
     Example: millstream study initialisation --budget smoke
     """
     from tracking.faults import WrongRecipe
-    from training.study import Hands, run_study
+    from training.nested import Hands
+    from training.study import run_study
 
     located, faults = asked.checked_study(name, budget, sets)
     WrongRecipe.unless_empty(faults)

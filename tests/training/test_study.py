@@ -10,8 +10,9 @@ from tracking.faults import TrainingFailed
 from tracking.finished import PARENT
 from tracking.store import open_store
 from training.fit import train
+from training.nested import Hands
 from training.resume import begin
-from training.study import Hands, run_study
+from training.study import run_study
 
 STUDY = {
     "about": "a test",

@@ -1,0 +1,35 @@
+"""By which metric trials are compared, and which value of it is the best."""
+
+from __future__ import annotations
+
+from tracking.recipe import Located
+from training.fit_config import Fit
+
+SMALL = ("loss", "rmse", "mae", "mse", "nll", "perplexity", "calibration_error")
+"""Metrics of which the smallest value is the best, as they are named after `valid/`."""
+
+
+def metric_of(located: Located, metric: str | None, direction: str | None) -> tuple[str, bool]:
+    """The metric's name, and whether its largest value is looked for.
+
+    Where it is not said: that of the recipe's first pass mark, on the valid split (an environment has no splits: as it
+    is in the mark); or else what the training watches, `fit.monitor`.
+    """
+    fit = Fit.model_validate(located.section("fit"))
+    named = metric or _marked(located) or fit.monitor
+    if direction is not None:
+        return named, direction == "max"
+    last = named.rpartition("/")[2]
+    for marked, mark in located.recipe.marks.items():
+        if marked.rpartition("/")[2] == last:
+            return named, mark.strip().startswith(">")
+    if named == fit.monitor:
+        return named, fit.direction == "max"
+    return named, last not in SMALL
+
+
+def _marked(located: Located) -> str | None:
+    marked = next(iter(located.recipe.marks), None)
+    if marked is None or located.recipe.data is None:
+        return marked
+    return f"valid/{marked.rpartition('/')[2]}"
