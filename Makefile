@@ -35,13 +35,13 @@ demo: $(READY)
 	$(BIN)/python -m millstream run cnn/lenet-digits
 
 test: $(READY)
-	$(BIN)/python -m pytest $(SPREAD) -m 'not slow and not smoke and not gpu'
+	$(BIN)/python -m pytest $(SPREAD) --durations 40 -m 'not slow and not smoke and not gpu'
 
 test-all: $(READY)
 	$(BIN)/python -m pytest $(SPREAD) -m 'not gpu'
 
 smoke: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 -m smoke
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m smoke
 
 soak: $(READY)
 	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest -m 'fault or slow'

@@ -17,7 +17,9 @@ def _recipes():
     for name in sorted(catalogue()):
         data = load(name).recipe.data
         needs_files = data is not None and data.source["name"] not in EMBEDDED
-        yield pytest.param(name, marks=[pytest.mark.mirror] if needs_files else [])
+        # those of one data set in one process: what one of them has prepared, others find
+        together = pytest.mark.xdist_group((data.name or data.source["name"]) if data else name)
+        yield pytest.param(name, marks=[together, *([pytest.mark.mirror] if needs_files else [])])
 
 
 @pytest.mark.smoke

@@ -69,7 +69,7 @@ class Values(BaseModel, frozen=True, extra="forbid"):
 
 
 class Written(BaseModel, frozen=True, extra="forbid"):
-    """The section `search` of a recipe: {fit.optimizer.lr: {low: 0.01, high: 0.1, log: true}, fit.init: [he, zeros]}."""
+    """The section `search` of a recipe: {fit.optimizer.lr: {low: 0.01, high: 0.1}, fit.init: [he, zeros]}."""
 
     fields: dict[str, Range | Values] = Field(min_length=1)
 
