@@ -79,13 +79,14 @@ def _newest(client: MlflowClient, experiment: str, budget: str | None) -> Finish
         page = client.search_runs([experiment], where, order_by=["attributes.start_time DESC"], page_token=token)
         for run in page:
             if PARENT not in run.data.tags:
-                return _finished(run)
+                return told(run)
         token = page.token
         if not token:
             return None
 
 
-def _finished(run: Any) -> Finished:
+def told(run: Any) -> Finished:
+    """A run of MLflow's that has ended, as it is told by its tags."""
     tags, seconds = run.data.tags, run.data.tags.get("train_seconds")
     return Finished(
         recipe=tags["recipe"],

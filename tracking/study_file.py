@@ -36,6 +36,9 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     pictures: str | None = Field(
         None, pattern=r"^[a-z0-9_]+$", description="a figure of each run, put below one another, such as enlargements"
     )
+    ranked: str | None = Field(
+        None, description="a metric by which the models are ranked on the same test rows, and told apart from chance"
+    )
     train_split: bool = Field(False, description="measure each model on the train split, too, as train/...")
     log: bool = Field(False, description="numbers that vary are drawn on a logarithmic axis")
 

@@ -94,15 +94,18 @@ def compared(rows: Sequence[Any]) -> None:
     """The order and the other metrics, for each dataset version."""
     told = [_plain(row) for row in rows]
     for run_id in dict.fromkeys(row["leaderboard"] for row in told):
-        board = [row for row in told if row["leaderboard"] == run_id]
-        first = board[0]
-        title = f"{first['dataset']}/{first['version']}: {first['rows']:,} test rows"
-        heads = ("recipe", first["metric"], "95 %", "p against best", "training s", "us a row")
-        _table(title, heads, [_placed(row) for row in board])
-        names = list(first["metrics"])
-        rest = [(row["recipe"], *(f"{row['metrics'][one]:.4g}" for one in names)) for row in board]
-        _table("measured again", ("recipe", *(one.removeprefix("test/") for one in names)), rest)
+        _board([row for row in told if row["leaderboard"] == run_id])
         _print(f"table and figure: run {run_id} of the experiment compare", markup=False)
+
+
+def _board(board: Sequence[Mapping[str, Any]]) -> None:
+    first = board[0]
+    title = f"{first['dataset']}/{first['version']}: {first['rows']:,} test rows"
+    heads = ("recipe", first["metric"], "95 %", "p against best", "training s", "us a row")
+    _table(title, heads, [_placed(row) for row in board])
+    names = list(first["metrics"])
+    rest = [(row["recipe"], *(f"{row['metrics'][one]:.4g}" for one in names)) for row in board]
+    _table("measured again", ("recipe", *(one.removeprefix("test/") for one in names)), rest)
 
 
 def _placed(row: Mapping[str, Any]) -> Row:
@@ -128,6 +131,8 @@ def studied(result: Any) -> None:
         for row in told["rows"]
     ]
     _table("study", (*axes, *names, "seconds"), rows)
+    if told["ranked"]:
+        _board(told["ranked"])
     _print(f"run {told['run_id']}; table {told['table']}; figure {told['figure']}", markup=False)
 
 

@@ -44,12 +44,19 @@ def compare(
         raise WrongRecipe.at("compare", "no two recipes have finished runs on one dataset version; run some first")
     board = []
     for group in groups:
-        measured = []
-        for at, one in enumerate(group, 1):
-            say(f"{one.dataset}/{one.version}: {one.recipe} ({at} of {len(group)})")
-            measured.append(_measured(one, settings))
-        board += log(placed(measured, chosen(measured, metric)), settings)
+        board += log(ranked(group, settings, metric=metric, say=say), settings)
     return board
+
+
+def ranked(
+    group: Sequence[Finished], settings: Settings, *, metric: str | None, say: Callable[[str], None]
+) -> list[Placed]:
+    """Runs on one dataset version, best first, each model loaded and measured again."""
+    measured = []
+    for at, one in enumerate(group, 1):
+        say(f"{one.dataset}/{one.version}: {one.recipe} ({at} of {len(group)})")
+        measured.append(_measured(one, settings))
+    return placed(measured, chosen(measured, metric))
 
 
 def _measured(run: Finished, settings: Settings) -> Measured:

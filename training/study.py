@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel
 
+from tracking import finished, leaderboard
 from tracking.faults import WrongRecipe
+from tracking.figures.leaderboard import leaderboard as leaderboard_figure
 from tracking.figures.stacked import stacked
 from tracking.figures.study import study as figure
+from tracking.leaderboard import Placed
 from tracking.settings import Settings
 from tracking.study_file import LocatedStudy, Study
-from training import nested
+from training import compare, nested
 from training.evaluate import evaluate
 from training.nested import Hands, Row, Say
 
@@ -29,6 +33,8 @@ class Studied(BaseModel, frozen=True):
     """Where the figure lies: a file, or an address in the tracking store."""
     table: str
     metrics: tuple[str, ...]
+    ranked: list[Placed] = []
+    """The models in their order, where the study asks for it."""
 
 
 def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh: bool, say: Say) -> Studied:
@@ -56,6 +62,10 @@ def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh:
         if study.pictures and (pictures := _pictures(study.pictures, rows, parent.client)):
             parent.figure("pictures", stacked(pictures))
         parent.text("study.csv", nested.table(rows, [*study.vary, *study.metrics]))
+        board = _ranked(study.ranked, rows, parent.client, settings, say) if study.ranked else []
+        if board:
+            parent.figure("leaderboard", leaderboard_figure(board))
+            parent.text("leaderboard.csv", leaderboard.table(board))
         parent.tag(combinations=str(len(rows)), failed=str(sum(row.failed is not None for row in rows)))
     folder = nested.folder(parent)
     return Studied(
@@ -64,6 +74,7 @@ def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh:
         figure=f"{folder}/figures/study.png",
         table=f"{folder}/study.csv",
         metrics=study.metrics,
+        ranked=board,
     )
 
 
@@ -93,6 +104,17 @@ def _figure(study: Study, rows: list[Row], client: MlflowClient) -> Any:
             curves.append((row.values, sorted((float(one.step), float(one.value)) for one in points)))
     told = [(row.values, row.metrics) for row in rows]
     return figure(study.axes, told, study.metrics, curves, curve=study.curve or "", log=study.log)
+
+
+def _ranked(metric: str, rows: list[Row], client: MlflowClient, settings: Settings, say: Say) -> list[Placed]:
+    """The models of the combinations that were trained, by their labels. Raises WrongRecipe when data vary, too."""
+    runs = [
+        replace(finished.told(client.get_run(row.run_id)), recipe=", ".join(map(str, row.values.values())))
+        for row in rows
+        if not row.failed
+    ]
+    finished.check_together(runs, [], None)
+    return compare.ranked(runs, settings, metric=metric, say=say) if runs else []
 
 
 def _pictures(name: str, rows: list[Row], client: MlflowClient) -> dict[str, NDArray[Any]]:

@@ -24,6 +24,7 @@ STUDY = {
     "metrics": ["train/accuracy", "test/accuracy"],
     "curve": "valid/loss",
     "pictures": "confusion",
+    "ranked": "accuracy",
     "train_split": True,
 }
 
@@ -64,11 +65,15 @@ def test_every_combination_is_a_run_inside_one_and_is_run_once(lab):
         assert child.data.metrics["test/accuracy"] == row.metrics["test/accuracy"]
     parent = lab.client.get_run(found.run_id)
     assert parent.info.status == "FINISHED"
-    assert {"figures", "study.csv"} <= {one.path for one in lab.client.list_artifacts(found.run_id)}
+    assert [(one.recipe, one.place) for one in found.ranked] == [("he", 1), ("zeros", 2)]
+    assert [one.value for one in found.ranked] == [row.metrics["test/accuracy"] for row in (he, zeros)]
+    assert found.ranked[1].against_best.test == "mcnemar"
+    assert {"figures", "study.csv", "leaderboard.csv"} <= {one.path for one in lab.client.list_artifacts(found.run_id)}
     drawn = {one.path for one in lab.client.list_artifacts(found.run_id, "figures")}
-    assert drawn >= {"figures/study.png", "figures/pictures.png"}
+    assert drawn >= {"figures/study.png", "figures/pictures.png", "figures/leaderboard.png"}
     assert he.metrics["network/parameters"] == 3 * 8 + 8 + 8 * 3 + 3
-    assert lab.study() == found
+    again = lab.study()
+    assert (again.run_id, again.rows) == (found.run_id, found.rows)
     assert lab.ran == {"zeros": 1, "he": 1}
     # a value that is added is all that is run
     more = lab.study(vary={"fit.init": ["zeros", "xavier", "he"]})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from tracking.leaderboard import LESS_IS_BETTER
 from tracking.recipe import Located
 from training.fit_config import Fit
-
-SMALL = ("loss", "rmse", "mae", "mse", "nll", "perplexity", "calibration_error")
-"""Metrics of which the smallest value is the best, as they are named after `valid/`."""
 
 
 def metric_of(located: Located, metric: str | None, direction: str | None) -> tuple[str, bool]:
@@ -25,7 +23,7 @@ def metric_of(located: Located, metric: str | None, direction: str | None) -> tu
             return named, mark.strip().startswith(">")
     if named == fit.monitor:
         return named, fit.direction == "max"
-    return named, last not in SMALL
+    return named, last not in LESS_IS_BETTER
 
 
 def _marked(located: Located) -> str | None:
