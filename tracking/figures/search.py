@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from tracking.figures.style import COLOURS, plain, short
 
@@ -33,6 +34,8 @@ def search(
         panel.set_xlabel(field, parse_math=False)
         if field in log:
             panel.set_xscale("log")
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
     for panel in drawn:
         panel.spines[["top", "right"]].set_visible(False)
         plain(panel)
@@ -47,7 +50,7 @@ def _course(panel: Axes, value_N: Any, metric: str, *, largest: bool) -> None:
     panel.step(
         at_N, np.where(np.isfinite(so_far), so_far, math.nan), where="post", color=COLOURS[0], label="best so far"
     )
-    panel.plot(at_N, value_N, "o", color=COLOURS[1], markersize=4, label="trial")
+    panel.plot(at_N, value_N, "o", color=COLOURS[1], markersize=4, label="trial (to the right: darker the later)")
     panel.set_xlabel("trial")
     panel.set_ylabel(metric, parse_math=False)
     panel.legend(frameon=False, fontsize=8)
@@ -58,5 +61,6 @@ def _over(panel: Axes, values: Sequence[Any], value_N: Any) -> None:
     labels = [] if numbers else sorted({str(one) for one in values})
     places = list(values) if numbers else [labels.index(str(one)) for one in values]
     panel.scatter(places, value_N, c=np.arange(len(values)), cmap="Blues", vmin=-len(values) / 2, edgecolors="grey")
+    panel.margins(x=0.15)
     if labels:
         panel.set_xticks(range(len(labels)), [short(one) for one in labels], rotation=30, ha="right")
