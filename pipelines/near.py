@@ -21,6 +21,7 @@ from tracking.manifest import Column
 ROWS_A_BUCKET = 10_000
 PAIRS_AT_ONCE = 1 << 18
 _KEYED = "key bigint, sample_id string, side int, look binary"
+_LINKED = "one string, other string, side int"
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,11 @@ def links(table: Table, column: str, near: Near, side: F.Column) -> DataFrame:
         )
     rows = table.frame.select("sample_id", side.cast("int").alias("side"), named(column).alias("content"))
     buckets = 1 + rows.count() // ROWS_A_BUCKET
+    if buckets == 1:
+        # a second stage of Python would take longer than to look at all of them in one
+        return rows.coalesce(1).mapInPandas(_linked(kind), _LINKED)
     keyed = rows.mapInPandas(_keyed(kind), _KEYED).withColumn("bucket", F.pmod("key", F.lit(buckets)))
-    return keyed.groupBy("bucket").applyInPandas(_matched(kind), "one string, other string, side int")
+    return keyed.groupBy("bucket").applyInPandas(_matched(kind), _LINKED)
 
 
 def comparable(table: Table) -> list[str]:
@@ -181,6 +185,17 @@ def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
         return pd.DataFrame({"one": one, "other": found["sample_id"].to_numpy(), "side": found["side"].to_numpy()})
 
     return matched
+
+
+def _linked(kind: _Kind) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """The pairs of all rows, which are one bucket."""
+
+    def linked(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        rows = [*_keyed(kind)(pieces)]
+        if rows:
+            yield _matched(kind)(pd.concat(rows, ignore_index=True))
+
+    return linked
 
 
 def _near(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipelines import likeness
+from pipelines import likeness, near
 from pipelines.near import Near, components, near_groups
 from tests.pipelines.made import TEXT, image, table
 from tracking.faults import BadData
@@ -81,7 +81,14 @@ def test_components_are_those_of_walking_the_links(links):
     assert components(links) == brute_force(names, lambda a, b: (a, b) in links or (b, a) in links)
 
 
+@pytest.fixture(params=[near.ROWS_A_BUCKET, 4], ids=["one bucket", "several"])
+def buckets(request, monkeypatch):
+    """Rows of a bucket: few rows are compared in one place, many in several."""
+    monkeypatch.setattr(near, "ROWS_A_BUCKET", request.param)
+
+
 @pytest.mark.spark
+@pytest.mark.usefixtures("buckets")
 @pytest.mark.parametrize("distance", [0, 3, 6])
 def test_near_pictures_are_those_of_comparing_all(spark, distance):
     draws = np.random.default_rng(1)
@@ -98,6 +105,7 @@ def test_near_pictures_are_those_of_comparing_all(spark, distance):
 
 
 @pytest.mark.spark
+@pytest.mark.usefixtures("buckets")
 @pytest.mark.parametrize("similarity", [0.5, 0.8])
 def test_near_texts_are_those_of_comparing_all(spark, similarity):
     draws = np.random.default_rng(2)
