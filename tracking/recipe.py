@@ -137,9 +137,10 @@ class Located:
 
     @property
     def words(self) -> list[str]:
-        """The words of a command that names this recipe again."""
+        """The words of a command that names this recipe again: a shipped one by its name, another by its file."""
         sets = [word for one in self.sets for word in ("--set", one)]
-        return [str(self.file), "--budget", self.budget, *sets]
+        # shipped ones alone have a family
+        return [self.name if "/" in self.name else str(self.file), "--budget", self.budget, *sets]
 
     def section(self, name: str) -> dict[str, Any]:
         """A section as it was written, so that its fields can be checked even if another section is wrong."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import shlex
 import sys
 import tempfile
 import time
@@ -49,7 +50,7 @@ class Run:
         self.located = located
         self.resumed = False
         """Whether it goes on from where another process left it."""
-        self.go_on = f"millstream train {located.name} --resume {self.id}"
+        self.go_on = shlex.join(["millstream", "train", *located.words, "--resume", self.id])
         """The command that goes on with it."""
         self._hold = hold
         self._is_handed_over = False

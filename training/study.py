@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
 from dataclasses import replace
@@ -45,7 +46,7 @@ def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh:
     """
     WrongRecipe.unless_empty(located.faults)
     study = _checked(located)
-    again = f"millstream study {located.base.name}"
+    again = shlex.join(["millstream", "study", *located.base.words])
     with nested.parent("study", located.base, settings, more={}, fresh=fresh, again=again, say=say) as parent:
         rows, began, ran = [], time.monotonic(), 0
         for at, (values, recipe) in enumerate(located.combinations, 1):

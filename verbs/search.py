@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -80,9 +81,22 @@ def search(
         seed=seed,
         metric=looked_for,
         largest=largest,
+        again=shlex.join(
+            ["millstream", "search", *located.words, *_again(strategy, trials, over, metric, direction, seed)]
+        ),
         recipe=lambda values: asked.located(recipe, budget, (*sets, *searching.sets(values))),
     )
     return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=asked.say)
+
+
+def _again(
+    strategy: str, trials: int, over: tuple[str, ...], metric: str | None, direction: str | None, seed: int
+) -> list[str]:
+    """The words of the command that goes on with a search, after the recipe's."""
+    words = ["--strategy", strategy, "--trials", str(trials), "--seed", str(seed)]
+    words += [word for one in over for word in ("--over", one)]
+    said = {"--metric": metric, "--direction": direction}
+    return words + [word for name, value in said.items() if value for word in (name, value)]
 
 
 def _written(over: tuple[str, ...]) -> dict[str, Any]:

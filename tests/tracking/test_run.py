@@ -88,7 +88,7 @@ def test_a_run_that_breaks_says_how_it_goes_on(shared, located, error, status):
         raise error
     found = run.client.get_run(run.id)
     assert found.info.status == status
-    assert found.data.tags["go_on"] == f"millstream train {located.name} --resume {run.id}"
+    assert found.data.tags["go_on"] == f"millstream train {located.file} --budget cpu --resume {run.id}"
 
 
 def test_a_resumed_run_is_the_same_run(settings, located):

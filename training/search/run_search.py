@@ -36,6 +36,8 @@ class Search:
     metric: str
     largest: bool
     """Whether the largest value of the metric is looked for, or the smallest."""
+    again: str
+    """The command that goes on with it."""
     recipe: Callable[[Mapping[str, Any]], Located]
     """The recipe with these values. Raises WrongRecipe where they do not go together."""
 
@@ -74,8 +76,7 @@ def run_search(search: Search, trials: int, settings: Settings, hands: Hands, *,
     Raises TrainingFailed when all trials failed, WrongRecipe when they do not measure the metric.
     """
     propose = parts.find(STRATEGIES, search.strategy).propose
-    again = f"millstream search {search.base.name} --strategy {search.strategy} --trials {trials}"
-    options: dict[str, Any] = {"fresh": fresh, "again": again, "say": say}
+    options: dict[str, Any] = {"fresh": fresh, "again": search.again, "say": say}
     with nested.parent("search", search.base, settings, more=search.facts, **options) as parent:
         rows: list[Row] = []
         told: list[Told] = []
@@ -97,7 +98,7 @@ def run_search(search: Search, trials: int, settings: Settings, hands: Hands, *,
     where = nested.folder(parent)
     chosen = [word for one in (*search.base.sets, *sets(best.values)) for word in ("--set", one)]
     return Searched(
-        recipe=search.base.name,
+        recipe=search.base.words[0],
         run_id=parent.id,
         best=best,
         trials=rows,
