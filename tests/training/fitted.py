@@ -160,7 +160,7 @@ def fitted(
     threads = torch.get_num_threads()
     try:
         fit._fit_steps(job, trainer)
-        metrics = fit._measure(job, trainer)
+        metrics = fit._measure(job, trainer, test=True)
     finally:
         torch.set_num_threads(threads)
     return Fitted(job, trainer, history, metrics)
