@@ -101,9 +101,7 @@ def unbroken(home):
 
 @pytest.mark.fault
 @pytest.mark.spark
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("mean", "gan"))) for name in RECIPES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "mean")) for name in RECIPES])
 def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken, name, soak):
     recipe, generator = str(home / f"{name}.yaml"), random.Random(name)
     for _ in range(20 if soak else 1):  # five recipes: 100 kills
