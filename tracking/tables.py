@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -153,7 +154,7 @@ def searched(result: Any) -> None:
     ]
     _table(f"the best of {len(ordered)} trials", (*best["values"], metric, "seconds"), rows)
     _print(f"run {told['run_id']}; table {told['table']}; figure {told['figure']}", markup=False)
-    _print("train with the best: " + " ".join(["millstream run", told["recipe"], *told["words"]]), markup=False)
+    _print("train with the best: " + shlex.join(["millstream", "run", told["recipe"], *told["words"]]), markup=False)
 
 
 def scored(result: Any) -> None:

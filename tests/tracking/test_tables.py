@@ -1,3 +1,5 @@
+import shlex
+
 import pytest
 
 from tests.datasets import make_dataset
@@ -58,3 +60,16 @@ def test_a_terminal_shows_what_is_in_data_and_obeys_none_of_it(shown):
 def test_text_of_any_script_is_printed_as_it_is():
     plain = "Größe\t価格 שלום 👩‍👩‍👧 a\u00a0b\nc"
     assert printable(plain) == plain
+
+
+def test_the_command_with_the_best_values_can_be_copied_into_a_shell(capsys):
+    values = {"network.hidden": [64, 64], "fit.init": "he"}
+    trials = [
+        {"values": values, "metrics": {"valid/accuracy": 0.9}, "seconds": 1.0, "failed": None},
+        {"values": {**values, "fit.init": "zeros"}, "metrics": {}, "seconds": None, "failed": "the loss is nan"},
+    ]
+    words = ["--set", "network.hidden=[64, 64]", "--set", 'fit.init="he"']
+    told = {"best": {"values": values}, "trials": trials, "metric": "valid/accuracy", "largest": True, "words": words}
+    tables.searched(told | {"recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"})
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert shlex.split(last.removeprefix("train with the best: ")) == ["millstream", "run", "mlp/adult", *words]
