@@ -75,6 +75,15 @@ def test_a_right_recipe_has_no_faults(called, tmp_path):
     assert (code, json.loads(out)) == (0, {"ok": True, "faults": []})
 
 
+def test_a_budget_that_the_recipe_has_not_is_told(called, tmp_path):
+    file = write(tmp_path, WHOLE, ("  full: {fit.epochs: 9}\n", ""))
+    code, _, err = called("check", str(file), "--budget", "full")
+    assert code == 0
+    assert "mine has no budget full (only smoke): it goes on as with cpu" in err
+    assert "no budget" not in called("check", str(file), "--budget", "smoke")[2]
+    assert "no budget" not in called("check", str(file))[2]
+
+
 def test_the_fields_of_a_recipe_are_told_with_their_values_and_meanings(called, tmp_path):
     code, out, _ = called("check", str(write(tmp_path)), "--fields", "--set", "fit.warm_up=0.25", "--json")
     fields = {one["field"]: one for one in json.loads(out)["fields"]}

@@ -33,5 +33,11 @@ def test_every_recipe_names_a_file_with_its_hash(name):
     assert all(len(file["sha256"]) == 64 for file in source.get("files", []))
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_that_trains_has_a_budget_of_seconds(name):
+    recipe = load(name).recipe
+    assert not recipe.trains or "smoke" in recipe.budgets
+
+
 def test_there_is_a_recipe_of_every_family():
     assert {one["family"] for one in summaries()} >= {"classical", "mlp", "cnn", "rnn", "generative", "rl"}

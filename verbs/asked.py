@@ -38,6 +38,7 @@ def checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, l
     from tracking.recipe_file import load
 
     located = load(recipe, budget=budget, sets=sets)
+    _tell_of_no_such_budget(located)
     return located, [*located.faults, *section_faults(located)]
 
 
@@ -46,6 +47,7 @@ def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Locate
     from tracking.study_file import load
 
     study = load(name, budget=budget, sets=sets)
+    _tell_of_no_such_budget(study.base)
     recipes = [one for _, one in study.combinations] or [study.base]
     return study, list(dict.fromkeys([*study.faults, *(fault for one in recipes for fault in section_faults(one))]))
 
@@ -53,6 +55,14 @@ def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Locate
 def base_of_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
     study, found = checked_study(name, budget, sets)
     return study.base, found
+
+
+def _tell_of_no_such_budget(located: Located) -> None:
+    """A recipe of seconds needs no shorter form of itself; one that was thought to have it would take its hours unsaid."""
+    budgets = located.section("budgets")
+    if located.budget != "cpu" and located.budget not in budgets:
+        written = f"only {', '.join(map(str, budgets))}" if budgets else "none"
+        say(f"{located.name} has no budget {located.budget} ({written}): it goes on as with cpu")
 
 
 def section_faults(located: Located) -> list[Fault]:
