@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -68,3 +71,31 @@ def s3(tmp_path_factory: pytest.TempPathFactory):
             patch.setenv(name, value)
         yield server
     server.stop()
+
+
+@pytest.fixture
+def here(capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Calls the command in this process, which has Spark and torch already: most of a small command's time.
+
+    Answers as `tests.journey.command.told` does; `code` may be several.
+    """
+    from millstream import cli
+    from tests.journey.command import ROOT, environment
+
+    def call(home: Path, *words: str, code: int | tuple[int, ...] = 0, cwd: Path = ROOT, **more: str) -> dict[str, Any]:
+        wanted = environment(home, **more)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in os.environ.keys() - wanted.keys():
+                patch.delenv(name)
+            for name, value in wanted.items():
+                patch.setenv(name, value)
+            patch.chdir(cwd)
+            capfd.readouterr()
+            with pytest.raises(SystemExit) as ended:
+                cli([*words, "--json"], prog_name="millstream")
+        out, err = capfd.readouterr()
+        codes = code if isinstance(code, tuple) else (code,)
+        assert ended.value.code in codes, f"ended with {ended.value.code}\n{err[-3000:]}"
+        return {**json.loads(out.splitlines()[-1]), "stderr": err}
+
+    return call

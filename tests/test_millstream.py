@@ -7,7 +7,6 @@ import sys
 import pytest
 
 import millstream
-from tests.journey.command import told
 from tests.tracking.recipes import WHOLE, write
 
 
@@ -142,13 +141,13 @@ def test_an_unknown_verb_or_option_ends_with_two(called):
     assert called("recipes", "--familly", "x")[0] == 2
 
 
-def test_an_environment_has_nothing_to_prepare(tmp_path):
-    answer = told(tmp_path, "prepare", "rl/dqn-cartpole")
+def test_an_environment_has_nothing_to_prepare(here, tmp_path):
+    answer = here(tmp_path, "prepare", "rl/dqn-cartpole")
     assert answer["rows"] == {"train": 0, "valid": 0, "test": 0}
     assert "nothing to prepare" in answer["stderr"]
 
 
-def test_the_doctor_looks_at_everything(tmp_path):
-    answer = told(tmp_path, "doctor")
+def test_the_doctor_looks_at_everything(here, tmp_path):
+    answer = here(tmp_path, "doctor")
     assert {check["name"] for check in answer["checks"]} >= {"java", "tracking", "disk", "metrics"}
     assert answer["ok"]

@@ -7,7 +7,6 @@ import shutil
 import pytest
 
 from pipelines import prepare
-from tests.journey.command import told
 from tracking.recipe_file import load
 from tracking.settings import Settings
 
@@ -30,29 +29,29 @@ def home(prepared, tmp_path):
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_a_flipped_bit_stops_training_with_the_files_name(home):
+def test_a_flipped_bit_stops_training_with_the_files_name(here, home):
     shard = next(home.glob("datasets/digits/*/split=train/part-00000.parquet"))
     damaged = bytearray(shard.read_bytes())
     damaged[len(damaged) // 2] ^= 4
     shard.write_bytes(damaged)
-    refused = told(home, "train", "cnn/lenet-digits", *SMALL, code=3)
+    refused = here(home, "train", "cnn/lenet-digits", *SMALL, code=3)
     assert refused["faults"][0]["where"].endswith("split=train/part-00000.parquet")
-    assert not told(home, "verify", "digits", code=3)["ok"]
+    assert not here(home, "verify", "digits", code=3)["ok"]
 
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_a_missing_shard_stops_training_with_the_files_name(home):
+def test_a_missing_shard_stops_training_with_the_files_name(here, home):
     next(home.glob("datasets/digits/*/split=valid/part-00000.parquet")).unlink()
-    refused = told(home, "train", "cnn/lenet-digits", *SMALL, code=3)
+    refused = here(home, "train", "cnn/lenet-digits", *SMALL, code=3)
     assert "split=valid/part-00000.parquet" in refused["stderr"]
 
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_a_loss_that_is_no_number_stops_training_with_the_samples(home):
+def test_a_loss_that_is_no_number_stops_training_with_the_samples(here, home):
     wild = ("--set", "fit.optimizer.lr=1e20", "--set", "fit.schedule={name: constant}")
-    refused = told(home, "train", "cnn/lenet-digits", *SMALL, *wild, code=5)
+    refused = here(home, "train", "cnn/lenet-digits", *SMALL, *wild, code=5)
     (fault,) = refused["faults"]
     assert fault["where"].startswith("epoch 0, batch ")
     assert "on samples " in fault["message"]
@@ -61,29 +60,29 @@ def test_a_loss_that_is_no_number_stops_training_with_the_samples(home):
 
 @pytest.mark.bad_input
 @pytest.mark.spark
-def test_a_dataset_that_was_not_prepared_is_told_with_the_command_that_does(home):
-    refused = told(home, "train", "cnn/lenet-digits", "--set", "data.source.limit=301", code=3)
+def test_a_dataset_that_was_not_prepared_is_told_with_the_command_that_does(here, home):
+    refused = here(home, "train", "cnn/lenet-digits", "--set", "data.source.limit=301", code=3)
     assert "millstream prepare cnn/lenet-digits" in refused["stderr"]
 
 
 @pytest.mark.bad_input
-def test_a_missing_origin_file_is_told_with_its_name(tmp_path):
-    refused = told(tmp_path, "prepare", "cnn/lenet-mnist", code=3, MILLSTREAM_MIRROR=str(tmp_path), no_proxy="*")
+def test_a_missing_origin_file_is_told_with_its_name(here, tmp_path):
+    refused = here(tmp_path, "prepare", "cnn/lenet-mnist", code=3, MILLSTREAM_MIRROR=str(tmp_path), no_proxy="*")
     assert "mnist/" in refused["stderr"]
 
 
 @pytest.mark.fault
-def test_a_tracking_server_that_is_not_there_is_told_before_any_work(tmp_path):
+def test_a_tracking_server_that_is_not_there_is_told_before_any_work(here, tmp_path):
     gone = "http://127.0.0.1:9"
-    refused = told(tmp_path, "run", "rl/dqn-cartpole", "--budget", "smoke", code=4, MLFLOW_TRACKING_URI=gone)
+    refused = here(tmp_path, "run", "rl/dqn-cartpole", "--budget", "smoke", code=4, MLFLOW_TRACKING_URI=gone)
     assert refused["faults"][0]["where"] == gone
 
 
 @pytest.mark.fault
 @pytest.mark.security
-def test_an_s3_server_that_is_not_there_is_told_without_the_secret(tmp_path):
+def test_an_s3_server_that_is_not_there_is_told_without_the_secret(here, tmp_path):
     secrets = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
     gone = {"MILLSTREAM_STORE": "s3://bucket/store", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", **secrets}
-    refused = told(tmp_path, "verify", "digits", code=4, **gone)
+    refused = here(tmp_path, "verify", "digits", code=4, **gone)
     assert refused["faults"][0]["where"].startswith("s3://bucket/store")
     assert "a-secret" not in str(refused)

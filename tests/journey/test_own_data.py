@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.journey.command import ROOT, told
+from tests.journey.command import ROOT
 from tracking.dataset import Dataset
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,30 +37,30 @@ def pets(folder):
             Image.new("RGB", (40 + at, 50), colour).save(folder / "pets" / name / f"{at}.jpg")
 
 
-def run(tmp_path, about, *words):
+def run(here, tmp_path, about, *words):
     (tmp_path / "data").mkdir()
     (tmp_path / "my.yaml").write_text(BLOCKS[about], encoding="utf-8")
     {"Cats and dogs": pets, "Will a customer leave?": customers}[about](tmp_path / "data")
-    return told(tmp_path / "home", "run", "my.yaml", *words, cwd=tmp_path)
+    return here(tmp_path / "home", "run", "my.yaml", *words, cwd=tmp_path)
 
 
 @pytest.mark.spark
-def test_ones_own_table_becomes_a_model_that_scores_new_rows(tmp_path):
-    found = run(tmp_path, "Will a customer leave?")
+def test_ones_own_table_becomes_a_model_that_scores_new_rows(here, tmp_path, spark):
+    found = run(here, tmp_path, "Will a customer leave?")
     assert found["rows"] == {"train": 280, "valid": 40, "test": 80}
     assert found["quarantined"] == 2
     assert found["metrics"]["test/accuracy"] > 0.8
     new = pd.DataFrame({"city": ["Graz", "Bonn"], "spent": ["2.0", "-2.0"], "age": ["30", "40"], "who": ["a", "b"]})
     new.to_csv(tmp_path / "new.csv", index=False)
-    told(tmp_path / "home", "score", "models:/my@champion", "new.csv", "scored", cwd=tmp_path)
+    here(tmp_path / "home", "score", "models:/my@champion", "new.csv", "scored", cwd=tmp_path)
     scored = pd.read_parquet(tmp_path / "scored").set_index("who")
     assert scored["prediction"].to_dict() == {"a": "no", "b": "yes"}
 
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_ones_own_pictures_become_a_model(tmp_path):
-    found = run(tmp_path, "Cats and dogs")
+def test_ones_own_pictures_become_a_model(here, tmp_path, spark):
+    found = run(here, tmp_path, "Cats and dogs")
     assert found["metrics"]["test/accuracy"] == 1.0
     manifest = Dataset.open(found["path"], tmp_path / "home" / "datasets").manifest
     assert manifest.splits["train"].class_counts == {"cats": 72, "dogs": 72}

@@ -127,11 +127,17 @@ def test_tasks_with_their_own_ways_train_in_ranks(home, name):
     assert all(value == value for value in found["metrics"].values())
 
 
+@pytest.mark.fault
 @pytest.mark.spark
-def test_exact_training_gives_the_same_bits_at_one_rank_and_at_two(home):
-    recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true", "--fresh")
-    wanted = told(home, "train", recipe, *exact)["weights"]
-    assert told(home, "train", recipe, *exact, "--devices", "2")["weights"] == wanted
+def test_exact_training_of_two_ranks_that_goes_on_as_one_gives_the_bits_of_one(home):
+    recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true")
+    stopped = started(home, "train", recipe, *exact, "--fresh", "--devices", "2")
+    run = run_of(stopped, home)
+    stopped.send_signal(signal.SIGINT)
+    answer(stopped, 130)
+    resumed = told(home, "train", recipe, *exact, "--resume", run)
+    assert resumed["run_id"] == run
+    assert resumed["weights"] == told(home, "train", recipe, *exact, "--fresh")["weights"]
 
 
 @pytest.mark.fault
@@ -156,6 +162,7 @@ def test_exact_training_gives_the_same_bits_at_two_and_four_ranks_and_over_a_cha
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_ranks_stopped_inside_an_epoch_go_on_as_one_with_the_same_batches(home):
     recipe, plain = str(home / "lenet.yaml"), ("--set", "network.dropout=0.0")

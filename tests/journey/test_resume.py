@@ -149,6 +149,7 @@ def test_of_two_commands_one_goes_on_and_one_starts_anew(home, unbroken):
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_run_goes_on_over_a_damaged_checkpoint(home, unbroken):
     recipe = str(home / "mean.yaml")

@@ -26,8 +26,9 @@ def home(tmp_path_factory):
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_ctrl_c_loses_no_combination_of_a_study(home):
+def test_ctrl_c_loses_no_combination_of_a_study(here, home, spark):
     file = str(write(home, STUDY, SMALL, name="inits.yaml"))
+    here(home, "prepare", str(write(home, WHOLE, SMALL)))  # where Spark runs already
     stopped = started(home, "study", file)
     wait_for(stopped, home, "checkpoints/*/model/weights.pt")  # the first one is trained
     stopped.send_signal(signal.SIGINT)

@@ -86,8 +86,8 @@ def test_one_page_shows_data_training_and_model(home, run):
 
 
 @pytest.mark.spark
-def test_a_rate_is_looked_for_in_a_run_of_its_own_and_nothing_is_trained(home, run):
-    found = told(home, "train", "cnn/lenet-digits", *SMALL, "--find", "lr")
+def test_a_rate_is_looked_for_in_a_run_of_its_own_and_nothing_is_trained(here, home, run):
+    found = here(home, "train", "cnn/lenet-digits", *SMALL, "--find", "lr")
     client = open_store(Settings.read({"MILLSTREAM_HOME": str(home)}))
     looked = client.get_run(found["run_id"])
     assert found["field"] == "fit.optimizer.lr"
@@ -110,9 +110,9 @@ def test_the_model_is_registered_without_code_under_both_aliases(home, run):
 
 
 @pytest.mark.spark
-def test_evaluate_score_and_a_plain_pyfunc_tell_the_same(home, run, raw_test, tmp_path):
+def test_evaluate_score_and_a_plain_pyfunc_tell_the_same(here, home, run, raw_test, tmp_path):
     raw, truth = raw_test
-    measured = told(home, "evaluate", run["model_uri"])
+    measured = here(home, "evaluate", run["model_uri"])
     assert measured["rows"] == 120
     assert {name: run["metrics"][name] for name in measured["metrics"]} == measured["metrics"]
 

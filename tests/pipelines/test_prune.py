@@ -5,7 +5,6 @@ from mlflow.entities import Dataset as Input
 from mlflow.entities import DatasetInput
 
 from pipelines.prune import prune
-from tests.journey.command import told
 from tests.pipelines.published import manifest_of
 from tracking.dataset import versions
 from tracking.faults import BadData, BadEnvironment
@@ -97,10 +96,10 @@ def test_a_dataset_that_is_not_there_is_told_with_those_that_are(settings):
         prune(settings, "b", keep=1, yes=False)
 
 
-def test_the_command_removes_nothing_until_it_is_told_to(settings, tmp_path):
+def test_the_command_removes_nothing_until_it_is_told_to(here, settings, tmp_path):
     published(settings, "a", "v0", "v1", latest="v1")
-    dry = told(tmp_path / "home", "prune")
+    dry = here(tmp_path / "home", "prune")
     assert (dry["done"], [one["version"] for one in dry["goes"]]) == (False, ["v0"])
     assert left(settings) == ["v0", "v1"]
-    assert told(tmp_path / "home", "prune", "a", "--yes")["done"]
+    assert here(tmp_path / "home", "prune", "a", "--yes")["done"]
     assert left(settings) == ["v1"]

@@ -1,18 +1,14 @@
-import json
-
 import pytest
 
-from tests.journey.command import started, told
 from training.feed.limits import _without
 
 
 @pytest.mark.spark
-def test_the_doctor_names_the_one_part_that_limits_a_recipe(tmp_path):
-    told(tmp_path, "prepare", "cnn/lenet-digits")
-    doctor = started(tmp_path, "doctor", "--feed", "cnn/lenet-digits")
-    out, err = doctor.communicate()
-    assert doctor.returncode in (0, 4), err  # 4: this machine has little memory or disk left just now
-    checks = {one["name"]: one for one in json.loads(out.splitlines()[-1])["checks"]}
+def test_the_doctor_names_the_one_part_that_limits_a_recipe(here, tmp_path, spark):
+    here(tmp_path, "prepare", "cnn/lenet-digits")
+    # 4: this machine has little memory or disk left just now
+    told = here(tmp_path, "doctor", "--feed", "cnn/lenet-digits", code=(0, 4))
+    checks = {one["name"]: one for one in told["checks"]}
     parts = {name: one for name, one in checks.items() if name.startswith("feed: ")}
     assert list(parts) == ["feed: reading", "feed: decoding", "feed: making batches", "feed: the model"]
     slow = [name for name, one in parts.items() if "the limit" in one["found"]]
