@@ -35,6 +35,8 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
     number_of = {_first_id(shards, number): number for number in dict.fromkeys(wanted)}
     with warnings.catch_warnings(), ExitStack() as lent:
         warnings.simplefilter("ignore", FutureWarning)  # petastorm warns of interfaces of its own dependencies
+        # nor of names that begin as others do: it is given whole names, and takes these
+        warnings.filterwarnings("ignore", "schema_fields behavior has changed", UserWarning)
         # it opens a file whenever it likes: all are held until it is done
         files = {number: lent.enter_context(shards.lent(number)) for number in dict.fromkeys(wanted)}
         reader = _reader(shards, [files[number] for number in wanted])
