@@ -75,4 +75,6 @@ def batches(
 @lru_cache(maxsize=4)
 def _full(slots: int) -> tuple[Tensor, Tensor]:
     """Mask and weight of a batch with a sample in each slot: all such batches share them, and nobody writes to them."""
-    return torch.ones(slots, dtype=torch.bool), torch.ones(slots)
+    # the first such batch may be one that is only measured, and tensors of inference mode cannot be learned with later
+    with torch.inference_mode(False):
+        return torch.ones(slots, dtype=torch.bool), torch.ones(slots)

@@ -15,6 +15,7 @@ from training.feed.batches import Feed, default_engine
 from training.feed.order import NO_ROW
 from training.feed.reading import MIB, Reading
 from training.feed.shared import MEMORY
+from training.feed.tensors import _full
 
 ROWS = 203
 
@@ -188,6 +189,18 @@ def test_weights_are_one_without_a_weight_column(tmp_path):
     batches = list(feed(make_dataset(tmp_path, {"train": held}, columns)))
     assert sum(float(batch.weight_B.sum()) for batch in batches) == 20
     assert all(torch.equal(batch.weight_B, batch.mask_B.float()) for batch in batches)
+
+
+def test_a_batch_of_a_size_that_was_measured_first_can_be_learned_from(tmp_path):
+    held, columns = values(64), [column for column in COLUMNS if column.role != "weight"]
+    made = make_dataset(tmp_path, {"train": held}, columns)
+    _full.cache_clear()
+    with torch.inference_mode():
+        next(iter(feed(made)))
+    batch = next(iter(feed(made)))
+    per_row_B = torch.ones(len(batch.mask_B), requires_grad=True)
+    batch.mean(per_row_B).backward()
+    assert torch.equal(per_row_B.grad, batch.weight_B / batch.real)
 
 
 def test_the_ids_of_a_batch_are_those_of_its_slots(dataset):
