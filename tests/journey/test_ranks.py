@@ -272,8 +272,8 @@ def test_ranks_that_torchrun_started_find_each_other(home):
         (("--devices", "2", "--set", "network.batch_norm=true", "--set", "fit.exact=true"), "batch_norm"),
     ],
 )
-def test_what_cannot_be_split_is_refused_with_what_would_do(home, words, expected):
-    refused = told(home, "train", str(home / "lenet.yaml"), "--fresh", *words, code=2)
+def test_what_cannot_be_split_is_refused_with_what_would_do(here, home, words, expected):
+    refused = here(home, "train", str(home / "lenet.yaml"), "--fresh", *words, code=2)
     assert expected in json.dumps(refused["faults"])
 
 

@@ -125,16 +125,17 @@ def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken
     ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
 )
 def test_a_run_that_is_told_to_stop_saves_its_state(home, unbroken, number, code):
-    recipe = str(home / "lenet.yaml")
+    recipe = str(home / "mean.yaml")
     stopped = started(home, "train", recipe, "--fresh")
     run = run_of(stopped, home)
     stopped.send_signal(number)
     told_then = answer(stopped, code)
     assert "state saved" in told_then["stderr"]
-    assert told(home, "train", recipe, "--resume", run)["weights"] == unbroken.answer("lenet")["weights"]
+    assert told(home, "train", recipe, "--resume", run)["weights"] == unbroken.answer("mean")["weights"]
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_of_two_commands_one_goes_on_and_one_starts_anew(home, unbroken):
     recipe = str(home / "mean.yaml")
@@ -168,10 +169,10 @@ def test_a_run_goes_on_over_a_damaged_checkpoint(home, unbroken):
 
 @pytest.mark.bad_input
 @pytest.mark.spark
-def test_a_changed_recipe_is_not_resumed(home, unbroken):
+def test_a_changed_recipe_is_not_resumed(here, home, unbroken):
     recipe = str(home / "mean.yaml")
     run = unbroken.answer("mean")["run_id"]
-    refused = told(
+    refused = here(
         home, "train", recipe, "--resume", run, "--set", "network.dropout=0.2", "--set", "fit.batch_size=16", code=2
     )
     assert sorted(fault["message"].partition(":")[0] for fault in refused["faults"]) == ["fit.batch_size", "network"]
