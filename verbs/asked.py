@@ -58,7 +58,7 @@ def base_of_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Locate
 
 
 def _tell_of_no_such_budget(located: Located) -> None:
-    """A recipe of seconds needs no shorter form of itself; one that was thought to have it would take its hours unsaid."""
+    """A recipe of seconds needs no shorter form; one that was thought to have it would take its hours unsaid."""
     budgets = located.section("budgets")
     if located.budget != "cpu" and located.budget not in budgets:
         written = f"only {', '.join(map(str, budgets))}" if budgets else "none"

@@ -2,8 +2,7 @@
 
 Source: Ronneberger et al. 2015, arXiv 1505.04597, section 2 and figure 1.
 Differs from it: convolutions are padded, so that the map is as large as the image, and normed; the expanding path grows
-by any of `layers/grow.py`, where the paper has transposed convolutions. Without its skips it is the encoder and decoder
-of fully convolutional networks (Long et al. 2015, arXiv 1411.4038).
+by any of `layers/grow.py`, where the paper has transposed convolutions.
 Axes: B rows, C channels, H height, W width, K maps that are asked for.
 """
 
@@ -18,8 +17,9 @@ from torch.nn import functional
 
 from tracking.faults import BadData
 from tracking.manifest import Signature
+from training.layers.convolutions import convolutions
 from training.layers.grow import Growth, grow
-from training.layers.norm import Norm, norm
+from training.layers.norm import Norm
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -71,8 +71,4 @@ class UNet(nn.Module):
 
 
 def _double(config: Config, before: int, after: int) -> nn.Module:
-    layers: list[nn.Module] = []
-    for read in (before, after):
-        normed = norm(config.norm, after, maps=True)
-        layers += [nn.Conv2d(read, after, 3, padding=1, bias=not normed), *normed, nn.ReLU()]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*convolutions(before, after, 2, config.norm))

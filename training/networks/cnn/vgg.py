@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from tracking.faults import BadData
 from tracking.manifest import Signature
-from training.layers.norm import Norm, norm
+from training.layers.convolutions import convolutions
+from training.layers.norm import Norm
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Of each stage, before its pooling."""
@@ -48,11 +49,8 @@ class VGG(nn.Module):
         before = channels
         for count, maps in zip(CONVOLUTIONS[config.depth], MAPS, strict=True):
             after = max(1, round(maps * config.width))
-            for _ in range(count):
-                normed = norm(config.norm, after, maps=True)
-                layers += [nn.Conv2d(before, after, 3, padding=1, bias=not normed), *normed, nn.ReLU()]
-                before = after
-            layers.append(nn.MaxPool2d(2))
+            layers += [*convolutions(before, after, count, config.norm), nn.MaxPool2d(2)]
+            before = after
         self.features = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(before, outputs))
 

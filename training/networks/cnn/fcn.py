@@ -1,0 +1,85 @@
+"""Fully convolutional network: a classifier's trunk that scores each place, and finer scores added to coarser ones.
+
+Source: Long et al. 2015, arXiv 1411.4038, sections 3.3 and 4.2 and figure 3. With five poolings `fused` of 0, 1 and 2
+is its FCN-32s, -16s and -8s.
+Differs from it: the trunk has two convolutions a stage, which are normed, and no layers of 4,096 maps behind, and
+learns from the start; all finer scores are learned at once, not one after the other.
+Axes: B rows, C channels, H height, W width, K maps that are asked for.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Self
+
+import torch
+from pydantic import BaseModel, Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+from training.layers.convolutions import convolutions
+from training.layers.norm import Norm
+
+MOST = 8
+"""The last stages have as many maps: the paper's 512, where the first has 64."""
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    channels: int = Field(16, ge=1, description="maps at the image's own size; each pooling doubles them, to 8 times")
+    poolings: int = Field(5, ge=1, le=8, description="how often the image is halved")
+    fused: int = Field(2, ge=0, description="how many finer scores are added to the coarsest")
+    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of the coarsest maps left out")
+
+    @model_validator(mode="after")
+    def _has_finer_maps(self) -> Self:
+        if self.fused >= self.poolings:
+            raise ValueError(f"fused: {self.poolings} poolings leave {self.poolings - 1} finer maps than the coarsest")
+        return self
+
+
+def build(config: Config, signature: Signature) -> nn.Module:
+    """Raises BadData for images whose sides the poolings do not divide."""
+    shape, unit = signature.single("image").shape, 1 << config.poolings
+    if any(side % unit for side in shape[1:]):
+        told = f"images of {shape[1:]}; {config.poolings} poolings need sides that {unit} divides, `resize` them"
+        raise BadData.at("network cnn/fcn", told)
+    target = signature.target
+    return FCN(config, shape[0], target.shape[0] if target is not None and target.shape else signature.outputs)
+
+
+class FCN(nn.Module):
+    """Scores (B, K, H, W) for images (B, C, H, W)."""
+
+    def __init__(self, config: Config, channels: int, outputs: int) -> None:
+        super().__init__()
+        maps = [config.channels * min(MOST, 1 << at) for at in range(config.poolings)]
+        self.stages = nn.ModuleList(
+            nn.Sequential(*convolutions(before, after, 2, config.norm), nn.MaxPool2d(2))
+            for before, after in pairwise((channels, *maps))
+        )
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.scores = nn.ModuleList(nn.Conv2d(after, outputs, 1) for after in maps[-1 - config.fused :])
+        self.doubled = nn.ModuleList(_doubled(outputs) for _ in range(config.fused))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        size, pooled = x_BCHW.shape[2:], []
+        for stage in self.stages:
+            x_BCHW = stage(x_BCHW)
+            pooled.append(x_BCHW)
+        coarsest, *finer = reversed(self.scores)
+        scores_BKHW: Tensor = coarsest(self.dropout(pooled.pop()))
+        for score, double in zip(finer, self.doubled, strict=True):
+            scores_BKHW = double(scores_BKHW) + score(pooled.pop())
+        return functional.interpolate(scores_BKHW, size=size, mode="bilinear", align_corners=False)
+
+
+def _doubled(outputs: int) -> nn.Module:
+    """A transposed convolution that begins as bilinear enlargement, each map by itself (section 3.3)."""
+    layer = nn.ConvTranspose2d(outputs, outputs, 4, 2, padding=1, groups=outputs, bias=False)
+    side = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    with torch.no_grad():
+        layer.weight.copy_(torch.outer(side, side).expand_as(layer.weight))
+    return layer
