@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tracking import parts
 from tracking.printable import printable
 
 Row = Sequence[Any]
@@ -269,10 +270,12 @@ def _prepared(told: Mapping[str, Any]) -> list[Row]:
 def _trained(told: Mapping[str, Any]) -> list[Row]:
     shown = {name: value for name, value in told["metrics"].items() if name.startswith("test/")}
     passed = {True: "reached", False: "MISSED", None: "none set"}[told["passed"]]
-    wanted = _marks(told["marks"])
+    wanted, unknown = _marks(told["marks"]), [name for name in told["marks"] if name not in told["metrics"]]
+    nearest = [(f"no {name}", f"is measured; {parts.suggest(name, told['metrics'])}") for name in unknown]
     return [
         *((name, f"{value:.5g}") for name, value in shown.items()),
         ("pass mark", f"{wanted}: {passed}" if wanted else passed),
+        *nearest,
         ("model", told["model_uri"]),
         ("run", told["run_id"]),
         ("seconds", told["seconds"]),

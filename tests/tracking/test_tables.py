@@ -73,3 +73,12 @@ def test_the_command_with_the_best_values_can_be_copied_into_a_shell(capsys):
     tables.searched(told | {"recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"})
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert shlex.split(last.removeprefix("train with the best: ")) == ["millstream", "run", "mlp/adult", *words]
+
+
+def test_a_mark_of_something_that_is_not_measured_is_told_with_the_nearest_that_is(shown):
+    told = {"metrics": {"test/accuracy": 0.9, "valid/accuracy": 0.8}, "passed": False, "seconds": 1.0}
+    told |= {"marks": {"test/acuracy": ">= 0.5"}, "model_uri": "models:/mine/1", "run_id": "r"}
+    page = shown(tables.trained, told)
+    assert "test/acuracy >= 0.5: MISSED" in page
+    assert "no test/acuracy" in page
+    assert "did you mean 'test/accuracy'?" in page
