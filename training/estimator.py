@@ -7,6 +7,8 @@ hashed, evaluated and served as every network is.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor, nn
 
 from tracking.figures.importance import importance, importance_map
 from tracking.manifest import Signature
+from training.feed.batch import Batch
 
 
 class Estimator(nn.Module):
@@ -25,9 +28,15 @@ class Estimator(nn.Module):
     fitted: Any = None
     learns_target: ClassVar[bool] = True
     """Whether it learns to tell a target, or something of the inputs alone."""
+    by_pages: bool = False
+    """Whether it reads the train split batch by batch, as often as it needs it, and never holds it whole."""
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
         """Fit on the whole train split."""
+        raise NotImplementedError
+
+    def learn_by_pages(self, batches: Iterable[Batch], folder: Path) -> None:
+        """Fit on what `batches` gives at each pass, the same each time; `folder` is for what is kept meanwhile."""
         raise NotImplementedError
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:

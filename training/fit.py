@@ -117,10 +117,14 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
 
 
 def _fit_whole(job: Job) -> None:
-    """Fit an estimator on the whole train split at once: nothing is stepped, so nothing is resumed."""
+    """Fit an estimator on the train split at once, or page by page: nothing is stepped, so nothing is resumed."""
     network, splits = job.task.network, job.splits
     if not isinstance(network, Estimator) or splits is None:
         raise WrongRecipe.at(job.located.file, "an estimator is fitted on a dataset; it has no use for an environment")
+    if network.by_pages:
+        splits.feed("train").refuse_changes()
+        network.learn_by_pages(splits.make("train", shuffle=False), job.folder)
+        return
     whole = splits.feed("train").whole()
     network.fit(whole.inputs, whole.truth if network.learns_target else None, whole.weight_B)
 

@@ -196,14 +196,18 @@ class Feed:
         """Whether rows are augmented on their way, so that they are others each time."""
         return self._augmented is not None
 
-    def whole(self) -> Batch:
-        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
-
-        Raises BadData where the dataset asks for augmentation in the feed, which happens batch by batch.
-        """
+    def refuse_changes(self) -> None:
+        """Raises BadData where the dataset asks for augmentation in the feed, which happens batch by batch."""
         if self.is_changing:
             told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
             raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
+
+    def whole(self) -> Batch:
+        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
+
+        Raises BadData as `refuse_changes` does.
+        """
+        self.refuse_changes()
         count = self._first.rows
         slots = np.arange(count)[None]
         stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, 1))

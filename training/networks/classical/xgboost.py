@@ -1,10 +1,13 @@
 """Gradient-boosted trees, by XGBoost.
 
-Source: Chen & Guestrin 2016, arXiv 1603.02754.
+Source: Chen & Guestrin 2016, arXiv 1603.02754; section 4.3 for trees that are grown from blocks on disk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
 from tracking.manifest import Signature
-from training.estimator import Estimator, gains, log
+from training.estimator import Estimator, flat, gains, log
+from training.feed.batch import Batch
 
 BINARY = 2
+PAGE_ROWS = 1 << 16
+"""Of each page on disk, of which a few are in memory at once."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -28,6 +34,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     columns: float = Field(1.0, gt=0, le=1, description="share of columns drawn for each tree")
     penalty: float = Field(1.0, ge=0, description="L2 penalty on leaf values")
     seed: int = Field(0, ge=0, description="draws of rows and columns")
+    external: bool = Field(False, description="keep the train split on disk, by pages, where memory cannot hold it")
 
 
 def build(config: Config, signature: Signature) -> Estimator:
@@ -44,10 +51,17 @@ class XGBoost(Estimator):
         self.config = config
         self.classes = classes
         self.kinds = kinds
+        self.by_pages = config.external
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
         data = self._matrix(x_BD, label=y_B, weight=weight_B)
         self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
+
+    def learn_by_pages(self, batches: Iterable[Batch], folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix="pages-", dir=folder) as kept:
+            data = xgboost.ExtMemQuantileDMatrix(_Pages(batches, self.kinds, f"{kept}/page"), enable_categorical=True)
+            self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
         found = self.fitted.predict(self._matrix(x_BD))
@@ -81,6 +95,33 @@ class XGBoost(Estimator):
             "seed": config.seed,
             "tree_method": "hist",
         }
+
+
+class _Pages(xgboost.DataIter):  # type: ignore[misc,unused-ignore]  # it has no types
+    """Hands the rows of batches over, as many at once as a page has."""
+
+    def __init__(self, batches: Iterable[Batch], kinds: list[str], kept: str) -> None:
+        super().__init__(cache_prefix=kept)
+        self.batches, self.kinds, self.left = batches, kinds, iter(batches)
+
+    def reset(self) -> None:
+        self.left = iter(self.batches)
+
+    def next(self, input_data: Callable[..., Any]) -> bool:
+        """XGBoost's own word for it: whether there was another page."""
+        page, rows = list[Batch](), 0
+        while rows < PAGE_ROWS and (batch := next(self.left, None)) is not None:
+            page.append(batch)
+            rows += len(batch.mask_B)
+        if not page:
+            return False
+        there_B = np.concatenate([np.asarray(one.mask_B) for one in page])
+        x_BD, y_B, weight_B = (
+            np.concatenate([np.asarray(read(one)) for one in page])[there_B]
+            for read in (lambda one: flat(one.inputs), lambda one: one.truth, lambda one: one.weight_B)
+        )
+        input_data(data=x_BD, label=y_B, weight=weight_B, feature_types=self.kinds)
+        return True
 
 
 def _kinds(meaning: str, width: int) -> list[str]:
