@@ -8,6 +8,7 @@ from tracking.dataset import Dataset
 from tracking.manifest import Signature
 from training.feed.batches import Feed
 from training.fit_config import Fit
+from training.ranks import Ranks
 
 
 class Splits(lightning.LightningDataModule):
@@ -26,9 +27,10 @@ class Splits(lightning.LightningDataModule):
             self._feeds[split] = self.make(split, shuffle=split == "train")
         return self._feeds[split]
 
-    def make(self, split: str, *, shuffle: bool) -> Feed:
-        """A new feed of a split, in the planned order or as it is stored."""
-        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+    def make(self, split: str, *, shuffle: bool, place: Ranks | None = None) -> Feed:
+        """A new feed of a split, in the planned order or as it is stored; of this rank, which the trainer knows."""
+        place = place or Ranks()
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (place.rank, place.ranks)
         whole = (self.dataset, split, self.signature, self.fit)
         return Feed(*whole, rank=rank, ranks=ranks, shuffle=shuffle, shared=ranks > 1)
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from tracking.figures.importance import importance, importance_map
 from tracking.manifest import Signature
 from training.feed.batch import Batch
+from training.ranks import Ranks
 
 
 class Estimator(nn.Module):
@@ -30,13 +31,18 @@ class Estimator(nn.Module):
     """Whether it learns to tell a target, or something of the inputs alone."""
     by_pages: bool = False
     """Whether it reads the train split batch by batch, as often as it needs it, and never holds it whole."""
+    by_ranks: ClassVar[bool] = False
+    """Whether several processes can fit it together, each reading its share of the batches."""
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
         """Fit on the whole train split."""
         raise NotImplementedError
 
-    def learn_by_pages(self, batches: Iterable[Batch], folder: Path) -> None:
-        """Fit on what `batches` gives at each pass, the same each time; `folder` is for what is kept meanwhile."""
+    def learn_by_pages(self, batches: Iterable[Batch], folder: Path, place: Ranks) -> None:
+        """Fit on what `batches` gives at each pass, the same each time, and on what the other ranks read.
+
+        `folder` is for what is kept meanwhile.
+        """
         raise NotImplementedError
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:

@@ -121,9 +121,9 @@ def _fit_whole(job: Job) -> None:
     network, splits = job.task.network, job.splits
     if not isinstance(network, Estimator) or splits is None:
         raise WrongRecipe.at(job.located.file, "an estimator is fitted on a dataset; it has no use for an environment")
-    if network.by_pages:
+    if network.by_pages or not job.place.is_alone:
         splits.feed("train").refuse_changes()
-        network.learn_by_pages(splits.make("train", shuffle=False), job.folder)
+        network.learn_by_pages(splits.make("train", shuffle=False, place=job.place), job.folder, job.place)
         return
     whole = splits.feed("train").whole()
     network.fit(whole.inputs, whole.truth if network.learns_target else None, whole.weight_B)

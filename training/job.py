@@ -58,8 +58,8 @@ class Job:
             raise WrongRecipe.at(located.file, "a recipe with data: is trained on a dataset version; prepare it first")
         signature = parts.signature(dataset.manifest)
         task, splits = parts.build(signature), Splits(dataset, signature, parts.fit)
-        if isinstance(task.network, Estimator) and not place.is_alone:
-            told = "an estimator is fitted at once, by one process; leave --devices and --nodes out"
+        if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
+            told = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
             raise WrongRecipe.at(located.where("network"), told)
         if parts.fit.exact:
             lanes = parts.fit.lanes or default_lanes(parts.fit.batch_size)

@@ -127,6 +127,25 @@ def test_tasks_with_their_own_ways_train_in_ranks(home, name):
     assert all(value == value for value in found["metrics"].values())
 
 
+@pytest.mark.spark
+@pytest.mark.parametrize("external", ["false", "true"])
+def test_ranks_grow_the_same_trees_together(here, home, external):
+    trees = (
+        "--set",
+        "network={name: classical/xgboost, rounds: 20, depth: 4}",
+        "--set",
+        "fit={seed: 7, batch_size: 24}",
+    )
+    words = (str(home / "lenet.yaml"), *trees, "--set", f"network.external={external}", "--fresh")
+    both = told(home, "train", *words, "--devices", "2")
+    alone = here(home, "train", *words)
+    assert both["metrics"].keys() == alone["metrics"].keys()
+    assert both["metrics"]["test/accuracy"] == pytest.approx(alone["metrics"]["test/accuracy"], abs=0.02)
+    # half of the rows, or two models that differ, would not come this near
+    assert both["metrics"]["test/loss"] == pytest.approx(alone["metrics"]["test/loss"], rel=0.1)
+    assert here(home, "evaluate", both["model_uri"])["metrics"]["test/loss"] == both["metrics"]["test/loss"]
+
+
 @pytest.mark.fault
 @pytest.mark.spark
 def test_exact_training_of_two_ranks_that_goes_on_as_one_gives_the_bits_of_one(home):

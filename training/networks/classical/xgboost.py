@@ -5,7 +5,11 @@ Source: Chen & Guestrin 2016, arXiv 1603.02754; section 4.3 for trees that are g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,10 +19,13 @@ import xgboost
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from xgboost.collective import CommunicatorContext
+from xgboost.tracker import RabitTracker
 
 from tracking.manifest import Signature
 from training.estimator import Estimator, flat, gains, log
 from training.feed.batch import Batch
+from training.ranks import Ranks
 
 BINARY = 2
 PAGE_ROWS = 1 << 16
@@ -44,7 +51,13 @@ def build(config: Config, signature: Signature) -> Estimator:
 
 
 class XGBoost(Estimator):
-    """Categories are split as sets of values, not as numbers in an order."""
+    """Categories are split as sets of values, not as numbers in an order.
+
+    Ranks add up the histograms of their shares of the rows, so that all end with the same trees; these depend on the
+    number of ranks by the order in which floats are added.
+    """
+
+    by_ranks = True
 
     def __init__(self, config: Config, classes: int, kinds: list[str]) -> None:
         super().__init__()
@@ -57,10 +70,14 @@ class XGBoost(Estimator):
         data = self._matrix(x_BD, label=y_B, weight=weight_B)
         self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
 
-    def learn_by_pages(self, batches: Iterable[Batch], folder: Path) -> None:
+    def learn_by_pages(self, batches: Iterable[Batch], folder: Path, place: Ranks) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix="pages-", dir=folder) as kept:
-            data = xgboost.ExtMemQuantileDMatrix(_Pages(batches, self.kinds, f"{kept}/page"), enable_categorical=True)
+        with TemporaryDirectory(prefix="pages-", dir=folder) as kept, _met(place):
+            if self.config.external:
+                pages = _Pages(batches, self.kinds, f"{kept}/page")
+                data = xgboost.ExtMemQuantileDMatrix(pages, enable_categorical=True)
+            else:
+                data = xgboost.QuantileDMatrix(_Pages(batches, self.kinds, None), enable_categorical=True)
             self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
@@ -97,10 +114,27 @@ class XGBoost(Estimator):
         }
 
 
+@contextmanager
+def _met(place: Ranks) -> Iterator[None]:
+    """While inside, the ranks reach each other in XGBoost's own way, over a tracker beside the first one."""
+    if place.is_alone:
+        yield
+        return
+    tracker, words = None, ""
+    if place.is_first:
+        tracker = RabitTracker(place.ranks, socket.gethostbyname(os.environ["MASTER_ADDR"]))
+        tracker.start()
+        words = json.dumps(tracker.worker_args())
+    with CommunicatorContext(**json.loads(place.gather(words)[0])):
+        yield
+    if tracker is not None:
+        tracker.wait_for()
+
+
 class _Pages(xgboost.DataIter):  # type: ignore[misc,unused-ignore]  # it has no types
     """Hands the rows of batches over, as many at once as a page has."""
 
-    def __init__(self, batches: Iterable[Batch], kinds: list[str], kept: str) -> None:
+    def __init__(self, batches: Iterable[Batch], kinds: list[str], kept: str | None) -> None:
         super().__init__(cache_prefix=kept)
         self.batches, self.kinds, self.left = batches, kinds, iter(batches)
 
