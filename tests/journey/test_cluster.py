@@ -66,7 +66,7 @@ def described(home, name):
     return dataset.manifest.version, splits
 
 
-def here(settings, *words):
+def prepared_here(settings, *words):
     """The same, prepared on this machine alone."""
     name, *sets = [word for word in words if word != "--set"]
     prepared = prepare.prepare(load(name, sets=sets), settings, say=lambda told: None)
@@ -93,14 +93,14 @@ def test_a_cluster_makes_the_version_of_one_machine_though_a_worker_dies(
         assert [cluster.executors(worker) for worker in cluster.workers] == [1, 1]
         cluster.kill_worker()
         assert not answer(job)["reused"]
-        assert described(home, "gusts") == here(settings, recipe)
+        assert described(home, "gusts") == prepared_here(settings, recipe)
         cluster.add_worker()
 
 
 @pytest.mark.slow
 def test_digits_give_the_same_version_on_a_cluster(spark, cluster, tmp_path, settings):
     told(tmp_path, "prepare", *DIGITS, "--master", cluster.master, **cluster.environment)
-    assert described(tmp_path, "digits") == here(settings, *DIGITS)
+    assert described(tmp_path, "digits") == prepared_here(settings, *DIGITS)
 
 
 @pytest.mark.slow
@@ -118,13 +118,29 @@ def test_ranks_on_the_hosts_of_a_cluster_end_with_the_weights_of_one_process(spa
 
 
 @pytest.mark.slow
+def test_trees_grow_together_on_the_hosts_of_a_cluster(spark, here, cluster, tmp_path):
+    trees = (
+        "--set",
+        "network={name: classical/xgboost, rounds: 20, depth: 4}",
+        "--set",
+        "fit={seed: 7, batch_size: 64}",
+    )
+    here(tmp_path, "prepare", *DIGITS)
+    alone = here(tmp_path, "train", *DIGITS, *trees, "--fresh")
+    hosts = {"PYSPARK_PYTHON": sys.executable}  # where Millstream and XGBoost are installed
+    both = told(tmp_path, "train", *DIGITS, *trees, "--fresh", "--devices", "2", "--master", cluster.master, **hosts)
+    assert both["metrics"]["test/accuracy"] == pytest.approx(alone["metrics"]["test/accuracy"], abs=0.05)
+    assert both["metrics"]["test/loss"] == pytest.approx(alone["metrics"]["test/loss"], rel=0.1)
+
+
+@pytest.mark.slow
 def test_spark_submit_finds_its_own_master(spark, cluster, recipe, tmp_path, settings):
     before = cluster.executors_so_far()
     submit = [str(spark_cluster.HOME / "bin" / "spark-submit"), "--master", cluster.master]
     home = environment(tmp_path, **cluster.environment, JAVA_HOME=str(find_java().parent.parent))
     job = [*submit, "--conf", "spark.driver.host=127.0.0.1", "millstream.py", "prepare", recipe]
     subprocess.run(job, env=home, cwd=ROOT, check=True, capture_output=True)
-    assert described(tmp_path, "gusts") == here(settings, recipe)
+    assert described(tmp_path, "gusts") == prepared_here(settings, recipe)
     assert cluster.executors_so_far() > before
 
 
