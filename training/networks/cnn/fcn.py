@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracking.faults import BadData
 from tracking.manifest import Signature
 from training.layers.convolutions import convolutions
 from training.layers.norm import Norm
+from training.layers.pixelwise import channels_and_maps
 
 MOST = 8
 """The last stages have as many maps: the paper's 512, where the first has 64."""
@@ -42,12 +42,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images whose sides the poolings do not divide."""
-    shape, unit = signature.single("image").shape, 1 << config.poolings
-    if any(side % unit for side in shape[1:]):
-        told = f"images of {shape[1:]}; {config.poolings} poolings need sides that {unit} divides, `resize` them"
-        raise BadData.at("network cnn/fcn", told)
-    target = signature.target
-    return FCN(config, shape[0], target.shape[0] if target is not None and target.shape else signature.outputs)
+    return FCN(config, *channels_and_maps(signature, config.poolings, "cnn/fcn"))
 
 
 class FCN(nn.Module):

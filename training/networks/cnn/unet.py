@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracking.faults import BadData
 from tracking.manifest import Signature
 from training.layers.convolutions import convolutions
 from training.layers.grow import Growth, grow
 from training.layers.norm import Norm
+from training.layers.pixelwise import channels_and_maps
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -33,12 +33,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images whose sides the poolings do not divide."""
-    shape, unit = signature.single("image").shape, 1 << config.poolings
-    if any(side % unit for side in shape[1:]):
-        told = f"images of {shape[1:]}; {config.poolings} poolings need sides that {unit} divides, `resize` them"
-        raise BadData.at("network cnn/unet", told)
-    target = signature.target
-    return UNet(config, shape[0], target.shape[0] if target is not None and target.shape else signature.outputs)
+    return UNet(config, *channels_and_maps(signature, config.poolings, "cnn/unet"))
 
 
 class UNet(nn.Module):
