@@ -141,7 +141,7 @@ def test_ranks_grow_the_same_trees_together(here, home, external):
     alone = here(home, "train", *words)
     assert both["metrics"].keys() == alone["metrics"].keys()
     assert both["metrics"]["test/accuracy"] == pytest.approx(alone["metrics"]["test/accuracy"], abs=0.02)
-    # half of the rows, or two models that differ, would not come this near
+    # learned from half of such rows the loss is 13 to 32 % higher (4 draws of them, XGBoost alone)
     assert both["metrics"]["test/loss"] == pytest.approx(alone["metrics"]["test/loss"], rel=0.1)
     assert here(home, "evaluate", both["model_uri"])["metrics"]["test/loss"] == both["metrics"]["test/loss"]
 
@@ -150,10 +150,7 @@ def test_ranks_grow_the_same_trees_together(here, home, external):
 @pytest.mark.spark
 def test_exact_training_of_two_ranks_that_goes_on_as_one_gives_the_bits_of_one(home):
     recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true")
-    stopped = started(home, "train", recipe, *exact, "--fresh", "--devices", "2")
-    run = run_of(stopped, home)
-    stopped.send_signal(signal.SIGINT)
-    answer(stopped, 130)
+    run = interrupted(home, "train", recipe, *exact, "--fresh", "--devices", "2")
     resumed = told(home, "train", recipe, *exact, "--resume", run)
     assert resumed["run_id"] == run
     assert resumed["weights"] == told(home, "train", recipe, *exact, "--fresh")["weights"]
@@ -186,10 +183,7 @@ def test_exact_training_gives_the_same_bits_at_two_and_four_ranks_and_over_a_cha
 def test_ranks_stopped_inside_an_epoch_go_on_as_one_with_the_same_batches(home):
     recipe, plain = str(home / "lenet.yaml"), ("--set", "network.dropout=0.0")
     whole = told(home, "train", recipe, *plain, "--fresh")
-    stopped = started(home, "train", recipe, *plain, "--fresh", "--devices", "2")
-    run = run_of(stopped, home)
-    stopped.send_signal(signal.SIGINT)
-    answer(stopped, 130)
+    run = interrupted(home, "train", recipe, *plain, "--fresh", "--devices", "2")
     resumed = told(home, "train", recipe, *plain, "--resume", run)
     assert resumed["run_id"] == run
     one, both = losses(home, whole["run_id"]), losses(home, run)
@@ -224,6 +218,15 @@ def test_a_rank_that_dies_or_hangs_ends_all_and_is_named(home, what, soak):
             assert resumed.poll() is None
         resumed.send_signal(signal.SIGTERM)
         answer(resumed, 143)
+
+
+def interrupted(home, *words):
+    """The id of a run that was told to stop inside an epoch."""
+    stopped = started(home, *words)
+    run = run_of(stopped, home)
+    stopped.send_signal(signal.SIGINT)
+    answer(stopped, 130)
+    return run
 
 
 def ranks_of(process, rank):
