@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from tracking import parts
+from tracking import parts, yaml_text
 from tracking.faults import Fault, WrongRecipe
 from tracking.recipe import Budget, Located, Recipe, config_of
 from tracking.recipe_file import STUDIES, Written, locate, read, studies
@@ -92,14 +92,18 @@ def is_study(name: str) -> bool:
 def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> LocatedStudy:
     """The study `initialisation`, or in the YAML file `name`.
 
-    A budget and `--set` change the recipe; `vary.<axis>` in a budget gives an axis other values. Raises WrongRecipe for
-    text that is no YAML, or a name that is no study.
+    A budget and `--set` change the recipe; `vary.<axis>` in either of them gives an axis other values. Raises WrongRecipe
+    for text that is no YAML, or a name that is no study.
     """
-    file, sets = _file(name), tuple(sets)
+    file, given = _file(name), tuple(sets)
     called = file.stem if Path(name).suffix else STUDIES + name.removeprefix(STUDIES)
     written = read(file)
     own, recipe, faults = _apart(written, budget)
-    base = locate(recipe, called, file, budget=budget, sets=sets)
+    values = {one: _values(one) for one in given if _axis(one) and "=" in one}
+    sets = [one for one in given if one not in values]
+    if values and isinstance(own.get(VARY), dict):
+        own[VARY] = own[VARY] | dict(values.values())
+    base = replace(locate(recipe, called, file, budget=budget, sets=sets), sets=given)
     study, more = config_of(Study, own, base, "")
     faults += more
     if study is None:
@@ -143,6 +147,12 @@ def _apart(written: Written, budget: Budget) -> tuple[dict[str, Any], Written, l
 
 def _axis(path: str) -> str:
     return path.removeprefix(f"{VARY}.") if path.startswith(f"{VARY}.") else ""
+
+
+def _values(text: str) -> tuple[str, Any]:
+    """The axis that `vary.<axis>=<values>` names, and its values. Raises WrongRecipe for text that is no YAML."""
+    path, _, values = text.partition("=")
+    return _axis(path), yaml_text.parse(values, f"--set {path}")[0] if values.strip() else ""
 
 
 def _settings(axis: str, values: Any) -> list[tuple[str, dict[str, Any]]]:

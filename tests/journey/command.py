@@ -40,13 +40,13 @@ def told(home: Path, *words: str, code: int = 0, cwd: Path = ROOT, **more: str) 
     return answer(started(home, *words, cwd=cwd, **more), code)
 
 
-def wait_for(process: subprocess.Popen[str], home: Path, pattern: str) -> Path:
-    """The first file that matches below `home`, while the process runs."""
+def wait_for(process: subprocess.Popen[str], home: Path, pattern: str, count: int = 1) -> Path:
+    """A file that matches below `home`, when there are `count` of them, while the process runs."""
     end = time.monotonic() + WITHIN_S
     while time.monotonic() < end:
-        found = next(iter(home.glob(pattern)), None)
-        if found is not None:
-            return found
+        found = list(home.glob(pattern))
+        if len(found) >= count:
+            return found[0]
         assert process.poll() is None, f"ended before {pattern} was there\n{process.communicate()[1][-3000:]}"
         time.sleep(0.02)
     raise AssertionError(f"no {pattern} within {WITHIN_S} s")

@@ -226,8 +226,10 @@ def test_a_killed_run_is_marked_and_a_living_one_is_not(settings, located):
 
 
 @pytest.mark.fault
-def test_no_metric_is_lost_or_doubled_when_the_server_goes_and_comes_back(tmp_path, located, server):
+@pytest.mark.timeout(900)
+def test_no_metric_is_lost_or_doubled_when_the_server_goes_and_comes_back(tmp_path, located, server, soak):
     settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
+    away_s = 600 if soak else 1
     with Run.start(settings, located) as run:
         for step in range(60):
             if step == 20:
@@ -237,7 +239,7 @@ def test_no_metric_is_lost_or_doubled_when_the_server_goes_and_comes_back(tmp_pa
             started = time.monotonic()
             run.metrics({"train/loss": float(step)}, step=step)
             assert time.monotonic() - started < 5  # it waits for the disk alone, never for a time-out of the network
-            time.sleep(0.05)
+            time.sleep(away_s / 20 if 20 <= step < 40 else 0.05)
     assert course(run.client, run.id, "train/loss") == [(step, float(step)) for step in range(60)]
     assert unsent(settings) == []
 

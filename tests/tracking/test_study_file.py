@@ -46,6 +46,18 @@ def test_a_budget_and_settings_change_the_recipe_or_what_varies(tmp_path):
     assert len(study(tmp_path, smaller).combinations) == 6
 
 
+def test_settings_give_what_varies_other_values(tmp_path):
+    smaller = ("smoke: {fit.epochs: 1}", "smoke: {fit.epochs: 1, vary.network.channels: [[2, 2]]}")
+    sets = ["vary.network.channels=[[3, 3], [4, 4]]", "vary.fit.seed=[8, 9]", "fit.batch_size=32"]
+    found = study(tmp_path, smaller, budget="smoke", sets=sets)
+    assert found.faults == ()
+    recipes = [one.recipe for _, one in found.combinations]
+    assert [one.network["channels"] for one in recipes] == [[3, 3]] * 4 + [[4, 4]] * 4
+    assert [one.fit["seed"] for one in recipes] == [8, 9] * 4
+    assert {one.fit["batch_size"] for one in recipes} == {32}
+    assert found.base.sets == tuple(sets)  # so that the command that goes on is the one that was given
+
+
 def test_a_study_is_told_from_a_recipe(tmp_path):
     assert is_study(str(write(tmp_path, STUDY)))
     assert is_study("studies/initialisation")
@@ -83,6 +95,19 @@ def test_more_combinations_than_a_study_has_are_refused(tmp_path):
 def test_what_varies_is_not_set_beside_it(tmp_path):
     (fault,) = study(tmp_path, sets=["fit.l1=0.5"]).faults
     assert fault.where == "--set fit.l1=0.5"
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("values", ["8", "", "{L1: 3}"])
+def test_values_that_are_none_are_told_as_in_a_file(tmp_path, values):
+    faults = study(tmp_path, sets=[f"vary.fit.seed={values}"]).faults
+    assert any("fit.seed: expected a list of values" in fault.message for fault in faults), faults
+
+
+@pytest.mark.bad_input
+def test_settings_of_what_varies_that_are_no_yaml_are_refused(tmp_path):
+    with pytest.raises(WrongRecipe, match="--set vary.fit.seed"):
+        study(tmp_path, sets=["vary.fit.seed=[7"])
 
 
 @pytest.mark.bad_input
