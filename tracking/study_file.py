@@ -92,8 +92,8 @@ def is_study(name: str) -> bool:
 def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> LocatedStudy:
     """The study `initialisation`, or in the YAML file `name`.
 
-    A budget and `--set` change the recipe; `vary.<axis>` in either of them gives an axis other values. Raises WrongRecipe
-    for text that is no YAML, or a name that is no study.
+    A budget and `--set` change the recipe; `vary.<axis>` in either of them gives an axis other values. Raises
+    WrongRecipe for text that is no YAML, or a name that is no study.
     """
     file, given = _file(name), tuple(sets)
     called = file.stem if Path(name).suffix else STUDIES + name.removeprefix(STUDIES)

@@ -106,7 +106,7 @@ def test_values_that_are_none_are_told_as_in_a_file(tmp_path, values):
 
 @pytest.mark.bad_input
 def test_settings_of_what_varies_that_are_no_yaml_are_refused(tmp_path):
-    with pytest.raises(WrongRecipe, match="--set vary.fit.seed"):
+    with pytest.raises(WrongRecipe, match=r"--set vary\.fit\.seed"):
         study(tmp_path, sets=["vary.fit.seed=[7"])
 
 
