@@ -1,7 +1,7 @@
 """A map on which rows lie near those that they are near to, by scikit-learn's t-SNE.
 
-Source: van der Maaten & Hinton 2008, Visualizing data using t-SNE, JMLR 9. It has no place for a new row, so it is a
-picture, and no network. Axes: N rows, D numbers of a row.
+Source: van der Maaten & Hinton 2008, Visualizing data using t-SNE, JMLR 9. It places the rows that it is given, so it
+is a picture alone; the network classical/tsne is for new rows, too. Axes: N rows, D numbers of a row.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0,
         ge=0,
         le=SHOWN,
-        description="test rows, the first ones, that are shown by t-SNE too; it places no new row: a picture alone",
+        description="test rows, the first ones, that are shown on a map of their own by t-SNE; a picture alone",
     )
 
 

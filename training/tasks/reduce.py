@@ -1,4 +1,4 @@
-"""Tells a row by few numbers, from which it can be made again: squared error, and the share of variance kept.
+"""Tells a row by few numbers, from which it can be made again: squared error, share of variance, neighbours kept.
 
 A network for it gives `encode(*inputs)`, the few numbers (B, Z), and `decode(codes_BZ)`, whose numbers are those of the
 inputs, in any shape.
@@ -25,6 +25,7 @@ from training.estimator import joined, pictures, width
 from training.feed.batch import Batch
 from training.fit_config import Fit
 from training.neighbour_map import neighbour_map
+from training.neighbours_kept import NeighbourAccuracy, Trustworthiness
 from training.task import Task, as_numpy
 
 MEASURED = ("number", "vector", "series", "image", "video", "mask")
@@ -40,12 +41,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         0,
         ge=0,
         le=SHOWN,
-        description="test rows, the first ones, that are shown by t-SNE too; it places no new row: a picture alone",
+        description="test rows, the first ones, that are shown on a map of their own by t-SNE; a picture alone",
     )
 
 
 class Reduce(Task):
-    """MSE of the rows made again, and the share of the split's variance that is in them."""
+    """MSE of the rows made again, the share of the split's variance in them, and whether like rows have like codes."""
 
     outputs: ClassVar = {"code": "Array(double)", "reconstruction_error": "double"}
     learns_target = False
@@ -74,16 +75,20 @@ class Reduce(Task):
         return (again_BD - joined(batch.inputs)).square().mean(dim=1), (codes_BZ, again_BD)
 
     def metrics(self) -> dict[str, Metric]:
-        return {"mse": MeanSquaredError(), "variance_kept": VarianceKept(width(self.signature))}
+        found: dict[str, Metric] = {"mse": MeanSquaredError(), "variance_kept": VarianceKept(width(self.signature))}
+        found["trustworthiness"] = Trustworthiness()
+        return found | ({"neighbour_accuracy": NeighbourAccuracy()} if self.config.colour else {})
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         real = batch.mask_B
         x_BD = joined(batch.inputs)[real]
         codes_BZ, again_BD = (one[real].detach() for one in output)
-        metrics.update(again_BD, x_BD)
+        class_B = (batch.truth[real],) if self.config.colour else ()
+        # each metric takes what it has a name for
+        against = dict(zip(("class_B",), class_B, strict=False))
+        metrics.update(preds=again_BD, target=x_BD, again_BD=again_BD, x_BD=x_BD, codes_BZ=codes_BZ, **against)
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
-            kept = (x_BD, again_BD, codes_BZ)
-            self.shown.append((*kept, batch.truth[real]) if self.config.colour else kept)
+            self.shown.append((x_BD, again_BD, codes_BZ, *class_B))
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         codes_BZ = self.network.encode(*inputs)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
 from sklearn.metrics import r2_score
 from torch import nn
 
@@ -52,6 +53,9 @@ def test_metrics_are_those_of_scikit_learn_on_new_rows():
     x = new[:168].flatten(start_dim=1).double().numpy()
     again = oracle.inverse_transform(oracle.transform(x))
     assert found["test/variance_kept"] == pytest.approx(r2_score(x, again, multioutput="variance_weighted"), abs=1e-6)
+    codes = torch.from_numpy(oracle.transform(x))
+    assert found["test/trustworthiness"] == pytest.approx(trustworthiness(x, codes, n_neighbors=12), abs=1e-4)
+    assert 0 < found["test/neighbour_accuracy"] < 1
     assert found["test/mse"] == found["test/loss"] == pytest.approx(np.mean((x - again) ** 2), rel=1e-4)
     figures = task.figures()
     assert figures.keys() == {"variance_kept", "parts", "codes", "reconstructions"}

@@ -8,14 +8,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import multivariate_normal
-from sklearn import cluster, decomposition, mixture, neighbors
+from scipy.stats import entropy, multivariate_normal
+from sklearn import cluster, decomposition, manifold, mixture, neighbors
 
 from tests.pipelines.sources import moons
 from tests.training.signatures import image, number, signature
 from tracking.faults import BadData
 from tracking.recipe_file import load
-from training.networks.classical import dbscan, gaussian_mixture, kernel_density, kmeans, pca
+from training.networks.classical import dbscan, gaussian_mixture, kernel_density, kmeans, pca, tsne
 
 PLANE = signature(number("a"), number("b"))
 CONFIGS = {
@@ -24,6 +24,7 @@ CONFIGS = {
     dbscan: {"radius": 0.6},
     kernel_density: {"deviation": 0.3},
     pca: {"parts": 1},
+    tsne: {"perplexity": 10, "steps": 250},
 }
 MODULES = tuple(CONFIGS)
 
@@ -49,7 +50,7 @@ def fitted(module, x=None, **config):
 def told(network, x):
     """All that a network says of rows, whatever it can say."""
     given_rows = torch.from_numpy(x)
-    if isinstance(network, pca.Pca):
+    if hasattr(network, "encode"):
         codes = network.encode(given_rows)
         return (codes, network.decode(codes))
     found = network.clusters(given_rows) if hasattr(network, "clusters") else ()
@@ -141,6 +142,39 @@ def test_codes_are_those_of_scikit_learns_pca_and_lead_back_to_its_rows():
     assert network.of_train()["variance_kept"] == pytest.approx(oracle.explained_variance_ratio_.sum())
 
 
+def test_a_map_has_scikit_learns_places_for_rows_of_train_and_new_ones_stand_among_their_like():
+    x, new = rows(), rows(seed=1)
+    network = fitted(tsne, seed=3)
+    learner = manifold.TSNE(perplexity=10, max_iter=250, init="pca", random_state=3)
+    places = learner.fit_transform(x.astype(np.float64))
+    np.testing.assert_array_equal(network.encode(torch.from_numpy(x)), places)
+    np.testing.assert_allclose(network.decode(torch.from_numpy(places)), x, atol=1e-6)
+    found = network.encode(torch.from_numpy(new))
+    assert manifold.trustworthiness(new, found, n_neighbors=5) > 0.9
+    assert np.abs(network.decode(found).numpy() - new).mean() < 0.5  # deviation of a heap: 1
+
+
+@given(st.integers(0, 1000), st.floats(1.5, 20), st.floats(-6, 6))
+def test_chances_fall_with_the_distance_and_have_the_perplexity(seed, perplexity, scale):
+    squared = np.sort(10**scale * np.random.default_rng(seed).uniform(0.1, 1, (4, 40)), axis=1)
+    found = tsne.chances(squared, perplexity)
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_allclose(np.exp(entropy(found, axis=1)), perplexity, rtol=1e-6)
+    assert np.all(np.diff(found, axis=1) <= 0)
+    # one precision for all neighbours of a row: the logarithm falls by the same for each unit of the square
+    for chance, square in zip(found, squared, strict=True):
+        seen = chance > 1e-250
+        falls = (np.log(chance[seen]) - np.log(chance[0]))[1:] / (square[seen] - square[0])[1:]
+        np.testing.assert_allclose(falls, falls[0], rtol=1e-6)
+
+
+def test_neighbours_that_are_equally_far_have_equal_chances_and_a_row_that_is_met_has_all():
+    np.testing.assert_allclose(tsne.chances(np.full((1, 8), 2.0), 3), np.full((1, 8), 1 / 8))
+    met = np.array([[0, 0, 1, 4, 9, 16], [1, 2, 3, 4, 5, 6.0]])
+    np.testing.assert_allclose(tsne.chances(met, 3)[0], [0.5, 0.5, 0, 0, 0, 0])
+    assert tsne.chances(met, 3)[1].min() > 0
+
+
 def test_the_recipes_mixture_comes_near_the_density_of_the_moons():
     located = load("classical/mixture-moons")
     told_config = {name: value for name, value in located.section("network").items() if name != "name"}
@@ -170,6 +204,7 @@ def test_the_density_of_the_moons_is_one():
         (pca, rows(1), {}, "all 1 rows are the same"),
         (pca, rows(), {"parts": 3}, "300 rows of 2 numbers have 2 parts; it is asked for 3"),
         (pca, np.ones((5, 2), np.float32), {}, "all 5 rows are the same"),
+        (tsne, rows(30), {}, "30 rows to learn from; with perplexity 10 it needs three times as many, and one more"),
     ],
 )
 def test_rows_in_which_nothing_can_be_found_are_told_in_the_recipes_words(module, x, config, message):

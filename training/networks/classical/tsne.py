@@ -1,0 +1,114 @@
+"""A map on which rows lie near those that they are near to, by scikit-learn's t-SNE.
+
+Source: van der Maaten & Hinton 2008, Visualizing data using t-SNE, JMLR 9.
+Differs from it: it has a place for a new row, too, the mean of the places of the rows of train, each with the chance
+p(j|i) (equation 1) that the new row would take it for a neighbour; a row of train stands where it was put. So openTSNE
+(Policar et al. 2019, doi:10.1101/731877) begins with a new row, and moves it further. The way back is the same from
+the map to the rows. Axes: B new rows, N rows of train, D numbers of a row, K nearest rows of train.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+from scipy.stats import entropy
+from sklearn.manifold import TSNE
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from tracking.faults import BadData
+from tracking.manifest import Signature
+from training.arrays import Arrays, Learned, rows
+from training.estimator import width
+
+HALVINGS = 60
+"""Of the range of a precision, which is then known to a double's last digits."""
+
+
+class Config(BaseModel, frozen=True, extra="forbid"):
+    perplexity: float = Field(30, gt=1, description="about how many rows are neighbours of one")
+    steps: int = Field(1000, ge=250, description="steps of gradient descent")
+    seed: int = Field(0, ge=0, description="draws of the principal parts from which the map begins")
+
+
+def build(config: Config, signature: Signature) -> Tsne:
+    return Tsne(config, width(signature))
+
+
+class Tsne(Arrays):
+    axes = {"rows": "ND", "places": "NP"}  # noqa: RUF012
+
+    def __init__(self, config: Config, width: int) -> None:
+        super().__init__(width)
+        self.config = config
+        self.nearest: dict[str, Any] = {}
+
+    def find(self, x_ND: NDArray[np.float64]) -> Learned:
+        """Raises BadData for too few rows to have that many neighbours, and for rows of less than two numbers."""
+        count, numbers = x_ND.shape
+        if count <= 3 * self.config.perplexity:
+            told = (
+                f"{count} rows to learn from; with perplexity {self.config.perplexity:g} it needs three times as many"
+            )
+            raise BadData.at(self.where, f"{told}, and one more; lower it")
+        if numbers < 2:
+            raise BadData.at(self.where, "rows of one number; they lie on a line already, which a map is not to bend")
+        learner = TSNE(
+            perplexity=self.config.perplexity, max_iter=self.config.steps, init="pca", random_state=self.config.seed
+        )
+        return {"rows": x_ND, "places": learner.fit_transform(x_ND).astype(np.float64)}
+
+    def use(self) -> None:
+        count = min(len(self.fitted["rows"]), int(3 * self.config.perplexity) + 1)
+        self.nearest = {name: NearestNeighbors(n_neighbors=count).fit(array) for name, array in self.fitted.items()}
+
+    def encode(self, *inputs: Tensor) -> Tensor:
+        """The places of rows on the map, (B, 2)."""
+        return torch.from_numpy(self._between("rows", rows(inputs), "places")).float()
+
+    def decode(self, places_B2: Tensor) -> Tensor:
+        """What stands at places of the map, (B, D)."""
+        return torch.from_numpy(self._between("places", np.asarray(places_B2, np.float64), "rows")).float()
+
+    def _between(self, given: str, x_BD: NDArray[np.float64], wanted: str) -> NDArray[np.float64]:
+        """The mean of one array by the neighbours of rows in the other."""
+        distance_BK, at_BK = self.nearest[given].kneighbors(x_BD)
+        chance_BK = chances(distance_BK**2, self.config.perplexity)
+        found: NDArray[np.float64] = np.einsum("bk,bkd->bd", chance_BK, self.fitted[wanted][at_BK])
+        return found
+
+
+def chances(squared_BK: NDArray[np.float64], perplexity: float) -> NDArray[np.float64]:
+    """p(j|i) = exp(-b_i d_ij^2) / sum_k exp(-b_i d_ik^2), where b_i gives each row's chances the perplexity.
+
+    The source's equation 1, over the nearest rows alone (van der Maaten 2014, JMLR 15, section 4.1). `squared_BK` rise
+    along K, which is more than the perplexity. Where a row is met, at a distance of 0, it has all the chances.
+    """
+    # from the nearest on: chances stay the same, and none of them is lost to rounding
+    beyond_BK = squared_BK - squared_BK[:, :1]
+    scale_B1 = np.maximum(beyond_BK.mean(axis=1, keepdims=True), np.finfo(float).tiny)
+    low_B1, high_B1 = np.full_like(scale_B1, -30.0), np.full_like(scale_B1, 30.0)
+    for _ in range(HALVINGS):
+        middle_B1 = (low_B1 + high_B1) / 2
+        is_wide_B1 = _perplexity(beyond_BK / scale_B1 * np.exp(middle_B1)) > perplexity
+        low_B1, high_B1 = np.where(is_wide_B1, middle_B1, low_B1), np.where(is_wide_B1, high_B1, middle_B1)
+    found_BK = _shares(np.exp(-beyond_BK / scale_B1 * np.exp(high_B1)))
+    is_met_BK = squared_BK == 0
+    found_BK[is_met_BK.any(axis=1)] = 0
+    return _shares(np.where(is_met_BK, 1.0, found_BK))
+
+
+def _shares(weight_BK: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = weight_BK / weight_BK.sum(axis=1, keepdims=True)
+    return found
+
+
+def _perplexity(exponent_BK: NDArray[np.float64]) -> NDArray[np.float64]:
+    """exp of the entropy of the chances that the exponents give, (B, 1)."""
+    chance_BK = _shares(np.exp(-exponent_BK))
+    found: NDArray[np.float64] = np.exp(entropy(chance_BK, axis=1, keepdims=True))
+    return found
