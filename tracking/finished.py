@@ -1,19 +1,21 @@
-"""The newest finished run of each recipe: which model is compared with which."""
+"""The newest finished run of each recipe, or that of a registered model: which model is compared with which."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from tracking.faults import Fault, WrongRecipe
+from tracking.faults import BadData, Fault, WrongRecipe
 from tracking.settings import Settings
 from tracking.store import open_store
 
 PARENT = "mlflow.parentRunId"
+MODEL = "models:/"
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Finished:
     """A run that trained a model on a dataset version, to its end."""
 
     recipe: str
+    """Its name; of a model that was asked for by its address, this."""
     run_id: str
     dataset: str
     version: str
@@ -48,6 +51,22 @@ def newest(settings: Settings, recipes: Sequence[str], budget: str | None = None
     return [one for one in found if one is not None]
 
 
+def of_model(uri: str, settings: Settings) -> Finished:
+    """The run of a registered model, `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
+
+    Raises BadData when there is no such model, WrongRecipe when it was not trained on a dataset.
+    """
+    client = open_store(settings)
+    try:
+        run = client.get_run(str(_version(client, uri.removeprefix(MODEL)).run_id))
+    except MlflowException as error:
+        said = str(error).splitlines()[0]
+        raise BadData.at(uri, f"no such model ({said}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
+    if not run.data.tags.get("dataset_version"):
+        raise WrongRecipe.at(uri, "was trained in an environment: there are no rows to compare on")
+    return replace(told(run), recipe=uri)
+
+
 def together(found: Iterable[Finished]) -> list[list[Finished]]:
     """Those of one dataset version and task in one group, as long as there are two of them."""
     groups = defaultdict(list)
@@ -69,6 +88,14 @@ def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: st
         if len(set(values.values())) > 1:
             listed = "; ".join(f"{recipe} has {value}" for recipe, value in values.items())
             raise WrongRecipe.at("compare", f"what is compared must be of one {common}: {listed}")
+
+
+def _version(client: MlflowClient, address: str) -> Any:
+    """MLflow's own entry of the model NAME/VERSION or NAME@ALIAS."""
+    if "@" in address:
+        return client.get_model_version_by_alias(*address.split("@", 1))
+    name, _, version = address.partition("/")
+    return client.get_model_version(name, version)
 
 
 def _newest(client: MlflowClient, experiment: str, budget: str | None) -> Finished | None:

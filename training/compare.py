@@ -11,7 +11,7 @@ import torch
 from tracking import models
 from tracking.dataset import Dataset
 from tracking.faults import WrongRecipe
-from tracking.finished import Finished, check_together, newest, together
+from tracking.finished import MODEL, Finished, check_together, newest, of_model, together
 from tracking.leaderboard import Measured, Placed, chosen, log, placed
 from tracking.settings import Settings
 from training import serve
@@ -25,21 +25,24 @@ MOST_TIMED, TIMES = 10_000, 5
 
 def compare(
     settings: Settings,
-    recipes: Sequence[str],
+    named: Sequence[str],
     *,
     metric: str | None = None,
     budget: str | None = None,
     say: Callable[[str], None],
 ) -> list[Placed]:
-    """The newest finished run of each recipe, best first; without `recipes`, a board for each dataset version.
+    """The newest finished run of each recipe and the models `models:/...` in `named`, best first.
 
-    Nothing that a run noted of its model is used: each is loaded and tells of all test rows again.
-    Raises WrongRecipe when the recipes have no runs on one dataset version, BadData when that is gone.
+    Without any, a board of the newest runs for each dataset version. Nothing that a run noted of its model is used:
+    each is loaded and tells of all test rows again.
+    Raises WrongRecipe when they have no runs on one dataset version, BadData when that or a model is gone.
     """
-    found = newest(settings, recipes, budget)
-    if recipes:
+    recipes = [one for one in named if not one.startswith(MODEL)]
+    found = newest(settings, recipes, budget) if recipes or not named else []
+    found += [of_model(one, settings) for one in named if one.startswith(MODEL)]
+    if named:
         check_together(found, recipes, budget)
-    groups = [found] if recipes else together(found)
+    groups = [found] if named else together(found)
     if not groups:
         raise WrongRecipe.at("compare", "no two recipes have finished runs on one dataset version; run some first")
     board = []

@@ -14,24 +14,26 @@ from verbs.once import once
 
 
 @verb(cli, tables.compared)
-@click.argument("recipes", nargs=-1, metavar="[RECIPE]...")
+@click.argument("named", nargs=-1, metavar="[RECIPE|MODEL]...")
 @click.option("--metric", metavar="NAME", help="What is ranked by: accuracy, auc, rmse ...; default: the task's first.")
 @click.option("--budget", type=click.Choice(["smoke", "cpu", "full"]), help="Runs of this budget alone.")
 @click.option("--train", "missing", is_flag=True, help="First run those of the recipes that have no finished run.")
-def compare(recipes: tuple[str, ...], metric: str | None, budget: Any, missing: bool) -> Any:
+def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bool) -> Any:
     """Rank the newest models of recipes on one dataset version, and tell which differences are more than chance.
 
-    Each model is loaded and measured again on the same test rows. Without a RECIPE all that have runs on the same
-    dataset version are ranked together.
+    Each model is loaded and measured again on the same test rows. A registered model is named by its address. Without
+    any name all recipes that have runs on the same dataset version are ranked together.
 
     \b
     Example: millstream compare classical/tree-mnist classical/forest-mnist --train
+             millstream compare models:/cnn.lenet-mnist@champion models:/cnn.lenet-mnist/7
     """
-    from tracking.finished import newest
+    from tracking.finished import MODEL, newest
     from training.compare import compare as rank
 
     settings = asked.settings()
-    located = [asked.located(one, budget or "cpu", ()) for one in recipes]
+    models = [one for one in named if one.startswith(MODEL)]
+    located = [asked.located(one, budget or "cpu", ()) for one in named if one not in models]
     names = list(dict.fromkeys(one.name for one in located))
     if missing:
         had = {one.recipe for one in newest(settings, names, budget)} if names else set()
@@ -39,4 +41,4 @@ def compare(recipes: tuple[str, ...], metric: str | None, budget: Any, missing: 
             if one.name not in had:
                 asked.say(f"{one.name} has no finished run: it is run now")
                 once(one, settings, master=None, devices=1, nodes=1, fresh=False)
-    return rank(settings, names, metric=metric, budget=budget, say=asked.say)
+    return rank(settings, [*names, *dict.fromkeys(models)], metric=metric, budget=budget, say=asked.say)

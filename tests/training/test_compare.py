@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.fitted import located, rows
 from tracking import models
-from tracking.faults import WrongRecipe
+from tracking.faults import BadData, WrongRecipe
 from tracking.run import Run
 from tracking.significance import mcnemar
 from tracking.store import open_store
@@ -56,6 +56,25 @@ def test_the_newest_models_are_measured_again_on_the_same_rows(settings, dataset
     kept = {one.path for one in client.list_artifacts(board[0].leaderboard)}
     assert kept == {"figures", "leaderboard.csv"}
     assert compare(settings, [], say=lambda told: None)[0].run_id == good.run_id
+
+
+def test_a_new_version_is_held_against_the_champion(settings, dataset):
+    slow, good = trained(settings, dataset, "slow"), trained(settings, dataset, "good")
+    open_store(settings).set_registered_model_alias("slow", "champion", "1")
+    named = ["models:/slow@champion", "models:/good/1"]
+    board = compare(settings, named, say=lambda told: None)
+    assert [(one.recipe, one.run_id) for one in board] == [(named[1], good.run_id), (named[0], slow.run_id)]
+    beside = compare(settings, ["good", "models:/slow/1"], say=lambda told: None)
+    assert [one.recipe for one in beside] == ["good", "models:/slow/1"]
+    assert beside[1].against_best == board[1].against_best
+
+
+@pytest.mark.bad_input
+def test_a_model_that_is_not_there_is_told_with_what_to_give(settings, dataset):
+    trained(settings, dataset, "slow")
+    for address in ("slow/2", "slow@nobody", "slow", "nothing@champion", "nothing/1"):
+        with pytest.raises(BadData, match=f"^models:/{address}: no such model .*; give models:/NAME/VERSION or models"):
+            compare(settings, [f"models:/{address}"], say=lambda told: None)
 
 
 @pytest.mark.bad_input

@@ -79,6 +79,7 @@ class XGBoost(Estimator):
             else:
                 data = xgboost.QuantileDMatrix(_Pages(batches, self.kinds, None), enable_categorical=True)
             self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
+            del data  # it removes its own files, and warns where they have gone with their folder
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
         found = self.fitted.predict(self._matrix(x_BD))
