@@ -67,7 +67,10 @@ class XGBoost(Estimator):
         self.by_pages = config.external
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
-        data = self._matrix(x_BD, label=y_B, weight=weight_B)
+        # bins alone, of which the same trees grow as of the numbers
+        data = xgboost.QuantileDMatrix(
+            x_BD, label=y_B, weight=weight_B, feature_types=self.kinds, enable_categorical=True
+        )
         self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
 
     def learn_by_pages(self, batches: Iterable[Batch], folder: Path, place: Ranks) -> None:
@@ -82,7 +85,8 @@ class XGBoost(Estimator):
             del data  # it removes its own files, and warns where they have gone with their folder
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
-        found = self.fitted.predict(self._matrix(x_BD))
+        rows = xgboost.DMatrix(x_BD, feature_types=self.kinds, enable_categorical=True)
+        found = self.fitted.predict(rows)
         if not self.classes:
             return np.asarray(found).reshape(len(x_BD), -1)
         return log(np.stack([1 - found, found], axis=1) if self.classes == BINARY else found)
@@ -97,9 +101,6 @@ class XGBoost(Estimator):
 
     def restore(self, content: bytes) -> None:
         self.fitted = xgboost.Booster(model_file=bytearray(content))
-
-    def _matrix(self, x_BD: NDArray[Any], **more: Any) -> xgboost.DMatrix:
-        return xgboost.DMatrix(x_BD, feature_types=self.kinds, enable_categorical=True, **more)
 
     def _settings(self) -> dict[str, Any]:
         config = self.config
