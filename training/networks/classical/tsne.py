@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
+from scipy.sparse import csr_array
 from scipy.stats import entropy
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
@@ -78,7 +79,9 @@ class Tsne(Arrays):
         """The mean of one array by the neighbours of rows in the other."""
         distance_BK, at_BK = self.nearest[given].kneighbors(x_BD)
         chance_BK = chances(distance_BK**2, self.config.perplexity)
-        found: NDArray[np.float64] = np.einsum("bk,bkd->bd", chance_BK, self.fitted[wanted][at_BK])
+        starts = np.arange(0, chance_BK.size + 1, chance_BK.shape[1])
+        chance_BN = csr_array((chance_BK.ravel(), at_BK.ravel(), starts), (len(x_BD), len(self.fitted[wanted])))
+        found: NDArray[np.float64] = chance_BN @ self.fitted[wanted]
         return found
 
 
