@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from training.feed.batch import Batch
+from training.layers.statistics import LEAST, batch_norms, kept
 
 if TYPE_CHECKING:
     from training.task import Task
@@ -38,7 +39,18 @@ class Averaged:
         self.total: Tensor | None = None
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
-        return batch.parts(self.task.fit.accumulate)
+        count = self.task.fit.accumulate
+        norms = [] if batch.is_full else batch_norms(self.task.network)
+        if not norms:
+            yield from batch.parts(count)
+            return
+        present = batch.present()
+        is_synced = any(isinstance(one, nn.SyncBatchNorm) for one in norms)  # all ranks have to take part in that
+        if is_synced or len(present.mask_B) >= LEAST * count:
+            yield from present.parts(count)
+            return
+        with kept(norms):
+            yield from batch.parts(count)
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
         # the strategy has to know where ranks average; alone, it would only ask all callbacks twice

@@ -51,6 +51,20 @@ class Batch(NamedTuple):
             mask_B=moved(self.mask_B),
         )
 
+    @property
+    def is_full(self) -> bool:
+        """Whether each slot of each rank holds a sample; known without asking the device."""
+        return self.real == len(self.mask_B) * self.ranks
+
+    def present(self) -> Batch:
+        """The slots that hold samples, alone."""
+        return self._replace(
+            inputs=tuple(one[self.mask_B] for one in self.inputs),
+            target=None if self.target is None else self.target[self.mask_B],
+            weight_B=self.weight_B[self.mask_B],
+            mask_B=self.mask_B[self.mask_B],
+        )
+
     def parts(self, count: int) -> Iterator[Batch]:
         """The batch in `count` pieces of nearly equally many slots, the means of which add up to that of the whole."""
         if count == 1:
