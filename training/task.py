@@ -24,6 +24,7 @@ from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
 from training.gradients import Averaged, Gradients
+from training.layers.statistics import batch_norms, remembered
 from training.schedules import scheduler
 
 Stage = str
@@ -127,8 +128,10 @@ class Task(lightning.LightningModule):
 
         A step that is not taken, because a number is not finite, is noted in `untaken`.
         """
+        put_back = remembered(batch_norms(self.network) if self.fit.nan == "skip" else ())
         step = descend(_listed(self.optimizers())[which], losses, self.gradients, self.fit)
         if not step.taken:
+            put_back()
             self.untaken.append(step)
         # of batches, not of steps taken: a schedule that waited for those would not end with the epochs
         _listed(self.lr_schedulers())[which].step()

@@ -7,7 +7,7 @@ hardly filled would be a tenth of it, right before the model is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from torch import nn
@@ -19,6 +19,17 @@ LEAST = 2
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
     return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
+def remembered(norms: Sequence[_BatchNorm]) -> Callable[[], None]:
+    """Puts back the statistics that norms have now: of rows whose step was not taken nothing is to stay."""
+    then = [(buffer, buffer.clone()) for one in norms for buffer in one.buffers()]
+
+    def put_back() -> None:
+        for buffer, value in then:
+            buffer.copy_(value)
+
+    return put_back
 
 
 @contextmanager

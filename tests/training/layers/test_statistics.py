@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -26,6 +27,23 @@ def statistics(pieces, linear):
     return mean, variance
 
 
+def seen(found):
+    """The samples of each batch of the epoch, side by side as the network takes them."""
+    feed = found.job.splits.feed("train")
+    feed.seek(0)
+    return [torch.cat([part.reshape(len(part), -1) for part in one.inputs], dim=1)[one.mask_B] for one in feed]
+
+
+def check_statistics(found, pieces):
+    (norm,) = batch_norms(found.network)
+    linear = next(one for one in found.network.modules() if isinstance(one, nn.Linear))
+    with torch.no_grad():
+        mean, variance = statistics(pieces, linear)
+    torch.testing.assert_close(norm.running_mean, mean, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(norm.running_var, variance, atol=1e-5, rtol=1e-5)
+    assert norm.num_batches_tracked == len(pieces)
+
+
 # 70 rows: the last batch of 16 has 6 of them, the last of 23 a single one, which has no variance
 @pytest.mark.parametrize(
     ("size", "accumulate", "last"), [(16, 1, [6]), (16, 2, [3, 3]), (23, 1, []), (35, 1, [35]), (24, 4, [5, 6, 5, 6])]
@@ -34,19 +52,20 @@ def test_running_statistics_are_those_of_the_samples(tmp_path, size, accumulate,
     dataset = fitted.rows(tmp_path / "data")
     fit = STILL | {"batch_size": size, "accumulate": accumulate}
     found = fitted.fitted(tmp_path, dataset, network=NORMED, fit=fit)
-    (norm,) = batch_norms(found.network)
-    linear = next(one for one in found.network.modules() if isinstance(one, nn.Linear))
-    feed = found.job.splits.feed("train")
-    feed.seek(0)
-    samples = [
-        torch.cat(one.inputs, dim=1)[one.mask_B] if len(one.inputs) > 1 else one.inputs[0][one.mask_B] for one in feed
-    ]
+    samples = seen(found)
     whole = [piece for one in samples[:-1] for piece in one.split(size // accumulate)]
-    with torch.no_grad():
-        mean, variance = statistics([*whole, *(samples[-1].split(last) if last else [])], linear)
-    torch.testing.assert_close(norm.running_mean, mean, atol=1e-5, rtol=1e-5)
-    torch.testing.assert_close(norm.running_var, variance, atol=1e-5, rtol=1e-5)
-    assert norm.training
+    check_statistics(found, [*whole, *(samples[-1].split(last) if last else [])])
+
+
+@pytest.mark.fault
+def test_a_step_that_is_not_taken_leaves_no_statistics_behind(tmp_path):
+    dataset = fitted.rows(tmp_path / "data", spoil=[5])  # an infinity
+    found = fitted.fitted(tmp_path, dataset, network=NORMED, fit=STILL | {"nan": "skip"})
+    samples = seen(found)
+    finite = [one for one in samples if torch.isfinite(one).all()]
+    assert len(finite) == len(samples) - 1
+    check_statistics(found, finite)
+    assert np.isfinite(found.metrics["test/loss"])
 
 
 def parts(network, one, accumulate=1):
