@@ -7,7 +7,9 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import mlflow
@@ -113,12 +115,18 @@ def _files(uri: str, settings: Settings) -> Path:
         return Path(uri)
     open_store(settings)
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=_copies().name)))
     except (MlflowException, OSError) as error:
         told = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadData.at(
             uri, f"no such model ({told}); give models:/NAME/VERSION, models:/NAME@champion or a folder"
         ) from None
+
+
+@cache
+def _copies() -> TemporaryDirectory[str]:
+    """Where models that were asked for lie until this process ends; MLflow would leave them there."""
+    return TemporaryDirectory(prefix="millstream-models-")
 
 
 def _register(run: Run, name: str, dataset_version: str | None) -> str:

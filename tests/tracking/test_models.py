@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pandas as pd
 import pytest
 
@@ -56,6 +60,25 @@ def test_a_model_says_what_it_takes_and_gives(settings, located):
     found = models.describe(uri, settings)
     assert (found.inputs, found.outputs) == ({"a": "double"}, {"prediction": "string"})
     assert (models.model_folder(uri, settings) / "model.json").exists()
+
+
+LOOK = """
+import sys
+from tracking import models
+from tracking.settings import Settings
+settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})
+print((models.model_folder(sys.argv[2], settings) / "model.json").read_text())
+"""
+
+
+def test_a_process_that_looked_at_a_model_leaves_no_copy_behind(settings, located, tmp_path):
+    _, uri = logged(settings, located, 0.9)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", LOOK, str(settings.home), uri]
+    ran = subprocess.run(command, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True)
+    assert ran.stdout.strip() == "{}", ran.stderr
+    assert [one.name for one in scratch.iterdir() if not one.name.startswith("db_init_lock")] == []
 
 
 @pytest.mark.bad_input
