@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -57,7 +57,9 @@ def locate(
     """What was written, with its budget, then `sets`, then `changes` applied."""
     value, lines, faults = copy.deepcopy(written.sections), dict(written.lines), list(written.faults)
     for field, new in _budget_changes(value, budget):
-        faults += _change(value, field, new, lines.get(f"budgets.{budget}.{field}", str(file)))
+        written_at = f"budgets.{budget}.{field}"
+        faults += _change(value, field, new, lines.get(written_at, str(file)))
+        _place(lines, fields.canonical(value, field), _below(lines, written_at))
     overrides, sets = [], tuple(sets)
     for text in sets:
         field, equals, given = text.partition("=")
@@ -67,9 +69,10 @@ def locate(
         new = yaml_text.parse(given, f"--set {field}")[0] if given.strip() else ""
         faults += _change(value, field, new, f"--set {field}")
         overrides.append(fields.canonical(value, field))
+        _place(lines, overrides[-1], {})
     for field, new, where in changes:
         faults += _change(value, field, copy.deepcopy(new), where)
-        lines[fields.canonical(value, field)] = where
+        _place(lines, fields.canonical(value, field), {"": where})
     located = Located(value, name, file, budget, lines, tuple(overrides), sets)
     faults += config_of(Recipe, value, located, "")[1]
     return replace(located, faults=tuple(faults))
@@ -100,8 +103,20 @@ def _read(file: Path, on_the_way: tuple[Path, ...]) -> tuple[dict[str, Any], dic
     places = {field: place for field, place in places.items() if field.partition(".")[0] not in value} | lines
     for field, new in changes.items():
         faults += _change(merged, field, new, lines.get(f"change.{field}", where))
-        places[fields.canonical(merged, field)] = lines.get(f"change.{field}", where)
+        _place(places, fields.canonical(merged, field), _below(lines, f"change.{field}"))
     return merged, places, faults
+
+
+def _below(lines: Mapping[str, str], field: str) -> dict[str, str]:
+    """The places of a field and of all in it, by what comes behind its path."""
+    return {path[len(field) :]: where for path, where in lines.items() if f"{path}.".startswith(f"{field}.")}
+
+
+def _place(lines: dict[str, str], field: str, places: Mapping[str, str]) -> None:
+    """From here on a field and all in it stand at these places; where it stood before says nothing more."""
+    for below in _below(lines, field):
+        del lines[field + below]
+    lines.update({field + below: where for below, where in places.items()})
 
 
 def _base(name: str, file: Path, where: str) -> Path:

@@ -152,6 +152,19 @@ def test_a_fault_names_the_file_in_which_its_field_stands(tmp_path):
     assert any("other.yaml:4: fit.epochs.x" in one for one in told)
 
 
+def test_all_of_what_is_changed_stands_where_the_change_does(tmp_path):
+    smoke = ("smoke: {fit.epochs: 1}", "smoke: {network: {name: mlp/mlp, hidden: [8]}}")
+    base = write(tmp_path, WHOLE, smoke)
+    based = "about: x\nbase: mine.yaml\nchange:\n  data.steps:\n    - split:\n        by: group\n"
+    file = write(tmp_path, based, name="other.yaml")
+    found = load(str(file), budget="smoke")
+    assert found.where("data.steps.0.split.by") == f"{file}:6"
+    assert found.where("data.steps.0.split.valid") == f"{file}:5"
+    assert found.where("data.source.name") == f"{base}:3"
+    assert found.where("network.hidden") == found.where("network.channels") == f"{base}:11"
+    assert load(str(file), sets=["network={name: mlp/mlp}"]).where("network.channels") == "--set network"
+
+
 @pytest.mark.bad_input
 @pytest.mark.security
 @pytest.mark.parametrize(
