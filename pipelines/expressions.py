@@ -29,6 +29,10 @@ _OVER = re.compile(r"\bover\s*\(\s*(\))?", re.IGNORECASE)
 # a window that ends before the row itself, or a row some places back
 _BACK = re.compile(r"\band\s+(?:interval\s+)?'?[1-9]\d*'?\s*\w*\s+preceding\b|\blag\s*\(", re.IGNORECASE)
 
+_AHEAD = re.compile(r"\blead\s*\(|\bfollowing\b", re.IGNORECASE)
+_DESCENDING = re.compile(r"\bdesc\b", re.IGNORECASE)
+_ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
+
 
 def refused_word(expression: str) -> str | None:
     """The first piece of an expression that has no place in a recipe, or None."""
@@ -66,6 +70,24 @@ def reads_all_rows(expression: str) -> bool:
 def looks_back(expression: str) -> bool:
     """Whether a window leaves its own row out and ends before it."""
     return _BACK.search(expression) is not None
+
+
+def looks_ahead(expression: str) -> bool:
+    """Whether a window may hold rows that come after its own: all of its rows, later ones, or those of a falling order."""
+    plain = _TEXT.sub(" ", expression)
+    windows = [_to_closing(plain[found.end(0) :]) for found in _OVER.finditer(plain)]
+    unordered = any(not _ORDER.search(window) or _DESCENDING.search(window) for window in windows)
+    return unordered or _AHEAD.search(plain) is not None
+
+
+def _to_closing(text: str) -> str:
+    """What stands before the bracket that closes one opened before the text."""
+    open_ones = 1
+    for at, sign in enumerate(text):
+        open_ones += {"(": 1, ")": -1}.get(sign, 0)
+        if not open_ones:
+            return text[:at]
+    return text
 
 
 def unreadable(frame: DataFrame, expression: str, *, condition: bool = False) -> str | None:

@@ -23,6 +23,7 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
     """The place of each step that stands where it would leak, and what is wrong with that."""
     names = [name for name, _ in steps]
     split = names.index("split") if "split" in names else len(names)
+    by_time = any(getattr(step, "by", None) == "time" for _, step in steps)
     resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
     found = []
     for at, (name, step) in enumerate(steps):
@@ -36,6 +37,9 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
         if resampled and at > resampled[0] and getattr(step, "looks_around", False):
             maker = names[resampled[0]]
             found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
+        for column in getattr(step, "looks_ahead", ()) if by_time else ():
+            told = f"{column}: reads rows that come later, and in a split by time these are another split's"
+            found.append((at, f"{told}; look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"))
     return found
 
 

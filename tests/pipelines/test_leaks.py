@@ -19,6 +19,7 @@ COLUMNS = {
 }
 SPLIT = {"split": {"by": "hash", "test": 0.2}}
 WINDOW = {"entity": "card", "time": "time", "days": [1], "count": "n{days}", "mean": "m{days}"}
+BY_TIME = {"split": {"by": "time", "time": "time", "test": 0.2}}
 PAST = {"rolling": {**WINDOW, "value": "paid"}}
 
 
@@ -60,6 +61,16 @@ def features(**expressions_):
         ([SPLIT, {"mixup": {}}, {"decontaminate": {"then": "refuse"}}], "2.decontaminate", "stands after mixup"),
         ([{"mixup": {}}, SPLIT], "0.mixup", "stands before the split"),
         ([{"decontaminate": {"then": "refuse"}}, SPLIT], "0.decontaminate", "stands before the split"),
+        *[
+            ([features(ahead=told), BY_TIME], "0.features", "ahead: reads rows that come later")
+            for told in (
+                "avg(paid) OVER (PARTITION BY card)",
+                "coalesce(lead(paid) OVER (PARTITION BY card ORDER BY time), 0)",
+                "sum(paid) OVER (PARTITION BY card ORDER BY time ROWS BETWEEN 1 PRECEDING AND 1 Following)",
+                "sum(paid) OVER (PARTITION BY card ORDER BY coalesce(time, 0) DESC)",
+                "sum(paid) OVER (ORDER BY time) / sum(paid) OVER (PARTITION BY card)",
+            )
+        ],
         ([SPLIT, {"deduplicate": {"by": "exact"}}], "1.deduplicate", "stands after the split"),
         ([SPLIT, SPLIT], "1.split", "a second split"),
         ([{"split": {"by": "hash", "test": 0.2, "key": "paid"}}], "0.split", "paid is an input"),
@@ -78,6 +89,15 @@ def test_what_a_feature_learned_of_the_target_is_followed(tmp_path):
     assert "cheat: is computed from the target known" in found
 
 
+def test_what_a_feature_learned_of_later_rows_is_followed(tmp_path):
+    hidden = {
+        "last": {"expression": "max(paid) OVER (PARTITION BY card)", "role": "key"},
+        "cheat": {"expression": "last + 1"},
+    }
+    (found,) = faults(tmp_path, {"features": {"add": hidden}}, BY_TIME)
+    assert "cheat: reads rows that come later" in found
+
+
 @pytest.mark.parametrize(
     "steps",
     [
@@ -88,6 +108,14 @@ def test_what_a_feature_learned_of_the_target_is_followed(tmp_path):
             )
         ],
         [features(text="length('fraud')"), SPLIT],
+        [
+            features(
+                so_far="sum(paid) OVER (PARTITION BY card ORDER BY time)", dear="paid > 3 AND 'desc' < 'following'"
+            ),
+            BY_TIME,
+        ],
+        [{"features": {"add": {"next": {"expression": "lead(paid) OVER (ORDER BY time)", "role": "key"}}}}, BY_TIME],
+        [features(mean="avg(paid) OVER (PARTITION BY card)"), {"split": {"by": "hash", "test": 0.2, "key": "card"}}],
         [{"features": {"add": {"late": {"expression": "fraud", "role": "key"}}}}, SPLIT],
         [{"rolling": {**WINDOW, "value": "fraud", "delay": 7}}, SPLIT],
         [PAST, SPLIT, {"rebalance": {"method": "duplicate"}}],
