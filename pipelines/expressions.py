@@ -73,7 +73,7 @@ def looks_back(expression: str) -> bool:
 
 
 def looks_ahead(expression: str) -> bool:
-    """Whether a window may hold rows that come after its own: all of its rows, later ones, or those of a falling order."""
+    """Whether a window may hold rows that come after its own: unordered, in falling order, or reaching forward."""
     plain = _TEXT.sub(" ", expression)
     windows = [_to_closing(plain[found.end(0) :]) for found in _OVER.finditer(plain)]
     unordered = any(not _ORDER.search(window) or _DESCENDING.search(window) for window in windows)

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
-    BinaryAUROC,
-    BinaryAveragePrecision,
     MulticlassAccuracy,
     MulticlassCalibrationError,
     MulticlassConfusionMatrix,
@@ -31,6 +29,7 @@ from tracking.manifest import Shares, Signature
 from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
+from training.ranking import Auc, AveragePrecision
 from training.sight import SHOWN, Looked, figures
 from training.task import Task, as_numpy
 
@@ -51,7 +50,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class Classify(Task):
-    """Accuracy, macro-F1 and calibration error; with two classes also AUC and average precision of the second class.
+    """Accuracy, macro-F1 and calibration error; with two classes also AUC and average precision of the second class
+    (nan where the split has no row of it).
 
     The calibration error is the mean over the rows of how far the chance told of their class is from the accuracy of
     all rows with such a chance, in 15 bins (Guo et al. 2017, arXiv 1706.04599, equation 3).
@@ -84,7 +84,7 @@ class Classify(Task):
             "calibration_error": _OfChances(MulticlassCalibrationError(count)),
         }
         if count == BINARY:
-            found |= {"auc": _OfSecondClass(BinaryAUROC()), "ap": _OfSecondClass(BinaryAveragePrecision())}
+            found |= {"auc": _OfSecondClass(Auc()), "ap": _OfSecondClass(AveragePrecision())}
         return found
 
     def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:

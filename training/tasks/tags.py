@@ -14,18 +14,14 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    MultilabelAUROC,
-    MultilabelAveragePrecision,
-    MultilabelExactMatch,
-    MultilabelF1Score,
-)
+from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 
 from tracking.faults import WrongRecipe
 from tracking.manifest import Signature
 from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
+from training.ranking import MeanAuc, MeanAveragePrecision
 from training.task import Task, as_numpy
 
 
@@ -36,7 +32,10 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class Tags(Task):
-    """Rows with every tag right (accuracy), and macro-F1, AUC and average precision, means over the tags."""
+    """Rows with every tag right (accuracy), and macro-F1, AUC and average precision, means over the tags.
+
+    A tag that no row of the split has is in the mean of F1 alone, as 0.
+    """
 
     outputs: ClassVar = {"prediction": "Array(string)", "probabilities": "Array(double)"}
 
@@ -58,8 +57,8 @@ class Tags(Task):
         return {
             "accuracy": MultilabelExactMatch(count),
             "macro_f1": MultilabelF1Score(count, average="macro"),
-            "auc": MultilabelAUROC(count, average="macro"),
-            "ap": MultilabelAveragePrecision(count, average="macro"),
+            "auc": MeanAuc(count, average="none"),
+            "ap": MeanAveragePrecision(count, average="none"),
         }
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
