@@ -59,6 +59,17 @@ def one_hot(values: pd.Series[Any], classes: Sequence[str]) -> list[bytes]:
     return [row.tobytes() for row in np.eye(len(classes) + 1, len(classes), dtype="<f4")[numbers]]
 
 
+def tags(text: Any, separator: str) -> list[str]:
+    """The tags that a text lists, without the spaces around them; of a missing one none."""
+    return [tag for part in ("" if pd.isna(text) else str(text)).split(separator) if (tag := part.strip(" "))]
+
+
+def tag_vectors(texts: pd.Series[Any], classes: Sequence[str], separator: str) -> list[bytes]:
+    """For each text float32 bytes (K,), 1 at each of its tags; one that is none of `classes` is not there."""
+    listed = [set(tags(text, separator)) for text in texts]
+    return [np.array([name in found for name in classes], "<f4").tobytes() for found in listed]
+
+
 def target_means(values: pd.Series[Any], means: Mapping[str, float], prior: float) -> pd.Series[Any]:
     """The target's mean in each value's category, float32; `prior` for a category without one."""
     return values.map(lambda value: means.get(as_text(value), prior)).astype("float32")
@@ -198,6 +209,15 @@ def _unhot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     return _of(frame, name, [learned["classes"][int(row.argmax())] if row.any() else UNKNOWN_CLASS for row in rows])
 
 
+def _mark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return _of(frame, name, tag_vectors(frame[name], learned["classes"], learned["separator"]))
+
+
+def _unmark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    rows = [np.flatnonzero(np.frombuffer(row, "<f4")) for row in frame[name]]
+    return _of(frame, name, [learned["separator"].join(learned["classes"][at] for at in row) for row in rows])
+
+
 def _mean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     return _of(frame, name, target_means(frame[name], learned["means"], learned["prior"]))
 
@@ -278,6 +298,7 @@ _KINDS: dict[str, dict[str, _Kind]] = {
     "encode": {
         "index": _Kind(_number, _unnumber, _before_category),
         "onehot": _Kind(_hot, _unhot, _before_category),
+        "tags": _Kind(_mark, _unmark, _before_category),
         "target": _Kind(_mean, _unmean, _before_category),
         "characters": _Kind(_spell, _unspell, _before_tokens),
     },

@@ -11,7 +11,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, LongType
 
-from pipelines import target_means
+from pipelines import tags, target_means
 from pipelines.rows import named
 from pipelines.table import Learned, Table
 from tracking import preprocess
@@ -36,6 +36,13 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     `onehot`: a vector of float32, one place a class of train; all zeros for a class that it does not have. Of a target
     it is the share of each class, which `mixup` may put between two of them; one of an unknown class is put aside.
 
+    `tags`: a vector of float32 from a text that lists any number of tags, 1 at each of them; an input's tag that train
+    does not have is not there, a target with one is put aside.
+
+    | seen      | ->  | seen      |      classes: ball, dog, man
+    | dog, man  |     | 0 1 1     |
+    |           |     | 0 0 0     |
+
     `target`: the mean of a target among the train rows of the category, drawn to the mean of all by `smoothing` rows.
     Each train row gets the mean of the other folds, so that its own target is no part of it (Micci-Barreca 2001,
     doi:10.1145/507533.507538).
@@ -47,8 +54,9 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     columns: tuple[str, ...] | Literal["categories"] = Field(
         description="which columns, or all that are categories in text"
     )
-    method: Literal["index", "characters", "onehot", "target"] = "index"
+    method: Literal["index", "characters", "onehot", "tags", "target"] = "index"
     to: str = Field("tokens", description="name of the column with the tokens (characters)")
+    separator: str = Field(",", min_length=1, description="what stands between two tags of a text (tags)")
     lower: bool = Field(False, description="read texts in lower case (characters)")
     longest: int = Field(256, ge=1, description="most characters of a text that are read; a longer one is put aside")
     target: str | None = Field(None, description="whose mean is taken (target): a number, or a class with `positive`")
@@ -70,6 +78,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             "index": self._classes,
             "onehot": self._categories,
             "characters": self._vocabulary,
+            "tags": lambda train, column: tags.fit(train, column, self.separator),
             "target": lambda train, column: target_means.fit(train, column, self._means, seed),
         }
         return {column.name: learn[self.method](train, column) for column in self._chosen(train)}
@@ -79,6 +88,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             "index": self._index,
             "onehot": self._onehot,
             "characters": self._characters,
+            "tags": tags.apply,
             "target": lambda table, column, learned: target_means.apply(table, column, learned, seed),
         }
         for column in self._chosen(table):
