@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracking import manifest as contract
-from tracking import preprocess
+from tracking import replay
 from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Column, InputField, Manifest, Signature
@@ -58,7 +58,7 @@ class Model:
     def raw_columns(self) -> tuple[Column, ...]:
         """What a caller must provide, as it was before any preparation."""
         if self.manifest is not None:
-            return preprocess.raw_columns(self.manifest)
+            return replay.raw_columns(self.manifest)
         return tuple(column for field in self.task.signature.inputs for column in field.columns)
 
     def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
@@ -66,7 +66,7 @@ class Model:
 
         Raises BadData naming every column that is missing or of another shape.
         """
-        prepared = preprocess.replay(raw, self.manifest) if self.manifest is not None else raw
+        prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
         pieces = [self._predict(piece) for piece in _pieces(prepared)]
         columns = list(self.task.outputs)
         return pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
@@ -116,7 +116,7 @@ def example(model: Model, dataset: Dataset | None, rows: int = 2) -> pd.DataFram
         return pd.DataFrame({column.name: [0.0] * rows for column in model.raw_columns})
     shard = dataset.verified(dataset.shards("train")[0])
     batch = next(pq.ParquetFile(shard).iter_batches(batch_size=rows))
-    return preprocess.restore(batch.to_pandas(), model.manifest)
+    return replay.restore(batch.to_pandas(), model.manifest)
 
 
 def _load_pyfunc(path: str) -> Model:

@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import Answer, verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 from verbs.options import recipe_options
 
 
-@verb(cli, tables.checked)
+@verb(cli, preparation.checked)
 @recipe_options
 @click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value here, its meaning.")
 def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:

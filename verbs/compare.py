@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import ranking
 from verbs import asked
 from verbs.group import cli
 from verbs.once import once
 
 
-@verb(cli, tables.compared)
+@verb(cli, ranking.compared)
 @click.argument("named", nargs=-1, metavar="[RECIPE|MODEL]...")
 @click.option("--metric", metavar="NAME", help="What is ranked by: accuracy, auc, rmse ...; default: the task's first.")
 @click.option("--budget", type=click.Choice(["smoke", "cpu", "full"]), help="Runs of this budget alone.")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking import tables
 from tracking.command import Answer, verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tracking.settings import Settings
 
 
-@verb(cli, tables.checks)
+@verb(cli, preparation.checks)
 @click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
 @click.option("--feed", "fed", metavar="RECIPE", help="Tell what limits its training: reading, decoding, the model ...")
 def doctor(send: bool, fed: str | None) -> Answer:

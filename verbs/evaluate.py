@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import training
 from verbs import asked
 from verbs.group import cli
 
 
-@verb(cli, tables.evaluated)
+@verb(cli, training.evaluated)
 @click.argument("model")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True)
 def evaluate(model: str, split: str) -> Any:

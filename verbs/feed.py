@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 from verbs.options import recipe_options
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.feed.reading import Reading
 
 
-@verb(cli, tables.walked)
+@verb(cli, preparation.walked)
 @recipe_options
 @click.option("--split", default="train", show_default=True)
 @click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)

@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import inspection
 from verbs import asked
 from verbs.group import cli
 
 
-@verb(cli, tables.inspected)
+@verb(cli, inspection.inspected)
 @click.argument("dataset")
 @click.option("--row", metavar="SAMPLE_ID", help="The lineage of one row, back to its source file.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to look at, in one file.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 from verbs.options import master_option, recipe_options
 
 
-@verb(cli, tables.prepared)
+@verb(cli, preparation.prepared)
 @recipe_options
 @master_option
 def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None) -> Any:

@@ -6,13 +6,13 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 
 
-@verb(cli, tables.pruned)
+@verb(cli, preparation.pruned)
 @click.argument("dataset", required=False)
 @click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="The newest of each dataset stay.")
 @click.option("--yes", is_flag=True, help="Remove them; without it, it is only told what would go.")

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import preparation
 from verbs.group import cli
 
 
-@verb(cli, tables.recipes)
+@verb(cli, preparation.recipes)
 @click.option("--family", metavar="NAME", help="Those of one family: cnn, rnn, mlp, classical, generative, rl.")
 def recipes(family: str | None) -> list[dict[str, Any]]:
     """List the recipes with their data, budgets and pass marks.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracking import tables
 from tracking.command import UNDER_THE_MARK, Answer, verb
+from tracking.tables import training
 from verbs import asked
 from verbs.group import cli
 from verbs.once import once, repeated
 from verbs.options import master_option, recipe_options, training_options
 
 
-@verb(cli, tables.run)
+@verb(cli, training.run)
 @recipe_options
 @master_option
 @training_options
@@ -22,7 +22,6 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
     \b
     Example: millstream run cnn/lenet-digits --budget smoke
     """
-    from tracking.tables import combined
 
     located, settings = asked.located(recipe, budget, sets), asked.settings()
     if not located.recipe.trains:
@@ -31,7 +30,7 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
         asked.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
         return Answer(preparation.prepare(located, settings, master=options["master"], say=asked.say), 0)
     if located.recipe.repeat is None:
-        result = combined(*once(located, settings, **options))
+        result = training.combined(*once(located, settings, **options))
     else:
         result = repeated(recipe, budget, sets, settings, **options)
     return Answer(result, UNDER_THE_MARK if require_pass and result["passed"] is False else 0)

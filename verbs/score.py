@@ -6,14 +6,14 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 from verbs.options import master_option
 
 
-@verb(cli, tables.scored)
+@verb(cli, preparation.scored)
 @click.argument("model")
 @click.argument("source", metavar="INPUT")
 @click.argument("output")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import ranking
 from verbs import asked
 from verbs.group import cli
 from verbs.once import once
@@ -17,7 +17,7 @@ from verbs.options import budget_option, master_option, sets_option
 STRATEGIES = ("tpe", "genetic", "swarm", "random")
 
 
-@verb(cli, tables.searched)
+@verb(cli, ranking.searched)
 @click.argument("recipe")
 @click.option("--strategy", type=click.Choice(STRATEGIES), default="tpe", show_default=True, help="Who proposes.")
 @click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings in all.")

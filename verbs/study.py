@@ -6,15 +6,15 @@ from typing import Any
 
 import click
 
-from tracking import tables
 from tracking.command import verb
+from tracking.tables import ranking
 from verbs import asked
 from verbs.group import cli
 from verbs.once import once
 from verbs.options import budget_option, master_option, sets_option
 
 
-@verb(cli, tables.studied)
+@verb(cli, ranking.studied)
 @click.argument("name")
 @budget_option
 @sets_option

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking import tables
 from tracking.command import Answer, verb
+from tracking.tables import training
 from verbs import asked
 from verbs.group import cli
 from verbs.once import code
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tracking.settings import Settings
 
 
-@verb(cli, tables.trained_or_found)
+@verb(cli, training.trained_or_found)
 @recipe_options
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
 @click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from tracking import tables
 from tracking.command import Answer, verb
+from tracking.tables import preparation
 from verbs import asked
 from verbs.group import cli
 
 
-@verb(cli, tables.faults)
+@verb(cli, preparation.faults)
 @click.argument("dataset")
 def verify(dataset: str) -> Answer:
     """Compare every hash, digest, count and check of a dataset version with its files.

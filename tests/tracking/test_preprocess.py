@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.training.signatures import manifest as made
 from tests.training.signatures import target
-from tracking import preprocess
+from tracking import preprocess, replay
 from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
@@ -35,7 +35,7 @@ RAW = pd.DataFrame({"wind": ["12", 8.0], "city": ["Wien", "Linz"], "text": [" Ab
 
 
 def test_raw_rows_become_what_the_preparation_made():
-    found = preprocess.replay(RAW, prepared())
+    found = replay.replay(RAW, prepared())
     assert found["city"].tolist() == [2, 0]
     assert found["tokens"].tolist() == [[2, 3, 1], [3, 3, 3]]
     np.testing.assert_array_equal(found["wind"], np.array([1.0, -1.0], np.float32))
@@ -43,13 +43,13 @@ def test_raw_rows_become_what_the_preparation_made():
 
 
 def test_a_caller_brings_the_columns_as_they_were_before():
-    found = {column.name: (column.dtype, column.meaning) for column in preprocess.raw_columns(prepared())}
+    found = {column.name: (column.dtype, column.meaning) for column in replay.raw_columns(prepared())}
     assert found == {"city": ("string", "category"), "wind": ("float64", "number"), "text": ("string", "text")}
 
 
 def test_restored_rows_are_prepared_to_the_same_again():
-    first = preprocess.replay(RAW, prepared())
-    again = preprocess.replay(preprocess.restore(first, prepared()), prepared())
+    first = replay.replay(RAW, prepared())
+    again = replay.replay(replay.restore(first, prepared()), prepared())
     assert again["city"].tolist() == first["city"].tolist()
     np.testing.assert_allclose(again["wind"], first["wind"], rtol=1e-6)
 
@@ -66,7 +66,7 @@ def test_restored_rows_are_prepared_to_the_same_again():
 )
 def test_rows_that_the_model_cannot_read_are_refused_with_the_place(rows, told):
     with pytest.raises(BadData, match=told):
-        preprocess.replay(rows, prepared())
+        replay.replay(rows, prepared())
 
 
 @given(st.lists(st.none() | st.text(max_size=4) | st.floats() | st.integers(), max_size=8))

@@ -4,9 +4,9 @@ import pytest
 
 from tests.datasets import make_dataset
 from tests.training.signatures import category, number, target
-from tracking import tables
 from tracking.inspection.look import ancestry, look_at
 from tracking.printable import printable
+from tracking.tables import inspection, preparation, ranking, training
 
 COLUMNS = (number("a"), category("town", 3), target(2))
 
@@ -29,7 +29,7 @@ def made(folder, **facts):
 
 
 def test_a_dataset_is_told_on_a_page(shown, tmp_path):
-    out = shown(tables.inspected, look_at(made(tmp_path, quarantine={"wind is missing": 3})).told())
+    out = shown(inspection.inspected, look_at(made(tmp_path, quarantine={"wind is missing": 3})).told())
     assert "made/v1" in out
     (balance,) = [line for line in out.splitlines() if "class 1" in line and "█" * 24 in line]
     assert "3" in balance
@@ -41,7 +41,7 @@ def test_a_dataset_is_told_on_a_page(shown, tmp_path):
 
 
 def test_a_row_is_told_beside_its_ancestors(shown, tmp_path):
-    out = shown(tables.inspected, ancestry(made(tmp_path), "train-1"))
+    out = shown(inspection.inspected, ancestry(made(tmp_path), "train-1"))
     assert "train-1" in out
     assert "from made: made in a test" in out
 
@@ -51,7 +51,7 @@ def test_a_terminal_shows_what_is_in_data_and_obeys_none_of_it(shown):
     wicked = "\x1b]0;owned\x07 [red]x[/red] \u202egnirts \x9b2J"
     told = {"ok": False, "faults": [{"where": wicked, "message": wicked}]}
     checks = {"checks": [{"ok": True, "name": wicked, "found": wicked, "mend": wicked}]}
-    for out in (shown(tables.faults, told), shown(tables.checks, checks)):
+    for out in (shown(preparation.faults, told), shown(preparation.checks, checks)):
         assert not set(out) & set("\x1b\x07\x9b\u202e")
         assert r"\x1b]0;owned\x07" in out
         assert "[red]" in out
@@ -70,7 +70,7 @@ def test_the_command_with_the_best_values_can_be_copied_into_a_shell(capsys):
     ]
     words = ["--set", "network.hidden=[64, 64]", "--set", 'fit.init="he"']
     told = {"best": {"values": values}, "trials": trials, "metric": "valid/accuracy", "largest": True, "words": words}
-    tables.searched(told | {"recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"})
+    ranking.searched(told | {"recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"})
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert shlex.split(last.removeprefix("train with the best: ")) == ["millstream", "run", "mlp/adult", *words]
 
@@ -78,7 +78,7 @@ def test_the_command_with_the_best_values_can_be_copied_into_a_shell(capsys):
 def test_a_mark_of_something_that_is_not_measured_is_told_with_the_nearest_that_is(shown):
     told = {"metrics": {"test/accuracy": 0.9, "valid/accuracy": 0.8}, "passed": False, "seconds": 1.0}
     told |= {"marks": {"test/acuracy": ">= 0.5"}, "model_uri": "models:/mine/1", "run_id": "r"}
-    page = shown(tables.trained, told)
+    page = shown(training.trained, told)
     assert "test/acuracy >= 0.5: MISSED" in page
     assert "no test/acuracy" in page
     assert "did you mean 'test/accuracy'?" in page

@@ -6,7 +6,7 @@ from sklearn.preprocessing import OneHotEncoder
 from pipelines.steps.encode import Encode
 from tests.pipelines.made import CITY, LABEL, TEXT, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess
+from tracking import preprocess, replay
 from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
@@ -91,12 +91,12 @@ def test_one_hot_vectors_are_those_of_scikit_learn_for_serving_too(spark):
     column = found.column("city")
     assert (column.layout, column.shape, column.classes) == ("tensor", (3,), ("Bonn", "Graz", "Wien"))
     known = served(found, learned)
-    assert [(one.dtype, one.meaning, one.layout) for one in preprocess.raw_columns(known)] == [
+    assert [(one.dtype, one.meaning, one.layout) for one in replay.raw_columns(known)] == [
         ("string", "category", "scalar")
     ]
-    again = preprocess.replay(pd.DataFrame({"city": cities}), known)
+    again = replay.replay(pd.DataFrame({"city": cities}), known)
     np.testing.assert_array_equal([np.frombuffer(row, "<f4") for row in again["city"]], expected)
-    back = preprocess.restore(again, known)
+    back = replay.restore(again, known)
     assert back["city"].tolist() == ["Wien", "(unknown)", "Bonn", "(unknown)"]
 
 
@@ -131,11 +131,11 @@ def test_a_category_is_the_mean_of_its_targets_and_no_train_row_sees_its_own(spa
         seen = train if row.split == "test" else train[train.sample_id.map(fold) != fold[row.sample_id]]
         expected.append(smooth(seen, row.city, smoothing) if row.city != "Oslo" else seen.price.mean())
     np.testing.assert_allclose([row[0] for row in rows_of(found, "city")], expected, rtol=1e-6)
-    replayed = preprocess.replay(rows[rows.split == "test"][["city"]], served(found, learned))
+    replayed = replay.replay(rows[rows.split == "test"][["city"]], served(found, learned))
     np.testing.assert_allclose(
         replayed["city"], [row for row, s in zip(expected, rows.split, strict=True) if s == "test"]
     )
-    back = preprocess.restore(replayed, served(found, learned))
+    back = replay.restore(replayed, served(found, learned))
     assert back["city"].tolist()[:-1] == rows[rows.split == "test"]["city"].tolist()[:-1]
 
 

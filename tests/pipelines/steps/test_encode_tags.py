@@ -6,7 +6,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from pipelines.steps.encode import Encode
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess
+from tracking import replay
 from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
@@ -60,12 +60,10 @@ def test_serving_reads_an_input_as_the_step_did(spark):
     assert vectors(found) == [[0, 1, 0], [0, 0, 0], [1, 0, 1], [0, 0, 0]]
     done = Step(name="encode", version=1, config={}, learned=learned, rows_in=1, rows_out=1, seconds=0)
     model = manifest(*found.columns).model_copy(update={"steps": (done,)})
-    assert [(one.name, one.dtype, one.layout) for one in preprocess.raw_columns(model)] == [
-        ("seen", "string", "scalar")
-    ]
-    again = preprocess.replay(pd.DataFrame({"seen": texts}), model)
+    assert [(one.name, one.dtype, one.layout) for one in replay.raw_columns(model)] == [("seen", "string", "scalar")]
+    again = replay.replay(pd.DataFrame({"seen": texts}), model)
     assert [np.frombuffer(row, "<f4").tolist() for row in again["seen"]] == vectors(found)
-    assert preprocess.restore(again, model)["seen"].tolist() == ["dog", "", "ball,man", ""]
+    assert replay.restore(again, model)["seen"].tolist() == ["dog", "", "ball,man", ""]
 
 
 @pytest.mark.bad_input

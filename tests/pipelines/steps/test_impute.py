@@ -6,7 +6,7 @@ from sklearn.impute import SimpleImputer
 from pipelines.steps.impute import Impute
 from tests.pipelines.made import CITY, NUMBER, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess
+from tracking import replay
 from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
@@ -79,13 +79,13 @@ def test_serving_fills_as_the_step_did_and_takes_missing_values(spark):
         Step(name="impute", version=1, config={}, learned=one, rows_in=7, rows_out=7, seconds=0) for one in learned
     )
     known = manifest(*prepared.columns).model_copy(update={"steps": steps})
-    assert [(one.name, one.dtype) for one in preprocess.raw_columns(known)] == [("wind", "float64"), ("city", "string")]
+    assert [(one.name, one.dtype) for one in replay.raw_columns(known)] == [("wind", "float64"), ("city", "string")]
     raw = pd.DataFrame({"wind": [None, 3.5, float("nan")], "city": ["b", None, "a"]})
-    served = preprocess.replay(raw, known)
+    served = replay.replay(raw, known)
     assert served["wind"].tolist() == [4.0, 3.5, 4.0]
     assert served["wind_missing"].tolist() == [1, 0, 1]
     assert served["city"].tolist() == ["b", "a", "a"]
-    again = preprocess.replay(preprocess.restore(served, known), known)
+    again = replay.replay(replay.restore(served, known), known)
     pd.testing.assert_frame_equal(again[served.columns], served, check_dtype=False)
 
 
@@ -96,7 +96,7 @@ def test_a_served_text_in_a_filled_column_of_numbers_is_still_refused(spark):
     step = Step(name="impute", version=1, config={}, learned=learned, rows_in=7, rows_out=7, seconds=0)
     known = manifest(NUMBER).model_copy(update={"steps": (step,)})
     with pytest.raises(BadData, match="'calm' in row 1 is no finite number"):
-        preprocess.replay(pd.DataFrame({"wind": [None, "calm"]}), known)
+        replay.replay(pd.DataFrame({"wind": [None, "calm"]}), known)
 
 
 @pytest.mark.bad_input

@@ -6,7 +6,7 @@ from PIL import Image
 from pipelines.steps.resize import Resize
 from tests.pipelines.made import NUMBER, image, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess
+from tracking import replay
 from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
@@ -56,11 +56,11 @@ def test_serving_resizes_as_the_step_did(spark):
     found = step.apply(made, learned, 0)
     record = Step(name="resize", version=1, config={}, learned=learned, rows_in=1, rows_out=1, seconds=0)
     known = manifest(*found.columns).model_copy(update={"steps": (record,)})
-    assert preprocess.raw_columns(known)[0].shape == (3, 8, 6)
+    assert replay.raw_columns(known)[0].shape == (3, 8, 6)
     for given in (whole.tobytes(), whole.tolist()):
-        served = preprocess.replay(pd.DataFrame({"image": [given]}), known)
+        served = replay.replay(pd.DataFrame({"image": [given]}), known)
         assert served["image"][0] == bytes(rows_of(found, "image")[0][0])
-    assert len(preprocess.restore(served, known)["image"][0]) == whole.size
+    assert len(replay.restore(served, known)["image"][0]) == whole.size
 
 
 @pytest.mark.bad_input

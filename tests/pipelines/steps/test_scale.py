@@ -8,7 +8,7 @@ from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardSca
 from pipelines.steps.scale import Scale, moments
 from tests.pipelines.made import NUMBER, image, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess
+from tracking import replay
 from tracking.faults import BadData
 from tracking.manifest import Affine, Column, Step
 
@@ -78,9 +78,9 @@ def test_quantiles_are_those_of_scikit_learn_for_serving_too(spark, law, count):
     np.testing.assert_allclose([wind for (wind,) in rows_of(found, "wind")], expected, rtol=1e-5, atol=1e-6)
     record = Step(name="scale", version=1, config={}, learned=learned, rows_in=1, rows_out=1, seconds=0)
     known = manifest(*found.columns).model_copy(update={"steps": (record,)})
-    served = preprocess.replay(pd.DataFrame({"wind": unseen}), known)
+    served = replay.replay(pd.DataFrame({"wind": unseen}), known)
     np.testing.assert_allclose(served["wind"], expected, rtol=1e-5, atol=1e-6)
-    back = preprocess.restore(served, known)["wind"].to_numpy()
+    back = replay.restore(served, known)["wind"].to_numpy()
     np.testing.assert_allclose(back[2:4], oracle.inverse_transform(expected[2:4, None])[:, 0], rtol=1e-4)
     assert back[4] == pytest.approx(values.max(), rel=1e-4)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pipelines.steps.tokenize import Tokenize
 from tests.pipelines.made import TEXT, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess, tokens
+from tracking import replay, tokens
 from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
@@ -119,10 +119,10 @@ def test_serving_reads_texts_as_the_step_did(spark, by):
     found, learned = done(step, english(spark))
     record = Step(name="tokenize", version=1, config={}, learned=learned, rows_in=4, rows_out=4, seconds=0)
     known = manifest(*found.columns).model_copy(update={"steps": (record,)})
-    assert [(one.name, one.meaning) for one in preprocess.raw_columns(known)] == [("text", "text")]
-    served = preprocess.replay(pd.DataFrame({"text": ENGLISH}), known)
+    assert [(one.name, one.meaning) for one in replay.raw_columns(known)] == [("text", "text")]
+    served = replay.replay(pd.DataFrame({"text": ENGLISH}), known)
     assert served["text_tokens"].tolist() == [row[0] for row in rows_of(found, "text_tokens")]
-    again = preprocess.replay(preprocess.restore(served, known), known)
+    again = replay.replay(replay.restore(served, known), known)
     assert again["text_tokens"].tolist() == served["text_tokens"].tolist()
 
 
