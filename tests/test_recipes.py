@@ -4,6 +4,7 @@ import pytest
 
 from pipelines import prepare
 from tracking import study_file
+from tracking.leaderboard import LESS_IS_BETTER
 from tracking.recipe import BUDGETS
 from tracking.recipe_file import catalogue, load, studies, summaries
 from training import check
@@ -37,6 +38,12 @@ def test_every_recipe_names_a_file_with_its_hash(name):
 def test_every_recipe_that_trains_has_a_budget_of_seconds(name):
     recipe = load(name).recipe
     assert not recipe.trains or "smoke" in recipe.budgets
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_comparison_ranks_by_a_metric_as_its_pass_mark_does(name):
+    for metric, mark in load(name).recipe.marks.items():
+        assert (metric.rpartition("/")[2] in LESS_IS_BETTER) == mark.startswith("<=")
 
 
 def test_there_is_a_recipe_of_every_family():

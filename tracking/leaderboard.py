@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from pydantic import BaseModel
 
@@ -19,7 +21,21 @@ from tracking.significance import Floats, Outcomes, difference, holm, mcnemar, m
 from tracking.store import experiment, open_store
 
 EXPERIMENT = "compare"
-LESS_IS_BETTER = frozenset({"loss", "rmse", "mae", "mse", "nll", "perplexity", "calibration_error", "frechet_lenet"})
+LESS_IS_BETTER = frozenset(
+    [
+        "loss",
+        "rmse",
+        "mae",
+        "mse",
+        "pinball",
+        "deviance",
+        "nll",
+        "perplexity",
+        "calibration_error",
+        "pattern",
+        "frechet_lenet",
+    ]
+)
 FIRST = ("accuracy", "rmse", "iou", "nll", "loss")
 """What is ranked by if nobody says so: the first of these that all have."""
 
@@ -84,13 +100,13 @@ def chosen(measured: Sequence[Measured], asked: str | None) -> str:
 
 
 def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
-    """All of them from the best to the worst, each but the first tested against the first.
+    """All of them from the best to the worst, one without a number last; each but the first tested against the first.
 
     Draws follow from the dataset version alone. p is by McNemar's test for accuracy and by a bootstrap of the rows
     for the other metrics; `p_adjusted` takes into account how many are tested.
     """
     sign = -1 if metric in LESS_IS_BETTER else 1
-    ranked = sorted(measured, key=lambda one: (-sign * one.metrics[metric], one.run.recipe))
+    ranked = sorted(measured, key=partial(_rank, metric, sign))
     statistics = [statistic(metric, one.outcomes) for one in ranked]
     known = [one for one in statistics if one is not None]
     if len(known) < len(statistics):
@@ -101,6 +117,12 @@ def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
     adjusted = holm([one.p for one in tests])
     against = [None, *(one.model_copy(update={"p_adjusted": p}) for one, p in zip(tests, adjusted, strict=True))]
     return [_row(at + 1, one, metric, middle(draws_RM[:, at]), against[at]) for at, one in enumerate(ranked)]
+
+
+def _rank(metric: str, sign: int, one: Measured) -> tuple[bool, float, str]:
+    value = one.metrics[metric]
+    # a nan stands where it is found by any other order
+    return math.isnan(value), 0.0 if math.isnan(value) else -sign * value, one.run.recipe
 
 
 def log(rows: Sequence[Placed], settings: Settings) -> list[Placed]:

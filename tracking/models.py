@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -151,7 +152,10 @@ def _beats_champion(run: Run, name: str, metrics: Mapping[str, float], dataset_v
     better, _ = parse_mark(metric, mark)
     before = run.client.get_run(champion.run_id).data.metrics.get(metric)
     now = metrics.get(metric)
-    return now is not None and (before is None or (better(now, before) and now != before))
+    if now is None or math.isnan(now):
+        return False
+    # of two numbers one of which is none nothing is better: such a champion would never be beaten
+    return before is None or math.isnan(before) or (better(now, before) and now != before)
 
 
 def _champion(client: MlflowClient, name: str) -> Any:

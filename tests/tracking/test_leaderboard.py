@@ -1,5 +1,6 @@
 import csv
 import io
+import math
 
 import numpy as np
 import pytest
@@ -30,6 +31,13 @@ def test_the_best_is_first_and_equals_stand_by_their_names():
     assert [(one.place, one.recipe) for one in board] == [(1, "best"), (2, "a"), (3, "b"), (4, "worst")]
     assert [one.recipe for one in placed(FOUR, "loss")] == ["best", "a", "b", "worst"]
     assert board[0].against_best is None
+
+
+def test_one_whose_metric_is_no_number_is_the_last():
+    unknown = Measured(finished("0"), {"auc": math.nan}, {}, 200, 1e-6)
+    known = [Measured(finished(name), {"auc": value}, {}, 200, 1e-6) for name, value in (("a", 0.2), ("b", 0.9))]
+    for order in ([unknown, *known], [known[0], unknown, known[1]]):
+        assert [one.recipe for one in placed(order, "auc")] == ["b", "a", "0"]
 
 
 def test_each_is_tested_against_the_best_on_the_same_rows():

@@ -55,6 +55,15 @@ def test_the_champion_is_beaten_on_the_same_dataset_version_alone(settings, loca
     assert uri == f"runs:/{alone.id}/model"
 
 
+def test_a_champion_without_a_number_is_beaten_by_any(settings, located):
+    first, _ = logged(settings, located, float("nan"))
+    assert holder(first, "champion") == first.id
+    second, _ = logged(settings, located, 0.1)
+    assert holder(second, "champion") == second.id
+    logged(settings, located, float("nan"))
+    assert holder(second, "champion") == second.id
+
+
 def test_a_model_says_what_it_takes_and_gives(settings, located):
     _, uri = logged(settings, located, 0.9)
     found = models.describe(uri, settings)

@@ -75,6 +75,19 @@ def test_the_command_with_the_best_values_can_be_copied_into_a_shell(capsys):
     assert shlex.split(last.removeprefix("train with the best: ")) == ["millstream", "run", "mlp/adult", *words]
 
 
+def test_trials_without_a_number_stand_behind_the_others(shown):
+    values = [0.2, float("nan"), 0.9, None]
+    trials = [
+        {"values": {"fit.epochs": at}, "metrics": {"valid/auc": one} if one is not None else {}, "seconds": 1.0}
+        | {"failed": None if one is not None else "the loss is nan"}
+        for at, one in enumerate(values)
+    ]
+    told = {"best": {"values": {"fit.epochs": 2}}, "trials": trials, "metric": "valid/auc", "largest": True}
+    told |= {"words": [], "recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"}
+    rows = [line.split("│")[1].strip() for line in shown(ranking.searched, told).splitlines() if line.startswith("│")]
+    assert rows == ["2", "0", "1", "3"]
+
+
 def test_a_mark_of_something_that_is_not_measured_is_told_with_the_nearest_that_is(shown):
     told = {"metrics": {"test/accuracy": 0.9, "valid/accuracy": 0.8}, "passed": False, "seconds": 1.0}
     told |= {"marks": {"test/acuracy": ">= 0.5"}, "model_uri": "models:/mine/1", "run_id": "r"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,7 +60,7 @@ def searched(result: Any) -> None:
     """The best trials first."""
     told = plain(result)
     best, metric = told["best"], told["metric"]
-    measured = [one for one in told["trials"] if metric in one["metrics"]]
+    measured = [one for one in told["trials"] if math.isfinite(one["metrics"].get(metric, math.nan))]
     ordered = sorted(measured, key=lambda one: one["metrics"][metric], reverse=told["largest"])
     ordered += [one for one in told["trials"] if one not in measured]
     rows = [
