@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipelines.table import Roles, Watchful
@@ -23,7 +23,7 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
     """The place of each step that stands where it would leak, and what is wrong with that."""
     names = [name for name, _ in steps]
     split = names.index("split") if "split" in names else len(names)
-    by_time = any(getattr(step, "by", None) == "time" for _, step in steps)
+    gap = next((step.gap for _, step in steps if getattr(step, "by", None) == "time"), None)
     resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
     found = []
     for at, (name, step) in enumerate(steps):
@@ -37,10 +37,18 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
         if resampled and at > resampled[0] and getattr(step, "looks_around", False):
             maker = names[resampled[0]]
             found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
-        for column in getattr(step, "looks_ahead", ()) if by_time else ():
-            told = f"{column}: reads rows that come later, and in a split by time these are another split's"
-            found.append((at, f"{told}; look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"))
+        if gap is not None:
+            found += [(at, told) for told in _of_later_rows(getattr(step, "looks_ahead", {}), gap)]
     return found
+
+
+def _of_later_rows(columns: Mapping[str, str], gap: float) -> list[str]:
+    """What is wrong with columns that are computed from later rows, by their roles, where time splits with such a gap."""
+    told = "reads rows that come later, and in a split by time these are another split's"
+    back = "look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"
+    apart = "give the split a gap of as many days as it looks ahead"
+    advice = {"input": back} if gap else {"input": back, "target": apart}
+    return [f"{name}: {told}; {advice[role]}" for name, role in columns.items() if role in advice]
 
 
 def of_step(step: object, roles: Roles) -> list[str]:

@@ -52,13 +52,13 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         return any(expressions.has_window(feature.expression) for feature in self.add.values())
 
     @property
-    def looks_ahead(self) -> tuple[str, ...]:
-        """The inputs that are computed from rows after their own, or from a feature that is."""
+    def looks_ahead(self) -> dict[str, Role]:
+        """The features that are computed from rows after their own, or from one that is, with their roles."""
         telling: set[str] = set()
         for name, feature in self.add.items():
             if expressions.looks_ahead(feature.expression) or telling & expressions.names_in(feature.expression):
                 telling.add(name.lower())
-        return tuple(name for name, one in self.add.items() if name.lower() in telling and one.role == "input")
+        return {name: feature.role for name, feature in self.add.items() if name.lower() in telling}
 
     def leaks(self, roles: Roles) -> list[str]:
         """An input that is computed from the target of its own row, and a window over the rows of every split."""

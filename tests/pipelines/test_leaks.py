@@ -89,6 +89,14 @@ def test_what_a_feature_learned_of_the_target_is_followed(tmp_path):
     assert "cheat: is computed from the target known" in found
 
 
+def test_a_target_that_lies_ahead_needs_a_gap(tmp_path):
+    ahead = {"features": {"add": {"next": {"expression": "lead(paid) OVER (ORDER BY time)", "role": "target"}}}}
+    (found,) = faults(tmp_path, ahead, BY_TIME)
+    assert "next: reads rows that come later" in found
+    assert "give the split a gap" in found
+    assert faults(tmp_path, ahead, {"split": {**BY_TIME["split"], "gap": 1}}) == []
+
+
 def test_what_a_feature_learned_of_later_rows_is_followed(tmp_path):
     hidden = {
         "last": {"expression": "max(paid) OVER (PARTITION BY card)", "role": "key"},
