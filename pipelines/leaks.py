@@ -43,7 +43,7 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 
 def _of_later_rows(columns: Mapping[str, str], gap: float) -> list[str]:
-    """What is wrong with columns that are computed from later rows, by their roles, where time splits with such gaps."""
+    """What is wrong with columns that are computed from later rows, by their roles, where time splits with a gap."""
     told = "reads rows that come later, and in a split by time these are another split's"
     back = "look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"
     apart = "give the split a gap of as many days as it looks ahead"

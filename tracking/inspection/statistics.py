@@ -13,14 +13,12 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from tracking import tokens
+from tracking.inspection.spread import KEPT_VALUES, Moments, Numbers_N, Sample, Spread, edges_of
 from tracking.manifest import Column
 
-KEPT_VALUES = 1 << 20
-"""Most values of a column that are kept to find quartiles: 8 MB."""
 KEPT_TEXTS = 10_000
 MOST_DIFFERENT = 10_000
 """Texts of so many kinds are counted; of more, nobody asks which one is the most frequent."""
@@ -29,24 +27,6 @@ LONGEST = 1000
 LENGTHS = ("length", "steps")
 """Columns that say how many steps of a series are real; the rest is padding."""
 SHOWN = 20
-BINS = 40
-
-Numbers_N = NDArray[np.float64]
-
-
-class Spread(BaseModel, frozen=True):
-    """How numbers are spread. `deviation` is that of the population. Times are microseconds since 1970."""
-
-    count: int
-    mean: float
-    deviation: float
-    quartiles: tuple[float, float, float, float, float]
-    """The least, three quartiles, the greatest."""
-    kept: int
-    """How many values the quartiles between and the histogram are from: all, or those of a sample of rows."""
-    edges: tuple[float, ...]
-    """Of the histogram's bins. What lies outside is counted in the outermost bins."""
-    bins: tuple[int, ...]
 
 
 class Summary(BaseModel, frozen=True):
@@ -82,7 +62,7 @@ class Gathering(Protocol):
 def gathering(column: Column) -> Gathering:
     """An empty one of the kind that fits the column."""
     if column.layout == "tensor":
-        return _Elements(column)
+        return _Elements(column) if column.classes is None else _Shares(column)
     if column.layout == "list":
         return _Lists(column)
     if column.meaning == "category" and column.dtype != "string":
@@ -93,87 +73,8 @@ def gathering(column: Column) -> Gathering:
 def summaries(gathered: Mapping[str, Gathering]) -> dict[str, Summary]:
     """Of one column by split; the histograms of all splits have the same bins."""
     kept = [one.numbers.kept() for one in gathered.values()]
-    edges = _edges(np.concatenate(kept)) if any(map(len, kept)) else np.empty(0)
+    edges = edges_of(np.concatenate(kept)) if any(map(len, kept)) else np.empty(0)
     return {split: one.summary(one.numbers.spread(edges)) for split, one in gathered.items()}
-
-
-class Sample:
-    """The items of the rows with the lowest draws, at most `most` of them."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.items: NDArray[Any] = np.empty(0, np.float64)
-        self.draws: Numbers_N = np.empty(0, np.float64)
-
-    def add(self, items: NDArray[Any], draws: Numbers_N) -> None:
-        self.items = np.concatenate([self.items, items]) if len(self.items) else items
-        self.draws = np.concatenate([self.draws, draws]) if len(self.draws) else draws
-        if len(self.items) > 2 * self.most:
-            self._cut()
-
-    def kept(self) -> NDArray[Any]:
-        if len(self.items) > self.most:
-            self._cut()
-        return self.items
-
-    def _cut(self) -> None:
-        low = np.argpartition(self.draws, self.most)[: self.most]
-        self.items, self.draws = self.items[low], self.draws[low]
-
-
-class Moments:
-    """Mean and squared distances by parts that are put together (Chan et al. 1983, doi:10.2307/2683386)."""
-
-    def __init__(self, rows_kept: int) -> None:
-        self.count, self.mean, self.squares = 0, 0.0, 0.0
-        self.low, self.high = np.inf, -np.inf
-        self.sample = Sample(max(1, rows_kept))
-
-    def add(self, values: NDArray[Any], draws: Numbers_N) -> None:
-        """`values` (N,) or (N, D): D numbers of each row. Those that are not finite are not counted."""
-        found = values.astype(np.float64, copy=False)
-        found = found[np.isfinite(found)]
-        if not found.size:
-            return
-        mean, count = float(found.mean()), found.size
-        apart, total = mean - self.mean, self.count + count
-        self.squares += float(np.square(found - mean).sum()) + apart**2 * self.count * count / total
-        self.mean += apart * count / total
-        self.count = total
-        self.low, self.high = min(self.low, float(found.min())), max(self.high, float(found.max()))
-        self.sample.add(values, draws)
-
-    def kept(self) -> Numbers_N:
-        kept: Numbers_N = self.sample.kept().astype(np.float64).ravel()
-        finite: Numbers_N = kept[np.isfinite(kept)]
-        return finite
-
-    def spread(self, edges: Numbers_N) -> Spread | None:
-        if not self.count:
-            return None
-        kept = self.kept()
-        bins, _ = np.histogram(np.clip(kept, edges[0], edges[-1]), edges)
-        return Spread(
-            count=self.count,
-            mean=self.mean,
-            deviation=float(np.sqrt(self.squares / self.count)),
-            quartiles=(self.low, *np.quantile(kept, [0.25, 0.5, 0.75]).tolist(), self.high),
-            kept=len(kept),
-            edges=tuple(edges.tolist()),
-            bins=tuple(bins.tolist()),
-        )
-
-
-def _edges(kept: Numbers_N) -> Numbers_N:
-    """Of the bins of a histogram: whole numbers each get their own as long as they are few; a long tail is cut."""
-    low, high = float(kept.min()), float(kept.max())
-    if high - low < BINS and np.all(kept == np.rint(kept)):
-        return np.arange(low - 0.5, high + 1)
-    most = np.quantile(kept, [0.005, 0.995])
-    reach = 0.5 * (most[1] - most[0])
-    if reach > 0:  # else nearly all values are one
-        low, high = max(low, most[0] - reach), min(high, most[1] + reach)
-    return np.linspace(low, high, BINS + 1)
 
 
 class _Rows:
@@ -298,6 +199,27 @@ class _Elements(_Rows):
 
     def summary(self, spread: Spread | None) -> Summary:
         return Summary(rows=self.rows, missing=self.missing, measured="elements", spread=spread)
+
+
+class _Shares(_Rows):
+    """Vectors with a place for each class, as of tags: how many rows have something of it."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column)
+        self.dtype = np.dtype(column.dtype).newbyteorder("<")
+        self.numbers = Moments(0)
+        self.counts_K = np.zeros(column.shape, np.int64)
+
+    def add(self, piece: pa.RecordBatch, draws: Numbers_N) -> None:
+        values, _ = self.values(piece, draws)
+        shares_NK = np.frombuffer(b"".join(values.to_pylist()), self.dtype).reshape(len(values), *self.column.shape)
+        self.counts_K += (shares_NK > 0).sum(axis=0)
+
+    def summary(self, spread: Spread | None) -> Summary:
+        named = Counter(dict(zip(self.column.classes or (), self.counts_K.tolist(), strict=True)))
+        different = int(np.count_nonzero(self.counts_K))
+        facts = {"frequent": _most(named), "counted": self.rows, "different": different}
+        return Summary(rows=self.rows, missing=self.missing, measured="values", **facts)
 
 
 def _value_counts(values: pa.Array) -> dict[Any, int]:

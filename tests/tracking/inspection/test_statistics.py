@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.training.signatures import category, image, number, tokens
 from tracking.inspection import statistics
-from tracking.inspection.statistics import Sample, gathering, summaries
+from tracking.inspection.spread import Sample
+from tracking.inspection.statistics import gathering, summaries
 from tracking.manifest import Column
 
 TEXT = Column(name="text", dtype="string", role="input", meaning="text")
@@ -62,6 +63,17 @@ def test_splits_are_counted_in_the_same_bins():
     found = summaries(gathered)
     assert found["train"].spread.edges == found["test"].spread.edges
     assert (found["train"].spread.bins[0], found["test"].spread.bins[-1]) == (1, 1)
+
+
+def test_of_vectors_of_tags_the_rows_with_each_are_counted():
+    column = Column(
+        name="seen", dtype="float32", layout="tensor", shape=(3,), axes="K", role="target", meaning="vector"
+    )
+    column = column.model_copy(update={"classes": ("ball", "dog", "man")})
+    rows = pa.array([np.array(row, "<f4").tobytes() for row in ([0, 1, 1], [0, 0, 0], [0, 0.5, 0])])
+    found = summary(column, rows[:1], rows[1:])
+    assert found.frequent == {"dog": 2, "man": 1, "ball": 0}
+    assert (found.rows, found.counted, found.different, found.spread) == (3, 3, 2, None)
 
 
 @given(order=st.permutations(range(40)))
