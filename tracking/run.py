@@ -34,6 +34,8 @@ from tracking.store import experiment, open_store
 
 INPUT_ATTEMPTS = 3
 LONGEST_PARAM = 6000
+ENDED = frozenset(["ended", "go_on"])
+"""Tags of a run that did not come to its end: why, and how it goes on."""
 STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
 
 
@@ -114,6 +116,8 @@ class Run:
         run = cls(client, settings, found, located, hold)
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
+        for name in ENDED & found.data.tags.keys():
+            client.delete_tag(run.id, name)  # it goes on
         run.tag(**alive.process())
         return run
 
@@ -216,7 +220,7 @@ class Run:
             sys.stderr.write("`millstream doctor --send` sends them\n")
 
     def _note(self, error: BaseException) -> None:
-        """Why the run ended, and how it goes on; a store that is gone by now does not hide the error."""
+        """Why the run ended, and how it goes on, by the tags `ENDED`; a store that is gone by now does not hide the error."""
         try:
             self.tag(
                 ended=f"{type(error).__name__}: {error}"[:500],

@@ -101,6 +101,14 @@ def test_a_resumed_run_is_the_same_run(settings, located):
     assert second.client.get_run(first.id).info.status == "FINISHED"
 
 
+def test_what_was_told_of_the_end_is_gone_when_a_run_went_on(settings, located):
+    first = Run.start(settings, located)
+    with pytest.raises(KeyboardInterrupt), first:
+        raise KeyboardInterrupt
+    Run.resume(settings, located, first.id).finish()
+    assert not {"ended", "go_on"} & first.client.get_run(first.id).data.tags.keys()
+
+
 def left(settings, located, identity, status="KILLED"):
     """A run that ended like this, with a state; its id."""
     run = Run.start(settings, located)
