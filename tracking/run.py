@@ -220,7 +220,7 @@ class Run:
             sys.stderr.write("`millstream doctor --send` sends them\n")
 
     def _note(self, error: BaseException) -> None:
-        """Why the run ended, and how it goes on, by the tags `ENDED`; a store that is gone by now does not hide the error."""
+        """Why the run ended, and how it goes on (tags `ENDED`); a store that is gone by now does not hide the error."""
         try:
             self.tag(
                 ended=f"{type(error).__name__}: {error}"[:500],
