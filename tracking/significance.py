@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Outcomes = Mapping[str, NDArray[Any]]
-"""Values of each row by name, as a task tells them: loss, correct, chance and positive, squared, absolute."""
+"""Values of each row by name, as a task tells them: loss, correct, chance and positive, squared, absolute; pixels told,
+true and shared; or those whose mean is the metric of their name."""
 Statistic = Callable[[Floats], float]
 """A metric of the rows, each counted so many times."""
 
@@ -57,8 +58,10 @@ def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
         "rmse": (_root_mean, ("squared",)),
         "auc": (_auc, ("chance", "positive")),
         "ap": (_ap, ("chance", "positive")),
+        "iou": (_iou, ("shared", "told", "true")),
+        "dice": (_dice, ("shared", "told", "true")),
     }
-    make, names = makers.get(metric, (_mean, ("",)))
+    make, names = makers.get(metric, (_mean, (metric,)))
     return make(*(outcomes[name] for name in names)) if all(name in outcomes for name in names) else None
 
 
@@ -104,6 +107,20 @@ def _mean(values_N: NDArray[Any]) -> Statistic:
 def _root_mean(values_N: NDArray[Any]) -> Statistic:
     mean = _mean(values_N)
     return lambda counts_N: float(np.sqrt(mean(counts_N)))
+
+
+def _iou(shared_N: NDArray[Any], told_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
+    """Pixels that are told and true, of those that are one of it."""
+    return _share(shared_N, told_N + true_N - shared_N)
+
+
+def _dice(shared_N: NDArray[Any], told_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
+    return _share(2 * shared_N, told_N + true_N)
+
+
+def _share(part_N: NDArray[Any], whole_N: NDArray[Any]) -> Statistic:
+    """Of the sums over the rows; 0 of nothing."""
+    return lambda counts_N: float(counts_N @ part_N / max(1, counts_N @ whole_N))
 
 
 def _auc(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:

@@ -59,6 +59,11 @@ class Count(Task):
             self.predicted.update(log_rate_B.exp())
             self.true.update(true_B)
 
+    def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        log_rate_B, true_B = output[batch.mask_B], batch.truth[batch.mask_B]
+        found = {"deviance": deviance(log_rate_B, true_B), "log_likelihood": log_poisson(log_rate_B, true_B)}
+        return found | {"squared": (log_rate_B.exp() - true_B).square()}
+
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         return {"prediction": as_numpy(self.network(*inputs)[:, 0].double().exp())}
 

@@ -67,6 +67,10 @@ class Density(Task):
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((joined(batch.inputs)[batch.mask_B], log_B))
 
+    def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        log_B = output[batch.mask_B]
+        return {"log_likelihood": log_B, "nll": -log_B}
+
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         return {"log_density": as_numpy(self.network(*inputs).double())}
 

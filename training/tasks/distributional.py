@@ -80,12 +80,22 @@ class Distributional(Regress):
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         law, real, true = output, batch.mask_B, batch.truth
         low, high = self.ends(law)
-        metrics["log_likelihood"].update(self.raw_log_likelihood(law.log_prob(true))[real])
+        found = self.outcomes(law, batch)
+        metrics["log_likelihood"].update(found["log_likelihood"])
         metrics["rmse"].update(self.raw(law.mean)[real], self.raw(true)[real])
-        metrics["coverage"].update(((low <= true) & (true <= high))[real].float())
+        metrics["coverage"].update(found["coverage"])
         self.note(self.raw(law.mean)[real], self.raw(true)[real], batch, self.raw(low)[real], self.raw(high)[real])
         if self.trainer.testing:
             self.chances.update(law.cdf(true)[real])
+
+    def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        law, real, true = output, batch.mask_B, batch.truth
+        low, high = self.ends(law)
+        return {
+            "log_likelihood": self.raw_log_likelihood(law.log_prob(true))[real],
+            "coverage": ((low <= true) & (true <= high))[real].float(),
+            "squared": (self.raw(law.mean) - self.raw(true))[real].square(),
+        }
 
     def raw_log_likelihood(self, scaled: Tensor) -> Tensor:
         """log p of the target in its own units, from that of the scaled one: y = scaled / factor + offset."""

@@ -68,6 +68,10 @@ class Ordinal(Task):
         if self.trainer.testing:
             self.confusion.update(told_B, true_B)
 
+    def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        off_B = output[batch.mask_B].argmax(dim=1) - batch.truth[batch.mask_B]
+        return {"correct": off_B == 0, "absolute": off_B.abs()}
+
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         chances_BK = self.network(*inputs).double().exp()
         best_B = chances_BK.argmax(dim=1)

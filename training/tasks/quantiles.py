@@ -71,17 +71,30 @@ class Quantiles(Regress):
         return {**means, "mae": MeanAbsoluteError()}
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
-        told_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
-        told_BQ = told_BQ.sort(dim=1).values
-        low_B, middle_B, high_B = told_BQ[:, 0], self._middle(told_BQ), told_BQ[:, -1]
-        metrics["pinball"].update(pinball(told_BQ, true_B, self.shares_Q))
-        metrics["coverage"].update(((low_B <= true_B) & (true_B <= high_B)).float())
-        metrics["mae"].update(middle_B, true_B)
-        self.note(middle_B, true_B, batch, low_B, high_B)
+        told_BQ, true_B = self._told(output, batch)
+        found = self.outcomes(output, batch)
+        metrics["pinball"].update(found["pinball"])
+        metrics["coverage"].update(found["coverage"])
+        metrics["mae"].update(self._middle(told_BQ), true_B)
+        self.note(self._middle(told_BQ), true_B, batch, told_BQ[:, 0], told_BQ[:, -1])
+
+    def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        told_BQ, true_B = self._told(output, batch)
+        is_inside_B = (told_BQ[:, 0] <= true_B) & (true_B <= told_BQ[:, -1])
+        return {
+            "pinball": pinball(told_BQ, true_B, self.shares_Q),
+            "coverage": is_inside_B.float(),
+            "absolute": (self._middle(told_BQ) - true_B).abs(),
+        }
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         told_BQ = self.raw(self.network(*inputs).double()).sort(dim=1).values
         return {"prediction": as_numpy(self._middle(told_BQ)), "quantiles": list(as_numpy(told_BQ))}
+
+    def _told(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The quantiles in rising order and the true numbers of real rows, in raw units."""
+        told_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
+        return told_BQ.sort(dim=1).values, true_B
 
     def _middle(self, told_BQ: Tensor) -> Tensor:
         return told_BQ[:, len(self.config.shares) // 2]

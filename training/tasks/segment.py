@@ -114,6 +114,11 @@ class Segment(Task):
     def metrics(self) -> dict[str, Metric]:
         return {"iou": BinaryJaccardIndex(), "dice": BinaryF1Score(), "accuracy": BinaryAccuracy()}
 
+    def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
+        told, true = (torch.sigmoid(output[batch.mask_B]) > 1 / 2), (batch.truth[batch.mask_B] > 0)
+        pixels = {"shared": told & true, "told": told, "true": true}
+        return {name: found.flatten(start_dim=1).sum(dim=1) for name, found in pixels.items()}
+
     def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         chances, true = torch.sigmoid(output[batch.mask_B].detach()), batch.truth[batch.mask_B].clamp(max=1)
         metrics.update(chances, true.long())

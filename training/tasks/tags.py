@@ -65,6 +65,10 @@ class Tags(Task):
         real = batch.mask_B
         metrics.update(torch.sigmoid(output[real].detach()), batch.truth[real].long())
 
+    def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        is_told_BK, has_BK = torch.sigmoid(output[batch.mask_B]) > 1 / 2, batch.truth[batch.mask_B] > 0
+        return {"correct": (is_told_BK == has_BK).all(dim=1)}
+
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         chances_BK = torch.sigmoid(self.network(*inputs).double())
         told = [[tag for tag, is_told in zip(self.tags, row, strict=True) if is_told] for row in chances_BK > 0.5]
