@@ -17,14 +17,20 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 
-def fit(train: Table, column: Column, separator: str) -> Learned:
-    """{"separator", "classes"}: every tag of train. Raises BadData for another kind of column, or without two tags."""
+def fit(train: Table, column: Column, separator: str, most: int) -> Learned:
+    """{"separator", "classes"}: every tag of train.
+
+    Raises BadData for another kind of column, and for fewer than two or more than `most` tags.
+    """
     if column.dtype != "string" or column.layout != "scalar":
         raise BadData.at("step encode", f"{column.name}: tags are read from a text, and it is {column.dtype}")
-    rows = train.frame.select(F.explode(_listed(column, separator)).alias("tag")).distinct().collect()
+    rows = train.frame.select(F.explode(_listed(column, separator)).alias("tag")).distinct().limit(most + 1).collect()
     classes = sorted(row[0] for row in rows)
     if len(classes) < 2:
         told = f"the train rows have {classes or 'no tag'}; expected two or more, set apart by {separator!r}"
+        raise BadData.at("step encode", f"{column.name}: {told}")
+    if len(classes) > most:
+        told = f"more than {most:,} tags in train, as of free text; look at the separator, or tokenize it"
         raise BadData.at("step encode", f"{column.name}: {told}")
     return {"method": "tags", "from": column.dtype, "separator": separator, "classes": classes}
 

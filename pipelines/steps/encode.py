@@ -19,6 +19,8 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 _ENCODED = "_encoded"
+MOST_NUMBERED, MOST_PLACES = 100_000, 10_000
+"""Classes of a column: all of them stand in the manifest; and a place in each row's vector is for each of them."""
 
 
 class Encode(BaseModel, frozen=True, extra="forbid"):
@@ -78,7 +80,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             "index": self._classes,
             "onehot": self._categories,
             "characters": self._vocabulary,
-            "tags": lambda train, column: tags.fit(train, column, self.separator),
+            "tags": lambda train, column: tags.fit(train, column, self.separator, MOST_PLACES),
             "target": lambda train, column: target_means.fit(train, column, self._means, seed),
         }
         return {column.name: learn[self.method](train, column) for column in self._chosen(train)}
@@ -114,7 +116,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         return texts
 
     def _classes(self, train: Table, column: Column) -> Learned:
-        classes = _distinct(train, column)
+        classes = _distinct(train, column, MOST_NUMBERED)
         if column.role == "target":
             _check_apart(column, classes)
         else:
@@ -122,7 +124,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         return {"method": "index", "from": column.dtype, "classes": classes}
 
     def _categories(self, train: Table, column: Column) -> Learned:
-        classes = _distinct(train, column)
+        classes = _distinct(train, column, MOST_PLACES)
         if column.role == "target":
             _check_apart(column, classes)
         if not classes:
@@ -218,8 +220,13 @@ def _has_others(table: Table, column: Column, classes: tuple[str, ...]) -> bool:
     return any(row[0] is None or preprocess.as_text(row[0]) not in known for row in rows)
 
 
-def _distinct(train: Table, column: Column) -> list[str]:
-    rows = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL").distinct().collect()
+def _distinct(train: Table, column: Column, most: int) -> list[str]:
+    """Every value of train. Raises BadData for more than `most`: a number for each row is no category."""
+    values = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL")
+    rows = values.distinct().limit(most + 1).collect()
+    if len(rows) > most:
+        told = f"more than {most:,} different values in train, as of an id; give it role: key, or join what is rare"
+        raise BadData.at("step encode", f"{column.name}: {told}")
     return sorted({preprocess.as_text(row[0]) for row in rows})
 
 

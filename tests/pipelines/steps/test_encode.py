@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import OneHotEncoder
 
+from pipelines.steps import encode
 from pipelines.steps.encode import Encode
 from tests.pipelines.made import CITY, LABEL, TEXT, rows_of, table
 from tests.training.signatures import manifest
@@ -65,6 +66,16 @@ def test_serving_reads_rows_as_the_step_did(spark):
         pd.Series([row["city"] for row in rows]), learned["city"]["classes"], unknown=0
     )
     assert by_spark == served.tolist()
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(("method", "limit"), [("index", "MOST_NUMBERED"), ("onehot", "MOST_PLACES")])
+def test_an_id_is_no_category(spark, monkeypatch, method, limit):
+    rows = [{"city": f"city {at}"} for at in range(4)]
+    Encode(columns=("city",), method=method).fit(table(spark, rows, CITY), 0)
+    monkeypatch.setattr(encode, limit, 3)
+    with pytest.raises(BadData, match="city: more than 3 different values in train, as of an id"):
+        Encode(columns=("city",), method=method).fit(table(spark, rows, CITY), 0)
 
 
 @pytest.mark.bad_input

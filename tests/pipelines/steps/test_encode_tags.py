@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
+from pipelines.steps import encode
 from pipelines.steps.encode import Encode
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
 from tests.training.signatures import manifest
@@ -77,6 +78,13 @@ def test_serving_reads_an_input_as_the_step_did(spark):
 def test_less_than_two_tags_are_nothing_to_tell_apart(spark, made, told):
     with pytest.raises(BadData, match=told):
         Encode(columns=("seen",), method="tags").fit(table(spark, made, SEEN), 0)
+
+
+@pytest.mark.bad_input
+def test_free_text_is_no_list_of_tags(spark, monkeypatch):
+    monkeypatch.setattr(encode, "MOST_PLACES", 2)
+    with pytest.raises(BadData, match="seen: more than 2 tags in train, as of free text"):
+        Encode(columns=("seen",), method="tags").fit(seen(spark, *LISTED), 0)
 
 
 @pytest.mark.bad_input
