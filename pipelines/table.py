@@ -137,8 +137,9 @@ class Step(Protocol):
 
     Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get; one
     that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
-    `looks_around`, and stands before all that resample. One that is `lazy` adds columns to every row, learns nothing
-    and looks at no row by itself: what it has to know of them are `doubts` of its table.
+    `looks_around`, and stands before all that resample; which of its columns are computed from later rows, with their
+    roles, it says in `looks_ahead`. One that is `lazy` adds columns to every row, learns nothing and looks at no row by
+    itself: what it has to know of them are `doubts` of its table.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:
