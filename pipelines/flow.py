@@ -1,7 +1,7 @@
 """Takes a table through its steps: what each learned and did, and what shows that it leaked nothing.
 
 Rows are kept in memory from one step to the next. Steps that only add columns are done together, by one pass over the
-rows, before the first step that is none.
+rows, before the first step that is none, or with it, where that one chooses among the rows.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Flow:
         """The flow after a step. What it learns, it learns from train; a `train_only` step meets no other row."""
         started = time.monotonic()
         is_lazy = getattr(step, "lazy", False)
-        before = self if is_lazy else self.settled()
+        before = self if is_lazy or getattr(step, "chooses", False) else self.settled()
         table, rows = before.table, before.rows or {}
         roles = {column.name: column.role for column in table.columns}
         BadData.unless_empty(Fault(where=f"step {name}", message=told) for told in leaks.of_step(step, roles))

@@ -174,6 +174,7 @@ def _options(address: str | None, scratch: Path) -> dict[str, str]:
             "spark.local.dir": str(scratch),
             "spark.driver.memory": f"{max(1, min(8, memory_gib // 4))}g",
             "spark.sql.shuffle.partitions": "8",
+            "spark.python.daemon.module": "pipelines.worker_daemon",
         }
     return options
 

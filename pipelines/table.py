@@ -69,6 +69,12 @@ class Table:
         kept = tuple(new.pop(column.name, column) for column in self.columns)
         return replace(self, frame=frame, columns=(*kept, *new.values()))
 
+    def keeping(self, condition: SparkColumn) -> Table:
+        """This table with the rows that fulfil a condition, and those that a doubt is about: they have to be told."""
+        for doubt in self.doubts:
+            condition = condition | doubt.condition
+        return replace(self, frame=self.frame.where(condition))
+
     def refusing(self, rows: DataFrame, reason: SparkColumn) -> Table:
         """This table with `rows` (of its frame, perhaps with more columns) among the refused ones."""
         shown = [
@@ -139,7 +145,8 @@ class Step(Protocol):
     that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
     `looks_around`, and stands before all that resample; which of its columns are computed from later rows, with their
     roles, it says in `looks_ahead`. One that is `lazy` adds columns to every row, learns nothing and looks at no row by
-    itself: what it has to know of them are `doubts` of its table.
+    itself: what it has to know of them are `doubts` of its table. One that `chooses` leaves rows out, or says which split
+    they belong to, by what stands in each alone: it is done in the same pass as the lazy ones before it.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:

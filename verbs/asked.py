@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from tracking.settings import Settings
     from tracking.study_file import LocatedStudy
 
+OF_TRAINING = ("task", "network", "fit", "environment", "search")
+"""The sections of a recipe that training looks at."""
+
 
 def settings() -> Settings:
     """What the environment says: home, store, mirror, tracking."""
@@ -67,9 +70,13 @@ def _tell_of_no_such_budget(located: Located) -> None:
 
 def section_faults(located: Located) -> list[Fault]:
     from pipelines import prepare as preparation
+
+    found = preparation.faults(located)
+    if not any(located.section(name) for name in OF_TRAINING):
+        return found  # what trains takes seconds to load
     from training import check as training_check
 
-    return [*preparation.faults(located), *training_check.faults(located)]
+    return [*found, *training_check.faults(located)]
 
 
 def dataset(name: str) -> Dataset:

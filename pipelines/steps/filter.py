@@ -20,6 +20,7 @@ class Filter(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = False
+    chooses: ClassVar[bool] = True
 
     keep: str = Field(description="a Spark SQL expression that is true of the rows to keep")
 
@@ -37,4 +38,4 @@ class Filter(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData when the expression cannot be computed."""
         if told := unreadable(table.frame, self.keep, condition=True):
             raise BadData.at("step filter", f"{self.keep}: {told}")
-        return table.replacing(table.frame.where(F.expr(self.keep)))
+        return table.keeping(F.expr(self.keep))

@@ -100,6 +100,11 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         shares = {"valid": self.valid, "test": self.test}
         return tuple(self.periods or ("train", *(split for split, share in shares.items() if share)))
 
+    @property
+    def chooses(self) -> bool:
+        """Whether a row's split follows from that row alone."""
+        return self.by == "hash" or self.periods is not None
+
     def leaks(self, roles: Roles) -> list[str]:
         """A key that is an input: what a network learns of its values is of no use outside train."""
         if self.by != "hash" or roles.get(self.key or "") != "input":
@@ -147,7 +152,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         split = F.lit(None).cast("string")
         for one, (start, until) in (self._periods_us(self.periods) if self.periods else self._shares_us(table)).items():
             split = F.when((now >= start) & (now < until), one).otherwise(split)
-        return table.replacing(table.frame.withColumn("split", split).where("split IS NOT NULL"))
+        return table.replacing(table.frame.withColumn("split", split)).keeping(F.col("split").isNotNull())
 
     def now(self, table: Table) -> SparkColumn:
         """Microseconds since 1970 of a row's time; of a column of numbers, the numbers as they are."""

@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from pipelines import checks
@@ -10,6 +12,7 @@ from pipelines.steps.split import Split
 from pipelines.steps.validate import Validate
 from tests.pipelines.made import NUMBER, image, table
 from tracking.faults import BadData
+from tracking.manifest import Column
 
 pytestmark = pytest.mark.spark
 ROWS = [{"wind": float(at), "split": split} for at, split in enumerate(("train", "test", "train", "valid"))]
@@ -56,6 +59,35 @@ def test_what_such_steps_left_to_be_looked_at_is_told_before_a_row_is_lost(spark
         flow.through("filter", Filter(keep="wind > 0"), 1, quiet)
     with pytest.raises(BadData, match="null in 1 rows"):
         flow.settled()
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("filter", Filter(keep="double > 1")), ("split", Split(by="hash", test=0.5, valid=0.2))]
+)
+def test_steps_that_choose_among_rows_go_over_them_once_with_those_before(spark, name, step):
+    flow, context = begun(spark), spark.sparkContext
+    context.setJobGroup(f"flow of {name}", "")
+    try:
+        flow, _ = flow.through("features", Features(add={"double": {"expression": "wind * 2"}}), 1, quiet)
+        after, done = flow.through(name, step, 1, quiet)
+        assert len(context.statusTracker().getJobIdsForGroup(f"flow of {name}")) == 1
+    finally:
+        context.setLocalProperty("spark.jobGroup.id", None)
+    assert (done.record.rows_in, done.record.rows_out) == (4, after.table.frame.count())
+
+
+def test_a_row_that_no_period_holds_is_told_when_it_spoils_a_feature(spark):
+    rows = [{"wind": 1.0, "at": datetime(2018, 1, day, tzinfo=UTC)} for day in (1, 2, 3)]
+    at = Column(name="at", dtype="datetime64[us]", role="key", meaning="number")
+    holed = Features(add={"odd": {"expression": "CASE WHEN day(at) > 1 THEN 1 END"}})
+    periods = Split(
+        by="time", time="at", periods={"train": ["2018-01-02", "2018-01-03"], "test": ["2018-01-03", "2018-02-01"]}
+    )
+    flow = Flow(table(spark, rows, NUMBER, at)).settled()
+    with pytest.raises(BadData, match="null in 1 rows"):
+        flow.through("features", holed, 1, quiet)[0].through("split", periods, 1, quiet)
+    after, _ = flow.through("split", periods, 1, quiet)
+    assert after.rows == {"train": 1, "test": 1}
 
 
 def test_a_step_is_shown_train_rows_alone(spark):
