@@ -8,8 +8,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import types as spark_types
 
 from tracking.faults import BadData
+
+_KINDS = {
+    pa.bool_(): spark_types.BooleanType(),
+    pa.int8(): spark_types.ByteType(),
+    pa.int16(): spark_types.ShortType(),
+    pa.int32(): spark_types.IntegerType(),
+    pa.int64(): spark_types.LongType(),
+    pa.float32(): spark_types.FloatType(),
+    pa.float64(): spark_types.DoubleType(),
+    pa.string(): spark_types.StringType(),
+    pa.date32(): spark_types.DateType(),
+    **{pa.timestamp(unit): spark_types.TimestampNTZType() for unit in ("ms", "us")},
+    **{pa.timestamp(unit, "UTC"): spark_types.TimestampType() for unit in ("ms", "us")},
+}
+"""What Spark reads columns as, where it is plain. Of all others it has to be asked, by a job of a file's own."""
 
 
 def read(spark: SparkSession, path: Path) -> DataFrame:
@@ -23,6 +39,13 @@ def read(spark: SparkSession, path: Path) -> DataFrame:
         would = "save them with frame.to_parquet(..., coerce_timestamps='us', allow_truncated_timestamps=True)"
         raise BadData.at(path, f"columns {exact} hold times in nanoseconds, which Spark cannot read; {would}")
     try:
-        return spark.read.parquet(f"file:{path}")
+        reader = spark.read if (known := types_of(schema)) is None else spark.read.schema(known)
+        return reader.parquet(f"file:{path}")
     except AnalysisException as error:
         raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
+
+
+def types_of(schema: pa.Schema) -> spark_types.StructType | None:
+    """The types that Spark would find; None when one of them is not plain."""
+    fields = [spark_types.StructField(field.name, _KINDS[field.type]) for field in schema if field.type in _KINDS]
+    return spark_types.StructType(fields) if len(fields) == len(schema) else None

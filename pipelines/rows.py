@@ -37,6 +37,8 @@ _SCALARS: dict[str, DataType] = {
     "datetime64[us]": TimestampType(),
 }
 PLACES = ("sample_id", "parent_id", "op", "split")
+ROWS_A_GROUP = 100_000
+LEAST_GROUPS = 16
 
 
 def spark_type(column: ColumnFacts) -> DataType:
@@ -131,15 +133,19 @@ def groups_in_pandas(
 
 
 def groups_in_arrow(
-    frame: DataFrame, key: str, groups: int, function: Callable[[pa.Table], pa.Table], schema: StructType
+    frame: DataFrame, key: str, rows: int, function: Callable[[pa.Table], pa.Table], schema: StructType
 ) -> DataFrame:
-    """A function of whole tables, each with all rows of some of the values of `key`, whatever is in the names."""
+    """A function of whole tables, each with all rows of some of the values of `key`, whatever is in the names.
+
+    `rows` is about how many the frame has: how many tables there are follows from it.
+    """
 
     def of_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = list(batches)
         if held:
             yield from function(pa.Table.from_batches(held)).to_batches()
 
+    groups = max(LEAST_GROUPS, rows // ROWS_A_GROUP)
     return in_arrow(frame.repartition(groups, named(key)), of_all, schema)
 
 

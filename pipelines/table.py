@@ -145,8 +145,8 @@ class Step(Protocol):
     that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
     `looks_around`, and stands before all that resample; which of its columns are computed from later rows, with their
     roles, it says in `looks_ahead`. One that is `lazy` adds columns to every row, learns nothing and looks at no row by
-    itself: what it has to know of them are `doubts` of its table. One that `chooses` leaves rows out, or says which split
-    they belong to, by what stands in each alone: it is done in the same pass as the lazy ones before it.
+    itself: what it has to know of them are `doubts` of its table. One that `chooses` leaves rows out, or says which
+    split they belong to, by what stands in each alone: it is done in the same pass as the lazy ones before it.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:

@@ -8,19 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
-from pyspark.sql.types import FloatType
+from pyspark.sql.types import ArrayType, DoubleType, FloatType, LongType, StructField, StructType
 
-from pipelines.rows import draw, named
+from pipelines.rows import draw, groups_in_arrow, named
 from pipelines.table import Learned, Table
 from tracking import preprocess
 from tracking.faults import BadData
 from tracking.manifest import Column
 
-Counts = dict[tuple[str, float], int]
-"""The rows of each category and value of the target."""
+Sums = dict[str, tuple[int, list[float]]]
+"""The rows of each category, and numbers whose sum is exactly that of the target among them."""
+
+_SUMMED = (StructField("rows", LongType()), StructField("parts", ArrayType(DoubleType())))
 
 
 @dataclass(frozen=True)
@@ -38,18 +42,16 @@ def fit(train: Table, column: Column, means: Means, seed: int) -> Learned:
 
     Raises BadData for a target that is missing, or neither a number nor a class with `positive`.
     """
-    rows = (
-        train.frame.select(
-            named(column.name).alias("category"), _value(train, means).alias("value"), _fold(means.folds, seed)
-        )
-        .where("value IS NOT NULL")
-        .groupBy("_fold", "category", "value")
-        .count()
-        .collect()
-    )
-    folds: list[Counts] = [defaultdict(int) for _ in range(means.folds)]
-    for fold, category, value, count in rows:
-        folds[fold][preprocess.as_text(category), value] += count
+    seen = train.frame.select(
+        named(column.name).alias("category"), _value(train, means).alias("value"), _fold(means.folds, seed)
+    ).where("value IS NOT NULL")
+    counts = seen.groupBy("_fold", "category", "value").count()
+    schema = StructType([counts.schema["_fold"], counts.schema["category"], *_SUMMED])
+    folds: list[Sums] = [{} for _ in range(means.folds)]
+    for fold, category, rows, parts in groups_in_arrow(counts, "category", train.rows, summed, schema).collect():
+        name = preprocess.as_text(category)
+        rows_there, parts_there = folds[fold].get(name, (0, []))
+        folds[fold][name] = (rows_there + rows, [*parts_there, *parts])
     if sum(1 for fold in folds if fold) < 2:
         raise BadData.at(
             "step encode", f"{column.name}: too few train rows with a {means.target} for {means.folds} folds"
@@ -100,15 +102,39 @@ def _fold(folds: int, seed: int) -> SparkColumn:
     return F.expr(f"CAST(pmod({draw(seed, 'encode fold', 'sample_id')}, {folds}) AS INT)").alias("_fold")
 
 
-def _figures(folds: list[Counts], smoothing: float) -> dict[str, Any]:
+def summed(counts: pa.Table) -> pa.Table:
+    """The counts of each value of the target by fold and category; for each of these the rows, and parts of the sum."""
+    numbers = counts["category"].combine_chunks().dictionary_encode("encode").indices.to_numpy().astype(np.int64)
+    fold = counts["_fold"].to_numpy().astype(np.int64)
+    groups = numbers * (fold.max() + 1) + fold
+    order = np.argsort(groups, kind="stable")
+    firsts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    count = counts["count"].to_numpy()[order]
+    pieces = np.split(counts["value"].to_numpy()[order] * count, firsts[1:])
+    named_groups = counts.select(["_fold", "category"]).take(order[firsts])
+    rows = pa.array(np.add.reduceat(count, firsts))
+    parts = pa.array([exact_parts(piece.tolist()) for piece in pieces], pa.list_(pa.float64()))
+    return named_groups.append_column("rows", rows).append_column("parts", parts)
+
+
+def exact_parts(values: list[float]) -> list[float]:
+    """A few numbers whose sum is exactly that of `values`: the rounded sum, what it lacks, and so on."""
+    parts: list[float] = []
+    while rest := math.fsum([*values, *(-part for part in parts)]):
+        parts.append(rest)
+        if not math.isfinite(rest):
+            break
+    return parts
+
+
+def _figures(folds: list[Sums], smoothing: float) -> dict[str, Any]:
     """(sum of the category + smoothing * mean of all) / (rows of the category + smoothing), sums rounded once."""
-    total = sum(count for fold in folds for count in fold.values())
-    prior = math.fsum(value * count for fold in folds for (_, value), count in fold.items()) / total
     parts: dict[str, list[float]] = defaultdict(list)
     rows: dict[str, int] = defaultdict(int)
     for fold in folds:
-        for (category, value), count in fold.items():
-            parts[category].append(value * count)
+        for category, (count, some) in fold.items():
+            parts[category] += some
             rows[category] += count
+    prior = math.fsum(part for some in parts.values() for part in some) / sum(rows.values())
     means = {name: (math.fsum(parts[name]) + smoothing * prior) / (rows[name] + smoothing) for name in sorted(parts)}
     return {"prior": prior, "means": means}

@@ -3,7 +3,7 @@
     python -m pipelines.worker_daemon pyspark.worker     (Spark calls it in the place of pyspark.daemon)
 
 Before each task a worker lets Python look anew at all that it imports from, and after each it looks through all objects
-for what can be freed. Spark has workers import from its archives `pyspark.zip` and a jar: until Python 3.12 their lists
+for what can be freed. Spark has workers import from its archives `pyspark.zip` and a jar: up to Python 3.12 their lists
 of files are read anew each time (python/cpython#103200), which takes longer than most tasks. Here they import from the
 installed pyspark, and what all of them need is imported once, before they are forked, and left out of the search.
 """

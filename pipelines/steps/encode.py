@@ -81,7 +81,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             "onehot": self._categories,
             "characters": self._vocabulary,
             "tags": lambda train, column: tags.fit(train, column, self.separator, MOST_PLACES),
-            "target": lambda train, column: target_means.fit(train, column, self._means, seed),
+            "target": lambda train, column: self._target_means(train, column, seed),
         }
         return {column.name: learn[self.method](train, column) for column in self._chosen(train)}
 
@@ -130,6 +130,10 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         if not classes:
             raise BadData.at("step encode", f"{column.name}: no value in train; leave the column out")
         return {"method": "onehot", "from": column.dtype, "classes": classes}
+
+    def _target_means(self, train: Table, column: Column, seed: int) -> Learned:
+        _distinct(train, column, MOST_NUMBERED)
+        return target_means.fit(train, column, self._means, seed)
 
     def _vocabulary(self, train: Table, column: Column) -> Learned:
         texts = train.frame.select(named(column.name).alias("text"))

@@ -24,8 +24,6 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 DAY_US = 86_400_000_000
-ROWS_A_GROUP = 100_000
-LEAST_GROUPS = 16
 
 
 class Rolling(BaseModel, frozen=True, extra="forbid"):
@@ -82,8 +80,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         frame = table.frame
         added = [field for days in self.days for field in self._fields(days)]
         schema = StructType([*frame.schema.fields, *added])
-        groups = max(LEAST_GROUPS, table.rows // ROWS_A_GROUP)
-        made = groups_in_arrow(frame, self.entity, groups, self.rolled, schema)
+        made = groups_in_arrow(frame, self.entity, table.rows, self.rolled, schema)
         columns = [
             Column(
                 name=field.name,

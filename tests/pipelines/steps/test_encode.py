@@ -12,6 +12,7 @@ from tracking.faults import BadData
 from tracking.manifest import Column, Step
 
 pytestmark = pytest.mark.spark
+PRICE = Column(name="price", dtype="float64", role="target", meaning="number")
 
 
 def test_unknown_and_missing_inputs_are_class_zero(spark):
@@ -69,13 +70,16 @@ def test_serving_reads_rows_as_the_step_did(spark):
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize(("method", "limit"), [("index", "MOST_NUMBERED"), ("onehot", "MOST_PLACES")])
+@pytest.mark.parametrize(
+    ("method", "limit"), [("index", "MOST_NUMBERED"), ("onehot", "MOST_PLACES"), ("target", "MOST_NUMBERED")]
+)
 def test_an_id_is_no_category(spark, monkeypatch, method, limit):
-    rows = [{"city": f"city {at}"} for at in range(4)]
-    Encode(columns=("city",), method=method).fit(table(spark, rows, CITY), 0)
+    made = table(spark, [{"city": f"city {at}", "price": float(at)} for at in range(4)], CITY, PRICE)
+    step = Encode(columns=("city",), method=method, target="price" if method == "target" else None)
+    step.fit(made, 0)
     monkeypatch.setattr(encode, limit, 3)
     with pytest.raises(BadData, match="city: more than 3 different values in train, as of an id"):
-        Encode(columns=("city",), method=method).fit(table(spark, rows, CITY), 0)
+        step.fit(made, 0)
 
 
 @pytest.mark.bad_input
@@ -109,9 +113,6 @@ def test_one_hot_vectors_are_those_of_scikit_learn_for_serving_too(spark):
     np.testing.assert_array_equal([np.frombuffer(row, "<f4") for row in again["city"]], expected)
     back = replay.restore(again, known)
     assert back["city"].tolist() == ["Wien", "(unknown)", "Bonn", "(unknown)"]
-
-
-PRICE = Column(name="price", dtype="float64", role="target", meaning="number")
 
 
 def sales(spark, partitions=None):
