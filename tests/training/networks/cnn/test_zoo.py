@@ -6,11 +6,12 @@ from torch import nn
 
 from tests.training.signatures import image, number, signature, target
 from tracking.faults import BadData
-from training.networks.cnn import lenet, nin, resnet, vgg
+from training.networks.cnn import convnet, lenet, nin, resnet, vgg
 from training.networks.cnn.resnet import Block
 
 CIFAR = signature(image(3, 32, 32), target(10))
 SMALL = {
+    "convnet": (convnet, {"maps": (16, 32), "groups": (1, 4), "dilation": 2}),
     "vgg": (vgg, {"depth": 11, "width": 0.05}),
     "nin": (nin, {"width": 0.05, "norm": "batch"}),
     "nin of 3x3": (nin, {"width": 0.05, "within": 3, "norm": "batch"}),
