@@ -13,6 +13,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from pipelines.worker_daemon import NEEDED
 from tracking.faults import BadEnvironment
 from tracking.settings import LOOPBACK
 
@@ -78,7 +79,7 @@ def cause(error: object) -> str:
 
 def _look_around(rows: Iterator[int]) -> Iterator[int]:
     """On a worker: what all of our jobs import."""
-    for name in ("pyarrow", "pipelines.rows", "pipelines.pictures"):  # with them numpy, pandas, pydantic, pillow
+    for name in NEEDED:
         importlib.import_module(name)
     yield from rows
 
