@@ -16,6 +16,6 @@ Config = forest.Config
 
 def build(config: Config, signature: Signature) -> Scikit:
     classes = len(signature.classes)
-    options = forest.shape(config)
+    options = forest.shape(config, classes)
     blank = ExtraTreesClassifier(criterion=config.criterion, **options) if classes else ExtraTreesRegressor(**options)
     return Scikit(blank, classes)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
 from tracking.manifest import Signature
+from training.networks.classical.tree import Columns
 from training.scikit import Scikit
 
 
@@ -19,24 +20,28 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     criterion: Literal["gini", "entropy"] = Field("gini", description="impurity of a node; squared error for a number")
     depth: int | None = Field(None, ge=1, description="deepest level; default: until leaves are pure")
     leaf: int = Field(1, ge=1, description="fewest samples in a leaf")
+    columns: Columns | None = Field(
+        None, description="share of columns drawn before each split; default: sqrt for classes, all for a number"
+    )
     seed: int = Field(0, ge=0, description="bootstrap samples and columns tried at each split")
 
 
 def build(config: Config, signature: Signature) -> Scikit:
     classes = len(signature.classes)
-    options = shape(config)
+    options = shape(config, classes)
     blank = (
         RandomForestClassifier(criterion=config.criterion, **options) if classes else RandomForestRegressor(**options)
     )
     return Scikit(blank, classes)
 
 
-def shape(config: Config) -> dict[str, Any]:
+def shape(config: Config, classes: int) -> dict[str, Any]:
     """What scikit-learn's forests call the fields, but for the criterion, which numbers have none of."""
     return {
         "n_estimators": config.trees,
         "max_depth": config.depth,
         "min_samples_leaf": config.leaf,
+        "max_features": config.columns or ("sqrt" if classes else 1.0),
         "random_state": config.seed,
         "n_jobs": -1,
     }

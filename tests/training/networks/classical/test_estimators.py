@@ -2,11 +2,16 @@ import numpy as np
 import pytest
 import torch
 import xgboost as xgb
-from sklearn.ensemble import ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from tests.training.signatures import category, image, number, signature, target
 from tracking.faults import BadData
@@ -71,23 +76,26 @@ def test_scores_are_log_probabilities(module):
 
 
 @pytest.mark.parametrize(
-    ("module", "oracle"),
+    ("module", "config", "oracle"),
     [
-        (extra_trees, ExtraTreesClassifier(random_state=0)),
-        (forest, RandomForestClassifier(random_state=0)),
-        (gradient_boosting, GradientBoostingClassifier(random_state=0)),
-        (neighbours, KNeighborsClassifier()),
-        (logistic, LogisticRegression()),
-        (naive_bayes, GaussianNB()),
-        (tree, DecisionTreeClassifier(random_state=0)),
+        (extra_trees, {}, ExtraTreesClassifier(random_state=0)),
+        (extra_trees, {"columns": 1.0}, ExtraTreesClassifier(max_features=None, random_state=0)),
+        (forest, {}, RandomForestClassifier(random_state=0)),
+        (forest, {"columns": 0.5}, RandomForestClassifier(max_features=0.5, random_state=0)),
+        (gradient_boosting, {}, GradientBoostingClassifier(random_state=0)),
+        (neighbours, {}, KNeighborsClassifier()),
+        (logistic, {}, LogisticRegression()),
+        (naive_bayes, {}, GaussianNB()),
+        (tree, {}, DecisionTreeClassifier(random_state=0)),
+        (tree, {"columns": "sqrt"}, DecisionTreeClassifier(max_features="sqrt", random_state=0)),
     ],
     ids=str,
 )
-def test_predictions_are_those_of_scikit_learn_itself(module, oracle):
+def test_predictions_are_those_of_scikit_learn_itself(module, config, oracle):
     numbers, categories, labels = rows()
     flat = np.concatenate([numbers, categories.float()], axis=1)
     expected = oracle.fit(flat, labels.numpy()).predict_proba(flat)
-    np.testing.assert_allclose(fitted(module)(numbers, categories).exp(), expected, atol=1e-6)
+    np.testing.assert_allclose(fitted(module, **config)(numbers, categories).exp(), expected, atol=1e-6)
 
 
 def test_xgboost_splits_categories_as_sets():
@@ -124,6 +132,8 @@ NUMBER = signature(number("a"), number("b"), number("y", role="target"))
         (linear, {}, LinearRegression()),
         (linear, {"penalty": 2.0}, Ridge(2.0)),
         (neighbours, {"weights": "distance"}, KNeighborsRegressor(weights="distance")),
+        (tree, {"columns": 0.5}, DecisionTreeRegressor(max_features=0.5, random_state=0)),
+        (forest, {}, RandomForestRegressor(random_state=0)),
     ],
 )
 def test_numbers_are_told_as_scikit_learn_itself_tells_them(module, config, oracle):
