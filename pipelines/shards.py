@@ -12,7 +12,9 @@ import hashlib
 import os
 import re
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -61,8 +63,14 @@ def write(frame: DataFrame, folder: str, token: str = "") -> list[Written]:
     ending = f"-{token}.parquet" if token else ".parquet"
 
     def written(batches: Batches) -> Iterator[pa.RecordBatch]:
-        for number, rows in by_part(batches):
-            yield told(write_part(rows, f"{folder}/part-{number:05d}{ending}"))
+        # a file is hashed, and its disk waited for, while the rows of the next come: two are held
+        with ThreadPoolExecutor(1, thread_name_prefix="shard") as writer:
+            begun: deque[Future[Written]] = deque()
+            for number, rows in by_part(batches):
+                begun.append(writer.submit(write_part, rows, f"{folder}/part-{number:05d}{ending}"))
+                if len(begun) > 1:
+                    yield told(begun.popleft().result())
+            yield from (told(one.result()) for one in begun)
 
     return collected(in_arrow(frame, written, TOLD))
 
