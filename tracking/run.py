@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -285,8 +286,10 @@ def _code_version() -> str:
         return "not installed"
 
 
+@cache
 def _installed() -> str:
-    found = {f"{one.metadata['Name']}=={one.version}" for one in importlib.metadata.distributions()}
+    read = (one.metadata for one in importlib.metadata.distributions())  # it is parsed at each look
+    found = {f"{one['Name']}=={one['Version']}" for one in read}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 
 
