@@ -13,7 +13,6 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from tracking.manifest import Signature
 from training.scikit import Scikit
 
-
 Columns = Literal["sqrt"] | Annotated[float, Field(gt=0, le=1)]
 """Of those that are looked at before each split, drawn anew: a share, or the square root of how many there are."""
 

@@ -2,7 +2,7 @@
 
 Source: Ledig et al. 2017, arXiv 1609.04802, section 2.1.1 and figure 4.
 Differs from it: grows in as many stages as the factor has prime ones (4 is 2 and 2, as in the paper), by any of
-`layers/grow.py`.
+`layers/grow.py`; may tell no more than what bicubic enlargement lacks (the idea of Kim et al. 2016, arXiv 1511.04587).
 Axes: B rows, C channels, h and w height and width of the coarse picture. 1,549,462 parameters for three channels, 4
 times.
 """
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from tracking.manifest import Signature
-from training.layers.enlarge import enlargement
+from training.layers.enlarge import completed, enlarged, enlargement
 from training.layers.grow import PlainGrowth, grow
 
 
@@ -21,6 +21,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     blocks: int = Field(16, ge=1, description="residual blocks of two convolutions")
     channels: int = Field(64, ge=1, description="maps of each convolution")
     growth: PlainGrowth = Field("shuffle", description="how the maps grow to the fine picture's size")
+    residual: bool = Field(False, description="whether the convolutions tell what bicubic enlargement lacks")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
@@ -40,8 +41,14 @@ class SRResNet(nn.Module):
         )
         stages = [nn.Sequential(grow(config.growth, maps, maps, prime), nn.PReLU()) for prime in primes(factor)]
         self.last = nn.Sequential(*stages, nn.Conv2d(maps, channels, 9, padding=4))
+        self.factor, self.residual = factor, config.residual
 
     def forward(self, x_BChw: Tensor) -> Tensor:
+        if self.residual:
+            return completed(enlarged(x_BChw, self.factor), self._told, x_BChw)
+        return self._told(x_BChw)
+
+    def _told(self, x_BChw: Tensor) -> Tensor:
         maps_BDhw = self.first(x_BChw)
         told_BCHW: Tensor = self.last(maps_BDhw + self.blocks(maps_BDhw))
         return told_BCHW

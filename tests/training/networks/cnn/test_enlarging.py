@@ -23,6 +23,7 @@ SMALL = {
     "residual espcn of relu": (espcn, {"channels": (8, 8), "activation": "relu", "residual": True}),
     "vdsr": (vdsr, {"layers": 4, "channels": 8}),
     "srresnet": (srresnet, {"blocks": 2, "channels": 8}),
+    "residual srresnet": (srresnet, {"blocks": 2, "channels": 8, "residual": True}),
 }
 
 
