@@ -29,7 +29,6 @@ FOREIGN_KEY = b"dataset-toolkit."
 ASIDE = "quarantine"
 _ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 _MANY_ROWS = 500_000
-_MANY_BYTES = 256 << 20
 _TOLD = 10
 """How often progress is told for each split."""
 
@@ -71,11 +70,9 @@ def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: 
 
 
 def _workers(dataset: Dataset) -> Executor:
-    """Processes for much on a disk: what a row costs is Python's, whose lock threads wait for. They take a second to
-    start."""
-    shards = [shard for split in dataset.manifest.splits.values() for shard in split.shards]
-    rows, size = sum(shard.rows for shard in shards), sum(shard.bytes for shard in shards)
-    if isinstance(dataset.folder, Path) and (rows >= _MANY_ROWS or size >= _MANY_BYTES):
+    """Processes for many rows on a disk, since what a row costs is Python's; they take a second to start."""
+    rows = sum(shard.rows for split in dataset.manifest.splits.values() for shard in split.shards)
+    if isinstance(dataset.folder, Path) and rows >= _MANY_ROWS:
         return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
     return ThreadPoolExecutor(os.cpu_count())
 
