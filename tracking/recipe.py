@@ -25,6 +25,8 @@ from tracking.faults import Fault, WrongRecipe
 Budget = Literal["smoke", "cpu", "full"]
 BUDGETS: tuple[Budget, ...] = ("smoke", "cpu", "full")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
+_WANTED = "Input should be "
+"""How pydantic begins to tell what it expected."""
 _MARK = re.compile(r"(>=|<=)\s*(\S+)")
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
@@ -171,7 +173,11 @@ def config_of(
     try:
         return model.model_validate(values), []
     except ValidationError as error:
-        return None, [_fault(model, one, located, field) for one in error.errors()]
+        found: dict[str, list[Any]] = {}
+        for one in error.errors():
+            path = ".".join([field] * bool(field) + _written(model, values, one))
+            found.setdefault(path, []).append(one)
+        return None, [_fault(model, path, told, located) for path, told in found.items()]
 
 
 def part_of(
@@ -201,8 +207,24 @@ def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], 
         raise ValueError(f"{metric}: expected '>= number' or '<= number', found {mark!r}") from None
 
 
-def _fault(model: type[BaseModel], error: Any, located: Located, field: str) -> Fault:
-    path = ".".join([field, *map(str, error["loc"])] if field else map(str, error["loc"]))
+def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:
+    """The steps that lead to where an error is: what is written there, or is a field; no names of a union's members."""
+    steps = []
+    for at, step in enumerate(error["loc"]):
+        holder = _model_at(model, error["loc"][:at])
+        is_field = holder is not None and step in {info.alias or name for name, info in holder.model_fields.items()}
+        try:
+            values, is_there = values[step], True
+        except (TypeError, LookupError):
+            is_there = False
+        if is_field or is_there or (error["type"] == "missing" and at == len(error["loc"]) - 1):
+            steps.append(str(step))
+    return steps
+
+
+def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Located) -> Fault:
+    """What is wrong at a path; of a field that may be of several kinds, each kind has told its own."""
+    error, *others = errors
     given = error.get("input")
     if error["type"] == "extra_forbidden":
         holder = _model_at(model, error["loc"][:-1])
@@ -212,8 +234,9 @@ def _fault(model: type[BaseModel], error: Any, located: Located, field: str) -> 
         return located.fault(path, "required, and missing")
     if error["type"] == "value_error":
         return located.fault(path or "recipe", error["msg"].removeprefix("Value error, "))
+    wanted = " or ".join([error["msg"], *(one["msg"].removeprefix(_WANTED) for one in others)])
     shown = json.dumps(given, default=str)
-    return located.fault(path, error["msg"] if len(shown) > 60 else f"{error['msg']}; found {shown}")
+    return located.fault(path, wanted if len(shown) > 60 else f"{wanted}; found {shown}")
 
 
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:

@@ -1,8 +1,11 @@
+from typing import Annotated, Literal
+
 import pytest
+from pydantic import BaseModel, Field
 
 from tests.tracking.recipes import WHOLE, write
 from tracking.faults import WrongRecipe
-from tracking.recipe import parse_mark
+from tracking.recipe import config_of, parse_mark
 from tracking.recipe_file import load
 
 
@@ -77,6 +80,40 @@ def test_a_fault_in_a_set_field_points_at_the_set(tmp_path):
     assert located.where("fit.epochs") == "--set fit.epochs"
     assert located.where("fit.batch_size").endswith("mine.yaml:9")
     assert located.where("fit.nowhere").endswith("mine.yaml:9")
+
+
+class Steep(BaseModel, extra="forbid"):
+    name: Literal["steep"]
+    rate: float = Field(gt=0)
+
+
+class Flat(BaseModel, extra="forbid"):
+    name: Literal["flat"]
+
+
+class Kinds(BaseModel, extra="forbid"):
+    sides: Annotated[int, Field(ge=1)] | tuple[Annotated[int, Field(ge=1)], ...] = 1
+    way: Steep | Flat = Field(Flat(name="flat"), discriminator="name")
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"sides": -1}, "fit.sides: Input should be greater than or equal to 1 or a valid tuple; found -1"),
+        ({"sides": [2, -1]}, "fit.sides.1: Input should be greater than or equal to 1; found -1"),
+        ({"way": {"name": "steep", "rate": -1}}, "fit.way.rate: Input should be greater than 0; found -1"),
+        ({"way": {"name": "steep"}}, "fit.way.rate: required, and missing"),
+        (
+            {"way": {"name": "steep", "rate": 1, "rat": 1}},
+            "fit.way.rat: no such field; did you mean 'rate'? known: name, rate",
+        ),
+    ],
+)
+def test_a_fault_of_a_field_of_several_kinds_is_told_by_what_the_recipe_says(tmp_path, given, expected):
+    _, found = config_of(Kinds, given, load(str(write(tmp_path))), "fit")
+    assert expected in [one.message for one in found]
+    assert all(word not in str(found) for word in ("constrained", "tuple[", "steep."))
 
 
 @pytest.mark.bad_input
