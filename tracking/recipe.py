@@ -173,11 +173,11 @@ def config_of(
     try:
         return model.model_validate(values), []
     except ValidationError as error:
-        found: dict[str, list[Any]] = {}
+        found: dict[tuple[str, str | None], list[Any]] = {}
         for one in error.errors():
             path = ".".join([field] * bool(field) + _written(model, values, one))
-            found.setdefault(path, []).append(one)
-        return None, [_fault(model, path, told, located) for path, told in found.items()]
+            found.setdefault((path, None if one["msg"].startswith(_WANTED) else one["msg"]), []).append(one)
+        return None, [_fault(model, path, told, located) for (path, _), told in found.items()]
 
 
 def part_of(
@@ -217,15 +217,15 @@ def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:
             values, is_there = values[step], True
         except (TypeError, LookupError):
             is_there = False
-        if is_field or is_there or (error["type"] == "missing" and at == len(error["loc"]) - 1):
+        is_named = error["type"] in ("missing", "extra_forbidden") and at == len(error["loc"]) - 1
+        if is_field or is_there or is_named:
             steps.append(str(step))
     return steps
 
 
 def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Located) -> Fault:
     """What is wrong at a path; of a field that may be of several kinds, each kind has told its own."""
-    error, *others = errors
-    given = error.get("input")
+    error, given = errors[0], errors[0].get("input")
     if error["type"] == "extra_forbidden":
         holder = _model_at(model, error["loc"][:-1])
         known = [info.alias or name for name, info in holder.model_fields.items()] if holder else []
@@ -234,7 +234,8 @@ def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Locate
         return located.fault(path, "required, and missing")
     if error["type"] == "value_error":
         return located.fault(path or "recipe", error["msg"].removeprefix("Value error, "))
-    wanted = " or ".join([error["msg"], *(one["msg"].removeprefix(_WANTED) for one in others)])
+    first, *others = dict.fromkeys(one["msg"] for one in errors)
+    wanted = " or ".join([first, *(one.removeprefix(_WANTED) for one in others)])
     shown = json.dumps(given, default=str)
     return located.fault(path, wanted if len(shown) > 60 else f"{wanted}; found {shown}")
 
