@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,20 +115,20 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
         return {"name": name, "type": kind, "size": status.getLen(), "mtime": status.getModificationTime() / 1000}
 
 
-def write(frame: DataFrame, scratch: str, folder: str, token: str) -> list[Written]:
-    """Write each part of a placed frame as `<folder>/part-<number>-<token>.parquet`; what was written, in order.
+def write(frame: DataFrame, scratch: str, where: str, files: Sequence[str], token: str) -> list[Written]:
+    """Write each part of a placed frame as `<where>/<files[part]>-<token>.parquet`; what was written, in order.
 
     Spark writes to `scratch`, and its workers read the files again to hash them: from Python there is no way to a
     Hadoop file system but Spark's own.
     """
     frame.write.options(**_OPTIONS).partitionBy(PART).parquet(scratch)
     system = HadoopFileSystem()
-    files = {path: _number(path) for path in system.find(scratch) if path.endswith(".parquet")}
-    contents = frame.sparkSession.read.format("binaryFile").load(list(files)).select("path", "content")
+    parts = {path: _number(path) for path in system.find(scratch) if path.endswith(".parquet")}
+    contents = frame.sparkSession.read.format("binaryFile").load(list(parts)).select("path", "content")
     found = {one.shard.file: one for one in collected(contents.mapInArrow(_described, TOLD))}
     kept: list[Written] = []
-    for path, number in sorted(files.items(), key=lambda one: one[1]):
-        target = f"{folder}/part-{number:05d}-{token}.parquet"
+    for path, number in sorted(parts.items(), key=lambda one: one[1]):
+        target = f"{where}/{files[number]}-{token}.parquet"
         written = found[_below(path)]
         system.mv(path, target)
         shard = written.shard.model_copy(update={"file": "/".join(target.rsplit("/", 2)[1:])})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +73,11 @@ class LocalStaging:
     store: LocalStore
     folder: Path
 
-    def write(self, frame: DataFrame, below: str) -> list[Written]:
-        """Each part of a placed frame as a Parquet file in the folder `below`."""
-        folder = self.folder / below
-        folder.mkdir()
-        return shards.write(frame, str(folder))
+    def write(self, frame: DataFrame, files: Sequence[str]) -> list[Written]:
+        """Each part of a placed frame as a Parquet file of that name."""
+        for below in dict.fromkeys(file.partition("/")[0] for file in files):
+            (self.folder / below).mkdir()
+        return shards.write(frame, str(self.folder), files)
 
     def commit(self, manifest: Manifest) -> Path:
         """Make it the version that its manifest names; if another process was first, its version stays."""

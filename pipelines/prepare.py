@@ -123,10 +123,9 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
         say(told)
     checks.refuse(found)
     with store.staging(work.name, version) as staged:
-        splits = {}
-        for split in (split for split in SPLITS if split in counts):
-            splits[split] = publish.write_split(table, staged, split, counts[split], work.seed)
-            say(f"{split}: {splits[split].rows:,} rows in {len(splits[split].shards)} shards")
+        splits = publish.write_splits(table, staged, counts, work.seed)
+        for name, split in splits.items():
+            say(f"{name}: {split.rows:,} rows in {len(split.shards)} shards")
         manifest = Manifest(
             name=work.name,
             version=version,

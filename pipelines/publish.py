@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
@@ -13,12 +14,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, named
-from pipelines.shards import PART, full, placed, refusal_of
+from pipelines.shards import PART, full, names, placed, refusal_of
 from pipelines.stores import Staging, Store
 from pipelines.table import Table
 from tracking.digest import hexadecimal
 from tracking.faults import BadEnvironment
-from tracking.manifest import LINEAGE, Column, Split
+from tracking.manifest import LINEAGE, SPLITS, Column, Split
 
 SHARD_BYTES = 8 << 20
 REFUSED_ROWS = 100_000
@@ -26,30 +27,48 @@ REFUSED_ROWS = 100_000
 _NO_ROOM = ("No space left on device", "Disk quota exceeded", "quota of")
 
 
-def write_split(table: Table, staged: Staging, split: str, counts: dict[int | None, int], seed: int) -> Split:
-    """Write one split, whose classes have `counts` rows, shuffled once by hash, a row group a shard.
+Counts = Mapping[str, Mapping[int | None, int]]
+"""For each split the rows of each class number."""
+
+
+def write_splits(table: Table, staged: Staging, counts: Counts, seed: int) -> dict[str, Split]:
+    """Write all splits in one pass, each shuffled once by hash, a row group a shard.
 
     Which row stands where follows from the seed and the rows' sample_ids alone, never from Spark's partitions.
     """
-    rows = sum(counts.values())
-    written = staged.write(in_parts(table, split, rows, seed), f"split={split}")
+    parts = {split: parts_of(table.columns, sum(counts[split].values())) for split in SPLITS if split in counts}
+    written = staged.write(in_parts(table, parts, seed), files_of(parts))
     classes = (table.classes[0].classes if len(table.classes) == 1 else None) or ()
-    return Split(
-        rows=rows,
-        class_counts={name: counts.get(at, 0) for at, name in enumerate(classes)},
-        digest=hexadecimal(sum(one.digest for one in written)),
-        shards=tuple(one.shard for one in written),
-    )
+    found = {}
+    for split in parts:
+        mine = [one for one in written if one.shard.file.startswith(f"{_folder(split)}/")]
+        found[split] = Split(
+            rows=sum(counts[split].values()),
+            class_counts={name: counts[split].get(at, 0) for at, name in enumerate(classes)},
+            digest=hexadecimal(sum(one.digest for one in mine)),
+            shards=tuple(one.shard for one in mine),
+        )
+    return found
 
 
-def in_parts(table: Table, split: str, rows: int, seed: int) -> DataFrame:
-    """The `rows` rows of a split, cut into parts of about SHARD_BYTES and in order within each, by hash."""
-    parts = max(1, -(-rows * _row_bytes(table.columns) // SHARD_BYTES))
-    mine = table.frame.where(F.col("split") == split)
-    kept = mine.select(*LINEAGE, *(named(column.name) for column in table.columns))
-    hashed = kept.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
-    numbered = hashed.withColumn(PART, F.expr(f"CAST(pmod(_hash, {parts}) AS INT)"))
-    return placed(numbered, parts, "_hash", "sample_id").drop("_hash")
+def parts_of(columns: tuple[Column, ...], rows: int) -> int:
+    """Into how many parts of about SHARD_BYTES so many rows are cut."""
+    return max(1, -(-rows * _row_bytes(columns) // SHARD_BYTES))
+
+
+def files_of(parts: Mapping[str, int]) -> list[str]:
+    """The files of so many parts of each split, without their ending."""
+    return [file for split, count in parts.items() for file in names(_folder(split), count)]
+
+
+def in_parts(table: Table, parts: Mapping[str, int], seed: int) -> DataFrame:
+    """The rows of each split, cut into so many `parts` and in order within each, by hash; parts are counted on."""
+    hashed = table.frame.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
+    before = dict(zip(parts, accumulate(parts.values(), initial=0), strict=False))
+    part = " ".join(f"WHEN '{split}' THEN {before[split]} + pmod(_hash, {count})" for split, count in parts.items())
+    numbered = hashed.withColumn(PART, F.expr(f"CAST(CASE split {part} END AS INT)"))
+    kept = numbered.select(*LINEAGE, *(named(column.name) for column in table.columns), "_hash", PART)
+    return placed(kept, sum(parts.values()), "_hash", "sample_id").drop("_hash")
 
 
 def write_refused(refused: DataFrame | None, staged: Staging) -> dict[str, int]:
@@ -60,7 +79,7 @@ def write_refused(refused: DataFrame | None, staged: Staging) -> dict[str, int]:
     if counts:
         files = -(-sum(counts.values()) // REFUSED_ROWS)
         parts = refused.withColumn(PART, F.expr(f"CAST(pmod(xxhash64(sample_id), {files}) AS INT)"))
-        staged.write(placed(parts, files, "sample_id"), "quarantine")
+        staged.write(placed(parts, files, "sample_id"), names("quarantine", files))
     return dict(sorted(counts.items()))
 
 
@@ -78,6 +97,10 @@ def room(store: Store, scratch: Path) -> Iterator[None]:
             where = scratch if shutil.disk_usage(scratch).free < SHARD_BYTES else store.where
             raise BadEnvironment.at(where, full(scratch, SHARD_BYTES)) from error
         raise
+
+
+def _folder(split: str) -> str:
+    return f"split={split}"
 
 
 def _row_bytes(columns: tuple[Column, ...]) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -113,13 +113,13 @@ class RemoteStaging:
         """Say that this publishing is alive."""
         _put(self.marker / OWNER, b"")
 
-    def write(self, frame: DataFrame, below: str) -> list[Written]:
-        """Each part of a placed frame as a Parquet file in the folder `below`."""
+    def write(self, frame: DataFrame, files: Sequence[str]) -> list[Written]:
+        """Each part of a placed frame as a Parquet file of that name, and the token of this publishing."""
         self.touch()
-        target = str(self.version / below)
         if self.version.scheme == S3:
-            return shards.write(frame, target, self.mark.token)
-        return hadoop.write(frame, str(self.marker / below), target, self.mark.token)
+            return shards.write(frame, str(self.version), files, self.mark.token)
+        scratch = self.marker / files[0].partition("/")[0]
+        return hadoop.write(frame, str(scratch), str(self.version), files, self.mark.token)
 
     def commit(self, manifest: Manifest) -> Remote:
         """Make it the version that its manifest names; if another process was first, its version stays."""

@@ -55,10 +55,15 @@ def placed(frame: DataFrame, parts: int, *order: str) -> DataFrame:
     return frame.repartition(tasks, PART).sortWithinPartitions(PART, *order)
 
 
-def write(frame: DataFrame, folder: str, token: str = "") -> list[Written]:
-    """Write each part of a placed frame as `<folder>/part-<number>[-<token>].parquet`; what was written, in order.
+def names(folder: str, parts: int) -> list[str]:
+    """The files of so many parts of one folder, without their ending."""
+    return [f"{folder}/part-{number:05d}" for number in range(parts)]
 
-    `folder` is a path that all workers see, or a URL that fsspec knows. Raises BadEnvironment when it is full.
+
+def write(frame: DataFrame, where: str, files: Sequence[str], token: str = "") -> list[Written]:
+    """Write each part of a placed frame as `<where>/<files[part]>[-<token>].parquet`; what was written, in order.
+
+    `where` is a path that all workers see, or a URL that fsspec knows. Raises BadEnvironment when it is full.
     """
     ending = f"-{token}.parquet" if token else ".parquet"
 
@@ -67,7 +72,7 @@ def write(frame: DataFrame, folder: str, token: str = "") -> list[Written]:
         with ThreadPoolExecutor(1, thread_name_prefix="shard") as writer:
             begun: deque[Future[Written]] = deque()
             for number, rows in by_part(batches):
-                begun.append(writer.submit(write_part, rows, f"{folder}/part-{number:05d}{ending}"))
+                begun.append(writer.submit(write_part, rows, f"{where}/{files[number]}{ending}"))
                 if len(begun) > 1:
                     yield told(begun.popleft().result())
             yield from (told(one.result()) for one in begun)

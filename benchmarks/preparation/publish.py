@@ -19,7 +19,7 @@ import platform
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,10 +87,12 @@ def made(spark: SparkSession, kind: str, mib: int) -> tuple[Table, int]:
     return Table(frame, columns), frame.count()
 
 
-def published(frame: DataFrame, columns: tuple[Column, ...], folder: Path, *, by_spark: bool = False) -> None:
+def published(
+    frame: DataFrame, columns: tuple[Column, ...], files: Sequence[str], folder: Path, *, by_spark: bool = False
+) -> None:
     """A new version of a placed frame."""
     with LocalStore(folder).staging("made", "v1") as staged:
-        written = (_BySpark(staged.folder) if by_spark else staged).write(frame, "split=train")
+        written = (_BySpark(staged.folder) if by_spark else staged).write(frame, files)
         shards = tuple(one.shard for one in written)
         digest = hexadecimal(sum(one.digest for one in written))
         split = Split(rows=sum(one.rows for one in shards), class_counts={}, digest=digest, shards=shards)
@@ -103,10 +105,10 @@ class _BySpark:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, frame: DataFrame, below: str) -> list[hadoop.Written]:
-        found = hadoop.write(frame, f"file://{self.folder}/scratch", f"file://{self.folder}/{below}", "0" * 8)
+    def write(self, frame: DataFrame, files: Sequence[str]) -> list[hadoop.Written]:
+        found = hadoop.write(frame, f"file://{self.folder}/scratch", f"file://{self.folder}", files, "0" * 8)
         shutil.rmtree(self.folder / "scratch")
-        for path in (self.folder / below).glob("part-*"):
+        for path in self.folder.glob("split=*/part-*"):
             _synced(path, None)
         return found
 
@@ -155,13 +157,14 @@ def forgotten(files: list[Path]) -> None:
 def measured(spark: SparkSession, kind: str, mib: int, folder: Path) -> dict[str, tuple[float, float]]:
     """MB/s of each way and of a core, in one round, so that all meet the same machine."""
     table, rows = made(spark, kind, mib)
-    kept = publish.in_parts(table, "train", rows, 0)
+    parts = {"train": publish.parts_of(table.columns, rows)}
+    kept, names = publish.in_parts(table, parts, 0), publish.files_of(parts)
     in_order = kept.persist()
     in_order.count()
-    took = {"publish": seconds(lambda: published(in_order, table.columns, folder / "ours"))}
+    took = {"publish": seconds(lambda: published(in_order, table.columns, names, folder / "ours"))}
     in_order.unpersist()
-    took["with the shuffle"] = seconds(lambda: published(kept, table.columns, folder / "shuffled"))
-    took["by Spark"] = seconds(lambda: published(kept, table.columns, folder / "spark", by_spark=True))
+    took["with the shuffle"] = seconds(lambda: published(kept, table.columns, names, folder / "shuffled"))
+    took["by Spark"] = seconds(lambda: published(kept, table.columns, names, folder / "spark", by_spark=True))
     version = folder / "ours" / "made" / "v1"
     files = sorted(version.glob("split=*/*.parquet"))
     took["write"] = written(files, folder / "plain")

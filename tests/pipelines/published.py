@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipelines import publish
+from pipelines.shards import names
 from tests.pipelines.made import NUMBER, table
 from tracking.digest import hexadecimal
 from tracking.manifest import Manifest, Source, Split
@@ -39,7 +40,7 @@ def rows(spark):
 def publish_whole(store, whole):
     """The place of a version that is cut, shuffled and put aside as `prepare` does it."""
     with store.staging("made", "v1") as staged:
-        splits = {name: publish.write_split(whole, staged, name, {None: rows}, 0) for name, rows in COUNTS.items()}
+        splits = publish.write_splits(whole, staged, {name: {None: rows} for name, rows in COUNTS.items()}, 0)
         quarantine = publish.write_refused(whole.refused, staged)
         return staged.commit(manifest_of(splits, quarantine=quarantine))
 
@@ -51,7 +52,7 @@ def publish_rows(store, frame, *, version="v1"):
 
 
 def train_of(staged, frame):
-    written = staged.write(frame, "split=train")
+    written = staged.write(frame, names("split=train", 100))
     shards = tuple(one.shard for one in written)
     digest = hexadecimal(sum(one.digest for one in written))
     return Split(rows=sum(shard.rows for shard in shards), class_counts={}, digest=digest, shards=shards)

@@ -38,7 +38,7 @@ def test_spark_and_verify_find_the_same_equal_inputs(spark, tmp_path, pair):
     assert {one.name: one.figures for one in found}["equal inputs in two splits"] == {"contents": expected}
     store = LocalStore(tmp_path)
     with store.staging("made", "v1") as staged:
-        splits = {split: publish.write_split(made, staged, split, {None: 1}, 0) for split in ("train", "test")}
+        splits = publish.write_splits(made, staged, {"train": {None: 1}, "test": {None: 1}}, 0)
         manifest = manifest_of(splits, columns=tuple(columns)).model_copy(update={"checks": found})
         version = staged.commit(manifest)
     assert verify(Dataset.open(version, tmp_path)) == []

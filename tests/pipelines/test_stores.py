@@ -10,7 +10,7 @@ from pipelines import publish
 from pipelines.local_store import LocalStore
 from pipelines.mark import STAGING, Mark
 from pipelines.remote_store import RemoteStore
-from pipelines.shards import placed
+from pipelines.shards import names, placed
 from pipelines.stores import reach
 from tests.pipelines.published import manifest_of, publish_rows, publish_whole, rows, train_of
 from tracking.cache import Cache
@@ -132,7 +132,7 @@ def test_what_is_being_written_is_no_version_and_a_failure_leaves_nothing(few, s
 
     def broken():
         with store.staging("made", "v1") as staged:
-            staged.write(few, "split=train")
+            staged.write(few, names("split=train", 2))
             assert list(versions(store.where, "made")) == []
             with pytest.raises(BadData, match="no "):
                 Dataset.open("made/v1", store.where)
@@ -150,7 +150,7 @@ def test_leftovers_of_the_dead_are_swept_and_those_of_the_living_are_not(few, st
     for mark, version in ((living._replace(started=1, token="dead0000"), "v1"), (living, "v2")):
         monkeypatch.setattr(Mark, "mine", lambda version, mark=mark: mark)
         begun.append(store.staging("made", version))
-        begun[-1].__enter__().write(few, "split=train")  # and never left
+        begun[-1].__enter__().write(few, names("split=train", 2))  # and never left
     assert store.sweep("made")
     kept = files_below(store.where / "made")
     assert not any("dead0000" in name for name in kept)
@@ -162,7 +162,7 @@ def test_leftovers_of_another_host_are_swept_when_they_are_old(few, store, monke
     mark = Mark.mine("v2")._replace(host="elsewhere")
     monkeypatch.setattr(Mark, "mine", lambda version: mark)
     begun = store.staging("made", "v2")
-    begun.__enter__().write(few, "split=train")
+    begun.__enter__().write(few, names("split=train", 2))
     assert store.sweep("made") == []
     assert any(name.startswith(STAGING) for name in files_below(store.where / "made"))
     now = time.time()
