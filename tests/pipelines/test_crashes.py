@@ -61,14 +61,15 @@ def faults(where, version, tmp_path):
 def test_a_prepare_killed_at_each_stage_leaves_whole_versions_and_the_next_one_ends_well(kind, request, tmp_path, soak):
     variables = request.getfixturevalue(kind)
     where = seen(variables["MILLSTREAM_STORE"], tmp_path)
-    stages = ["scale:", "train:", "valid:", "test:"] if soak else ["train:"]
+    # the line that a stage begins with, and about how long it takes: before, early and late in, and after the writing
+    stages = {"before": ("scale:", 0.3), "early": ("leakage:", 1), "late": ("leakage:", 3), "after": ("train:", 0.3)}
     generator = random.Random(0)
-    for stage in stages * (8 if soak else 1):
+    for stage, most_s in (stages[name] for name in (stages if soak else ["late"]) for _ in range(8 if soak else 1)):
         process = started(tmp_path / "home", "prepare", *SMALL, **variables)
         for line in process.stderr:
             if line.startswith(stage):
                 break
-        time.sleep(generator.uniform(0, 0.3))
+        time.sleep(generator.uniform(0, most_s))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         for version in versions(where, "digits"):
