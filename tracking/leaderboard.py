@@ -36,7 +36,7 @@ LESS_IS_BETTER = frozenset(
         "frechet_lenet",
     ]
 )
-FIRST = ("accuracy", "rmse", "iou", "nll", "loss")
+FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")
 """What is ranked by if nobody says so: the first of these that all have."""
 
 

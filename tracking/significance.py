@@ -60,6 +60,7 @@ def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
         "ap": (_ap, ("chance", "positive")),
         "iou": (_iou, ("shared", "told", "true")),
         "dice": (_dice, ("shared", "told", "true")),
+        **{name: (_mean_of_known, (name,)) for name in ("psnr_y", "ssim", "pattern")},
     }
     make, names = makers.get(metric, (_mean, (metric,)))
     return make(*(outcomes[name] for name in names)) if all(name in outcomes for name in names) else None
@@ -102,6 +103,18 @@ def holm(chances: Sequence[float]) -> list[float]:
 def _mean(values_N: NDArray[Any]) -> Statistic:
     values = values_N.astype(float)
     return lambda counts_N: float(counts_N @ values / counts_N.sum())
+
+
+def _mean_of_known(values_N: NDArray[Any]) -> Statistic:
+    """Over the pictures that have a figure, as the metric does: one smaller than SSIM's window has none."""
+    known = ~np.isnan(values_N)
+    values = np.where(known, values_N, 0.0)
+
+    def mean(counts_N: Floats) -> float:
+        rows = counts_N @ known
+        return float(counts_N @ values / rows) if rows else np.nan
+
+    return mean
 
 
 def _root_mean(values_N: NDArray[Any]) -> Statistic:

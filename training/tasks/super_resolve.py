@@ -109,6 +109,14 @@ class SuperResolve(Task):
             if self.trainer.testing and len(self.shown) < SHOWN:
                 self.shown.append((bicubic, told, true))
 
+    def outcomes(self, output: list[Tensor], batch: Batch) -> dict[str, Tensor]:
+        pairs = [(told, true) for told, (_, true) in zip(output, pictures(batch, self.factor), strict=True)]
+        of_picture = {"psnr_y": psnr_y, "ssim": ssim_y, "pattern": pattern}
+        return {
+            name: torch.tensor([float(of(told, true, self.factor)) for told, true in pairs])
+            for name, of in of_picture.items()
+        }
+
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         """Fine pictures, from 0 to 255. A coarse one that does not fill its frame goes on mirrored beside itself."""
         # one at a time: the maps of a fine picture take hundreds of times its own memory

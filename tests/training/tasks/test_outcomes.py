@@ -13,6 +13,7 @@ from tests.training.tasks import (
     test_quantiles,
     test_regress,
     test_segment,
+    test_super_resolve,
     test_tags,
 )
 from tests.training.tasks.made import batch, measured
@@ -36,6 +37,9 @@ def density():
     return Density(Config(), test_density.Normal(), test_density.PLANE, Fit())
 
 
+# of three sizes, one of which has no place for SSIM's window
+PICTURES = test_super_resolve.framed((test_super_resolve.SIZES * ROWS)[:ROWS])
+
 CASES = {
     "two classes": (lambda: test_classify.task(2), drawn(2), classes(2), {"accuracy", "auc", "ap"}),
     "classes": (lambda: test_classify.task(4), drawn(4), classes(4), {"accuracy"}),
@@ -51,6 +55,7 @@ CASES = {
         classes(3)[:, None, None, None] * torch.ones(1, 6, 5).long(),
         {"iou", "dice"},
     ),
+    "pictures": (test_super_resolve.task, PICTURES.inputs[0], PICTURES.truth, {"psnr_y", "ssim", "pattern"}),
     "tags": (test_tags.task, drawn(3), (drawn(3) > 0.5).float().roll(1, 0), {"accuracy"}),
 }
 
