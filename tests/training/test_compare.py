@@ -13,6 +13,7 @@ from tracking.store import open_store
 from training import serve
 from training.compare import compare
 from training.fit import train
+from training.tasks.classify import Classify
 
 FIT = {
     "slow": {"epochs": 1, "batch_size": 32},
@@ -36,6 +37,20 @@ def right(settings, dataset, told):
     test = pd.concat(pq.read_table(dataset.verified(shard)).to_pandas() for shard in dataset.shards("test"))
     found = serve.load(models.model_folder(told.model_uri, settings)).predict(test)["prediction"]
     return (found == "class " + test["label"].astype(str).reset_index(drop=True)).to_numpy()
+
+
+def test_predictions_are_timed_of_rows_alone(settings, dataset, monkeypatch):
+    # the empty slots of a batch of 1,024 took minutes where a row is a large picture
+    trained(settings, dataset, "slow")
+    predict, seen = Classify.predict, []
+
+    def watched(task, *inputs):
+        seen.append(len(inputs[0]))
+        return predict(task, *inputs)
+
+    monkeypatch.setattr(Classify, "predict", watched)
+    compare(settings, ["slow"], say=lambda told: None)
+    assert set(seen) == {dataset.manifest.splits["test"].rows}
 
 
 def test_the_newest_models_are_measured_again_on_the_same_rows(settings, dataset):
