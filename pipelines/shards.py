@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame
 
+from pipelines.compression import compression
 from pipelines.rows import in_arrow
 from tracking.digest import batches_digest, hexadecimal
 from tracking.faults import BadEnvironment
@@ -139,9 +140,8 @@ def refusal_of(error: Exception) -> BadEnvironment | None:
 def _parquet(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
     # without Arrow's own schema: what is not in Parquet's types, no other reader would see
-    pq.write_table(
-        table, sink, compression="zstd", use_dictionary=False, row_group_size=table.num_rows, store_schema=False
-    )
+    options = {"compression": compression(table), "use_dictionary": False, "row_group_size": table.num_rows}
+    pq.write_table(table, sink, store_schema=False, **options)
     return memoryview(sink.getvalue())
 
 

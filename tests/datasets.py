@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines.compression import compression
 from tracking import manifest as contract
 from tracking.dataset import Dataset, sha256_of
 from tracking.digest import MODULUS, hexadecimal, rows_digest
@@ -60,7 +61,8 @@ def write_split(
     shards, digest = [], 0
     for at, (start, size) in enumerate(zip(starts.tolist(), sizes, strict=False)):
         path = target / f"part-{at:05d}.parquet"
-        pq.write_table(table.slice(start, size), path, compression="zstd", use_dictionary=False)
+        rows = table.slice(start, size)
+        pq.write_table(rows, path, compression=compression(rows), use_dictionary=False)
         shards.append(describe(path, version))
         digest += rows_digest(path)
     counts = class_counts(values, columns)

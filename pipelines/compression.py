@@ -1,0 +1,36 @@
+"""Which columns of a shard are kept compressed: those that become much smaller by it.
+
+Pixels of photographs and measured numbers hardly do, and are read two to four times faster as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+CODEC = "zstd"
+AS_IT_IS = "none"
+MOST_LEFT = 0.75
+"""The share of its bytes that a column may keep to be worth it."""
+TRIED_BYTES = 1 << 20
+"""Of the first rows, by which it is decided."""
+
+
+def compression(table: pa.Table) -> dict[str, str]:
+    """The codec of each column, by its path in the Parquet schema. The same rows give the same codecs."""
+    if not table.num_rows:
+        return {}
+    rows = max(1, TRIED_BYTES * table.num_rows // max(1, table.nbytes))
+    told: list[Any] = []
+    pq.write_table(
+        table.slice(0, rows), pa.BufferOutputStream(), compression=CODEC, use_dictionary=False, metadata_collector=told
+    )
+    group = told[0].row_group(0)
+    columns = (group.column(at) for at in range(group.num_columns))
+    return {column.path_in_schema: CODEC if _is_worth_it(column) else AS_IT_IS for column in columns}
+
+
+def _is_worth_it(column: Any) -> bool:
+    return bool(column.total_compressed_size <= MOST_LEFT * column.total_uncompressed_size)
