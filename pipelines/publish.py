@@ -63,7 +63,8 @@ def files_of(parts: Mapping[str, int]) -> list[str]:
 
 def in_parts(table: Table, parts: Mapping[str, int], seed: int) -> DataFrame:
     """The rows of each split, cut into so many `parts` and in order within each, by hash; parts are counted on."""
-    hashed = table.frame.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
+    mine = table.frame.where(F.col("split").isin(*parts))
+    hashed = mine.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
     before = dict(zip(parts, accumulate(parts.values(), initial=0), strict=False))
     part = " ".join(f"WHEN '{split}' THEN {before[split]} + pmod(_hash, {count})" for split, count in parts.items())
     numbered = hashed.withColumn(PART, F.expr(f"CAST(CASE split {part} END AS INT)"))

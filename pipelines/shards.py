@@ -140,8 +140,14 @@ def refusal_of(error: Exception) -> BadEnvironment | None:
 def _parquet(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
     # without Arrow's own schema: what is not in Parquet's types, no other reader would see
-    options = {"compression": compression(table), "use_dictionary": False, "row_group_size": table.num_rows}
-    pq.write_table(table, sink, store_schema=False, **options)
+    pq.write_table(
+        table,
+        sink,
+        compression=compression(table),
+        use_dictionary=False,
+        row_group_size=table.num_rows,
+        store_schema=False,
+    )
     return memoryview(sink.getvalue())
 
 

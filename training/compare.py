@@ -79,7 +79,7 @@ def _measured(run: Finished, settings: Settings) -> Measured:
 
 def _score_seconds(model: serve.Model, dataset: Dataset) -> float:
     """Seconds that predictions take a row, in this process and in the batches of serving; the feed is not in it."""
-    # no slots without a row: they would be predicted, too, and of large pictures there are few rows
+    # no memory for slots without a row, and below no prediction of one: of large pictures there are few rows
     at_once = min(serve.ROWS_AT_ONCE, dataset.manifest.splits["test"].rows)
     fit = model.task.fit.model_copy(update={"batch_size": at_once, "lanes": None})
     rows, seconds = 0, 0.0

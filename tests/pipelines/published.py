@@ -25,6 +25,8 @@ def manifest_of(splits, name="made", version="v1", quarantine=None, columns=(NUM
 
 
 COUNTS = {"train": 30, "test": 10}
+MOST_PARTS = 100
+"""More than any test cuts its rows into."""
 
 
 def rows(spark):
@@ -52,7 +54,7 @@ def publish_rows(store, frame, *, version="v1"):
 
 
 def train_of(staged, frame):
-    written = staged.write(frame, names("split=train", 100))
+    written = staged.write(frame, names("split=train", MOST_PARTS))
     shards = tuple(one.shard for one in written)
     digest = hexadecimal(sum(one.digest for one in written))
     return Split(rows=sum(shard.rows for shard in shards), class_counts={}, digest=digest, shards=shards)
