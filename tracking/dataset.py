@@ -25,7 +25,7 @@ class Dataset:
     folder: Place
     manifest: Manifest
     cache: Cache | None = field(default=None, compare=False, repr=False)
-    _verified: set[str] = field(default_factory=set, compare=False, repr=False)
+    _verified: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def open(cls, where: str | Place, store: str | Place, cache: Cache | None = None) -> Dataset:
@@ -55,9 +55,9 @@ class Dataset:
         """
         if isinstance(self.folder, Remote):
             return self._copied(shard, self.folder / shard.file)
-        path = self.folder / shard.file
         if shard.file in self._verified:
-            return path
+            return self._verified[shard.file]
+        path = self.folder / shard.file
         try:
             size, found = path.stat().st_size, sha256_of(path)
         except OSError as error:
@@ -65,7 +65,7 @@ class Dataset:
         if size != shard.bytes or found != shard.sha256:
             told = f"{size} bytes, sha256 {found[:12]}; the manifest says {shard.bytes} bytes, {shard.sha256[:12]}"
             raise BadData.at(path, f"{told}: the shard was changed or damaged, delete the version and prepare it again")
-        self._verified.add(shard.file)
+        self._verified[shard.file] = path
         return path
 
     def release(self, shard: Shard) -> None:

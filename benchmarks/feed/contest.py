@@ -52,7 +52,7 @@ def _as_numbers(batch: Any) -> Any:
 
 def _size(batch: object) -> int:
     if hasattr(batch, "mask_B"):
-        return int(batch.mask_B.shape[0]) if batch.mask_B[-1] else int(batch.mask_B.sum())
+        return len(batch.mask_B) if batch.is_full else int(batch.mask_B.sum())
     return len(batch)  # type: ignore[arg-type]
 
 

@@ -24,7 +24,7 @@ from training.feed.reading import Engine, Reading
 from training.feed.shards import Shards
 from training.feed.shared import room
 from training.feed.tensors import Place, batches, together
-from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead, in_turn
+from training.feed.windows import Held, Read, Statistics, Streamed, Window, ahead, in_turn, is_worth_threads
 
 HANDED_OVER = 4
 """How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
@@ -70,7 +70,7 @@ class Feed:
         is_drawn = reading.sampling == "weighted" and shuffle
         # a weight says how often a row comes, or how much it counts, and not both
         read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
-        self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest))
+        self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest), is_worth_threads(dataset.folder))
         self._samples = samples_of(self.shards)
         self._drawing = Drawing.of(self.shards, reading.seed) if is_drawn else None
         self._bucket = reading.bucket_batches if shuffle else 0
@@ -110,7 +110,8 @@ class Feed:
         self._is_placed = False
         self.statistics = statistics = Statistics(started=time.monotonic())
         epoch, first = self.epoch(self._epoch), self._batch
-        size = together(self.shards.blocks, self.batch_size // self.ranks)
+        slots = self.batch_size // self.ranks
+        size = together(self.shards.blocks, slots)
         # what only gathers and converts is done faster by this thread, with all cores, than handed over by another; and
         # what it has used up is in its cache still when the next is made
         made, handed_over = (ahead, HANDED_OVER) if self.is_augmented else (in_turn, 1)
@@ -120,7 +121,7 @@ class Feed:
             for some in lists:
                 for batch in some:
                     is_full = batch.index + 1 < len(self)
-                    statistics.rows += len(batch.mask_B) if is_full else int(batch.mask_B.sum())
+                    statistics.rows += slots if is_full else int(batch.mask_B.sum())
                     statistics.wait_s += time.monotonic() - waiting_since
                     # before the yield: a checkpoint is written while this generator rests there
                     self._batch = batch.index + 1
@@ -239,7 +240,7 @@ class Feed:
         if self._augmented is not None:
             windows = self._augmented.windows(windows, epoch)
         count = epoch.plan.windows - epoch.plan.window_of(first)
-        read = ahead if self.memory == "streamed" else in_turn
+        read = ahead if self.memory == "streamed" and self.shards.are_read_beside else in_turn
         with closing(read(windows, count)) as coming:
             window, number = next(coming), parts[0].window
             for part in parts:

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from tracking.faults import BadData
 from training.feed.order import Rows
 
+_FIRST = bytes(8)
+"""A zero that stands for many: numpy's own way to say so takes as long as a shard's share of a window."""
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -65,7 +68,7 @@ class Samples:
     def places(self, samples: Rows) -> tuple[Rows, Rows]:
         """For each sample its row, and which of the row's samples it is."""
         if self.of_row is None:
-            return samples, np.broadcast_to(np.int64(0), samples.shape)
+            return samples, np.ndarray(samples.shape, np.int64, _FIRST, strides=(0,) * samples.ndim)
         rows = np.searchsorted(self._ends, samples, side="right")
         return rows, samples - (self._ends[rows] - self.of_row[rows])
 

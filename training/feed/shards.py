@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,12 +43,18 @@ class Shards:
     dataset: Dataset
     split: str
     blocks: tuple[Block, ...]
+    are_read_beside: bool = False
+    """Whether threads read them while batches are used."""
     _checked: set[int] = field(default_factory=set, compare=False, repr=False)
     _first_ids: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def all(self) -> tuple[Shard, ...]:
         return self.dataset.shards(self.split)
+
+    @cached_property
+    def _places(self) -> tuple[Place, ...]:
+        return tuple(self.dataset.folder / shard.file for shard in self.all)
 
     @cached_property
     def rows(self) -> tuple[int, ...]:
@@ -88,6 +94,10 @@ class Shards:
         names = [one.first.name if one.start is not None else None for one in self.blocks]
         return at if block.start is None else names.index(block.first.name)
 
+    def are_known(self, wanted: Iterable[int]) -> bool:
+        """Whether all of these have been hashed and looked into."""
+        return self._checked.issuperset(wanted)
+
     @contextmanager
     def lent(self, number: int) -> Iterator[Path]:
         """The file of a shard, after its hash and then its footer were checked (once a process); it may go afterwards.
@@ -119,7 +129,7 @@ class Shards:
 
     def where(self, number: int) -> Place:
         """Where a shard is published, for messages."""
-        return self.dataset.folder / self.all[number].file
+        return self._places[number]
 
     def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
         return tuple(block.array(dense, where) for block in self.blocks)

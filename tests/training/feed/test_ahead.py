@@ -1,12 +1,16 @@
 """What is made ahead comes in its order, by a thread that is alone, and is closed whatever happens."""
 
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
+import torch
 
-from training.feed.windows import ahead, in_turn
+from tracking.remote import place
+from training.feed.windows import ahead, in_turn, is_worth_threads
 
 
 def numbers(closed):
@@ -32,6 +36,26 @@ def test_who_stops_early_closes_what_they_are_made_from(way):
     coming.close()
     assert closed == [True]
     assert not [one for one in threading.enumerate() if one.name.startswith("feed")]
+
+
+@pytest.mark.parametrize("way", [ahead, in_turn])
+def test_what_they_are_made_from_is_gone_when_the_last_one_is_out(way):
+    closed = []
+    coming = way(numbers(closed), 3)
+    assert [next(coming)[0] for _ in range(3)] == [0, 1, 2]
+    assert closed == [True]
+
+
+def test_threads_read_where_somebody_else_works_meanwhile(monkeypatch):
+    here, afar = Path("/store/made/v1"), place("s3://store/made/v1")
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert not is_worth_threads(here)
+    assert is_worth_threads(afar)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert is_worth_threads(here)
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert is_worth_threads(here)
 
 
 def test_the_thread_has_no_helpers_and_the_others_keep_theirs():

@@ -11,6 +11,7 @@ import torch
 from tests.datasets import make_dataset
 from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, SMALL_WINDOW, TARGET_MAP, feed, made, values
 from tracking.faults import BadData, BadEnvironment, WrongRecipe
+from training.feed import batches as feeds
 from training.feed.batches import Feed, default_engine
 from training.feed.order import NO_ROW
 from training.feed.reading import MIB, Reading
@@ -28,6 +29,11 @@ def dataset_and_values(tmp_path_factory):
 @pytest.fixture
 def dataset(dataset_and_values):
     return dataset_and_values[0]
+
+
+@pytest.fixture(params=[False, True], ids=["in turn", "beside"])
+def beside(request, monkeypatch):
+    monkeypatch.setattr(feeds, "is_worth_threads", lambda folder: request.param)
 
 
 def expected(held, rows):
@@ -51,6 +57,7 @@ def tensors(batch):
     return [*batch.inputs, batch.target, batch.weight_B, batch.mask_B]
 
 
+@pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 @pytest.mark.parametrize("ranks", [1, 2, 8])
@@ -72,6 +79,7 @@ def test_each_rank_gets_the_planned_rows_to_the_bit(dataset_and_values, engine, 
             assert batch.real == (order[index] != NO_ROW).sum()
 
 
+@pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 def test_a_feed_resumed_at_any_batch_goes_on_as_if_unbroken(dataset, memory):
     unbroken = feed(dataset, memory=memory)
@@ -124,6 +132,7 @@ def test_asking_for_an_iterator_opens_nothing(dataset):
     del iterators
 
 
+@pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_reader_is_gone_when_the_last_batch_is_out(dataset, engine):
     before = threading.active_count()
@@ -134,6 +143,7 @@ def test_the_reader_is_gone_when_the_last_batch_is_out(dataset, engine):
     assert threading.active_count() == before
 
 
+@pytest.mark.usefixtures("beside")
 def test_an_abandoned_pass_ends_its_threads(dataset):
     before = threading.active_count()
     iterator = iter(feed(dataset, memory="streamed"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 
 from tests.training.feed.made import ENGINES, SMALL_WINDOW, feed, made
+from training.feed import batches as feeds
 from training.feed.picture import picture
 from training.feed.reading import Reading
 from training.feed.walk import walk
@@ -48,15 +49,16 @@ SHAPES = st.fixed_dictionaries(
         "epoch": st.integers(0, 3),
     }
 )
-MEANS = st.tuples(st.sampled_from(INSTALLED), st.sampled_from(["cached", "streamed"]), st.integers(1, 4))
+MEANS = st.tuples(st.sampled_from(INSTALLED), st.sampled_from(["cached", "streamed"]), st.integers(1, 4), st.booleans())
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4, 8])
-def test_any_split_gives_one_stream_to_any_ranks_engine_memory_and_threads(tmp_path_factory, ranks, soak):
+def test_any_split_gives_one_stream_to_any_ranks_engine_memory_and_threads(tmp_path_factory, ranks, soak, monkeypatch):
     @settings(max_examples=500 if soak else 25, deadline=None)
     @given(shape=SHAPES, means=MEANS)
     def holds(shape, means):
-        lanes, (engine, memory, threads) = max(ranks, shape["lanes"]), means
+        lanes, (engine, memory, threads, beside) = max(ranks, shape["lanes"]), means
+        monkeypatch.setattr(feeds, "is_worth_threads", lambda folder: beside)
         split, _ = made(tmp_path_factory.mktemp("any"), shape["rows"], shard_rows=shape["shard_rows"])
         order = {
             "lanes": lanes,

@@ -1,4 +1,8 @@
-"""Reads shards with pyarrow: two threads, in the order asked for, tensors without a copy."""
+"""Reads shards with pyarrow, in the order asked for, tensors without a copy.
+
+Two threads read ahead where there is time for it, and what is still to be hashed; what is known is read when it is
+due.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,13 @@ AHEAD = 4
 
 def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
     """The shards numbered `wanted`, each as often as it stands there. Raises BadData for a damaged one."""
+    if shards.are_read_beside or not shards.are_known(wanted):
+        yield from _ahead(shards, wanted)
+    else:
+        yield from (_piece(shards, number) for number in wanted)
+
+
+def _ahead(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="feed-arrow")
     pending: deque[Future[Piece]] = deque()
     try:

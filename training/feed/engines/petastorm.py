@@ -100,11 +100,12 @@ def _column(column: Column, values: Any) -> pa.ChunkedArray:
     """Back to Arrow, so that both engines check and decode by the same code."""
     if column.layout == "scalar":
         return pa.chunked_array([pa.array(np.asarray(values))])
-    nulls = sum(one is None for one in values)
-    if nulls:
-        return pa.chunked_array([pa.nulls(nulls)])
-    ends = np.cumsum([0, *map(len, values)], dtype=np.int64)
-    whole = b"".join(values)
+    try:
+        whole = b"".join(values)
+    except TypeError:
+        return pa.chunked_array([pa.nulls(sum(one is None for one in values))])
+    ends = np.zeros(len(values) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=ends[1:])
     if column.layout == "tensor":
         joined = pa.LargeBinaryArray.from_buffers(
             pa.large_binary(), len(values), [None, pa.py_buffer(ends), pa.py_buffer(whole)]
