@@ -15,7 +15,7 @@ from torch import Tensor
 from training.feed.batch import Batch
 from training.feed.blocks import Block
 
-TOGETHER_BYTES = 2 << 20
+TOGETHER_BYTES = 4 << 20
 """Of the batches that are made at a time: few enough to stay in the cores' caches from gather to conversion."""
 
 
