@@ -205,7 +205,7 @@ def is_worth_threads(folder: Place) -> bool:
     """Whether threads read the shards in `folder` while batches are used: where an accelerator works meanwhile, where
     they come from afar, or where there are cores for it.
 
-    On two cores what threads read costs the model as much, and half as much again is lost in waking each other.
+    On two cores what threads read costs the model as much, and that they wake each other comes on top.
     """
     return torch.cuda.is_available() or isinstance(folder, Remote) or (os.cpu_count() or 1) > FEW_CORES
 

@@ -49,11 +49,12 @@ def test_what_they_are_made_from_is_gone_when_the_last_one_is_out(way):
 def test_threads_read_where_somebody_else_works_meanwhile(monkeypatch):
     here, afar = Path("/store/made/v1"), place("s3://store/made/v1")
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert not is_worth_threads(here)
     assert is_worth_threads(afar)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert is_worth_threads(here)
-    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert is_worth_threads(here)
 
