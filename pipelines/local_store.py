@@ -14,9 +14,10 @@ from pyspark.sql import DataFrame
 
 from pipelines import shards
 from pipelines.mark import STAGING, Mark
-from pipelines.shards import Written, full, synced
+from pipelines.shards import STORE, Written, synced
 from tracking import manifest as contract
 from tracking.dataset import LATEST
+from tracking.disk import is_full, no_room
 from tracking.faults import BadEnvironment
 from tracking.manifest import Manifest
 
@@ -106,8 +107,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _store_fault(store: Path, error: OSError) -> OSError | BadEnvironment:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return BadEnvironment(*BadEnvironment.at(error.filename or store, full(store, _BLOCK_BYTES)).faults)
+    if is_full(error):
+        return BadEnvironment(*BadEnvironment.at(error.filename or store, no_room(store, _BLOCK_BYTES, STORE)).faults)
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
         told = f"cannot be written ({error.strerror}); set MILLSTREAM_STORE to a folder of yours"
         return BadEnvironment(*BadEnvironment.at(store, told).faults)

@@ -14,17 +14,19 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, named
-from pipelines.shards import PART, full, names, placed, refusal_of
+from pipelines.shards import PART, STORE, names, placed, refusal_of
 from pipelines.stores import Staging, Store
 from pipelines.table import Table
 from tracking.digest import hexadecimal
+from tracking.disk import is_full, no_room
 from tracking.faults import BadEnvironment
 from tracking.manifest import LINEAGE, SPLITS, Column, Split
 
 SHARD_BYTES = 8 << 20
 REFUSED_ROWS = 100_000
 """Rows of a file in the quarantine."""
-_NO_ROOM = ("No space left on device", "Disk quota exceeded", "quota of")
+_HADOOP = "quota of"
+"""What a Hadoop file system says of a folder whose quota is used up."""
 
 
 Counts = Mapping[str, Mapping[int | None, int]]
@@ -93,10 +95,10 @@ def room(store: Store, scratch: Path) -> Iterator[None]:
         refused = refusal_of(error)
         if refused is not None:
             raise refused from error
-        if any(told in str(error) for told in _NO_ROOM):
+        if is_full(error) or _HADOOP in str(error):
             # Spark writes what it sorts into its own folder
             where = scratch if shutil.disk_usage(scratch).free < SHARD_BYTES else store.where
-            raise BadEnvironment.at(where, full(scratch, SHARD_BYTES)) from error
+            raise BadEnvironment.at(where, no_room(scratch, SHARD_BYTES, STORE)) from error
         raise
 
 

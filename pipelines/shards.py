@@ -7,11 +7,9 @@ but what the manifest says of the files.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import re
-import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,11 +25,13 @@ from pyspark.sql import DataFrame
 from pipelines.compression import compression
 from pipelines.rows import in_arrow
 from tracking.digest import batches_digest, hexadecimal
+from tracking.disk import is_full, no_room
 from tracking.faults import BadEnvironment
 from tracking.manifest import Shard
 from tracking.remote import answering, place
 
 Batches = Iterable[pa.RecordBatch]
+STORE = "MILLSTREAM_STORE"
 TOLD = "shard string, digest string"
 PART = "_part"
 TASKS_A_CORE = 2
@@ -171,13 +171,6 @@ def synced(path: Path, content: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise BadEnvironment.at(path, full(path.parent, len(content))) from None
+        if is_full(error):
+            raise BadEnvironment.at(path, no_room(path.parent, len(content), STORE)) from None
         raise
-
-
-def full(folder: Path, wanted: int) -> str:
-    """How much is missing on the disk of a folder."""
-    free = shutil.disk_usage(folder).free
-    told = f"the disk is full: {wanted} bytes to write, {free} are free, {max(0, wanted - free)} are missing"
-    return f"{told}; make room, or set MILLSTREAM_STORE to another disk"

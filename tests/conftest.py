@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,25 @@ def settings(tmp_path: Path) -> Settings:
 def soak() -> bool:
     """Whether faults are to be tried in full numbers."""
     return bool(os.environ.get("MILLSTREAM_SOAK"))
+
+
+@pytest.fixture
+def disk_of(tmp_path: Path):
+    """File systems of so many KiB, to be filled."""
+    mounted: list[Path] = []
+
+    def disk(kib: int) -> Path:
+        folder = tmp_path / f"disk {len(mounted)}"
+        folder.mkdir()
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", folder], capture_output=True)
+        if done.returncode:
+            pytest.skip("no file system may be mounted here")
+        mounted.append(folder)
+        return folder
+
+    yield disk
+    for folder in mounted:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # MLflow keeps SQLite's file open
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ process that died is known by its lock, which the kernel took back, and removed.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -22,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from tracking.alone import alone
+from tracking.alone import alone, is_at
+from tracking.disk import is_full, no_room
 from tracking.faults import BadData, BadEnvironment
 
 LIMIT = "MILLSTREAM_CACHE_GIB"
@@ -97,7 +97,7 @@ class Cache:
         """Bring a copy, unless another process or thread does so: then wait until it has."""
         kept, part = self.folder / _name(wanted.sha256), self.folder / f"{wanted.sha256}.part"
         with _locked(part) as file:
-            if not _is_at(file, part):
+            if not is_at(file, part):
                 return  # whoever had the lock has moved the file to its place
             if kept.exists():
                 part.unlink()
@@ -113,8 +113,8 @@ class Cache:
                 part.rename(kept)
             except OSError as error:
                 part.unlink(missing_ok=True)
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise BadEnvironment.at(kept, self._no_disk(wanted.size)) from error
+                if is_full(error):
+                    raise BadEnvironment.at(kept, no_room(self.folder, wanted.size)) from error
                 raise
             except BaseException:
                 part.unlink(missing_ok=True)
@@ -161,11 +161,6 @@ class Cache:
     def _lock(self) -> Path:
         return self.folder / ".lock"
 
-    def _no_disk(self, wanted: int) -> str:
-        free = shutil.disk_usage(self.folder).free
-        told = f"the disk is full: {wanted} bytes to write, {free} are free, {max(0, wanted - free)} are missing"
-        return f"{told}; make room, or set MILLSTREAM_HOME to another disk"
-
 
 def _name(sha256: str) -> str:
     return f"{sha256}.parquet"
@@ -190,13 +185,6 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
     with os.fdopen(descriptor, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
-
-
-def _is_at(file: IO[bytes], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _removed(path: Path) -> bool:

@@ -13,8 +13,10 @@ from typing import Any
 
 import click
 
+from tracking.disk import is_full, refusal
 from tracking.faults import Ended, Refusal, Stopped
 from tracking.printable import printable
+from tracking.settings import Settings
 
 UNDER_THE_MARK = 1
 CODES = """Exit codes: 0 done; 1 done, but under the pass mark (with --require-pass); 2 the command or recipe is wrong;
@@ -62,8 +64,8 @@ class _Failed(dict[str, Any]):
 def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
     try:
         result = work(**options)
-    except Refusal as refusal:
-        return _refused(refusal), refusal.exit_code
+    except Refusal as refused:
+        return _refused(refused), refused.exit_code
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
         return _Failed(error="stopped", exit=130), 130
@@ -72,14 +74,19 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
     except Stopped as stopped:
         click.echo(str(stopped), err=True)
         return _Failed(error=str(stopped), exit=stopped.exit_code), stopped.exit_code
+    except Exception as error:
+        if not is_full(error):
+            raise
+        full = refusal(error, Settings.read(os.environ).home)
+        return _refused(full), full.exit_code
     return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
 
 
-def _refused(refusal: Refusal) -> _Failed:
-    for fault in refusal.faults:
+def _refused(refused: Refusal) -> _Failed:
+    for fault in refused.faults:
         click.echo(printable(str(fault)), err=True)
-    faults = [fault.model_dump() for fault in refusal.faults]
-    return _Failed(error=type(refusal).__name__, faults=faults, ok=False, exit=refusal.exit_code)
+    faults = [fault.model_dump() for fault in refused.faults]
+    return _Failed(error=type(refused).__name__, faults=faults, ok=False, exit=refused.exit_code)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import logging
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -75,6 +76,7 @@ def log_model(
     model = Model(run_id=run.id, signature=_signature(inputs, outputs))
     model.metadata = {"recipe": run.located.name, "dataset_version": dataset_version, "outputs": dict(outputs)}
     local = folder.parent / "mlflow-model"
+    shutil.rmtree(local, ignore_errors=True)  # a run that was broken off here goes on
     mlflow.pyfunc.save_model(
         path=str(local),
         loader_module="training.serve",

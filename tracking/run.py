@@ -24,14 +24,15 @@ from mlflow.exceptions import MlflowException
 from tracking import alive
 from tracking.alive import Hold
 from tracking.balance import plans
+from tracking.disk import is_full
 from tracking.faults import BadEnvironment, Stopped, WrongRecipe
 from tracking.figures.balance import balance
 from tracking.manifest import Manifest
 from tracking.recipe import Located
 from tracking.remote import Place, Remote
 from tracking.settings import Settings
-from tracking.spool import Spool
-from tracking.store import experiment, open_store
+from tracking.spool import Spool, file_of, send
+from tracking.store import experiment, first_line, open_store
 
 INPUT_ATTEMPTS = 3
 LONGEST_PARAM = 6000
@@ -114,6 +115,9 @@ class Run:
 
     @classmethod
     def _again(cls, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> Self:
+        left = file_of(settings, str(found.info.run_id))
+        if left.exists():
+            send(client, left)  # how it ended has to be told before it goes on
         run = cls(client, settings, found, located, hold)
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
@@ -194,10 +198,8 @@ class Run:
         self._is_handed_over = True
 
     def finish(self, status: str = "FINISHED") -> bool:
-        """End the run; False when the server was gone and metrics stay in the spool."""
-        arrived = self.spool.close(self.client)
-        if arrived:
-            self.client.set_terminated(self.id, status)
+        """End the run; False when the store was gone or full: what it was not told stays in the spool."""
+        arrived = self.spool.close(self.client, status)
         self._hold.release()
         return arrived
 
@@ -213,7 +215,7 @@ class Run:
             status = "FINISHED"
         else:
             # a disk that is full is like a signal: once there is room, the run goes on
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment)
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment) or is_full(error)
             status = "KILLED" if stopped else "FAILED"
             self._note(error)
         if not self.finish(status):
@@ -228,7 +230,7 @@ class Run:
                 go_on=self.go_on,
             )
         except (MlflowException, OSError) as gone:
-            sys.stderr.write(f"the end of the run could not be noted: {gone}\n")
+            sys.stderr.write(f"the end of the run could not be noted: {first_line(gone)}\n")
 
     def _params(self, resolved: dict[str, Any]) -> None:
         flat = [Param(name, value[:LONGEST_PARAM]) for name, value in flatten(resolved).items()]

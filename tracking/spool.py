@@ -1,7 +1,7 @@
 """Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
 
-A line of the spool is a list of metrics; beside it stands how many lines the server has. A line that was sent twice
-(the answer was lost) changes nothing: a tracking store keeps equal points once.
+A line of the spool is a list of metrics, or how the run ended; beside it stands how many lines the server has. A line
+that was sent twice (the answer was lost) changes nothing: a tracking store keeps equal points once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -31,8 +32,9 @@ class Spool:
 
     def __init__(self, settings: Settings, run_id: str) -> None:
         settings.spool.mkdir(parents=True, exist_ok=True)
-        self.file = settings.spool / f"{run_id}.jsonl"
+        self.file = file_of(settings, run_id)
         self.run_id = run_id
+        _without_torn_line(self.file)
         self._out = self.file.open("a", encoding="utf-8")
         # the kernel lets go when the process dies: that is how others tell a spool in use from one left behind
         fcntl.flock(self._out, fcntl.LOCK_SH)
@@ -41,32 +43,38 @@ class Spool:
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep the metrics of a step; the time stamp is now."""
-        now = int(time.time() * 1000)
-        line = [[name, value, now, step] for name, value in metrics.items()]
-        self._out.write(json.dumps(line) + "\n")
-        self._out.flush()
+        now = _now()
+        self._write([[name, value, now, step] for name, value in metrics.items()])
 
     def start(self, client: MlflowClient) -> None:
         """Send in the background from now on."""
         self._thread = threading.Thread(target=self._run, args=(client,), name="spool", daemon=True)
         self._thread.start()
 
-    def close(self, client: MlflowClient, wait_s: float = 20.0) -> bool:
-        """Send what is left, for at most `wait_s`; whether all of it arrived. What did not is kept."""
+    def close(self, client: MlflowClient, status: str | None = None, wait_s: float = 20.0) -> bool:
+        """Send what is left, for at most `wait_s`, and that the run ended with `status`, if it did; whether all of it
+        arrived. What did not is kept."""
+        if status is not None:
+            with suppress(OSError):  # the disk is full: what is buffered is tried once more below
+                self._write({"status": status, "at": _now()})
         self._end.set()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(timeout=wait_s)
             if self._thread.is_alive():
                 return False
-        self._out.flush()
-        os.fsync(self._out.fileno())
-        self._out.close()
         try:
+            self._out.flush()
+            os.fsync(self._out.fileno())
+            self._out.close()
             send(client, self.file)
         except (MlflowException, OSError):
             return False
         return True
+
+    def _write(self, line: object) -> None:
+        self._out.write(json.dumps(line) + "\n")
+        self._out.flush()
 
     def _run(self, client: MlflowClient) -> None:
         pause = EVERY_S
@@ -80,9 +88,14 @@ class Spool:
                 pause = min(LONGEST_PAUSE_S, pause * 2)
 
 
+def file_of(settings: Settings, run_id: str) -> Path:
+    """Where the spool of a run lies, while anything of it is left."""
+    return settings.spool / f"{run_id}.jsonl"
+
+
 def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     """Send the lines of a spool that the server does not have; how many. A spool that is sent whole is removed,
-    unless its run still writes (`keep`).
+    unless its run still writes (`keep`); what a process that died, or a full disk, left of a line is nothing to send.
 
     Raises MlflowException or OSError when the server is not there; all that it took is remembered.
     """
@@ -93,14 +106,39 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     whole = [line for line in waiting if line.endswith("\n")]
     sent = 0
     while sent < len(whole):
-        taken, metrics = _some(whole[sent:])
-        client.log_batch(file.stem, metrics=metrics)
-        sent += taken
-        done_file.write_text(str(done + sent))
-    if not keep and len(whole) == len(waiting):
+        first = json.loads(whole[sent])
+        if isinstance(first, dict):
+            client.set_terminated(file.stem, first["status"], first["at"])
+            sent += 1
+        else:
+            taken, metrics = _some(whole[sent:])
+            client.log_batch(file.stem, metrics=metrics)
+            sent += taken
+        _replace(done_file, str(done + sent))
+    if not keep:
         file.unlink()
         done_file.unlink(missing_ok=True)
     return sent
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def _replace(file: Path, content: str) -> None:
+    """In one step, so that a full disk or a kill leaves the number before."""
+    beside = file.with_name(f".{file.name}")
+    beside.write_text(content)
+    beside.replace(file)
+
+
+def _without_torn_line(file: Path) -> None:
+    """Cut off what a process that died, or a full disk, left of a last line: the next one would go on in it."""
+    if file.exists():
+        content = file.read_bytes()
+        if not content.endswith(b"\n"):
+            os.truncate(file, content.rfind(b"\n") + 1)
 
 
 def unsent(settings: Settings) -> list[Path]:
@@ -118,9 +156,13 @@ def _is_written(file: Path) -> bool:
 
 
 def _some(lines: list[str]) -> tuple[int, list[Metric]]:
+    """How many lines go into one request, at most up to the end of the run, and their metrics."""
     metrics: list[Metric] = []
     for at, line in enumerate(lines):
-        points = [Metric(name, value, stamp, step) for name, value, stamp, step in json.loads(line)]
+        told = json.loads(line)
+        if isinstance(told, dict):
+            return at, metrics
+        points = [Metric(name, value, stamp, step) for name, value, stamp, step in told]
         if metrics and len(metrics) + len(points) > MOST_AT_ONCE:
             return at, metrics
         metrics += points

@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 # before mlflow is imported: it reads these then
@@ -30,6 +33,7 @@ from mlflow.exceptions import MlflowException  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from tracking.alone import alone  # noqa: E402
+from tracking.disk import is_full  # noqa: E402
 from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
 from tracking.settings import LOOPBACK, Settings  # noqa: E402
 
@@ -41,6 +45,8 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
     """A client of a store that answers. Raises BadEnvironment when it cannot be made, opened or reached."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # it writes down a trace of what it raises as well
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = settings.tracking_uri
     if uri.startswith(("http://", "https://")):
         _probe(uri, timeout_s)
@@ -50,17 +56,39 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
         )
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    if uri.startswith(SQLITE):
-        Path(uri.removeprefix(SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+    file = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
     with alone(settings.home / LOCK):
         # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both
         # try
         try:
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)
+            with _made_whole(file) if file is not None else nullcontext():
+                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                client.search_experiments(max_results=1)
         except (MlflowException, SQLAlchemyError, OSError) as error:
-            raise BadEnvironment.at(shown(uri), f"the tracking store does not answer ({_first_line(error)})") from error
+            told = f"the tracking store does not answer ({first_line(error)})"
+            if file is not None and is_full(error):
+                told += f"; {shutil.disk_usage(file.parent).free} bytes are free: make room, or set MILLSTREAM_HOME"
+            raise BadEnvironment.at(shown(uri), told) from error
     return client
+
+
+@contextmanager
+def _made_whole(file: Path) -> Iterator[None]:
+    """For who opens a SQLite file, alone, and makes it if need be.
+
+    A kill or a full disk leaves half of the tables, which MLflow neither opens nor completes. So a mark stands beside
+    the file until all are there, and a file with the mark is made anew.
+    """
+    mark, journal = file.with_name(f".{file.name}.making"), file.with_name(f"{file.name}-journal")
+    if mark.exists():
+        journal.unlink(missing_ok=True)
+        file.write_bytes(b"")  # and not another file: MLflow keeps files open that it could not use
+    if not file.exists():
+        mark.touch()
+    yield
+    mark.unlink(missing_ok=True)
 
 
 def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
@@ -96,5 +124,6 @@ def _probe(uri: str, timeout_s: float) -> None:
         raise BadEnvironment.at(shown(uri), told) from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error says, without the trace or the statement that others add, and without a password."""
     return shown(str(error).splitlines()[0]) if str(error) else type(error).__name__

@@ -6,8 +6,8 @@ every reader of archives expects words and passes over them. `torch.load(file, w
 
 from __future__ import annotations
 
-import errno
 import hashlib
+import io
 import os
 import re
 from collections.abc import Callable
@@ -18,6 +18,7 @@ import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 from torch import Tensor, nn
 
+from tracking.disk import is_full, no_room
 from tracking.faults import BadEnvironment, Fault, TrainingFailed, WrongRecipe
 from training.provenance import KEY, Provenance
 
@@ -109,11 +110,10 @@ def save(content: dict[str, Any], path: Path) -> None:
             os.fsync(file.fileno())
         beside.replace(path)
     except (OSError, RuntimeError) as error:
-        # torch closes its archive after a failed write, which fails as well, and tells of that
-        cause = error if isinstance(error, OSError) else error.__context__
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            told = f"{cause.strerror}: the checkpoint before is kept; make room and resume"
-            raise BadEnvironment.at(path, told) from error
+        beside.unlink(missing_ok=True)
+        if is_full(error):  # torch closes its archive after a failed write, which fails as well, and tells of that
+            told = no_room(path.parent, _size(content))
+            raise BadEnvironment.at(path, f"{told} and resume: the checkpoint before is kept") from error
         raise
     finally:
         beside.unlink(missing_ok=True)
@@ -134,6 +134,23 @@ def load(path: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises a dozen kinds for a foreign archive, all of them mean the same here
         raise TrainingFailed.at(path, f"not a checkpoint of tensors: {error}") from error
     raise TrainingFailed.at(path, f"not a whole checkpoint: {fault}")
+
+
+class _Counted(io.BytesIO):
+    """Takes bytes and keeps their number alone."""
+
+    size = 0
+
+    def write(self, some: Any) -> int:
+        self.size += len(some)
+        return len(some)
+
+
+def _size(content: dict[str, Any]) -> int:
+    """How many bytes a checkpoint of this content takes."""
+    counted = _Counted()
+    torch.save(content, counted)
+    return counted.size + SEAL_BYTES
 
 
 def _seal(file: IO[bytes]) -> None:

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from pipelines import prepare
+from tests.tracking.test_disk import filled
 from tracking.recipe_file import load
 from tracking.settings import Settings
 
@@ -86,3 +87,30 @@ def test_an_s3_server_that_is_not_there_is_told_without_the_secret(here, tmp_pat
     refused = here(tmp_path, "verify", "digits", code=4, **gone)
     assert refused["faults"][0]["where"].startswith("s3://bucket/store")
     assert "a-secret" not in str(refused)
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_a_run_on_a_disk_that_is_full_is_told_so_and_goes_on_when_there_is_room(
+    here, prepared, disk_of, tmp_path, soak
+):
+    """Wherever the disk is full: in the tracking store, a checkpoint, an artifact, the model."""
+    words = ("train", "cnn/lenet-digits", *SMALL)
+    on = {"MILLSTREAM_STORE": str(prepared / "datasets")}
+    unbroken = here(tmp_path / "unbroken", *words, **on)
+    refused = 0
+    for kib in range(800, 4000, 40) if soak else (1200, 2600):
+        disk = disk_of(40_000)
+        home = disk / "home"
+        filling = filled(disk, kib << 10)
+        found = here(home, *words, code=(0, 4), **on)
+        if "faults" in found:
+            refused += 1
+            (fault,) = found["faults"]
+            assert str(home) in fault["where"]
+            assert "make room" in fault["message"]
+        assert "Traceback" not in found["stderr"]
+        filling.unlink()
+        assert here(home, *words, **on)["weights"] == unbroken["weights"]
+        assert here(home, "doctor", code=(0, 4))["checks"]
+    assert refused >= (20 if soak else 2)

@@ -118,18 +118,8 @@ def test_prepares_that_meet_end_well_and_leave_nothing(kind, request, tmp_path):
     assert kept == found
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 16 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("no file system may be mounted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
-def test_a_disk_that_is_full_is_told_with_the_path_and_what_is_missing(spark, small_disk, settings):
+def test_a_disk_that_is_full_is_told_with_the_path_and_what_is_missing(spark, disk_of, settings):
+    small_disk = disk_of(16)
     full = settings.model_copy(update={"store": str(small_disk)})
     with pytest.raises(BadEnvironment) as refused:
         prepare.prepare(load("cnn/lenet-digits"), full, say=lambda told: None)

@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 import time
@@ -29,6 +30,23 @@ def test_eight_processes_open_a_fresh_store_at_once(tmp_path, soak):
         told = [one.communicate() for one in opened]
         assert [one.returncode for one in opened] == [0] * 8, told
         assert len({out for out, _ in told}) == 1
+
+
+@pytest.mark.fault
+def test_a_store_whose_maker_was_killed_is_made_by_the_next_one(tmp_path, soak):
+    draws = random.Random(7)
+    for attempt in range(40 if soak else 2):
+        home = tmp_path / f"home {attempt}"
+        command = [sys.executable, "-c", OPEN, str(home)]
+        maker = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while not (home / ".tracking.db.making").exists() and maker.poll() is None:
+            time.sleep(0.001)
+        time.sleep(draws.uniform(0, 1.0))
+        maker.kill()
+        maker.wait()
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert (told.returncode, told.stdout) == (0, "1\n"), told.stderr
+        assert not (home / ".tracking.db.making").exists()
 
 
 @pytest.mark.bad_input

@@ -84,10 +84,15 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path):
     # a write beyond the limit fails as on a full quota, with EFBIG in place of ENOSPC; SIGXFSZ is ignored by Python
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(BadEnvironment, match="the checkpoint before is kept; make room and resume"):
+        with pytest.raises(BadEnvironment, match="the checkpoint before is kept") as refused:
             checkpoints.save({"weights": torch.zeros(1_000_000)}, path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    (fault,) = refused.value.faults
+    assert fault.where == str(path)
+    checkpoints.save({"weights": torch.zeros(1_000_000)}, tmp_path / "large.ckpt")
+    assert f"{(tmp_path / 'large.ckpt').stat().st_size} bytes to write" in fault.message
+    (tmp_path / "large.ckpt").unlink()
     assert torch.equal(checkpoints.load(path)["weights"], torch.zeros(10))
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 
