@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tracking.alone import is_at
 from tracking.faults import BadEnvironment
 from training.feed.blocks import Arrays
 
@@ -64,14 +65,26 @@ def sweep(folder: Path) -> list[str]:
     """Remove what no living process uses; the names removed."""
     removed = []
     for path in sorted(folder.iterdir()):
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            path.unlink(missing_ok=True)
-            removed.append(path.name)
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            continue  # another process was faster
+        with file:
+            if _removed(file, path):
+                removed.append(path.name)
     return removed
+
+
+def _removed(file: IO[bytes], path: Path) -> bool:
+    """Remove an open file that no other process uses; whether it was, and was still at its place."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    if not is_at(file, path):
+        return False
+    path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+    return True
 
 
 def _own_folder(memory: Path) -> Path:
@@ -89,11 +102,8 @@ def _opened(path: Path) -> IO[bytes]:
     while True:
         file = path.open("a+b")
         fcntl.flock(file, fcntl.LOCK_SH)
-        try:
-            if path.stat().st_ino == os.fstat(file.fileno()).st_ino:
-                return file
-        except FileNotFoundError:
-            pass
+        if is_at(file, path):
+            return file
         file.close()
 
 
@@ -152,10 +162,5 @@ def _arrays(held: mmap.mmap, layout: Layout) -> Arrays:
 
 def _leave(file: IO[bytes], path: Path) -> None:
     """Let go of the arrays; the last one removes them."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        path.unlink(missing_ok=True)
-    except BlockingIOError:
-        pass  # others go on
-    finally:
-        file.close()
+    with file:
+        _removed(file, path)  # unless others go on

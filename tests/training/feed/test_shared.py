@@ -63,6 +63,31 @@ def uses(process, name):
     return any(one.path.endswith(f"/{name}") for one in psutil.Process(process.pid).open_files())
 
 
+MANY = textwrap.dedent(
+    """
+    import sys
+    from pathlib import Path
+    import numpy as np
+    from training.feed.shared import shared_arrays
+    for at in range(int(sys.argv[2])):
+        number = at % 3
+        arrays = shared_arrays(f"split {number}", [((50,), np.dtype("int64"))], lambda held: held[0].fill(number),
+                               Path(sys.argv[1]))
+        assert (arrays[0] == number).all()
+        del arrays
+    """
+)
+
+
+@pytest.mark.fault
+def test_processes_come_and_go_at_any_moment_and_none_fails(tmp_path, soak):
+    rounds = 20_000 if soak else 500
+    command = [sys.executable, "-c", MANY, str(tmp_path), str(rounds)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [process.communicate()[1] for process in running] == [""] * 4
+    assert list(tmp_path.glob("millstream-*/*")) == []
+
+
 @pytest.mark.fault
 def test_what_a_killed_process_left_is_removed_by_the_next_one(tmp_path):
     killed = started(tmp_path)
