@@ -13,7 +13,7 @@ from pathlib import Path
 from pyspark.sql import DataFrame
 
 from pipelines import shards
-from pipelines.mark import STAGING, Mark
+from pipelines.mark import Mark, left_in
 from pipelines.shards import STORE, Written, synced
 from tracking import manifest as contract
 from tracking.dataset import LATEST
@@ -32,11 +32,9 @@ class LocalStore:
     def sweep(self, name: str) -> list[str]:
         """Remove what dead processes left of a dataset's stagings and removals; the names removed."""
         removed = []
-        for folder in (self.where / name).glob(f"{STAGING}*"):
-            mark = Mark.parse(folder.name)
-            if mark is not None and mark.is_left(folder.stat().st_mtime):
-                shutil.rmtree(folder, ignore_errors=True)
-                removed.append(folder.name)
+        for folder in left_in(self.where / name):
+            shutil.rmtree(folder, ignore_errors=True)
+            removed.append(folder.name)
         return removed
 
     @contextmanager

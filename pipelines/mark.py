@@ -9,6 +9,8 @@ import os
 import socket
 import time
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import psutil
@@ -53,3 +55,11 @@ class Mark(NamedTuple):
             return int(psutil.Process(self.pid).create_time()) != self.started
         except psutil.NoSuchProcess:
             return True
+
+
+def left_in(folder: Path) -> Iterator[Path]:
+    """What dead processes left in a folder of this machine."""
+    for path in folder.glob(f"{STAGING}*"):
+        mark = Mark.parse(path.name)
+        if mark is not None and mark.is_left(path.stat().st_mtime):
+            yield path

@@ -23,6 +23,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
 from pipelines.formats import QUOTES
+from pipelines.mark import Mark, left_in
 from pipelines.rows import in_pandas
 from pipelines.session import session
 from pipelines.workers import cause
@@ -75,7 +76,9 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     clash = [name for name in model.outputs if name in frame.columns]
     if clash:
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
-    staged = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    for left in left_in(target.parent):
+        shutil.rmtree(left, ignore_errors=True)
+    staged = target.with_name(str(Mark.mine("scored")))
     try:
         folder = _at_the_workers(spark, model.folder)
         _predict(frame, folder, model.inputs, model.outputs).write.parquet(f"file:{staged}")

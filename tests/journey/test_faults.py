@@ -99,7 +99,7 @@ def test_a_run_on_a_disk_that_is_full_is_told_so_and_goes_on_when_there_is_room(
     on = {"MILLSTREAM_STORE": str(prepared / "datasets")}
     unbroken = here(tmp_path / "unbroken", *words, **on)
     refused = 0
-    for kib in range(800, 4000, 40) if soak else (1200, 2600):
+    for kib in range(800, 4000, 40) if soak else (1200, 1800):
         disk = disk_of(40_000)
         home = disk / "home"
         filling = filled(disk, kib << 10)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
+import time
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines import prepare
+from pipelines.mark import STAGING
 from pipelines.score import score
+from tests.journey.command import started, wait_for
 from tests.journey.test_resume import RECIPES
 from tests.pipelines.sources import moons
 from tracking import models
@@ -53,15 +57,46 @@ def alone(settings, uri, raw):
     return serve.load(models.model_folder(uri, settings)).predict(raw)
 
 
+def prices(folder):
+    """300 flats, as a table and as a file beside the recipe that learns their prices."""
+    draw = random.Random(0)
+    rows = [(draw.uniform(20, 200), draw.choice(["Graz", "Wien"])) for _ in range(300)]
+    paid = [1000 * area + 90_000 * (town == "Wien") + draw.gauss(0, 2000) for area, town in rows]
+    table = pd.DataFrame(rows, columns=["area", "town"]).assign(price=paid)
+    table.to_csv(folder / "prices.csv", index=False)
+    (folder / "prices.yaml").write_text(PRICES)
+    return table
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+@pytest.mark.spark
+def test_scoring_that_is_killed_shows_nothing_and_leaves_nothing_for_good(spark, settings, tmp_path, monkeypatch, soak):
+    monkeypatch.chdir(tmp_path)
+    prices(tmp_path)
+    found, _ = trained(settings, tmp_path / "prices.yaml")
+    many = pd.concat([pd.read_csv("prices.csv")] * 2_000)
+    many.to_parquet("many.parquet")
+    draw = random.Random(7)
+    for attempt in range(10 if soak else 1):
+        output = tmp_path / "out" / str(attempt)
+        output.parent.mkdir(exist_ok=True)
+        killed = started(settings.home, "score", found.model_uri, "many.parquet", str(output), cwd=tmp_path)
+        wait_for(killed, output.parent, f"{STAGING}*")
+        time.sleep(draw.uniform(0, 0.5))
+        family = psutil.Process(killed.pid).children(recursive=True)
+        killed.kill()
+        killed.communicate()
+        psutil.wait_procs(family, timeout=60)
+        assert not output.exists()
+        assert score(found.model_uri, "many.parquet", str(output), settings).rows == len(many)
+        assert sorted(path.name for path in output.parent.iterdir()) == sorted(map(str, range(attempt + 1)))
+
+
 @pytest.mark.spark
 def test_a_regressor_scores_in_raw_units(spark, settings, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    draw = random.Random(0)
-    rows = [(draw.uniform(20, 200), draw.choice(["Graz", "Wien"])) for _ in range(300)]
-    prices = [1000 * area + 90_000 * (town == "Wien") + draw.gauss(0, 2000) for area, town in rows]
-    table = pd.DataFrame(rows, columns=["area", "town"]).assign(price=prices)
-    table.to_csv("prices.csv", index=False)
-    (tmp_path / "prices.yaml").write_text(PRICES)
+    table = prices(tmp_path)
     found, _ = trained(settings, tmp_path / "prices.yaml")
     score(found.model_uri, "prices.csv", "scored", settings)
     scored = pd.read_parquet("scored").sort_values("area", ignore_index=True)
