@@ -88,7 +88,9 @@ class Run:
         recipe = found.data.tags.get("recipe")
         if recipe != located.name:
             raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
-        return cls._again(client, settings, found, located, _held(settings, found))
+        hold = _held(settings, found)
+        _tell_left(client, settings, run_id)
+        return cls._again(client, settings, found, located, hold)
 
     @classmethod
     def unfinished(
@@ -107,7 +109,8 @@ class Run:
             hold = Hold.take(folder) if has_state(folder) else None
             if hold is None:
                 continue
-            # it may have been finished by another process before we held it
+            _tell_left(client, settings, str(found.info.run_id))
+            # it may have been finished by another process before we held it, or when the store did not answer
             if client.get_run(found.info.run_id).info.status == "KILLED":
                 return cls._again(client, settings, found, located, hold)
             hold.release()
@@ -115,9 +118,6 @@ class Run:
 
     @classmethod
     def _again(cls, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> Self:
-        left = file_of(settings, str(found.info.run_id))
-        if left.exists():
-            send(client, left)  # how it ended has to be told before it goes on
         run = cls(client, settings, found, located, hold)
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
@@ -244,6 +244,13 @@ def _held(settings: Settings, found: MlflowRun) -> Hold:
     if hold is None:
         raise WrongRecipe.at(f"run {run_id}", "another process works on it; wait for it, or start with --fresh")
     return hold
+
+
+def _tell_left(client: MlflowClient, settings: Settings, run_id: str) -> None:
+    """Send what a run that we hold could not send, its end as well, before it goes on."""
+    left = file_of(settings, run_id)
+    if left.exists():
+        send(client, left)
 
 
 def flatten(tree: Any, path: str = "") -> dict[str, str]:

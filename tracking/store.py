@@ -120,8 +120,10 @@ def _probe(uri: str, timeout_s: float) -> None:
     except urllib.error.HTTPError:
         return  # it answers; what it thinks of us, the first call will tell
     except (OSError, ValueError) as error:
-        told = f"no tracking server answers ({error}); start it, or unset MLFLOW_TRACKING_URI to work offline, with a local file"
-        raise BadEnvironment.at(shown(uri), told) from None
+        told = f"no tracking server answers ({error}); start it"
+        raise BadEnvironment.at(
+            shown(uri), f"{told}, or unset MLFLOW_TRACKING_URI to work offline, in a file"
+        ) from None
 
 
 def first_line(error: Exception) -> str:

@@ -16,7 +16,7 @@ from tracking.manifest import Check, Split, Step
 from tracking.recipe_file import load
 from tracking.run import Run, flatten
 from tracking.settings import Settings
-from tracking.spool import send, unsent
+from tracking.spool import file_of, send, unsent
 from tracking.store import open_store
 
 
@@ -136,6 +136,16 @@ def test_the_newest_run_that_was_broken_off_is_found_again(shared, located):
 def test_a_run_that_failed_or_finished_does_not_go_on_by_itself(shared, located, status):
     left(shared, located, status, status=status)
     assert unfinished(shared, located, status) is None
+
+
+@pytest.mark.fault
+def test_a_run_that_finished_while_its_store_was_gone_does_not_go_on_by_itself(shared, located):
+    run_id = left(shared, located, "gone")  # marked as killed, as it is found by the next look
+    shared.spool.mkdir(exist_ok=True)
+    file_of(shared, run_id).write_text('[["train/loss", 2.0, 5, 2]]\n{"status": "FINISHED", "at": 1000}\n')
+    assert unfinished(shared, located, "gone") is None
+    found = open_store(shared).get_run(run_id)
+    assert (found.info.status, found.info.end_time, found.data.metrics["train/loss"]) == ("FINISHED", 1000, 2.0)
 
 
 def test_a_run_without_a_state_does_not_go_on_by_itself(shared, located):
