@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pyspark
@@ -38,7 +39,8 @@ def _store(settings: Settings) -> Check:
         with store.staging(_TRIED, "try"):
             pass
         if isinstance(store.where, Path):
-            (store.where / _TRIED).rmdir()
+            with suppress(OSError):  # another one tries it, too
+                (store.where / _TRIED).rmdir()
         names = [one.name for one in store.where.iterdir() if one.is_dir()]
         swept = [left for name in names for left in store.sweep(name)]
         more = f"; removed {len(swept)} leftovers of dead processes" if swept else ""

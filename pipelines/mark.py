@@ -61,5 +61,8 @@ def left_in(folder: Path) -> Iterator[Path]:
     """What dead processes left in a folder of this machine."""
     for path in folder.glob(f"{STAGING}*"):
         mark = Mark.parse(path.name)
-        if mark is not None and mark.is_left(path.stat().st_mtime):
-            yield path
+        try:
+            if mark is not None and mark.is_left(path.stat().st_mtime):
+                yield path
+        except FileNotFoundError:
+            continue  # another process was faster

@@ -116,7 +116,7 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
             sent += taken
         _replace(done_file, str(done + sent))
     if not keep:
-        file.unlink()
+        file.unlink(missing_ok=True)
         done_file.unlink(missing_ok=True)
     return sent
 
@@ -147,11 +147,11 @@ def unsent(settings: Settings) -> list[Path]:
 
 
 def _is_written(file: Path) -> bool:
-    with file.open() as opened:
-        try:
+    try:
+        with file.open() as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    except (BlockingIOError, FileNotFoundError):  # its run goes on, or has just ended
+        return True
     return False
 
 

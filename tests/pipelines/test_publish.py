@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -79,6 +80,17 @@ def test_only_leftovers_of_dead_processes_are_swept(tmp_path):
         assert own.folder.is_dir()
         assert all((tmp_path / "data" / str(mark)).is_dir() for mark in living)
     assert not own.folder.exists()
+
+
+@pytest.mark.fault
+def test_sweeps_that_meet_do_not_fail(tmp_path):
+    store, dead = LocalStore(tmp_path), Mark.mine("v1")._replace(started=1)
+    for at in range(300):
+        (tmp_path / "data" / str(dead._replace(token=f"{at:08x}"))).mkdir(parents=True)
+    with ThreadPoolExecutor(4) as pool:
+        removed = list(pool.map(store.sweep, ["data"] * 4))
+    assert {name for one in removed for name in one} == {str(dead._replace(token=f"{at:08x}")) for at in range(300)}
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 @pytest.mark.bad_input
