@@ -12,6 +12,9 @@ from typing import IO, Self
 import psutil
 from mlflow import MlflowClient
 
+from tracking.settings import Settings
+from tracking.spool import end_of
+
 LOCK = ".held"
 
 
@@ -42,8 +45,9 @@ def process() -> dict[str, str]:
     return {"hosts": socket.gethostname(), "process": f"{os.getpid()}@{_started(os.getpid())}"}
 
 
-def reap(client: MlflowClient, experiments: Iterable[str] | None = None) -> list[str]:
-    """Mark runs of this host as killed that are left RUNNING by a process that is gone; their ids.
+def reap(client: MlflowClient, settings: Settings, experiments: Iterable[str] | None = None) -> list[str]:
+    """End runs of this host that are left RUNNING by a process that is gone; their ids. They are marked as killed, or
+    as what they were when they ended without a store to tell it to.
 
     All experiments are looked through, or those of the given ids.
     """
@@ -51,8 +55,9 @@ def reap(client: MlflowClient, experiments: Iterable[str] | None = None) -> list
     for one in experiments or [found.experiment_id for found in client.search_experiments()]:
         for run in client.search_runs([one], "attributes.status = 'RUNNING'"):
             if _is_gone(run.data.tags):
-                client.set_terminated(run.info.run_id, "KILLED")
-                reaped.append(str(run.info.run_id))
+                run_id = str(run.info.run_id)
+                client.set_terminated(run_id, *(end_of(settings, run_id) or ("KILLED",)))
+                reaped.append(run_id)
     return reaped
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
-from tracking.alive import reap
+from tracking.alive import Hold, reap
 from tracking.faults import Refusal
 from tracking.settings import Settings
 from tracking.spool import send, unsent
@@ -45,8 +47,8 @@ def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
 
 def _tracking(settings: Settings) -> str:
     client = open_store(settings)
-    reaped = reap(client)
-    more = f"; marked {len(reaped)} runs as killed whose process is gone" if reaped else ""
+    reaped = reap(client, settings)
+    more = f"; marked {len(reaped)} runs as ended whose process is gone" if reaped else ""
     return f"{shown(settings.tracking_uri)} answers{more}"
 
 
@@ -55,13 +57,24 @@ def _unsent(settings: Settings, send_spool: bool) -> Check:
     if waiting and send_spool:
         try:
             client = open_store(settings)
-            for file in waiting:
-                send(client, file)
+            sent = sum(_sent(client, settings, file) for file in waiting)
         except (Refusal, MlflowException, OSError) as error:
             return Check(name="metrics", ok=False, found=f"not sent: {error}", mend="start the tracking server")
-        return Check(name="metrics", ok=True, found=f"sent what {len(waiting)} runs had left")
+        return Check(name="metrics", ok=True, found=f"sent what {sent} runs had left")
     if waiting:
         return Check(
             name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send"
         )
     return Check(name="metrics", ok=True, found="all sent")
+
+
+def _sent(client: MlflowClient, settings: Settings, file: Path) -> bool:
+    """Whether the spool was ours to send: a run that another process goes on with just now sends its own."""
+    hold = Hold.take(settings.checkpoints / file.stem)
+    if hold is None:
+        return False
+    try:
+        send(client, file)
+    finally:
+        hold.release()
+    return True

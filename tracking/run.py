@@ -102,7 +102,7 @@ class Run:
         """
         client = open_store(settings)
         within = [experiment(client, settings, located.name)]
-        alive.reap(client, within)
+        alive.reap(client, settings, within)
         told = f"tags.identity = '{identity}' and attributes.status = 'KILLED'"
         for found in client.search_runs(within, told, order_by=["attributes.start_time DESC"]):
             folder = settings.checkpoints / str(found.info.run_id)

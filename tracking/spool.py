@@ -93,6 +93,15 @@ def file_of(settings: Settings, run_id: str) -> Path:
     return settings.spool / f"{run_id}.jsonl"
 
 
+def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
+    """Status and milliseconds since 1970 of the end of a run that its store was not told; None when there is none."""
+    file = file_of(settings, run_id)
+    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    told = json.loads(whole[-1]) if whole else None
+    return (told["status"], told["at"]) if isinstance(told, dict) else None
+
+
 def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     """Send the lines of a spool that the server does not have; how many. A spool that is sent whole is removed,
     unless its run still writes (`keep`); what a process that died, or a full disk, left of a line is nothing to send.

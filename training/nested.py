@@ -56,7 +56,7 @@ def parent(
     """
     client = open_store(settings)
     within = experiment(client, settings, base.name)
-    alive.reap(client, [within])
+    alive.reap(client, settings, [within])
     same = hashlib.sha256(json.dumps({**facts(base, None), **more}, sort_keys=True).encode()).hexdigest()
     found = client.search_runs(
         [within], f"tags.{kind} = '{same}'", order_by=["attributes.start_time DESC"], max_results=1

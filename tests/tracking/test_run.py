@@ -1,4 +1,3 @@
-import signal
 import subprocess
 import sys
 import time
@@ -9,8 +8,9 @@ import pytest
 from tests.tracking.recipes import write
 from tests.tracking.server import Server
 from tests.training.signatures import manifest, target
-from tracking.alive import reap
+from tracking.alive import Hold, reap
 from tracking.balance import Plan
+from tracking.doctor import checks
 from tracking.faults import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from tracking.manifest import Check, Split, Step
 from tracking.recipe_file import load
@@ -230,17 +230,55 @@ time.sleep(600)
 
 @pytest.mark.fault
 def test_a_killed_run_is_marked_and_a_living_one_is_not(settings, located):
+    client, process, run_id = running(settings, located)
+    assert reap(client, settings) == []
+    assert unsent(settings) == []
+    process.kill()
+    process.wait()
+    assert reap(client, settings) == [run_id]
+    assert client.get_run(run_id).info.status == "KILLED"
+    assert [file.stem for file in unsent(settings)] == [run_id]
+
+
+@pytest.mark.fault
+def test_a_run_that_ended_without_its_store_is_marked_as_it_ended(settings, located):
+    client, process, run_id = running(settings, located)
+    process.kill()
+    process.wait()
+    with file_of(settings, run_id).open("a") as lines:
+        lines.write('[["train/loss", 2.0, 5, 2]]\n{"status": "FINISHED", "at": 1000}\n{"sta')
+    assert reap(client, settings) == [run_id]
+    found = client.get_run(run_id)
+    assert (found.info.status, found.info.end_time) == ("FINISHED", 1000)
+    assert metrics_check(settings, send_spool=False) == (False, "1 runs have unsent metrics")
+    assert metrics_check(settings, send_spool=True) == (True, "sent what 1 runs had left")
+    assert course(client, run_id, "train/loss") == [(2, 2.0)]
+    assert client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_what_a_run_left_is_not_sent_while_another_process_goes_on_with_it(shared, located):
+    run_id = left(shared, located, "sent by the other")
+    shared.spool.mkdir(exist_ok=True)
+    file_of(shared, run_id).write_text('[["train/loss", 2.0, 5, 2]]\n')
+    hold = Hold.take(shared.checkpoints / run_id)
+    assert metrics_check(shared, send_spool=True) == (True, "sent what 0 runs had left")
+    assert file_of(shared, run_id).exists()
+    hold.release()
+    assert metrics_check(shared, send_spool=True) == (True, "sent what 1 runs had left")
+    assert not file_of(shared, run_id).exists()
+
+
+def running(settings, located):
+    """A client, a process with an open run, and the id of the run."""
     command = [sys.executable, "-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     run_id = process.stdout.readline().strip()
-    client = open_store(settings)
-    assert reap(client) == []
-    assert unsent(settings) == []
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert reap(client) == [run_id]
-    assert client.get_run(run_id).info.status == "KILLED"
-    assert [file.stem for file in unsent(settings)] == [run_id]
+    return open_store(settings), process, run_id
+
+
+def metrics_check(settings, send_spool):
+    (found,) = [check for check in checks(settings, send_spool=send_spool) if check.name == "metrics"]
+    return found.ok, found.found
 
 
 @pytest.mark.fault
@@ -272,7 +310,7 @@ def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path
     (kept,) = unsent(settings)
     server.start()
     client = open_store(settings)
-    assert reap(client) == []  # this process is there still
+    assert reap(client, settings) == []  # this process is there still
     assert send(client, kept) == 2
     assert course(client, run.id, "train/loss") == [(1, 3.0)]
     assert client.get_run(run.id).info.status == "FINISHED"
