@@ -13,19 +13,33 @@ import os
 from collections.abc import Callable, Mapping
 from csv import reader
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from py4j.protocol import Py4JJavaError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import DataType, DoubleType, LongType, StringType, StructField, StructType, TimestampType
+from pyspark.sql.types import (
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FractionalType,
+    IntegralType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from pipelines import parquet
-from pipelines.lines import first_line, numbered
-from pipelines.rows import escaped, named
+from pipelines.lines import Encoding, first_line, numbered
+from pipelines.rows import escaped, iso_time, named
 from tracking.faults import BadData, BadEnvironment
 from tracking.manifest import Role
 
@@ -44,6 +58,8 @@ QUOTES = {"quote": '"', "escape": '"'}
 """A quote inside a quoted value is doubled, as RFC 4180 says and all programs write; Spark's default is a backslash."""
 MOST_VALUES = 20_000
 """Values of a line; Spark's reader breaks down at more."""
+MOST_DIGITS = 18
+"""Of whole numbers that an int64 holds, whatever they are."""
 NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)$"
 """How a number is written; Java would also read `12d`, `7f` and `0x1p3`."""
 
@@ -57,6 +73,14 @@ class TableColumn(BaseModel, frozen=True, extra="forbid"):
     form: str = Field("", description="how a timestamp is written in a text file, as yyyy-MM-dd HH:mm:ss; default: ISO")
     unit: str = ""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.type == "timestamp" and self.role not in ("input", "key"):
+            raise ValueError(
+                f"role: a time is a key, no {self.role}; make a number of it in the file, or by `features`"
+            )
+        return self
+
 
 class Layout(BaseModel, frozen=True):
     """How the values stand in a text file."""
@@ -65,6 +89,8 @@ class Layout(BaseModel, frozen=True):
     header: bool
     delimiter: str
     null: str
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] = "."
 
 
 def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
@@ -80,7 +106,7 @@ def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
         "ignoreLeadingWhiteSpace": "true",
         "ignoreTrailingWhiteSpace": "true",
     }
-    lines = numbered(spark, path).where("length(trim(line)) > 0")
+    lines = numbered(spark, path, layout.encoding).where("length(trim(line)) > 0")
     if layout.header:
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
@@ -148,40 +174,46 @@ def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
         for name, one in layout.columns.items()
     }
     lost = [cast[name].isNull() & named(name).isNotNull() for name in layout.columns]
+    fractions = ("float", "double", "decimal")
+    lost += [
+        cast[name].isNotNull() & (named(name) != F.round(named(name)))  # a cast would cut the fraction off
+        for name, one in layout.columns.items()
+        if one.type == "long" and frame.schema[name].dataType.typeName() in fractions
+    ]
     none = F.lit(None).cast("string")
     corrupt = F.when(functools.reduce(operator.or_, lost), MISFIT).alias(CORRUPT)
     values = [cast[name].alias(name) for name in layout.columns]
     return frame.select(F.lit(0).cast("long").alias("_number"), none.alias("_line"), corrupt, *values)
 
 
-def inferred(frame: DataFrame, target: str | None, key: str | None) -> dict[str, TableColumn]:
-    """Columns as Spark sees them in all rows: whole numbers, numbers, times, and everything else as text."""
-    kinds: dict[str, Type] = {}
-    for field in frame.schema.fields:
-        kind = field.dataType.simpleString()
-        whole, broken = (
-            kind in ("tinyint", "smallint", "int", "bigint", "boolean"),
-            kind.startswith(("float", "double", "decimal")),
-        )
-        kinds[field.name] = (
-            "long"
-            if whole
-            else "double"
-            if broken
-            else "timestamp"
-            if kind.startswith(("timestamp", "date"))
-            else "string"
-        )
+def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: bool = False) -> dict[str, TableColumn]:
+    """Columns as Spark sees them in all rows: whole numbers, numbers, times, and everything else as text.
+
+    Truths are texts where they stand in a text file (`in_text`), as are whole numbers that no int64 holds.
+    """
+    kinds = {field.name: _kind(field.dataType, in_text) for field in frame.schema.fields}
     missing = frame.select([F.max(named(name).isNull()).alias(f"c{at}") for at, name in enumerate(kinds)]).head()
     roles: dict[str, Role] = {target or "": "target", key or "": "key"}
     return {
         name: TableColumn(
             type=kind,
-            role=roles.get(name, "key" if kind == "timestamp" else "input"),
+            role="key" if kind == "timestamp" else roles.get(name, "input"),
             nullable=bool(missing and missing[at]),
         )
         for at, (name, kind) in enumerate(kinds.items())
     }
+
+
+def _kind(found: DataType, in_text: bool) -> Type:
+    if isinstance(found, BooleanType):
+        return "string" if in_text else "long"
+    if isinstance(found, DecimalType) and found.scale == 0:
+        return "long" if found.precision <= MOST_DIGITS else "string"
+    if isinstance(found, IntegralType):
+        return "long"
+    if isinstance(found, FractionalType):
+        return "double"
+    return "timestamp" if isinstance(found, DateType | TimestampType | TimestampNTZType) else "string"
 
 
 def _struct(names: list[str], kinds: list[str]) -> StructType:
@@ -207,10 +239,10 @@ def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> Da
         value: SparkColumn = F.col("_row").getField(fields[name])
         if one.type == "timestamp":
             text = value
-            value = F.try_to_timestamp(text, F.lit(one.form)) if one.form else F.try_to_timestamp(text)
+            value = F.try_to_timestamp(text, F.lit(one.form)) if one.form else iso_time(text)
             lost.append(F.when(value.isNull() & text.isNotNull(), f"{name} is no time of the form {one.form or 'ISO'}"))
         elif one.type == "double" and record[fields[name]].dataType == StringType():
-            text = value
+            text = value if layout.decimal == "." else F.translate(value, ",.", ".,")
             value = F.when(F.trim(text).rlike(NUMBER), text.cast("double"))
             lost.append(F.when(value.isNull() & text.isNotNull(), MISFIT))
         values.append(value.alias(name))
@@ -219,7 +251,7 @@ def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> Da
 
 
 def _header(path: Path, layout: Layout) -> list[str]:
-    line = first_line(path)
+    line = first_line(path, layout.encoding)
     blanks = layout.delimiter == WHITESPACE
     names = [name.strip() for name in (line.split() if blanks else next(reader([line], delimiter=layout.delimiter)))]
     missing = [name for name in layout.columns if name not in names]

@@ -12,6 +12,7 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 from tracking.faults import BadData
 
 Encoding = Literal["utf-8", "latin-1"]
+JAVA_NAMES: dict[Encoding, str] = {"utf-8": "UTF-8", "latin-1": "ISO-8859-1"}
 LONGEST_HEADER = 1 << 20
 """Bytes of a first line that are read."""
 SCHEMA = StructType([StructField("line", StringType()), StructField("number", LongType())])
@@ -23,19 +24,19 @@ def numbered(spark: SparkSession, path: Path, encoding: Encoding = "utf-8") -> D
     text = spark.read.text(f"file:{path}")
     if encoding == "latin-1":
         # Spark keeps a line's bytes as they are until somebody reads them as UTF-8
-        text = text.select(F.decode(F.col("value").cast("binary"), "ISO-8859-1"))
+        text = text.select(F.decode(F.col("value").cast("binary"), JAVA_NAMES[encoding]))
     lines = text.rdd.map(lambda row: row[0]).zipWithIndex()
     rows = lines.map(lambda pair: (pair[0].lstrip("\ufeff") if pair[1] == 0 else pair[0], pair[1] + 1))
     return spark.createDataFrame(rows, SCHEMA)
 
 
-def first_line(path: Path) -> str:
+def first_line(path: Path, encoding: Encoding = "utf-8") -> str:
     """The first line without its end. Raises BadData when the file is empty, or the line no UTF-8."""
     _check_not_empty(path)
     with path.open("rb") as file:
         line = file.readline(LONGEST_HEADER).rstrip(b"\n").partition(b"\r")[0]  # lines may end as Spark takes them
     try:
-        return line.decode("utf-8-sig")
+        return line.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         raise BadData.at(f"{path}:1", f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -36,7 +37,8 @@ _SCALARS: dict[str, DataType] = {
     "int64": LongType(),
     "datetime64[us]": TimestampType(),
 }
-PLACES = ("sample_id", "parent_id", "op", "split")
+SPLIT = "split"
+PLACES = ("sample_id", "parent_id", "op", SPLIT)
 ROWS_A_GROUP = 100_000
 LEAST_GROUPS = 16
 
@@ -71,6 +73,18 @@ def with_places(frame: DataFrame) -> DataFrame:
     return frame
 
 
+def unfit_names(names: Iterable[str]) -> list[str]:
+    """What is wrong with names of a file's columns: Spark does not tell `x` from `X`, and some names are ours."""
+    names = list(names)
+    lower = Counter(name.lower() for name in names)
+    twins = [sorted(name for name in names if name.lower() == one) for one, count in lower.items() if count > 1]
+    told = [f"{names} differ in case alone, which Spark does not tell apart" for names in twins]
+    ours = [name for name in names if name.lower() in PLACES and name != SPLIT]
+    ours += [name for name in names if name.startswith("_") and name != "_id"]
+    told += [f"{ours} are names that rows get here"] if ours else []
+    return [f"{'; '.join(told)}: give them other names in the file"] if told else []
+
+
 def escaped(name: str) -> str:
     """A column name as Spark SQL reads it, whatever is in it."""
     return "`" + name.replace("`", "``") + "`"
@@ -79,6 +93,11 @@ def escaped(name: str) -> str:
 def named(name: str) -> Column:
     """A column by its name, whatever is in it: Spark's own `col` cannot read a backtick."""
     return F.expr(escaped(name))
+
+
+def iso_time(text: Column) -> Column:
+    """A text as a time; null where it does not begin with a year: Spark would take `07:30` for a time of today."""
+    return F.when(text.rlike(r"^\s*[+-]?\d{4}"), F.try_to_timestamp(text))
 
 
 def draw(seed: int, purpose: str, *keys: str) -> str:

@@ -58,6 +58,15 @@ class Table:
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
+    def check_new(self, where: str, *names: str) -> None:
+        """Raises BadData where a step would write over a column: Spark does not tell `x` from `X`."""
+        there = {name.lower(): name for name in self.frame.columns}
+        BadData.unless_empty(
+            Fault(where=where, message=f"there is a column {there[name.lower()]!r} already; give another name")
+            for name in names
+            if name.lower() in there
+        )
+
     @property
     def classes(self) -> tuple[Column, ...]:
         """The target columns whose values are classes."""

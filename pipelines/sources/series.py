@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from pipelines import table as flow
 from pipelines.formats import TableColumn
 from pipelines.named_file import SplitFile
-from pipelines.rows import named, with_places
+from pipelines.rows import iso_time, named, with_places
 from pipelines.sources.table import Table
 from pipelines.table import OriginFile
 from tracking.faults import BadData
@@ -124,7 +124,8 @@ class Series(BaseModel, frozen=True, extra="forbid"):
 
     def _timed(self, frame: DataFrame) -> DataFrame:
         """Adds _us (since 1970), _entity, time and entity; _reason is null for the first row of each time."""
-        time = F.try_to_timestamp(named(self.time), *([F.lit(self.time_format)] if self.time_format else []))
+        text = named(self.time)
+        time = F.try_to_timestamp(text, F.lit(self.time_format)) if self.time_format else iso_time(text)
         timed = (
             frame.withColumn("_us", F.unix_micros(time))
             .withColumn("_entity", named(self.entity) if self.entity else F.lit("main"))

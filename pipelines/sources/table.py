@@ -17,11 +17,12 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import formats
+from pipelines import formats, parquet
 from pipelines import table as flow
 from pipelines.formats import CORRUPT, QUOTES, WHITESPACE, Layout, TableColumn
+from pipelines.lines import JAVA_NAMES, Encoding
 from pipelines.named_file import NamedFile, SplitFile
-from pipelines.rows import escaped, fewest, named, with_places
+from pipelines.rows import SPLIT, escaped, fewest, iso_time, named, unfit_names, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -51,9 +52,10 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
 
 
 class Table(BaseModel, frozen=True, extra="forbid"):
-    """Rows of one or more files of one shape, or of a table of a database."""
+    """Rows of one or more files of one shape, or of a table of a database. A column `split` says which split a row
+    belongs to, for `split: {by: given}`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     files: tuple[SplitFile, ...] = ()
     database: Database | None = None
@@ -65,6 +67,8 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     header: bool = Field(True, description="whether the first line of a CSV file names the columns")
     delimiter: str = Field(",", min_length=1, description=f"between two values; `{WHITESPACE}` for any run of blanks")
     null: str = Field("", description="what stands for a missing value")
+    encoding: Encoding = Field("utf-8", description="of CSV files")
+    decimal: Literal[".", ","] = Field(".", description="what stands before the fraction of a number in a CSV file")
     key: str | None = Field(None, description="column that names a row; default: its file and line")
     folds: Folds | None = None
     limit: int | None = Field(None, ge=1, description="take this many rows, those with the lowest hashes")
@@ -83,6 +87,17 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("columns: a file without header does not name its columns; declare them")
         if self.delimiter != WHITESPACE and len(self.delimiter) > 1:
             raise ValueError(f"delimiter: one character, or {WHITESPACE}; found {self.delimiter!r}")
+        if self.decimal == self.delimiter:
+            raise ValueError(f"decimal: {self.decimal!r} is the delimiter, too")
+        if self.decimal != "." and self.columns == "inferred":
+            raise ValueError(f"decimal: numbers with {self.decimal!r} are texts to Spark; declare the columns")
+        if self.format != "csv" and (self.encoding != "utf-8" or self.decimal != "."):
+            raise ValueError(f"encoding, decimal: of CSV files; {self.format} has its own")
+        unfit = unfit_names(self.columns if isinstance(self.columns, dict) else ())
+        if unfit:
+            raise ValueError(f"columns: {'; '.join(unfit)}")
+        if SPLIT in self.columns and (self.folds or any(file.split for file in self.files)):
+            raise ValueError("columns: `split` says the split of each row; leave out split and folds of the files")
         return self
 
     def origin_files(self) -> tuple[OriginFile, ...]:
@@ -92,17 +107,26 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
         columns = self._declared(spark, files)
-        layout = Layout(columns=columns, header=self.header, delimiter=self.delimiter, null=self.null)
+        layout = Layout(
+            columns=columns,
+            header=self.header,
+            delimiter=self.delimiter,
+            null=self.null,
+            encoding=self.encoding,
+            decimal=self.decimal,
+        )
         rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout, self.key)
         rows = rows.withColumn("sample_id", self._sample_id()).persist()
         bad = self._check_each_file(rows, list(columns))
         refused = self._refused(rows, columns) if bad else None
-        frame = rows.where("_reason IS NULL").withColumnRenamed("_split", "split")
+        frame = rows.where("_reason IS NULL")
+        told_split = F.coalesce("_split", named(SPLIT).cast("string")) if SPLIT in columns else F.col("_split")
+        frame = frame.withColumn(SPLIT, told_split).drop("_split")
         frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
             frame = self._folded(spark, frame, files[self.folds.file.name])
         frame = fewest(frame, self.limit)
-        told = tuple(_column(name, declared) for name, declared in columns.items())
+        told = tuple(_column(name, declared) for name, declared in columns.items() if name != SPLIT)
         held = rows if self.folds is None and self.limit is None else None
         return flow.Table(frame.drop("_number"), told, refused, held=held)
 
@@ -125,18 +149,36 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     def _declared(self, spark: SparkSession, files: Mapping[str, Path]) -> dict[str, TableColumn]:
         if isinstance(self.columns, dict):
             return self.columns
+        paths = [f"file:{files[file.name]}" for file in self.files]
         if self.database is not None:
             frame = formats.jdbc(spark, self.database.url, self.database.table)
+        elif self.format == "csv":
+            frame = self._seen(spark, paths)
+        elif self.format == "parquet":
+            frame = reduce(DataFrame.unionByName, [parquet.read(spark, files[file.name]) for file in self.files])
         else:
-            kind = "json" if self.format == "jsonl" else self.format
-            options = {"header": "true", "inferSchema": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
-            reader = spark.read.options(**options) if kind == "csv" else spark.read
-            frame = reader.format(kind).load([f"file:{files[file.name]}" for file in self.files])
-        found = formats.inferred(frame, self.target, self.key)
+            frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(paths)
+        found = formats.inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
+        if unfit := unfit_names(found):
+            raise BadData.at("data.source", f"columns: {'; '.join(unfit)}")
         missing = [name for name in (self.target, self.key) if name is not None and name not in found]
         if missing:
             raise BadData.at("data.source", f"no columns {missing}; the files have {list(found)}")
         return found
+
+    def _seen(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+        """CSV files with the types that Spark finds; a time of day is a text, which it would take for one of today."""
+        options = {"header": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
+        options["encoding"] = JAVA_NAMES[self.encoding]
+        texts = spark.read.options(**options).csv(paths)
+        found = spark.read.options(**options, inferSchema="true").csv(paths)
+        times = [field.name for field in found.schema.fields if field.dataType.typeName().startswith("timestamp")]
+        others = [F.count_if(named(name).isNotNull() & iso_time(named(name)).isNull()) for name in times]
+        odd = texts.agg(*others).collect()[0] if times else ()
+        days = [name for name, count in zip(times, odd, strict=True) if count]
+        return found.select(
+            *(named(name).cast("string").alias(name) if name in days else named(name) for name in found.columns)
+        )
 
     def _check_each_file(self, rows: DataFrame, columns: list[str]) -> int:
         """How many rows do not fit."""

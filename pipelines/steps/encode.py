@@ -50,13 +50,18 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     doi:10.1145/507533.507538).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] | Literal["categories"] = Field(
-        description="which columns, or all that are categories in text"
+        description="which columns, or all categories in text that are no keys"
     )
     method: Literal["index", "characters", "onehot", "tags", "target"] = "index"
+    classes: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="all classes of train in their order (index, onehot); default: by number or name",
+    )
     to: str = Field("tokens", description="name of the column with the tokens (characters)")
     separator: str = Field(",", min_length=1, description="what stands between two tags of a text (tags)")
     lower: bool = Field(False, description="read texts in lower case (characters)")
@@ -72,6 +77,8 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     def _consistent(self) -> Self:
         if (self.method == "target") != (self.target is not None):
             raise ValueError("target: needed with method: target, and with no other")
+        if self.classes is not None and self.method not in ("index", "onehot"):
+            raise ValueError(f"classes: have an order with index and onehot, not with {self.method}")
         return self
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -103,7 +110,8 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
 
     def _chosen(self, table: Table) -> list[Column]:
         if self.columns == "categories":
-            return [column for column in table.columns if column.meaning == "category" and column.dtype == "string"]
+            texts = [column for column in table.columns if column.meaning == "category" and column.dtype == "string"]
+            return [column for column in texts if column.role != "key"]
         found = [table.column(name) for name in self.columns]
         missing = [name for name, column in zip(self.columns, found, strict=True) if column is None]
         if missing:
@@ -116,20 +124,29 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         return texts
 
     def _classes(self, train: Table, column: Column) -> Learned:
-        classes = _distinct(train, column, MOST_NUMBERED)
+        classes = self._ordered(column, _distinct(train, column, MOST_NUMBERED))
         if column.role == "target":
             _check_apart(column, classes)
         else:
-            classes = [preprocess.UNKNOWN_CLASS, *classes]
+            classes = [preprocess.UNKNOWN_CLASS, *(one for one in classes if one != preprocess.UNKNOWN_CLASS)]
         return {"method": "index", "from": column.dtype, "classes": classes}
 
     def _categories(self, train: Table, column: Column) -> Learned:
-        classes = _distinct(train, column, MOST_PLACES)
+        classes = self._ordered(column, _distinct(train, column, MOST_PLACES))
         if column.role == "target":
             _check_apart(column, classes)
         if not classes:
             raise BadData.at("step encode", f"{column.name}: no value in train; leave the column out")
         return {"method": "onehot", "from": column.dtype, "classes": classes}
+
+    def _ordered(self, column: Column, found: list[str]) -> list[str]:
+        if self.classes is None:
+            return found
+        if set(self.classes) != set(found):
+            more, less = sorted(set(found) - set(self.classes)), sorted(set(self.classes) - set(found))
+            told = f"train has {more[:5]} besides `classes`, and no row of {less[:5]}; name all classes of train"
+            raise BadData.at("step encode", f"{column.name}: {told}")
+        return list(dict.fromkeys(self.classes))
 
     def _target_means(self, train: Table, column: Column, seed: int) -> Learned:
         _distinct(train, column, MOST_NUMBERED)
@@ -184,6 +201,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         text = F.trim(named(column.name))
         long = table.frame.where(F.length(text) > self.longest)
         empty = table.frame.where(F.coalesce(F.length(text), F.lit(0)) == 0)
+        table.check_new("step encode, to", self.to)
         table = table.refusing(long, F.lit(f"{column.name}: over {self.longest} characters"))
         table = table.refusing(empty, F.lit(f"{column.name}: empty"))
         kept = table.frame.where(F.length(text).between(1, self.longest))
@@ -225,13 +243,20 @@ def _has_others(table: Table, column: Column, classes: tuple[str, ...]) -> bool:
 
 
 def _distinct(train: Table, column: Column, most: int) -> list[str]:
-    """Every value of train. Raises BadData for more than `most`: a number for each row is no category."""
+    """Every value of train, by name; numbers by their value, and texts that are whole numbers, all of them.
+
+    Raises BadData for more than `most`: a number for each row is no category.
+    """
     values = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL")
     rows = values.distinct().limit(most + 1).collect()
     if len(rows) > most:
         told = f"more than {most:,} different values in train, as of an id; give it role: key, or join what is rare"
         raise BadData.at("step encode", f"{column.name}: {told}")
-    return sorted({preprocess.as_text(row[0]) for row in rows})
+    found = {preprocess.as_text(row[0]): row[0] for row in rows}
+    if column.dtype == "string":
+        numbers = all(text.isdecimal() for text in found)
+        return sorted(found, key=lambda text: (int(text) if numbers else 0, text))
+    return sorted(found, key=lambda text: (found[text], text))
 
 
 def _spaces(seen: list[Any]) -> set[str]:

@@ -81,11 +81,13 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData with every expression that cannot be computed, and for a column that is there already."""
-        found = []
+        found: list[Fault] = []
         for name, feature in self.add.items():
             where = f"step features, {name!r}"
-            if name in table.frame.columns:
-                found.append(Fault(where=where, message="there is a column of this name; give another"))
+            try:
+                table.check_new(where, name)
+            except BadData as error:
+                found.extend(error.faults)
                 continue
             value = f"CAST({feature.expression} AS {feature.type.replace('long', 'bigint')})"
             if told := unreadable(table.frame, value):

@@ -58,9 +58,9 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
             is_number = column.dtype != "string"
             value = named(column.name).cast("double") if is_number else named(column.name)
             frame, added = table.frame, []
-            if figures["indicator"] is not None:
-                frame = frame.withColumn(figures["indicator"], (~present(column)).cast("float"))
-                name = figures["indicator"]
+            if (name := figures["indicator"]) is not None:
+                table.check_new("step impute, indicator", name)
+                frame = frame.withColumn(name, (~present(column)).cast("float"))
                 added = [Column(name=name, dtype="float32", role="input", meaning="number")]
             frame = frame.withColumn(column.name, F.when(present(column), value).otherwise(F.lit(figures["fill"])))
             filled = column.model_copy(update={"dtype": "float64"}) if is_number else column

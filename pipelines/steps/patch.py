@@ -49,6 +49,7 @@ class Patch(BaseModel, frozen=True, extra="forbid"):
         if len(set(sizes.values())) > 1 or min(height, width) < self.size:
             raise BadData.at("step patch", f"height and width are {sizes}; expected equal ones of {self.size} or more")
         places = [(top, left) for top in self._starts(height) for left in self._starts(width)]
+        table.check_new("step patch", self.key, *PLACES)
         added = [(self.key, StringType()), *((name, IntegerType()) for name in PLACES)]
         schema = StructType([*table.frame.schema.fields, *(StructField(*field) for field in added)])
         size, key = self.size, self.key

@@ -101,6 +101,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         plan = Plan.model_validate(learned)
         label = _class_name(table, plan.column)
         if plan.weights is not None:
+            table.check_new("step rebalance, method weights", WEIGHT)
             weight = _lookup(plan.weights, label).cast("float")
             column = Column(name=WEIGHT, dtype="float32", role="weight", meaning="number")
             return table.replacing(table.frame.withColumn(WEIGHT, weight), column)

@@ -79,6 +79,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         self._check(table)
         frame = table.frame
         added = [field for days in self.days for field in self._fields(days)]
+        table.check_new("step rolling", *(field.name for field in added))
         schema = StructType([*frame.schema.fields, *added])
         made = groups_in_arrow(frame, self.entity, table.rows, self.rolled, schema)
         columns = [

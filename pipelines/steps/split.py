@@ -6,7 +6,7 @@ The draw is a hash of (seed, key), so it is the same whatever the partitions, an
 from __future__ import annotations
 
 import itertools
-import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, Self
 
@@ -15,8 +15,8 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.rows import draw, named, share
-from pipelines.table import Learned, Roles, Table
+from pipelines.rows import draw, iso_time, named, share
+from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData
 
 DAY_S = 86_400
@@ -35,7 +35,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     |                     | b         |    | test  |
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     train_only: ClassVar[bool] = False
 
     by: Literal["hash", "stratified", "given", "time"]
@@ -152,7 +152,10 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         split = F.lit(None).cast("string")
         for one, (start, until) in (self._periods_us(self.periods) if self.periods else self._shares_us(table)).items():
             split = F.when((now >= start) & (now < until), one).otherwise(split)
-        return table.replacing(table.frame.withColumn("split", split)).keeping(F.col("split").isNotNull())
+        told = f"{{rows}} rows have no {self.time}; put them aside before, with validate: {{required: [{self.time}]}}"
+        placed = table.replacing(table.frame.withColumn("split", split))
+        placed = replace(placed, doubts=(*table.doubts, Doubt("step split", now.isNull(), told)))
+        return placed.keeping(F.col("split").isNotNull())
 
     def now(self, table: Table) -> SparkColumn:
         """Microseconds since 1970 of a row's time; of a column of numbers, the numbers as they are."""
@@ -163,7 +166,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         if column.dtype.startswith("datetime64"):
             return F.unix_micros(named(name))
         if column.dtype == "string":
-            now = F.unix_micros(F.try_to_timestamp(named(name)))
+            now = F.unix_micros(iso_time(named(name)))
             odd = table.frame.where(now.isNull()).select(named(name)).head()
             if odd is not None:
                 raise BadData.at("step split", f"time: {name} {odd[0]!r} is no ISO time; give a column of times")
@@ -184,7 +187,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         if row is None or row[1] is None:
             raise BadData.at("step split", f"time: no row has a {self.time}")
         gap = round(self.gap * DAY_S * 1e6)
-        valid, test = (math.ceil(at) for at in row[0])
+        valid, test = row[0]
         found = {"train": (row[1], (valid if self.valid else test if self.test else row[2] + 1 + gap) - gap)}
         if self.valid:
             found["valid"] = (valid, (test if self.test else row[2] + 1 + gap) - gap)
@@ -202,10 +205,17 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at(
                 "step split", f"{name} {told}: fewer than {needed} rows, one for each split; drop the class"
             )
-        test = F.when(F.lit(self.test) > 0, F.greatest(F.lit(1), F.round(F.col("_count") * self.test))).otherwise(0)
-        valid = F.when(F.lit(self.valid) > 0, F.greatest(F.lit(1), F.round(F.col("_count") * self.valid))).otherwise(0)
+        # a small class gives at least one row to each split, to train last of all
+        left = F.col("_count") - 1
+        test = F.least(_share_of(self.test), left - int(self.valid > 0))
+        valid = F.least(_share_of(self.valid), left - test)
         split = F.when(F.col("_place") < test, "test").when(F.col("_place") < test + valid, "valid").otherwise("train")
         return table.replacing(frame.withColumn("split", split).drop("_place", "_count"))
+
+
+def _share_of(share: float) -> SparkColumn:
+    """Rows of a class, of `_count`: at least one where a share is asked for."""
+    return F.greatest(F.lit(1), F.round(F.col("_count") * share)) if share else F.lit(0)
 
 
 def _aware(time: object) -> object:

@@ -118,6 +118,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
 
     def _numbered(self, table: Table, column: Column, learned: Learned) -> Table:
         reader, to = tokens.Reader.of({**learned, "longest": 1 << 40}), learned["to"]
+        table.check_new("step tokenize, to", to)
 
         @F.pandas_udf(ArrayType(LongType()))  # type: ignore[call-overload,untyped-decorator,unused-ignore]
         def numbers(texts: Iterator[pd.Series]) -> Iterator[pd.Series]:

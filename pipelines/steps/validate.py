@@ -22,7 +22,7 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
     | 300 |
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     train_only: ClassVar[bool] = False
 
     rules: dict[str, str] = Field(
@@ -52,7 +52,8 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         for name in self.unique:
             if _is_unique(frame, name):
                 continue  # nothing is sorted for what is nearly always so
-            order = Window.partitionBy(named(name)).orderBy("sample_id")
+            # ids are file:line, so a shorter one comes first within a file: line 9 before 10
+            order = Window.partitionBy(named(name)).orderBy(F.length("sample_id"), "sample_id")
             frame = frame.withColumn(f"_place_{name}", F.row_number().over(order))
             twice = (named(f"_place_{name}") > 1) & named(name).isNotNull()
             reasons.append(F.when(twice, F.lit(f"{name} comes twice")))

@@ -17,7 +17,7 @@ from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType
 
-from pipelines.rows import escaped, named
+from pipelines.rows import iso_time, named
 from pipelines.table import Learned, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -150,7 +150,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         entity = named(self.entity) if self.entity else F.lit("")
         time = named(self.time)
         is_text = frame.schema[self.time].dataType.typeName() == "string"
-        order = Over.partitionBy(entity).orderBy(F.expr(f"try_to_timestamp({escaped(self.time)})") if is_text else time)
+        order = Over.partitionBy(entity).orderBy(iso_time(time) if is_text else time)
         later = F.lead("split", self.look_back).over(order)
         before = frame.withColumn("_later", later).where("_later <> split")
         return frame.unionByName(before.withColumn("split", F.col("_later")).drop("_later"))
@@ -159,7 +159,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         """The rows with their time as a number, whose they are, and whether they lack something or come again."""
         time = named(self.time)
         is_text = frame.schema[self.time].dataType.typeName() == "string"
-        seconds = F.expr("CAST(try_to_timestamp(_text) AS DOUBLE)") if is_text else time.cast("double")
+        seconds = iso_time(time).cast("double") if is_text else time.cast("double")
         frame = frame.withColumn("_text", time.cast("string")).withColumn("_time", seconds)
         frame = frame.withColumn("_entity", named(self.entity).cast("string") if self.entity else F.lit(""))
         absent = F.col("_time").isNull() | F.col("_entity").isNull()

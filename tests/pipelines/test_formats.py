@@ -3,12 +3,14 @@
 import datetime
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 from pydantic import ValidationError
 
 from pipelines import formats
 from pipelines.sources.table import Table
+from pipelines.steps.split import Split
 from tests.pipelines.made import rows_of
 from tracking.faults import BadData, BadEnvironment
 
@@ -149,3 +151,83 @@ def test_times_may_be_written_in_a_declared_form(spark, tmp_path):
 def test_a_source_that_is_none_is_refused(fields):
     with pytest.raises(ValidationError):
         Table(**{"columns": COLUMNS, **fields})
+
+
+CLOCKS = (
+    "clock,day,ok,long_id\n07:30:00,2020-01-31,true,18446744073709551617\n19:05,2020-02-01,False,18446744073709551618\n"
+)
+
+
+def test_times_of_day_truths_and_long_numbers_are_inferred_as_texts(spark, tmp_path):
+    (tmp_path / "a.csv").write_text(CLOCKS)
+    table = read(spark, tmp_path / "a.csv", columns="inferred", key="long_id")
+    assert [column.dtype for column in table.columns] == ["string", "datetime64[us]", "string", "string"]
+    ids = ["18446744073709551617", "18446744073709551618"]
+    assert rows_of(table, "sample_id", "clock", "ok") == [(ids[0], "07:30:00", "true"), (ids[1], "19:05", "False")]
+    (tmp_path / "a.jsonl").write_text('{"k": "a", "ok": true}\n{"k": "b", "ok": false}\n')
+    table = read(spark, tmp_path / "a.jsonl", columns="inferred", key="k", format="jsonl")
+    assert rows_of(table, "sample_id", "ok") == [("a", "true"), ("b", "false")]
+
+
+@pytest.mark.bad_input
+def test_a_time_of_day_is_no_time(spark, tmp_path):
+    (tmp_path / "a.csv").write_text("who,age,pay,at\na,31,2.5,2020-01-31\nb,7,1,07:30:00\nc,7,1,T12:00\n")
+    table = read(spark, tmp_path / "a.csv")
+    assert rows_of(table, "sample_id") == [("a",)]
+    assert {row.reason for row in table.refused.collect()} == {"at is no time of the form ISO"}
+
+
+@pytest.mark.bad_input
+def test_a_fraction_is_no_whole_number(spark, tmp_path):
+    pq.write_table(pa.table({"who": ["a", "b", "c"], "age": [31.0, 0.7, None]}), tmp_path / "a.parquet")
+    columns = {"who": {"type": "string"}, "age": {"type": "long", "nullable": True}}
+    table = read(spark, tmp_path / "a.parquet", columns=columns, format="parquet")
+    assert rows_of(table, "sample_id", "age") == [("a", 31), ("c", None)]
+    assert [(row.sample_id, row.reason) for row in table.refused.collect()] == [("b", formats.MISFIT)]
+
+
+@pytest.mark.bad_input
+def test_nanoseconds_are_told_where_columns_are_inferred(spark, tmp_path):
+    pq.write_table(pa.table({"who": ["a"], "at": pa.array([1], pa.timestamp("ns"))}), tmp_path / "a.parquet")
+    with pytest.raises(BadData, match="times in nanoseconds"):
+        read(spark, tmp_path / "a.parquet", columns="inferred", format="parquet")
+
+
+def test_a_csv_file_may_have_decimal_commas_and_latin_letters(spark, tmp_path):
+    (tmp_path / "a.csv").write_bytes("wer;höhe\nJürg;1,5\nAnna;1.234,5\nZoë;-2\n".encode("latin-1"))
+    columns = {"wer": {"type": "string"}, "höhe": {"type": "double"}}
+    options = {"key": "wer", "delimiter": ";", "decimal": ",", "encoding": "latin-1"}
+    table = read(spark, tmp_path / "a.csv", columns=columns, **options)
+    assert rows_of(table, "sample_id", "höhe") == [("Jürg", 1.5), ("Zoë", -2.0)]
+    assert [(row.sample_id, row.content) for row in table.refused.collect()] == [("a.csv:3", "Anna;1.234,5")]
+    table = read(spark, tmp_path / "a.csv", columns="inferred", **(options | {"decimal": "."}))
+    assert rows_of(table, "wer", "höhe") == [("Anna", "1.234,5"), ("Jürg", "1,5"), ("Zoë", "-2")]
+    with pytest.raises(ValidationError, match="declare the columns"):
+        read(spark, tmp_path / "a.csv", columns="inferred", **options)
+
+
+def test_a_column_called_split_says_the_split_of_its_row(spark, tmp_path):
+    (tmp_path / "a.csv").write_text("who,split\na,train\nb,test\n")
+    columns = {"who": {"type": "string"}, "split": {"type": "string"}}
+    table = read(spark, tmp_path / "a.csv", columns=columns)
+    assert rows_of(table, "sample_id", "split") == [("a", "train"), ("b", "test")]
+    assert [column.name for column in table.columns] == ["who"]
+    for given in (Split(by="given"), Split(by="given", column="split")):
+        assert rows_of(given.apply(table, {}, 0), "sample_id", "split") == [("a", "train"), ("b", "test")]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("names", [("Age", "age"), ("sample_id",), ("Parent_ID",), ("OP",), ("Split",), ("_number",)])
+def test_names_that_spark_or_the_lineage_takes_for_others_are_refused(spark, tmp_path, names):
+    with pytest.raises(ValidationError, match="give them other names in the file"):
+        Table(files=[{"name": "a.csv"}], columns={name: {"type": "string"} for name in names})
+    pq.write_table(pa.table({"key": ["a"], **{name: ["b"] for name in names}}), tmp_path / "a.parquet")
+    # of columns that differ in case alone Spark itself says so
+    with pytest.raises(BadData, match=r"give them other names in the file|column `age` already exists"):
+        read(spark, tmp_path / "a.parquet", columns="inferred", key="key", format="parquet")
+
+
+@pytest.mark.bad_input
+def test_a_time_is_no_target():
+    with pytest.raises(ValidationError, match="a time is a key, no target"):
+        Table(files=[{"name": "a.csv"}], columns={"at": {"type": "timestamp", "role": "target"}})

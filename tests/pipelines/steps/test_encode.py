@@ -181,3 +181,44 @@ def test_a_target_without_a_mean_is_refused(spark, fields, told):
         Encode(**{"columns": ("city",), "method": "target", **fields}).fit(
             table(spark, [{"city": "a", "label": "x"}], CITY, LABEL), 0
         )
+
+
+GRADE = Column(name="grade", dtype="int64", role="target", meaning="number")
+
+
+@pytest.mark.parametrize("column", [GRADE, GRADE.model_copy(update={"dtype": "string", "meaning": "category"})])
+def test_classes_that_are_numbers_stand_by_their_value(spark, column):
+    values = [10, 2, 1, 30, 3] if column.dtype == "int64" else ["10", "2", "1", "30", "3"]
+    learned = Encode(columns=("grade",)).fit(table(spark, [{"grade": one} for one in values], column), 0)
+    assert learned["grade"]["classes"] == ["1", "2", "3", "10", "30"]
+
+
+def test_classes_stand_in_the_order_that_was_asked_for(spark):
+    rows = table(spark, [{"label": one} for one in ("low", "high", "medium")], LABEL)
+    step = Encode(columns=("label",), classes=("low", "medium", "high"))
+    assert rows_of(step.apply(rows, step.fit(rows, 0), 0), "label") == [(0,), (2,), (1,)]
+    with pytest.raises(BadData, match=r"\['high'\] besides `classes`, and no row of \['highest'\]"):
+        Encode(columns=("label",), classes=("low", "medium", "highest")).fit(rows, 0)
+
+
+def test_keys_are_no_categories(spark):
+    key = CITY.model_copy(update={"name": "user", "role": "key"})
+    rows = table(spark, [{"user": "u1", "city": "Graz"}, {"user": "u2", "city": "Bonn"}], key, CITY)
+    step = Encode(columns="categories")
+    assert rows_of(step.apply(rows, step.fit(rows, 0), 0), "user", "city") == [("u1", 2), ("u2", 1)]
+
+
+def test_a_category_that_is_called_like_the_unknown_one_is_unknown(spark):
+    rows = table(spark, [{"city": "(unknown)"}, {"city": "Graz"}, {"city": None}], CITY)
+    step = Encode(columns=("city",))
+    learned = step.fit(rows, 0)
+    assert learned["city"]["classes"] == ["(unknown)", "Graz"]
+    assert rows_of(step.apply(rows, learned, 0), "city") == [(0,), (1,), (0,)]
+
+
+@pytest.mark.bad_input
+def test_tokens_do_not_write_over_a_column(spark):
+    rows = table(spark, [{"text": "ab", "Tokens": 1.0}], TEXT, PRICE.model_copy(update={"name": "Tokens"}))
+    step = Encode(columns=("text",), method="characters")
+    with pytest.raises(BadData, match="there is a column 'Tokens' already"):
+        step.apply(rows, step.fit(rows, 0), 0)

@@ -64,3 +64,9 @@ def test_a_filter_keeps_the_rows_for_which_it_is_true(spark):
     assert rows_of(apply(spark, Filter(keep="wind > 2 AND city <> 'Oslo'")), "wind") == [(5.0,), (4.0,)]
     with pytest.raises(BadData, match="wnd"):
         apply(spark, Filter(keep="wnd > 2"))
+
+
+@pytest.mark.bad_input
+def test_a_feature_does_not_write_over_a_column_whatever_its_case(spark):
+    with pytest.raises(BadData, match="there is a column 'wind' already; give another name"):
+        apply(spark, Features(add={"Wind": {"expression": "wind * 2"}}))

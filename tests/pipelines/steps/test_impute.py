@@ -112,3 +112,12 @@ def test_a_served_text_in_a_filled_column_of_numbers_is_still_refused(spark):
 def test_what_cannot_be_filled_is_refused_with_the_column(spark, fields, told):
     with pytest.raises(BadData, match=told):
         Impute(**fields).fit(table(spark, [{"wind": None, "city": "a"}], NUMBER, CITY), 0)
+
+
+@pytest.mark.bad_input
+def test_an_indicator_does_not_write_over_a_column(spark):
+    there = NUMBER.model_copy(update={"name": "wind_missing"})
+    rows = table(spark, [{"wind": 1.0, "wind_missing": 7.0}, {"wind": None, "wind_missing": 8.0}], NUMBER, there)
+    step = Impute(columns=("wind",), method="mean", indicator=True)
+    with pytest.raises(BadData, match="there is a column 'wind_missing' already"):
+        step.apply(rows, step.fit(rows, 0), 0)

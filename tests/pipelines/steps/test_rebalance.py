@@ -190,3 +190,12 @@ def test_ops_are_for_augmentation_alone_and_are_checked(spark):
             Rebalance(**fields)
     with pytest.raises(ValidationError, match="noise"):
         Rebalance(method="augment", ops=({"noize": 0.1},))
+
+
+@pytest.mark.bad_input
+def test_weights_do_not_write_over_a_column(spark):
+    weight = NUMBER.model_copy(update={"name": "Weight"})
+    rows = table(spark, [{"label": one, "Weight": 70.0} for one in "aab"], LABEL, weight)
+    step = Rebalance(method="weights")
+    with pytest.raises(BadData, match="there is a column 'Weight' already"):
+        step.apply(rows, step.fit(rows, 1), 1)

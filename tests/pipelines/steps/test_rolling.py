@@ -154,3 +154,12 @@ def test_features_of_card_fraud_are_those_that_the_handbook_published(settings, 
         for name in names.values():
             column = name.replace("{days}", str(days))
             np.testing.assert_allclose(made.loc[published.index, column], published[column], rtol=0, atol=1e-6)
+
+
+@pytest.mark.spark
+@pytest.mark.bad_input
+def test_a_window_does_not_write_over_a_column(spark):
+    there = PAID.model_copy(update={"name": "N1"})
+    rows = table(spark, made(20).assign(N1=1.0).to_dict("records"), CITY, TIME, PAID, there)
+    with pytest.raises(BadData, match="there is a column 'N1' already"):
+        Rolling(**FIELDS, value="paid").apply(rows, {}, 0)

@@ -60,6 +60,13 @@ def test_strata_get_exact_shares(spark):
         assert (splits.count("test"), splits.count("valid")) == (count // 5, count // 10)
 
 
+@pytest.mark.parametrize("count", [3, 4, 5])
+def test_a_small_class_has_rows_in_every_split(spark, count):
+    rows = [*many(40), *({"wind": 0.0, "label": "rare"} for _ in range(count))]
+    found = rows_of(drawn(spark, Split(by="stratified", valid=0.3, test=0.5), rows), "label", "split")
+    assert {split for label, split in found if label == "rare"} == {"train", "valid", "test"}
+
+
 @pytest.mark.bad_input
 def test_a_class_with_too_few_rows_is_named(spark):
     rows = [*many(40), {"wind": 0.0, "label": "rare"}]
@@ -157,3 +164,25 @@ def test_times_may_be_iso_texts_and_an_order_may_be_a_number(spark):
 def test_a_split_by_time_needs_times(spark, column, told):
     with pytest.raises(BadData, match=told):
         drawn(spark, Split(by="time", time=column, periods=PERIODS), many(9))
+
+
+def test_shares_by_time_go_by_fractions_too(spark):
+    rows = [{"wind": (at + 1) / 100, "label": "a"} for at in range(100)]
+    found = rows_of(drawn(spark, Split(by="time", time="wind", valid=0.15, test=0.15), rows), "wind", "split")
+    splits = [split for _, split in sorted(found)]
+    assert splits == ["train"] * 70 + ["valid"] * 15 + ["test"] * 15
+
+
+@pytest.mark.bad_input
+def test_rows_without_a_time_are_told(spark):
+    rows = [{"wind": None if at == 3 else float(at), "label": "a"} for at in range(40)]
+    with pytest.raises(BadData, match="1 rows have no wind; put them aside before"):
+        drawn(spark, Split(by="time", time="wind", test=0.2), rows).counted()
+
+
+@pytest.mark.bad_input
+def test_a_time_of_day_is_no_time_to_split_by(spark):
+    clock = Column(name="clock", dtype="string", role="key", meaning="text")
+    rows = [{"clock": f"07:{at:02d}:00"} for at in range(40)]
+    with pytest.raises(BadData, match="no ISO time"):
+        drawn(spark, Split(by="time", time="clock", test=0.2), rows, columns=(clock,))

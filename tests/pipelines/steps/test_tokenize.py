@@ -147,3 +147,12 @@ def test_names_that_would_fall_together_are_refused():
 def test_a_column_that_is_no_text_is_named(spark):
     with pytest.raises(BadData, match=r"'txt'.*text"):
         Tokenize(columns=("txt",), by="words").fit(english(spark), 0)
+
+
+@pytest.mark.bad_input
+def test_tokens_do_not_write_over_a_column(spark):
+    there = GERMAN.model_copy(update={"name": "text_tokens"})
+    rows = texts(spark, [(one, "hier") for one in ENGLISH], TEXT, there)
+    step = Tokenize(columns=("text",), by="words", minimum=1)
+    with pytest.raises(BadData, match="there is a column 'text_tokens' already"):
+        step.apply(rows, step.fit(rows, 0), 0)

@@ -30,6 +30,12 @@ def test_the_first_of_equal_values_is_kept(spark):
     assert [row.reason for row in found.refused.collect()] == ["city comes twice"]
 
 
+def test_the_first_line_of_a_file_is_kept(spark):
+    rows = [{"sample_id": f"t.csv:{line}", "city": "Graz"} for line in (2, 10, 100)]
+    found = Validate(unique=("city",)).apply(table(spark, rows, CITY), {}, 0)
+    assert rows_of(found, "sample_id") == [("t.csv:2",)]
+
+
 def test_all_rules_that_cannot_be_read_are_told_at_once(spark):
     step = Validate(rules={"broken": "wind >=", "stranger": "sun > 1"}, required=("moon",))
     with pytest.raises(BadData) as refused:
