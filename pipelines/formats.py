@@ -52,6 +52,7 @@ TYPES: dict[str, DataType] = {
 }
 CORRUPT = "_corrupt"
 MISFIT = "a value is of another type, or values are missing"
+MORE = "is no single JSON object"
 OPEN_QUOTE = "a quote is not closed"
 WHITESPACE = "whitespace"
 QUOTES = {"quote": '"', "escape": '"'}
@@ -132,7 +133,13 @@ def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     lines = numbered(spark, path).where("length(trim(line)) > 0")
     names = list(layout.columns)
     rows = lines.withColumn("_row", F.from_json("line", _struct(names, _read_as(layout, names)), options))
-    return _columns(rows, layout, {name: name for name in names})
+    # Spark reads the first object of a line, and of members that come twice the last one, and says nothing
+    whole = F.from_json(F.concat(F.lit("["), "_line", F.lit("]")), "array<map<string,string>>")
+    members = F.map_keys(whole[0])
+    reasons = [F.when(F.size(whole) != 1, MORE)]
+    reasons.append(F.when(F.size(members) != F.size(F.array_distinct(members)), "a member comes twice"))
+    frame = _columns(rows, layout, {name: name for name in names})
+    return frame.withColumn(CORRUPT, F.coalesce(F.col(CORRUPT), *reasons))
 
 
 def read_parquet(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:

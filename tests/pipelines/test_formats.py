@@ -231,3 +231,14 @@ def test_names_that_spark_or_the_lineage_takes_for_others_are_refused(spark, tmp
 def test_a_time_is_no_target():
     with pytest.raises(ValidationError, match="a time is a key, no target"):
         Table(files=[{"name": "a.csv"}], columns={"at": {"type": "timestamp", "role": "target"}})
+
+
+@pytest.mark.bad_input
+def test_a_line_of_json_is_one_object_with_each_member_once(spark, tmp_path):
+    good = '{"k": "a", "more": {"k": [1, "}"]}}'
+    odd = ['{"k": "b"} {"k": "c"}', '{"k": "d"}, {"k": "e"}', '{"k": "f"} and so on', '{"k": "g", "k": "h"}']
+    (tmp_path / "a.jsonl").write_text("\n".join([good, *odd]))
+    table = read(spark, tmp_path / "a.jsonl", columns={"k": {"type": "string"}}, key="k", format="jsonl")
+    assert rows_of(table, "sample_id") == [("a",)]
+    reasons = [row.reason for row in table.refused.orderBy("sample_id").collect()]
+    assert reasons == [*[formats.MORE] * 3, "a member comes twice"]
