@@ -135,8 +135,8 @@ def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     rows = lines.withColumn("_row", F.from_json("line", _struct(names, _read_as(layout, names)), options))
     # Spark reads the first object of a line, and of members that come twice the last one, and says nothing
     whole = F.from_json(F.concat(F.lit("["), "_line", F.lit("]")), "array<map<string,string>>")
-    members = F.map_keys(whole[0])
-    reasons = [F.when(F.size(whole) != 1, MORE)]
+    members = F.map_keys(F.get(whole, F.lit(0)))
+    reasons = [F.when(F.coalesce(F.size(whole), F.lit(-1)) != 1, MORE)]
     reasons.append(F.when(F.size(members) != F.size(F.array_distinct(members)), "a member comes twice"))
     frame = _columns(rows, layout, {name: name for name in names})
     return frame.withColumn(CORRUPT, F.coalesce(F.col(CORRUPT), *reasons))

@@ -34,6 +34,7 @@ LESS_IS_BETTER = frozenset(
         "calibration_error",
         "pattern",
         "frechet_lenet",
+        "reconstruction_error",
     ]
 )
 FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")

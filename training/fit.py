@@ -145,7 +145,9 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
     for values in trainer.test(job.task, datamodule=job.splits, verbose=False) if test else ():
         found |= {name: float(value) for name, value in values.items()}
     found |= {f"best/{name.removeprefix('valid/')}": v for name, v in found.items() if name.startswith("valid/")}
-    job.run.metrics(found, step=trainer.global_step)
+    # those of the splits the trainer's logger has told by now
+    told = {name: value for name, value in found.items() if not name.startswith(("valid/", "test/"))}
+    job.run.metrics(told, step=trainer.global_step)
     return found
 
 

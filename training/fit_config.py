@@ -9,7 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from training.callbacks.average import AnyAverage
+from tracking.leaderboard import LESS_IS_BETTER
+from training.callbacks.average import SWA, AnyAverage
 from training.callbacks.early_stop import EarlyStop
 from training.feed.reading import Reading
 from training.initialise import Initialisation
@@ -48,7 +49,9 @@ class Fit(Reading, frozen=True, extra="forbid"):
         False, description="keep the maps of a pixel together in memory, with which most convolutions are faster"
     )
     monitor: str = Field("valid/loss", pattern=r"^valid/", description="the metric on valid that is watched")
-    direction: Literal["min", "max"] = Field("min", description="which way `monitor` is better")
+    direction: Literal["min", "max"] | None = Field(
+        None, description="which way `monitor` is better; default: less for losses and errors, more for all others"
+    )
     validate_every: int = Field(1, ge=1, description="epochs between two looks at the valid split")
     keep: Literal["last", "best"] = Field(
         "last", description="which weights become the model; best by `monitor` on valid"
@@ -60,6 +63,13 @@ class Fit(Reading, frozen=True, extra="forbid"):
     exact: bool = Field(False, description="weights that are the same bits at any number of ranks; slower")
     sync_batch_norm: bool = Field(False, description="batch norms look at the batch of all ranks; on GPUs alone")
     timeout_s: float = Field(600, gt=0, description="how long a rank waits for another one before training ends")
+
+    @property
+    def looks_for_most(self) -> bool:
+        """Whether a larger value of `monitor` is better."""
+        if self.direction is not None:
+            return self.direction == "max"
+        return self.monitor.rpartition("/")[2] not in LESS_IS_BETTER
 
     @property
     def watches(self) -> list[str]:
@@ -83,6 +93,9 @@ class Fit(Reading, frozen=True, extra="forbid"):
             (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
             (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
         ]
+        if isinstance(self.average, SWA) and self.average.start > 1 - 1 / self.epochs:
+            told = f"{self.average.start:g} of {self.epochs} epochs leaves none to take the mean of"
+            checks.append((True, f"average: start: {told}"))
         if self.watches and self.validate_every > self.epochs:
             told = f"{self.validate_every} is more than the {self.epochs} epochs, and {self.watches[0]} looks at valid"
             checks.append((True, f"validate_every: {told}"))

@@ -40,7 +40,9 @@ class Averaged:
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
         count = self.task.fit.accumulate
-        norms = [] if batch.is_full else batch_norms(self.task.network)
+        # a single row has no variance, in a full batch either
+        are_large = batch.is_full and len(batch.mask_B) >= LEAST * count
+        norms = [] if are_large else batch_norms(self.task.network)
         if not norms:
             yield from batch.parts(count)
             return

@@ -48,7 +48,9 @@ class Step(BaseModel, frozen=True, extra="forbid"):
     """The rate is multiplied by `by` at each of `at`."""
 
     name: Literal["step"]
-    at: tuple[float, ...] = Field((0.5, 0.75), description="shares of the steps at which the rate falls")
+    at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.5, 0.75), description="shares of the steps at which the rate falls: 0.5 is half way"
+    )
     by: float = Field(0.1, gt=0, lt=1, description="what the rate is multiplied by")
 
     def factor(self, done: float) -> float:
@@ -76,10 +78,10 @@ def scheduler(
 ) -> LRScheduler:
     """Multiplies each group's rate by `factor(share of the steps that are done)`, a share in [0, 1], at every step.
 
-    With a warm-up the rate first rises evenly over that share of the steps, and the schedule has the steps that are
-    left.
+    With a warm-up the rate first rises evenly over that share of the steps, at least one, and the schedule has those
+    that are left.
     """
-    rise = round(warm_up * steps)
+    rise = max(round(warm_up * steps), 1 if warm_up else 0)
 
     def now(step: int) -> float:
         if step < rise:

@@ -73,6 +73,8 @@ def test_one_page_shows_data_training_and_model(home, run):
     assert {name: found.data.metrics[name] for name in run["metrics"]} == pytest.approx(run["metrics"])
     assert {"feed/wait", "feed/rows_per_s", "train/loss", "valid/accuracy"} <= found.data.metrics.keys()
     assert len(found.data.metrics) < 40
+    ends = {name: client.get_metric_history(run["run_id"], name) for name in run["metrics"]}
+    assert [name for name, points in ends.items() if len(points) > 1 and not name.startswith("valid/")] == []
     (given,) = found.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.digest) == ("digits", manifest.splits["train"].digest)
     tags = {"dataset_version", "budget", "code_version", "stack", "hosts", "passed"}

@@ -6,6 +6,7 @@ import torch
 from tests.training.fitted import BATCHES, Steps, fitted, job_of, pictures, rows
 from tracking.faults import TrainingFailed, WrongRecipe
 from training import checkpoints
+from training.layers.statistics import batch_norms
 
 EVERYTHING = {
     "all at once": {
@@ -147,7 +148,24 @@ def test_a_metric_that_is_watched_must_be_measured(tmp_path, dataset, fit):
         WrongRecipe,
         match=r"no such metric of this task; it measures valid/accuracy, valid/calibration_error, valid/loss",
     ):
-        fitted(tmp_path, dataset, fit=fit | {"monitor": "valid/acuracy"})
+        fitted(tmp_path, dataset, fit=fit | {"monitor": "valid/beauty"})
+
+
+@pytest.mark.bad_input
+def test_a_metric_that_is_misspelt_is_told_before_the_first_step(tmp_path, dataset):
+    steps = Steps()
+    with pytest.raises(WrongRecipe, match=r"no such metric; did you mean valid/accuracy\?"):
+        fitted(tmp_path, dataset, steps, fit={"keep": "best", "monitor": "valid/acuracy"})
+    assert steps.batches == []
+
+
+@pytest.mark.parametrize("fit", [{"batch_size": 8, "accumulate": 8}, {"batch_size": 1}], ids=str)
+def test_norms_of_parts_of_a_single_row_take_the_statistics_that_are_there(tmp_path, dataset, fit):
+    network = {"name": "mlp/mlp", "hidden": [8], "norm": "batch"}
+    found = fitted(tmp_path, dataset, network=network, fit=fit | {"epochs": 1})
+    (norm,) = batch_norms(found.network)
+    assert norm.running_mean.tolist() == [0.0] * 8
+    assert norm.running_var.tolist() == [1.0] * 8
 
 
 @pytest.mark.bad_input

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from training.schedules import Constant, Cosine, OneCycle, Plateau, Step, scheduler
@@ -40,6 +41,17 @@ def test_steps_multiply_the_rate_at_their_shares():
     schedule = Step(name="step", at=(0.5, 0.75), by=0.1)
     assert [schedule.factor(done) for done in (0.0, 0.49, 0.5, 0.8)] == pytest.approx([1, 1, 0.1, 0.01])
     assert Constant().factor(0.9) == 1
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("at", [(2, 3), (-2,), (0,), (0.5, 1)])
+def test_steps_are_shares_and_no_epochs(at):
+    with pytest.raises(ValidationError, match="than"):
+        Step(name="step", at=at)
+
+
+def test_a_warm_up_is_a_step_at_least():
+    assert rates(Constant(), 20, warm_up=0.01)[:3] == pytest.approx([0.5, 1, 1])
 
 
 def test_the_first_and_the_last_step_have_the_rates_of_the_ends():

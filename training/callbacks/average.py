@@ -5,6 +5,7 @@ Means are of the running statistics of batch norms, too.
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any, Literal
 
 import pytorch_lightning as lightning
@@ -82,6 +83,10 @@ class Average(lightning.Callback):
             task.network = self.trained
 
     def on_fit_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        if self.mean is not None and not int(self.mean.n_averaged) and trainer.is_global_zero:
+            sys.stderr.write(
+                "fit.average: training ended before the first weights of the mean; the last ones are kept\n"
+            )
         self._stand_in(task)
 
     def state_dict(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,13 @@ class Watch(lightning.Callback):
 
     def waiting(self, trainer: lightning.Trainer, task: Any) -> None:
         """After a look that was not."""
+
+    def setup(self, trainer: lightning.Trainer, task: Any, stage: str) -> None:
+        """Raises WrongRecipe for a name that is nearly that of a metric, before an epoch is lost to it."""
+        known = [f"valid/{name}" for name in ("loss", *task.metrics())]
+        near = difflib.get_close_matches(self.fit.monitor, known, 1, cutoff=0.9)
+        if stage == TrainerFn.FITTING and near and self.fit.monitor not in known:
+            raise WrongRecipe.at("fit.monitor", f"{self.fit.monitor}: no such metric; did you mean {near[0]}?")
 
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
         if trainer.state.fn != TrainerFn.FITTING:
@@ -58,4 +66,4 @@ class Watch(lightning.Callback):
         """Never for a NaN."""
         if self.best is None:
             return not math.isnan(value)
-        return value < self.best - self.least if self.fit.direction == "min" else value > self.best + self.least
+        return value > self.best + self.least if self.fit.looks_for_most else value < self.best - self.least

@@ -22,7 +22,7 @@ def metric_of(located: Located, metric: str | None, direction: str | None) -> tu
         if marked.rpartition("/")[2] == last:
             return named, mark.strip().startswith(">")
     if named == fit.monitor:
-        return named, fit.direction == "max"
+        return named, fit.looks_for_most
     return named, last not in LESS_IS_BETTER
 
 

@@ -91,3 +91,13 @@ def test_what_was_seen_travels_in_the_checkpoint():
     second.load_state_dict(first.state_dict())
     trainer.tell(second, 0.6)
     assert trainer.should_stop
+
+
+@pytest.mark.parametrize(
+    ("metric", "larger"),
+    [("accuracy", True), ("log_likelihood", True), ("loss", False), ("rmse", False), ("nll", False)],
+)
+def test_what_is_better_follows_from_the_metric_unless_it_is_said(metric, larger):
+    assert Fit(monitor=f"valid/{metric}").looks_for_most is larger
+    assert Fit(monitor=f"valid/{metric}", direction="min").looks_for_most is False
+    assert Fit(monitor=f"valid/{metric}", direction="max").looks_for_most is True
