@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import PurePosixPath
 from typing import Literal
 
 from pydantic import BaseModel, Field
@@ -23,3 +25,10 @@ class NamedFile(BaseModel, frozen=True, extra="forbid"):
 
 class SplitFile(NamedFile, frozen=True, extra="forbid"):
     split: SplitName | None = Field(None, description="the split of all of its rows")
+
+
+def called(file: NamedFile, files: Iterable[NamedFile], part: Literal["name", "stem"] = "name") -> str:
+    """A file in the ids of its rows: its name or stem, or all of its name where another of `files` has the same."""
+    short: str = getattr(PurePosixPath(file.name), part)
+    others = {one.name for one in files} - {file.name}
+    return file.name if any(short in (one, getattr(PurePosixPath(one), part)) for one in others) else short

@@ -23,7 +23,6 @@ source:
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path, PurePosixPath
@@ -35,7 +34,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from pipelines.lines import Encoding, numbered
-from pipelines.named_file import NamedFile, SplitFile, SplitName
+from pipelines.named_file import NamedFile, SplitFile, SplitName, called
 from pipelines.rows import fewest, with_places
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
@@ -186,10 +185,8 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         return [F.when(condition, reason) for reason, condition in wrong.items()]
 
     def _told(self, file: NamedFile) -> str:
-        """The file in a sample's id: its name, with its folders where another file has the same."""
-        names = Counter(PurePosixPath(one.name).name for one in (*self.files, *(pair.source for pair in self.pairs)))
-        name = PurePosixPath(file.name).name
-        return name if names[name] == 1 else file.name
+        """The file in a sample's id."""
+        return called(file, (*self.files, *(pair.source for pair in self.pairs)))
 
 
 def _stripped(text: SparkColumn) -> SparkColumn:

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 
-from pipelines.named_file import NamedFile
+from pipelines.named_file import NamedFile, called
 from pipelines.rows import from_pandas
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
+
+_MARKS = {False: False, True: True, "false": False, "true": True}
+"""What says whether an episode ended; 0 and 1 are equal to False and True."""
 
 
 class RecordedFile(NamedFile, frozen=True, extra="forbid"):
@@ -44,6 +47,8 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
     there; where an episode was cut off, its last step is put aside. Whole numbers as actions are classes.
     """
 
+    version: ClassVar[int] = 2
+
     files: tuple[RecordedFile, ...] = Field(min_length=1)
     episode: str = "episode"
     step: str = "step"
@@ -52,8 +57,8 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
     )
     action: str | tuple[str, ...] = Field("action", description="a column, or the columns of the numbers")
     reward: str = "reward"
-    terminated: str = Field("terminated", description="1 where the episode came to its end")
-    truncated: str = Field("truncated", description="1 where the episode was cut off")
+    terminated: str = Field("terminated", description="true or 1 where the episode came to its end")
+    truncated: str = Field("truncated", description="true or 1 where the episode was cut off")
     licence: str = "not stated"
     origin: str = "one's own files"
 
@@ -89,18 +94,18 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         for name in (self.episode, self.step, self.terminated, self.truncated):
             if lost := int(pd.isna(columns[name]).sum()):
                 raise BadData.at(path, f"{name}: {lost} values are missing; each step needs its place in an episode")
-        stem = PurePosixPath(file.name).stem
+        told = called(file, self.files, "stem")
         try:
             step = columns[self.step].astype(np.int64)
             frame = pd.DataFrame(
                 {
-                    "episode": [f"{stem}/{episode}" for episode in columns[self.episode]],
+                    "episode": [f"{told}/{episode}" for episode in columns[self.episode]],
                     "step": step,
                     "observation": _vectors(columns, self.observation),
                     "action": _vectors(columns, self.action),
                     "reward": columns[self.reward].astype(np.float64),
-                    "terminated": columns[self.terminated].astype(bool),
-                    "truncated": columns[self.truncated].astype(bool),
+                    "terminated": _marks(columns[self.terminated], path, self.terminated),
+                    "truncated": _marks(columns[self.truncated], path, self.truncated),
                 }
             )
         except (ValueError, TypeError) as error:
@@ -118,6 +123,14 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise BadData.at(path, f"cannot be read as {path.suffix} ({error}); objects are not unpickled") from None
     return {str(name): frame[name].to_numpy() for name in frame.columns}
+
+
+def _marks(values: NDArray[Any], path: Path, name: str) -> NDArray[np.bool_]:
+    found = [_MARKS.get(one.lower() if isinstance(one, str) else one) for one in values.tolist()]
+    if None in found:
+        odd = values.tolist()[found.index(None)]
+        raise BadData.at(path, f"{name}: {odd!r} is no mark of an end; expected true or false, or 1 or 0")
+    return np.array(found, dtype=bool)
 
 
 def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:

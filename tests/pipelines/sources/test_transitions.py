@@ -72,6 +72,61 @@ def test_fractions_as_actions_are_vectors(spark, tmp_path):
     assert (table.column("action").shape, table.column("action").meaning) == ((2,), "vector")
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("a/r.npz", "b/r.npz"), ("a/r.npz", "b/r.npz")),
+        (("r.csv", "r.npz"), ("r.csv", "r.npz")),
+        (("a/r.npz", "b/s.npz"), ("r", "s")),
+        (("r.csv", "r.npz", "r.csv.npz"), ("r.csv", "r.npz", "r.csv.npz")),
+    ],
+    ids=["folders", "endings", "names", "an ending in a name"],
+)
+def test_episodes_of_files_that_share_a_name_are_not_one(spark, tmp_path, names, told):
+    files = {}
+    for at, name in enumerate(names):
+        files[name] = tmp_path / name
+        files[name].parent.mkdir(exist_ok=True)
+        arrays = recorded(observation=np.arange(5.0) + 10 * at)
+        if name.endswith(".npz"):
+            np.savez(files[name], **arrays)
+        else:
+            pd.DataFrame(arrays).to_csv(files[name], index=False)
+    table = Transitions(files=[{"name": name} for name in names]).read(spark, files, 0)
+    rows = [
+        (name, episode, vector(now)) for name, episode, now in rows_of(table, "sample_id", "episode", "observation")
+    ]
+    assert rows == sorted(
+        (f"{one}/{place}", f"{one}/{place[0]}", [value + 10.0 * at])
+        for at, one in enumerate(told)
+        for value, place in enumerate(("0/00000000", "0/00000001", "0/00000002", "1/00000000"))
+    )
+    assert sorted(row.sample_id for row in table.refused.collect()) == sorted(f"{one}/1/00000001" for one in told)
+
+
+@pytest.mark.parametrize("form", [".csv", ".parquet", ".npz"])
+@pytest.mark.parametrize(
+    "marks",
+    [[False, False, True, False, False], [0.0, 0.0, 1.0, 0.0, 0.0], ["false", "False", "TRUE", "FALSE", "false"]],
+    ids=["booleans", "numbers", "texts"],
+)
+def test_an_end_is_marked_by_a_boolean_a_number_or_a_text(spark, tmp_path, form, marks):
+    table = read(spark, tmp_path, form, terminated=np.array(marks))
+    assert rows_of(table, "done") == [(0,), (0,), (1,), (0,)]
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("form", [".csv", ".parquet", ".npz"])
+@pytest.mark.parametrize(
+    ("marks", "shown"),
+    [(["no", "no", "yes", "no", "no"], "'no'"), ([0, 0, 2, 0, 0], "2"), ([0, 0, 0.5, 0, 0], r"0\.5")],
+)
+@pytest.mark.parametrize("column", ["terminated", "truncated"])
+def test_a_mark_that_is_neither_true_nor_false_is_refused(spark, tmp_path, form, marks, shown, column):
+    with pytest.raises(BadData, match=rf"r\{form}: {column}: {shown} is no mark.*true or false, or 1 or 0"):
+        read(spark, tmp_path, form, **{column: np.array(marks)})
+
+
 @pytest.mark.bad_input
 def test_a_broken_step_and_the_one_before_it_are_put_aside(spark, tmp_path):
     broken = np.array([[0.0, 1], [np.nan, 3], [4, 5], [6, 7], [8, 9]])
