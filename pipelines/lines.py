@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import zlib
+from collections.abc import Callable
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +20,9 @@ Encoding = Literal["utf-8", "latin-1"]
 JAVA_NAMES: dict[Encoding, str] = {"utf-8": "UTF-8", "latin-1": "ISO-8859-1"}
 LONGEST_HEADER = 1 << 20
 """Bytes of a first line that are read."""
+EMPTY = "empty; expected lines of text"
+_OPENED: dict[str, Callable[[Path], BufferedIOBase]] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File}
+"""How a packed file is read, by its ending: Spark goes by that, too."""
 SCHEMA = StructType([StructField("line", StringType()), StructField("number", LongType())])
 
 
@@ -31,16 +39,26 @@ def numbered(spark: SparkSession, path: Path, encoding: Encoding = "utf-8") -> D
 
 
 def first_line(path: Path, encoding: Encoding = "utf-8") -> str:
-    """The first line without its end. Raises BadData when the file is empty, or the line no UTF-8."""
+    """The first line without its end, unpacked as Spark does it. Raises BadData where there is none, or other bytes."""
     _check_not_empty(path)
-    with path.open("rb") as file:
-        line = file.readline(LONGEST_HEADER).rstrip(b"\n").partition(b"\r")[0]  # lines may end as Spark takes them
+    try:
+        with _OPENED.get(path.suffix, _plain)(path) as file:
+            line = file.readline(LONGEST_HEADER)
+    except (OSError, EOFError, zlib.error) as error:
+        raise BadData.at(path, f"cannot be read ({error}); get the file again") from error
+    if not line:
+        raise BadData.at(path, EMPTY)
+    line = line.rstrip(b"\n").partition(b"\r")[0]  # lines may end as Spark takes them
     try:
         return line.decode("utf-8-sig" if encoding == "utf-8" else encoding)
     except UnicodeDecodeError as error:
         raise BadData.at(f"{path}:1", f"not UTF-8 (byte {error.start}); save the file as UTF-8") from None
 
 
+def _plain(path: Path) -> BufferedIOBase:
+    return path.open("rb")
+
+
 def _check_not_empty(path: Path) -> None:
     if path.stat().st_size == 0:
-        raise BadData.at(path, "empty; expected lines of text")
+        raise BadData.at(path, EMPTY)

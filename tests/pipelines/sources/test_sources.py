@@ -1,3 +1,4 @@
+import bz2
 import gzip
 import io
 import struct
@@ -100,6 +101,14 @@ def test_a_table_is_read_by_its_declared_types(spark, tmp_path):
         ("rows.csv:3", 7, 1000.0, None),
     ]
     assert [column.dtype for column in table.columns] == ["int64", "float64", "string"]
+
+
+@pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
+def test_a_packed_file_with_a_header_is_read(spark, tmp_path, ending, pack):
+    path = tmp_path / f"rows.csv{ending}"
+    path.write_bytes(pack("\ufeffage,pay,city\n31,2.5,Gräz\n7,1,Bonn\n".encode()))
+    found = Table(files=[{"name": path.name}], columns=COLUMNS).read(spark, {path.name: path}, 0)
+    assert rows_of(found, "sample_id", "age", "city") == [(f"{path.name}:2", 31, "Gräz"), (f"{path.name}:3", 7, "Bonn")]
 
 
 def test_columns_of_a_header_may_come_in_any_order_and_more_of_them(spark, tmp_path):
