@@ -34,7 +34,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from pipelines import parquet
-from pipelines.named_file import NamedFile, SplitFile
+from pipelines.named_file import NamedFile, SplitFile, called
 from pipelines.pictures import SIZES, SUFFIXES, Frame, Resize, content_of, size_of
 from pipelines.rows import fewest, named, schema_of
 from pipelines.table import OriginFile, Table
@@ -290,7 +290,7 @@ def _parquet(spark: SparkSession, held: Held, file: SplitFile, path: Path) -> Da
     if isinstance(frame.schema[held.image].dataType, StructType):
         content = content["bytes"]
     return frame.select(
-        F.format_string("%s:%06d", F.lit(path.name), F.col("_metadata.row_index")).alias("sample_id"),
+        F.format_string("%s:%06d", F.lit(called(file, held.files)), F.col("_metadata.row_index")).alias("sample_id"),
         F.lit(file.split).cast("string").alias("split"),
         (named(held.label) if held.label else F.lit(None)).cast("string").alias("label"),
         content.cast("binary").alias("content"),

@@ -217,6 +217,18 @@ def test_pictures_held_in_parquet_are_read(spark, tmp_path, nested):
         )
 
 
+def test_pictures_of_parquet_files_that_share_a_name_have_ids_of_their_own(spark, tmp_path):
+    files = {}
+    for at, name in enumerate(("a/part.parquet", "b/part.parquet", "a/rest.parquet")):
+        files[name] = tmp_path / name
+        files[name].parent.mkdir(exist_ok=True)
+        pd.DataFrame({"jpeg": [jpeg((100 * at, 0, 0))]}).to_parquet(files[name])
+    held = {"files": [{"name": name} for name in files], "image": "jpeg"}
+    rows = rows_of(Images(parquet=held, height=4, width=6).read(spark, files, 0), "sample_id", "image")
+    assert [name for name, _ in rows] == ["a/part.parquet:000000", "b/part.parquet:000000", "rest.parquet:000000"]
+    assert [round(np.frombuffer(image, np.uint8)[:24].mean(), -1) for _, image in rows] == [0, 100, 200]
+
+
 @pytest.mark.mirror
 def test_nuclei_are_read_with_their_masks(spark, settings):
     made = Images(
