@@ -53,6 +53,12 @@ def locate(file: OriginFile, settings: Settings) -> Path:
     return _download(file, file.url, places[-1])
 
 
+def named(source: Source) -> list[str]:
+    """The paths and URLs that a source names itself: of its files, and of the folder that holds them."""
+    folder = source.folder if isinstance(source, Listing) else None
+    return [*(file.name for file in source.origin_files()), *([folder] if folder is not None else [])]
+
+
 def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
     """The local paths of all files of a source, those too that its first ones name. Raises BadData as `locate`."""
     found = {file: locate(file, settings) for file in source.origin_files()}

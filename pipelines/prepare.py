@@ -64,8 +64,8 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
     work = _checked(located)
     start = partial(session, master, settings)
     store = stores.open_store(settings, start)
-    for file in work.source.origin_files():
-        stores.reach(place(file.name), start)
+    for name in origin.named(work.source):
+        stores.reach(place(name), start)
     found = origin.locate_all(work.source, settings)
     records = tuple(origin.record(file, path) for file, path in found.items())
     version = version_of(work, records)

@@ -138,6 +138,11 @@ class Source(Protocol):
 class Listing(Protocol):
     """A source whose files are named elsewhere: in a table of pictures, or by the folder that holds them."""
 
+    @property
+    def folder(self) -> str | None:
+        """Path or URL of the folder, where there is one."""
+        ...
+
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
         """The files that are named in `files`, or lie in one of `folders`, and are there; `read` gets all."""
         ...

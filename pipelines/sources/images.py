@@ -33,9 +33,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from pipelines import parquet
+from pipelines import parquet, picture_folder
 from pipelines.named_file import NamedFile, SplitFile, called
-from pipelines.pictures import SIZES, SUFFIXES, Frame, Resize, content_of, size_of
+from pipelines.pictures import SIZES, Frame, Resize, content_of, size_of
 from pipelines.rows import fewest, named, schema_of
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
@@ -72,7 +72,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 2
 
-    folder: str | None = Field(None, description="a folder that holds `<class>/<any name>.png`")
+    folder: str | None = Field(None, description="a folder, or its URL, that holds `<class>/<any name>.png`")
     table: Listed | None = None
     parquet: Held | None = None
     height: int = Field(ge=1, le=4096, description="rows of pixels that each picture is brought to")
@@ -110,7 +110,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         Raises BadData when there is no such folder, no picture in it, or the table is none.
         """
         if self.folder is not None:
-            return self._in_folder(self.folder, folders)
+            return picture_folder.listed(self.folder, folders, "class", "pictures")
         if self.table is None:
             return ()
         paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
@@ -122,18 +122,6 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             beside = files[self.table.name].parent
             there = sorted(path for path in paths if path and (beside / path).is_file())
         return tuple(OriginFile(f"{above}/{path}" if above else path) for path in there)
-
-    def _in_folder(self, folder: str, folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-        places = [place / folder for place in folders]
-        root = next((place for place in places if place.is_dir()), None)
-        if root is None:
-            looked = ", ".join(str(place) for place in places)
-            told = f"no such folder in {looked}; data.source.folder holds a folder of pictures for each class"
-            raise BadData.at(folder, told)
-        found = sorted(file for file in root.glob("*/*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise BadData.at(root, f"no pictures in it; expected <class>/<name>, ending in {', '.join(SUFFIXES)}")
-        return tuple(OriginFile((Path(folder) / file.relative_to(root)).as_posix()) for file in found)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a table or Parquet file without the columns that are named."""

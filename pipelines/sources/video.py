@@ -6,7 +6,7 @@ source: {name: video, folder: my-clips, frames: 16, stride: 8, height: 64, width
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
-from pipelines.pictures import SUFFIXES, Frame, Resize, content_of
+from pipelines import picture_folder
+from pipelines.pictures import Frame, Resize, content_of
 from pipelines.rows import schema_of
 from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
 from tracking.manifest import Column
 
 WINDOWS_A_PARTITION = 50
@@ -33,7 +33,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
     windows that share frames stay together. A window with a frame that cannot be read is put aside with the reason.
     """
 
-    folder: str = Field(description="path of the folder that holds the clips' folders")
+    folder: str = Field(description="path or URL of the folder that holds the clips' folders")
     frames: int = Field(ge=1, le=1024, description="frames T of a window; a shorter clip is put aside")
     stride: int | None = Field(None, ge=1, description="frames between the starts of two windows; default: T")
     height: int = Field(ge=1, le=4096, description="rows of pixels that each frame is brought to")
@@ -44,14 +44,11 @@ class Video(BaseModel, frozen=True, extra="forbid"):
     origin: str = "one's own files"
 
     def origin_files(self) -> tuple[OriginFile, ...]:
+        return ()  # those in the folder
+
+    def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
         """Raises BadData when there is no such folder, or no frame in it."""
-        root = Path(self.folder)
-        if not root.is_dir():
-            raise BadData.at(root, "no such folder; data.source.folder holds a folder of frames for each clip")
-        found = sorted(file for file in root.glob("*/*") if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not found:
-            raise BadData.at(root, f"no frames in it; expected <clip>/<name>, ending in {', '.join(SUFFIXES)}")
-        return tuple(OriginFile(file.as_posix()) for file in found)
+        return picture_folder.listed(self.folder, folders, "clip", "frames")
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         shape = (self.frames, self.channels, self.height, self.width)
