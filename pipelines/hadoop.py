@@ -65,6 +65,10 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return (Path(folder) / "file").read_bytes()[start:end]
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
+        """A folder is made anew, without what is in it, as fsspec's other file systems do it."""
+        if self.isdir(rpath):
+            Path(lpath).mkdir(exist_ok=True)
+            return
         with _as_python(rpath):
             # without a checksum file beside it
             self._system(rpath).copyToLocalFile(False, _path(rpath), _path(f"file://{lpath}"), True)

@@ -25,6 +25,7 @@ from tracking.settings import Settings
 TIMEOUT_S = 60
 LARGE_BYTES, MOST_UNFOLDED = 1 << 30, 200
 """An archive may unfold to so many bytes, or to so many times its own: no table or text is packed better."""
+_FOLDER = "is a folder; expected a file: name each of the files in it, as `<folder>/part-00000.parquet`"
 
 
 def locate(file: OriginFile, settings: Settings) -> Path:
@@ -46,6 +47,8 @@ def locate(file: OriginFile, settings: Settings) -> Path:
             _check(found, file)
             return found
     if file.url is None or file.sha256 is None:
+        if any(one.is_dir() for one in places):
+            raise BadData.at(file.name, _FOLDER)
         looked = ", ".join(str(one.parent) for one in places)
         raise BadData.at(
             file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it"
@@ -116,9 +119,13 @@ def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
                 return target
             with _beside(target) as copy:
                 remote.system.get_file(str(remote), str(copy))
+                if copy.is_dir():  # what fsspec makes of a folder
+                    copy.rmdir()
+                    raise FileNotFoundError(str(remote))
                 _check(copy, file)
         except FileNotFoundError:
-            raise BadData.at(file.name, "is not there; give the URL of a file") from None
+            told = _FOLDER if remote.is_dir() else "is not there; give the URL of a file"
+            raise BadData.at(file.name, told) from None
     state_file.write_text(state)
     return target
 

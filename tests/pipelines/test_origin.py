@@ -15,8 +15,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pipelines import origin
 from pipelines.origin import content_hash, locate, locate_all, record
 from pipelines.sources.images import Images
+from pipelines.stores import reach
 from pipelines.table import OriginFile
 from tracking.faults import BadData
+from tracking.remote import Remote
 from tracking.settings import Settings
 
 pytestmark = [pytest.mark.security, pytest.mark.bad_input]
@@ -62,6 +64,28 @@ def test_a_name_cannot_lead_out_of_the_mirror(mirrored):
 def test_a_missing_file_is_told_with_the_places_and_the_setting(mirrored):
     with pytest.raises(BadData, match="MILLSTREAM_MIRROR"):
         locate(OriginFile("set/b.txt"), mirrored)
+
+
+def test_a_folder_is_told_as_one_with_what_would_do(mirrored, s3, tmp_path):
+    told = "is a folder; expected a file"
+    with pytest.raises(BadData, match=f"set: {told}"):
+        locate(OriginFile("set"), mirrored)
+    s3.put(f"{tmp_path.name}/rows/part-0", b"a")
+    with pytest.raises(BadData, match=f"rows: {told}"):
+        locate(OriginFile(f"s3://bucket/{tmp_path.name}/rows"), mirrored)
+    assert not [path for path in mirrored.downloads.rglob("*") if path.is_file()]
+
+
+@pytest.mark.spark
+def test_a_folder_on_a_hadoop_file_system_is_told_and_not_copied(spark, mirrored, tmp_path):
+    configuration = spark.sparkContext._jsc.hadoopConfiguration()
+    configuration.set("fs.viewfs.mounttable.folders.link./mirror", (tmp_path / "mirror").as_uri())
+    reach(Remote("viewfs://folders/mirror"), lambda: spark)
+    assert locate(OriginFile("viewfs://folders/mirror/set/a.txt"), mirrored).read_bytes() == b"abc"
+    with pytest.raises(BadData, match="mirror/set: is a folder"):
+        locate(OriginFile("viewfs://folders/mirror/set"), mirrored)
+    left = {path.name for path in (mirrored.downloads / "viewfs").rglob("*")}
+    assert left == {"folders", "mirror", "set", "a.txt", ".a.txt.state"}
 
 
 def test_only_https_is_fetched(mirrored):
