@@ -21,7 +21,7 @@ from pipelines import formats, parquet
 from pipelines import table as flow
 from pipelines.formats import CORRUPT, QUOTES, WHITESPACE, Layout, TableColumn
 from pipelines.lines import JAVA_NAMES, Encoding
-from pipelines.named_file import NamedFile, SplitFile
+from pipelines.named_file import NamedFile, SplitFile, called
 from pipelines.rows import SPLIT, escaped, fewest, iso_time, named, unfit_names, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
@@ -140,7 +140,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         read = formats.READERS[self.format]
         pieces = [
             read(spark, files[file.name], layout).select(
-                "*", F.lit(Path(file.name).name).alias("_file"), F.lit(file.split).cast("string").alias("_split")
+                "*", F.lit(called(file, self.files)).alias("_file"), F.lit(file.split).cast("string").alias("_split")
             )
             for file in self.files
         ]
@@ -186,7 +186,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
         told = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
         found = {row["_file"]: row for row in told}
-        names: list[str | None] = [Path(file.name).name for file in self.files]
+        names: list[str | None] = [called(file, self.files) for file in self.files]
         for name in names or [None]:
             row = found.get(name)
             if row is None or not row["good"]:

@@ -242,3 +242,13 @@ def test_a_line_of_json_is_one_object_with_each_member_once(spark, tmp_path):
     assert rows_of(table, "sample_id") == [("a",)]
     reasons = [row.reason for row in table.refused.orderBy("sample_id").collect()]
     assert reasons == [*[formats.MORE] * 3, "a member comes twice"]
+
+
+def test_rows_of_files_that_share_a_name_keep_ids_of_their_own(spark, tmp_path):
+    files = {}
+    for split in ("train", "test"):
+        files[f"{split}/data.csv"] = tmp_path / split
+        files[f"{split}/data.csv"].write_text(f"who\n{split}\n")
+    source = Table(files=[{"name": name} for name in files], columns={"who": {"type": "string"}})
+    found = rows_of(source.read(spark, files, 0), "sample_id", "who")
+    assert found == [("test/data.csv:2", "test"), ("train/data.csv:2", "train")]
