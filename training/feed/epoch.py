@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tracking.faults import BadData
 from tracking.seeds import key
 from tracking.windows import LENGTH, Windows
-from training.feed.order import NO_ROW, Plan, Rows, by_length
+from training.feed.order import Plan, Rows, by_length
 from training.feed.samples import Samples
 from training.feed.shards import Shards
 
@@ -93,9 +93,12 @@ class Epoch:
         found = self.plan.slots(k, self.lanes)
         if self.lengths is None:
             return found
-        rows, _ = self.samples.places(np.maximum(found, 0))
-        long = np.where(found == NO_ROW, 0, self.lengths.of(rows))
-        return by_length(found, long, len(self.lanes), self.together, self.plan.key("length", k))
+        # a part-filled batch stays the last on every rank, also where the lanes of this one are full in it
+        full = found[: self.plan.full(k)]
+        rows, _ = self.samples.places(full)
+        mixed = self.plan.key("length", k)
+        full[:] = by_length(full, self.lengths.of(rows), len(self.lanes), self.together, mixed)
+        return found
 
     def shards(self, k: int) -> list[int]:
         return self.plan.shards(k, self.lanes)

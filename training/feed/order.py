@@ -68,16 +68,14 @@ def own_lanes(rank: int, ranks: int, lanes: int, batch_size: int) -> range:
 
 
 def by_length(slots: Rows, lengths: Rows, lanes: int, together: int, mixed: int) -> Rows:
-    """Slots of a window, (batches, lanes * b), with samples of like length in the same batch.
+    """Slots of the full batches of a window, (batches, lanes * b), with samples of like length in the same batch.
 
     Within `together` batches each lane's samples are sorted by their `lengths` (of the shape of `slots`), cut into
-    batches, and these put into an order that follows from the key `mixed` and is the same for all lanes. A batch with a
-    slot without a row stays as it is, and the last.
+    batches, and these put into an order that follows from the key `mixed` and is the same for all lanes.
     """
     found = slots.copy()
-    whole = len(slots) - int((slots[-1] == NO_ROW).any())
-    for number, first in enumerate(range(0, whole, together)):
-        some = slice(first, min(first + together, whole))
+    for number, first in enumerate(range(0, len(slots), together)):
+        some = slice(first, min(first + together, len(slots)))
         count = some.stop - some.start
         # (batches, lanes * b) -> (lanes, batches * b)
         by_lane, long = (
@@ -119,6 +117,11 @@ class Plan:
     def window(self, k: int) -> range:
         """The global batches of window `k`."""
         return range(self.batches * k // self.windows, self.batches * (k + 1) // self.windows)
+
+    def full(self, k: int) -> int:
+        """How many batches of window `k` have a row in each slot of every lane: all, or all but the last."""
+        window = self.window(k)
+        return min(window.stop, self.rows // self.batch_size) - window.start
 
     def window_of(self, batch: int) -> int:
         """The window that holds the global batch `batch`."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from tests.datasets import make_dataset
-from tests.training.feed.made import COLUMNS, ENGINES, feed, made, values
+from tests.training.feed.made import COLUMNS, ENGINES, TARGET_MAP, feed, made, values
 from tracking import manifest as contract
 from tracking.dataset import Dataset
 from tracking.faults import BadData
@@ -200,6 +200,23 @@ def test_within_a_bucket_batches_differ_in_length_and_their_order_is_drawn(tmp_p
     assert (np.diff(means) > 0).any()
     assert not np.array_equal(means, lengths[one.epoch(1).slots(0)].mean(axis=1))
     assert (epoch.slots(0) != NO_ROW).all()
+
+
+@pytest.mark.parametrize(("rows", "batch_size", "lanes", "together"), [(39, 4, 2, 1), (79, 8, 8, 2)])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_part_filled_batch_stays_the_last_for_ranks_whose_own_lanes_are_full(
+    tmp_path, rows, batch_size, lanes, together, ranks
+):
+    dataset, held = made(tmp_path, rows)
+    order = {"batch_size": batch_size, "lanes": lanes, "bucket_batches": together, "window_mib": 1}
+    alone = [batch.target[batch.mask_B].tolist() for batch in feed(dataset, **order)]
+    feeds = [feed(dataset, **order, rank=rank, ranks=ranks) for rank in range(ranks)]
+    for index, parts in enumerate(zip(*feeds, strict=True)):
+        found = torch.cat([part.target[part.mask_B] for part in parts]).tolist()
+        own = [int(one.removeprefix("train-")) for one in feeds[0].sample_ids(0, index)]
+        told = (held["price"][own].astype(np.float32) - np.float32(TARGET_MAP.offset)) * np.float32(TARGET_MAP.factor)
+        assert found == alone[index] == told.tolist()
+        assert {part.real for part in parts} == {len(found)}
 
 
 @pytest.mark.bad_input

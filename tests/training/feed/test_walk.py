@@ -47,6 +47,7 @@ SHAPES = st.fixed_dictionaries(
         "window_mib": st.sampled_from([SMALL_WINDOW / 8, SMALL_WINDOW, 1]),
         "seed": st.integers(0, 9),
         "epoch": st.integers(0, 3),
+        "bucket_batches": st.sampled_from([0, 1, 2, 50]),
     }
 )
 MEANS = st.tuples(st.sampled_from(INSTALLED), st.sampled_from(["cached", "streamed"]), st.integers(1, 4), st.booleans())
@@ -63,7 +64,7 @@ def test_any_split_gives_one_stream_to_any_ranks_engine_memory_and_threads(tmp_p
         order = {
             "lanes": lanes,
             "batch_size": lanes * shape["lane_rows"],
-            **{name: shape[name] for name in ("window_mib", "seed", "epoch")},
+            **{name: shape[name] for name in ("window_mib", "seed", "epoch", "bucket_batches")},
         }
         found = {}
         for chosen in [{"memory": "cached"}, {"ranks": ranks, "engine": engine, "memory": memory}]:
