@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import torch
 
 from tracking.dataset import Dataset
 from tracking.faults import BadData, BadEnvironment
@@ -40,6 +41,10 @@ class Feed:
 
     The state is (epoch, next batch) and names no rank, so that a run may go on with another number of ranks. A pass
     that follows a whole one is the next epoch. An unshuffled feed starts at its first batch in every pass.
+
+    The state is the feed's, not a pass's: a pass begins, at its first `next`, where the feed stands by then. Of two
+    passes at once over a shuffled feed the second one misses what the first has handed out; `of_rank` gives another
+    feed, with a state of its own.
     """
 
     def __init__(
@@ -206,13 +211,17 @@ class Feed:
     def whole(self) -> Batch:
         """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
 
+        Each row comes once, with its weight, also where the batches are drawn by the weights.
         Raises BadData as `refuse_changes` does.
         """
         self.refuse_changes()
         count = self._first.rows
         slots = np.arange(count)[None]
         stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, 1))
-        return batches(self.shards.blocks, stored, None, Place(0, 0, count, count, 1))[0]
+        whole = batches(self.shards.blocks, stored, None, Place(0, 0, count, count, 1))[0]
+        if self._drawing is None:
+            return whole
+        return whole._replace(weight_B=torch.from_numpy(self._drawing.weights.astype(np.float32)))
 
     @property
     def _memory(self) -> Held | Streamed:

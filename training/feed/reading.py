@@ -25,7 +25,8 @@ class Reading(BaseModel, frozen=True, extra="forbid"):
     )
     sampling: Sampling = Field(
         "each",
-        description="each train row once an epoch, or as often as its weight says, which the loss then leaves out",
+        description="each train row once an epoch, or as often as its weight says, which the loss then leaves out; "
+        "what is fitted at once draws nothing: it takes each row once, with its weight",
     )
     bucket_batches: int = Field(
         0, ge=0, description="batches among which sequences of like length change places to save padding; 0: none"

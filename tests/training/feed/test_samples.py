@@ -152,6 +152,13 @@ def test_valid_and_test_are_never_drawn(tmp_path):
     assert any(not torch.equal(batch.weight_B, batch.mask_B.float()) for batch in batches)
 
 
+def test_what_is_fitted_at_once_gets_each_row_once_with_the_weight_that_it_would_be_drawn_by(tmp_path):
+    dataset, held = made(tmp_path, 50, shard_rows=[20, 30])
+    whole = feed(dataset, sampling="weighted").whole()
+    assert whole.weight_B.tolist() == held["share"].astype(np.float32).tolist()
+    assert np.array_equal(whole.inputs[1], held["mood"])
+
+
 @pytest.mark.bad_input
 def test_weights_that_no_row_can_be_drawn_by_are_refused(tmp_path):
     for wrong in (0.0, -1.0, float("nan")):
