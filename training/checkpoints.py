@@ -23,6 +23,8 @@ from tracking.faults import BadEnvironment, Fault, TrainingFailed, WrongRecipe
 from training.provenance import KEY, Provenance
 
 BEST = "best.ckpt"
+DAMAGED = ".damaged"
+"""Ends the name of a checkpoint that was put aside."""
 LAST = re.compile(r"step-(\d+)\.ckpt")
 END_RECORD = b"PK\x05\x06"
 SEAL_BYTES = 64
@@ -70,23 +72,33 @@ def step_of(path: Path) -> int:
 
 
 def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The checkpoint to go on from; None where there is none at all.
+    """The checkpoint to go on from; None where there was none at all.
 
-    Damaged ones are put aside under another name, and said. Raises TrainingFailed when there is none but damaged ones.
+    Damaged ones are put aside under another name, and said. Raises TrainingFailed when there is none but damaged ones,
+    put aside now or before.
     """
-    found = newest_first(folder)
-    for path in found:
-        try:
-            load(path)
-        except TrainingFailed as damaged:
-            aside = path.with_name(f"{path.name}.damaged")
-            path.replace(aside)
-            say(f"{damaged}; it is now called {aside.name}, and the one before it is taken")
-        else:
+    for path in newest_first(folder):
+        if is_whole(path, say, "the one before it is taken"):
             return path
-    if found:
+    if any(folder.glob(f"step-*.ckpt{DAMAGED}")):
         raise TrainingFailed.at(folder, "no whole checkpoint is left; train from the start with --fresh")
     return None
+
+
+def is_whole(path: Path, say: Callable[[str], None], then: str) -> bool:
+    """Whether a checkpoint can be read. A damaged one is put aside under another name, and said, as what comes of it
+    is: `then`."""
+    try:
+        load(path)
+    except TrainingFailed as damaged:
+        told = str(damaged)
+        if path.exists():
+            aside = path.with_name(f"{path.name}{DAMAGED}")
+            path.replace(aside)
+            told += f"; it is now called {aside.name}"
+        say(f"{told}, and {then}")
+        return False
+    return True
 
 
 def sweep(folder: Path) -> None:
@@ -130,7 +142,7 @@ def load(path: Path) -> dict[str, Any]:
                 content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
                 return content
     except FileNotFoundError:
-        raise TrainingFailed.at(path, "no checkpoint there; the run left none, train it from the start") from None
+        raise TrainingFailed.at(path, "no checkpoint there") from None
     except Exception as error:  # torch raises a dozen kinds for a foreign archive, all of them mean the same here
         raise TrainingFailed.at(path, f"not a checkpoint of tensors: {error}") from error
     raise TrainingFailed.at(path, f"not a whole checkpoint: {fault}")

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import numpy as np
 import pytorch_lightning as lightning
 from pydantic import BaseModel
-from torch import nn
+from torch import Tensor, nn
 
 from tracking import models
 from tracking.dataset import Dataset
-from tracking.faults import WrongRecipe
+from tracking.faults import TrainingFailed, WrongRecipe
 from tracking.figures.learning_curves import learning_curves
 from tracking.follower import Follower
 from tracking.inspection import page
@@ -113,7 +113,20 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
     if isinstance(job.task.gradients, ByLane) and job.place.is_first:
         job.task.gradients.tell()
     if job.fit.keep == "best":
-        job.task.network.load_state_dict(checkpoints.load(job.best)["network"])
+        job.task.network.load_state_dict(_best(job))
+
+
+def _best(job: Job) -> dict[str, Tensor]:
+    """The weights that were best on valid. Raises TrainingFailed, with what to do, when they are lost."""
+    advice = "train from the start with --fresh"
+    if not job.best.exists():
+        told = f"no best weights are kept: {job.fit.monitor} was never a number, or they were lost after the last look"
+        raise TrainingFailed.at(job.best, f"{told}; {advice}")
+    try:
+        found: dict[str, Tensor] = checkpoints.load(job.best)["network"]
+    except TrainingFailed as damaged:
+        raise TrainingFailed.at(job.best, f"{damaged.faults[0].message}; the best weights are lost, {advice}") from None
+    return found
 
 
 def _fit_whole(job: Job) -> None:

@@ -1,6 +1,8 @@
 import math
+from pathlib import Path
 
 import pytest
+import pytorch_lightning as lightning
 import torch
 
 from tests.training.fitted import BATCHES, Steps, fitted, job_of, pictures, rows
@@ -69,6 +71,45 @@ def test_training_ends_after_the_looks_that_were_not_better_and_keeps_the_best(t
     assert found.metrics["best/loss"] == pytest.approx(courses[best][1], rel=1e-6)
     for name, value in found.network.state_dict().items():
         assert torch.equal(value, seen.weights[(best + 1) * BATCHES - 1][name])
+
+
+RISING = {"epochs": 4, "keep": "best", "direction": "max", "keep_last": 9, "optimizer": {"name": "adam", "lr": 0.03}}
+"""Keeps the largest loss, so that the first epoch is the best one."""
+
+
+def spoil(file):
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("damage", [spoil, Path.unlink], ids=["damaged", "gone"])
+def test_a_run_that_lost_its_best_weights_keeps_the_best_from_there_on_and_says_so(tmp_path, dataset, damage, capsys):
+    whole = fitted(tmp_path / "whole", dataset, fit=RISING)
+    losses = [value for _, value in whole.history.curves["valid/loss"]]
+    assert losses == sorted(losses, reverse=True)
+    assert whole.metrics["best/loss"] == pytest.approx(losses[0], rel=1e-6)
+    damage(whole.job.best)
+    capsys.readouterr()
+    again = fitted(tmp_path / "again", dataset, start=checkpoints.path_of(whole.job.folder, 2 * BATCHES), fit=RISING)
+    assert again.metrics["best/loss"] == pytest.approx(losses[2], rel=1e-6)
+    told = capsys.readouterr().err
+    assert str(again.job.best) in told
+    assert "the best weights so far are lost: the best from here on are kept" in told
+    assert (again.job.folder / "best.ckpt.damaged").exists() == (damage is spoil)
+    assert checkpoints.load(again.job.best)["valid/loss"] == pytest.approx(losses[2], rel=1e-6)
+
+
+@pytest.mark.fault
+def test_best_weights_that_are_lost_at_the_end_are_told_with_what_to_do(tmp_path, dataset):
+    class Spoils(lightning.Callback):
+        def on_train_end(self, trainer, task):
+            spoil(tmp_path / "first" / "run" / "best.ckpt")
+
+    with pytest.raises(TrainingFailed, match=r"best\.ckpt: not a whole checkpoint.*with --fresh"):
+        fitted(tmp_path / "first", dataset, Spoils(), fit=RISING)
+    last = checkpoints.path_of(tmp_path / "first" / "run", 4 * BATCHES)
+    with pytest.raises(TrainingFailed, match=r"best\.ckpt: no best weights are kept.*with --fresh"):
+        fitted(tmp_path / "again", dataset, start=last, fit=RISING)
 
 
 def test_parts_of_a_batch_make_the_step_of_the_whole(tmp_path, dataset):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,16 @@ class Best(Watch):
         super().__init__(fit)
         self.file = file
 
+    def on_fit_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        # a checkpoint was read before: this run goes on, and the file is from before it was broken off
+        then = f"the best weights so far are lost: the best from here on are kept ({self.fit.monitor} was {self.best})"
+        if self.best is not None and trainer.is_global_zero and not checkpoints.is_whole(self.file, _say, then):
+            self.best = None
+
     def better(self, trainer: lightning.Trainer, task: Any) -> None:
         if trainer.is_global_zero:
             checkpoints.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)
+
+
+def _say(told: str) -> None:
+    sys.stderr.write(f"{told}\n")
