@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,7 +90,8 @@ def find(located: Located, settings: Settings) -> Dataset:
     records = tuple(origin.record(file, path) for file, path in origin.locate_all(work.source, settings).items())
     folder = place(settings.store) / work.name / version_of(work, records)
     if not (folder / contract.FILE).is_file():
-        raise BadData.at(folder, f"not prepared yet; `millstream prepare {located.name}` makes it")
+        command = shlex.join(["millstream", "prepare", *located.words])
+        raise BadData.at(folder, f"not prepared yet; `{command}` makes it")
     return Dataset.open(folder, settings.store, settings.cache)
 
 

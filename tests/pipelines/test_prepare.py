@@ -1,4 +1,5 @@
 import json
+import shlex
 
 import pytest
 import yaml
@@ -50,6 +51,17 @@ def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path)
     assert all(check.ok for check in dataset.manifest.checks)
     left = [path.name for path in dataset.folder.parent.iterdir()]
     assert sorted(left) == sorted([first.version, "latest"])
+
+
+def test_the_command_that_makes_a_version_is_told_whole(settings, tmp_path):
+    folder = tmp_path / "my recipes"
+    folder.mkdir()
+    asked = located(folder, change=["data.source.limit=90", "about=a 'limited' test"])
+    with pytest.raises(BadData, match="not prepared yet") as refused:
+        prepare.find(asked, settings)
+    command = shlex.split(refused.value.faults[0].message.split("`")[1])
+    assert command[:4] == ["millstream", "prepare", str(folder / "recipe.yaml"), "--budget"]
+    assert load(command[2], budget=command[4], sets=command[6::2]).resolved() == asked.resolved()
 
 
 def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(spark, settings, tmp_path):

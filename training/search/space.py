@@ -6,6 +6,7 @@ A strategy knows the cube alone: a point has a coordinate in 0 .. 1 for each fie
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -128,6 +129,7 @@ def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, l
 def _usual(located: Located) -> tuple[Space | None, list[Fault]]:
     if str(located.section("network").get("name", "")).startswith("classical/"):
         told = "nothing is said of what varies; say it there, or by --over 'network.depth={low: 2, high: 12}'"
-        return None, [located.fault(SECTION, f"{told}; `millstream check {located.name} --fields` lists the fields")]
+        command = shlex.join(["millstream", "check", *located.words, "--fields"])
+        return None, [located.fault(SECTION, f"{told}; `{command}` lists the fields")]
     rate = Fit.model_validate(located.section("fit")).optimizer.lr
     return Space({RATE: Range(low=rate / AROUND, high=rate * AROUND, log=True)}), []

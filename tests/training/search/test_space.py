@@ -61,6 +61,15 @@ def test_where_nothing_is_said_the_rate_of_the_recipe_is_the_middle(tmp_path):
 
 
 @pytest.mark.bad_input
+def test_an_estimator_of_which_nothing_is_said_names_the_command_that_lists_its_fields(tmp_path):
+    sets = ["network.name=classical/tree"]
+    located = load(str(write(tmp_path, WHOLE)), budget="smoke", sets=sets)
+    _, (fault,) = space_of(located, {})
+    command = f"millstream check {located.file} --budget smoke --set network.name=classical/tree --fields"
+    assert f"`{command}` lists the fields" in fault.message
+
+
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("field", "told"),
     [
