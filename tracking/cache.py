@@ -137,7 +137,7 @@ class Cache:
                 total -= size
         if total + wanted > self.limit:
             told = f"{total} bytes are in use of {self.limit} that are allowed, {wanted} more are needed"
-            raise BadEnvironment.at(self.folder, f"{told}; set {LIMIT} higher, or read with engine arrow")
+            raise BadEnvironment.at(self.folder, f"{told}; set {LIMIT} higher")
 
     def _drop(self, sha256: str) -> None:
         with alone(self._lock):

@@ -3,13 +3,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import threading
+import uuid
 
+import fsspec
 import numpy as np
 import pytest
 import torch
 
 from tests.datasets import make_dataset
 from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, SMALL_WINDOW, TARGET_MAP, feed, made, values
+from tracking.cache import LIMIT, Cache
+from tracking.dataset import Dataset
 from tracking.faults import BadData, BadEnvironment, WrongRecipe
 from training.feed import batches as feeds
 from training.feed.batches import Feed, default_engine
@@ -185,6 +189,32 @@ def test_an_empty_or_unknown_split_is_refused(tmp_path):
 def test_ranks_that_lanes_cannot_serve_are_refused(dataset):
     with pytest.raises(WrongRecipe, match="not shared by 3 ranks"):
         feed(dataset, rank=0, ranks=3)
+
+
+def behind_a_url(local, limit):
+    """The same version in another store, behind a cache of so many bytes."""
+    memory, root = fsspec.filesystem("memory"), f"/{uuid.uuid4().hex}"
+    for file in local.folder.rglob("*"):
+        if file.is_file():
+            memory.pipe(f"{root}/made/v1/{file.relative_to(local.folder)}", file.read_bytes())
+    return Dataset.open(f"memory:/{root}/made/v1", f"memory:/{root}", Cache(local.folder.parent / root[1:], limit))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("memory", ["cached", "streamed"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_split_that_is_larger_than_the_cache_is_read_by_arrow_alone_and_the_advice_says_so(tmp_path, engine, memory):
+    local, _ = made(tmp_path, 203, shard_rows=20)
+    sizes = [shard.bytes for shard in local.shards("train")]
+    larger = behind_a_url(local, sum(sizes) - 1)
+    if engine == "arrow":
+        found = [batch.target.tolist() for batch in feed(larger, memory=memory)]
+        assert found == [batch.target.tolist() for batch in feed(local)]
+        with pytest.raises(BadEnvironment, match=f"more are needed; set {LIMIT} higher$"):
+            list(feed(behind_a_url(local, min(sizes) - 1), memory=memory))
+    else:
+        with pytest.raises(BadEnvironment, match=f"set {LIMIT} higher, or use engine arrow"):
+            list(feed(larger, memory=memory, engine=engine))
 
 
 def test_an_engine_that_is_not_installed_is_refused_with_the_other(dataset, monkeypatch):

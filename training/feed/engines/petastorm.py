@@ -7,15 +7,17 @@ which file a batch came. So each batch brings `sample_id`, whose first value nam
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from tracking.cache import LIMIT
 from tracking.faults import BadData, BadEnvironment
 from tracking.manifest import Column
+from tracking.remote import Remote
 from training.feed.blocks import dense
 from training.feed.shards import SAMPLE_ID, Piece, Shards
 
@@ -27,11 +29,12 @@ QUEUE = 8
 def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
     """The shards numbered `wanted`, each as often as it stands there, nearly in that order.
 
-    Raises BadData for a damaged shard or one that petastorm cannot read, BadEnvironment without petastorm or for a path
-    with ? or #.
+    Raises BadData for a damaged shard or one that petastorm cannot read, BadEnvironment without petastorm, for a path
+    with ? or #, or for shards behind a URL that do not fit the cache together.
     """
     if not wanted:
         return
+    _check_room(shards, set(wanted))
     number_of = {_first_id(shards, number): number for number in dict.fromkeys(wanted)}
     with warnings.catch_warnings(), ExitStack() as lent:
         warnings.simplefilter("ignore", FutureWarning)  # petastorm warns of interfaces of its own dependencies
@@ -45,6 +48,13 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
                 values = batch._asdict()
                 number = number_of[str(values[SAMPLE_ID][0])]
                 yield Piece(number, _arrays(shards, number, values))
+
+
+def _check_room(shards: Shards, wanted: Set[int]) -> None:
+    dataset, size = shards.dataset, sum(shards.all[number].bytes for number in wanted)
+    if isinstance(dataset.folder, Remote) and dataset.cache is not None and size > dataset.cache.limit:
+        told = f"petastorm needs {size} bytes of shards at once, and {dataset.cache.limit} are allowed in the cache"
+        raise BadEnvironment.at(dataset.folder, f"{told}; set {LIMIT} higher, or use engine arrow")
 
 
 def _reader(shards: Shards, files: Sequence[Any]) -> Any:
