@@ -31,11 +31,13 @@ from tracking.manifest import Manifest
 from tracking.recipe import Located
 from tracking.remote import Place, Remote
 from tracking.settings import Settings
-from tracking.spool import Spool, file_of, send
-from tracking.store import experiment, first_line, open_store
+from tracking.spool import CLOSE_WITHIN_S, Spool, file_of, send
+from tracking.store import experiment, open_store
 
 INPUT_ATTEMPTS = 3
 LONGEST_PARAM = 6000
+LEAVE_WITHIN_S = 5.0
+"""How long a run that is stopped or fails waits for its store: less than others, as who stops it may kill it next."""
 ENDED = frozenset(["ended", "go_on"])
 """Tags of a run that did not come to its end: why, and how it goes on."""
 STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
@@ -121,7 +123,7 @@ class Run:
         run = cls(client, settings, found, located, hold)
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
-        for name in ENDED & found.data.tags.keys():
+        for name in ENDED & client.get_run(run.id).data.tags.keys():
             client.delete_tag(run.id, name)  # it goes on
         run.tag(**alive.process())
         return run
@@ -197,9 +199,11 @@ class Run:
         self._hold.release()
         self._is_handed_over = True
 
-    def finish(self, status: str = "FINISHED") -> bool:
+    def finish(
+        self, status: str = "FINISHED", tags: Mapping[str, str] | None = None, wait_s: float = CLOSE_WITHIN_S
+    ) -> bool:
         """End the run; False when the store was gone or full: what it was not told stays in the spool."""
-        arrived = self.spool.close(self.client, status)
+        arrived = self.spool.close(self.client, status, tags, wait_s)
         self._hold.release()
         return arrived
 
@@ -211,26 +215,16 @@ class Run:
     ) -> None:
         if self._is_handed_over:
             return
-        if error is None:
-            status = "FINISHED"
-        else:
-            # a disk that is full is like a signal: once there is room, the run goes on
-            stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment) or is_full(error)
-            status = "KILLED" if stopped else "FAILED"
-            self._note(error)
-        if not self.finish(status):
+        if not (self.finish() if error is None else self._break_off(error)):
             sys.stderr.write(f"the tracking store does not answer: metrics are kept in {self.spool.file}; ")
             sys.stderr.write("`millstream doctor --send` sends them\n")
 
-    def _note(self, error: BaseException) -> None:
-        """Why the run ended, and how it goes on (tags `ENDED`); a store that is gone by now does not hide the error."""
-        try:
-            self.tag(
-                ended=f"{type(error).__name__}: {error}"[:500],
-                go_on=self.go_on,
-            )
-        except (MlflowException, OSError) as gone:
-            sys.stderr.write(f"the end of the run could not be noted: {first_line(gone)}\n")
+    def _break_off(self, error: BaseException) -> bool:
+        """End the run with why it ended, and how it goes on (tags `ENDED`)."""
+        # a disk that is full is like a signal: once there is room, the run goes on
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment) or is_full(error)
+        tags = {"ended": f"{type(error).__name__}: {error}"[:500], "go_on": self.go_on}
+        return self.finish("KILLED" if stopped else "FAILED", tags, LEAVE_WITHIN_S)
 
     def _params(self, resolved: dict[str, Any]) -> None:
         flat = [Param(name, value[:LONGEST_PARAM]) for name, value in flatten(resolved).items()]

@@ -1,7 +1,7 @@
 """Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
 
-A line of the spool is a list of metrics, or how the run ended; beside it stands how many lines the server has. A line
-that was sent twice (the answer was lost) changes nothing: a tracking store keeps equal points once.
+A line of the spool is a list of metrics, or how and why the run ended; beside it stands how many lines the server has.
+A line that was sent twice (the answer was lost) changes nothing: a tracking store keeps equal points once.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric
@@ -23,6 +24,7 @@ from tracking.settings import Settings
 
 EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
+CLOSE_WITHIN_S = 20.0
 MOST_AT_ONCE = 1000
 """Metrics in one request; MLflow takes no more."""
 
@@ -40,6 +42,9 @@ class Spool:
         fcntl.flock(self._out, fcntl.LOCK_SH)
         self._wake, self._end = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._unwritten: dict[str, Any] | None = None
+        """How the run ended, where the disk had no room for it."""
+        self._has_arrived = False
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep the metrics of a step; the time stamp is now."""
@@ -51,12 +56,21 @@ class Spool:
         self._thread = threading.Thread(target=self._run, args=(client,), name="spool", daemon=True)
         self._thread.start()
 
-    def close(self, client: MlflowClient, status: str | None = None, wait_s: float = 20.0) -> bool:
-        """Send what is left, for at most `wait_s`, and that the run ended with `status`, if it did; whether all of it
-        arrived. What did not is kept."""
+    def close(
+        self,
+        client: MlflowClient,
+        status: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        wait_s: float = CLOSE_WITHIN_S,
+    ) -> bool:
+        """Send what is left, and that the run ended with `status` and gets these `tags`, if it did; whether all of it
+        arrived. What did not within `wait_s` is kept: a server that hangs is waited for by the thread alone."""
         if status is not None:
-            with suppress(OSError):  # the disk is full: what is buffered is tried once more below
-                self._write({"status": status, "at": _now()})
+            end = {"status": status, "at": _now(), "tags": dict(tags or {})}
+            try:
+                self._write(end)
+            except OSError:  # the disk is full: what is buffered is tried once more below
+                self._unwritten = end
         self._end.set()
         self._wake.set()
         if self._thread is not None:
@@ -67,10 +81,11 @@ class Spool:
             self._out.flush()
             os.fsync(self._out.fileno())
             self._out.close()
-            send(client, self.file)
+            if self._has_arrived:
+                send(client, self.file)  # nothing is left to send, and it is removed
         except (MlflowException, OSError):
             return False
-        return True
+        return self._has_arrived
 
     def _write(self, line: object) -> None:
         self._out.write(json.dumps(line) + "\n")
@@ -86,6 +101,11 @@ class Spool:
                 pause = EVERY_S
             except (MlflowException, OSError):
                 pause = min(LONGEST_PAUSE_S, pause * 2)
+        with suppress(MlflowException, OSError):
+            if self._unwritten is not None:
+                _tell_end(client, self.run_id, self._unwritten)
+            send(client, self.file, keep=True)
+            self._has_arrived = self._unwritten is None
 
 
 def file_of(settings: Settings, run_id: str) -> Path:
@@ -117,7 +137,7 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     while sent < len(whole):
         first = json.loads(whole[sent])
         if isinstance(first, dict):
-            client.set_terminated(file.stem, first["status"], first["at"])
+            _tell_end(client, file.stem, first)
             sent += 1
         else:
             taken, metrics = _some(whole[sent:])
@@ -128,6 +148,12 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
         file.unlink(missing_ok=True)
         done_file.unlink(missing_ok=True)
     return sent
+
+
+def _tell_end(client: MlflowClient, run_id: str, end: Mapping[str, Any]) -> None:
+    for name, value in end.get("tags", {}).items():  # an older spool has none
+        client.set_tag(run_id, name, value)
+    client.set_terminated(run_id, end["status"], end["at"])
 
 
 def _now() -> int:

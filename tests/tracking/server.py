@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -39,13 +41,17 @@ class Server:
 
     def stop(self) -> None:
         """As a crash would: at once, with all of its workers."""
-        import os
-        import signal
-
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+
+    def freeze(self) -> None:
+        """Take connections, and answer none."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.killpg(self.process.pid, signal.SIGCONT)
 
     def _answers(self) -> bool:
         try:

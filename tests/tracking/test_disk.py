@@ -64,6 +64,19 @@ def test_metrics_come_whole_to_the_store_when_their_disk_was_full_for_a_while(di
     assert sorted((one.step, one.value) for one in points) == [(step, float(step)) for step in range(next(steps))]
 
 
+def test_a_run_that_finds_no_room_to_write_down_its_end_tells_the_store(disk_of, tmp_path):
+    disk = disk_of(1024)
+    uri = f"sqlite:///{tmp_path / 'tracking.db'}"
+    settings = Settings.read({"MILLSTREAM_HOME": str(disk / "home"), "MLFLOW_TRACKING_URI": uri})
+    run = Run.start(settings, load(str(write(tmp_path))))
+    filled(disk, 0)
+    with pytest.raises(OSError, match="No space left"), run:
+        told(run, count(), 10_000)
+    found = run.client.get_run(run.id)
+    assert found.info.status == "KILLED"
+    assert found.data.tags["go_on"] == run.go_on
+
+
 def test_a_run_that_goes_on_does_not_write_into_half_a_line(settings, tmp_path):
     located = load(str(write(tmp_path)))
     run = Run.start(settings, located)

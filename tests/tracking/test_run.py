@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from tracking.doctor import checks
 from tracking.faults import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from tracking.manifest import Check, Split, Step
 from tracking.recipe_file import load
-from tracking.run import Run, flatten
+from tracking.run import LEAVE_WITHIN_S, Run, flatten
 from tracking.settings import Settings
 from tracking.spool import file_of, send, unsent
 from tracking.store import open_store
@@ -315,6 +316,47 @@ def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path
     assert course(client, run.id, "train/loss") == [(1, 3.0)]
     assert client.get_run(run.id).info.status == "FINISHED"
     assert unsent(settings) == []
+
+
+@pytest.mark.fault
+def test_a_run_that_is_stopped_leaves_a_server_that_hangs_and_keeps_how_it_ended(tmp_path, located, server, capsys):
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
+    run = Run.start(settings, located)
+    server.freeze()
+    run.metrics({"train/loss": 3.0}, step=1)
+    started = time.monotonic()
+    with pytest.raises(Stopped), run:
+        raise Stopped(15, "last.ckpt")
+    assert time.monotonic() - started < LEAVE_WITHIN_S + 10  # one request waits 20 s for an answer
+    assert "millstream doctor --send" in capsys.readouterr().err
+    server.thaw()
+    run.spool._thread.join()  # what it still waits for may be answered now
+    client = open_store(settings)
+    send(client, file_of(settings, run.id))
+    found = client.get_run(run.id)
+    assert found.info.status == "KILLED"
+    assert found.data.tags["ended"] == "Stopped: stopped by SIGTERM; state saved in last.ckpt"
+    assert found.data.tags["go_on"] == run.go_on
+    assert course(client, run.id, "train/loss") == [(1, 3.0)]
+    assert list(settings.spool.iterdir()) == []
+
+
+@pytest.mark.fault
+def test_what_a_run_could_not_tell_of_its_end_is_told_and_gone_when_it_goes_on(settings, located):
+    run_id = left(settings, located, "told late")
+    settings.spool.mkdir(exist_ok=True)
+    end = {"status": "KILLED", "at": 1000, "tags": {"ended": "Stopped: x", "go_on": "millstream train"}}
+    file_of(settings, run_id).write_text(json.dumps(end) + "\n")
+    again = unfinished(settings, located, "told late")
+    assert again.id == run_id
+    found = again.client.get_run(run_id)
+    assert found.info.status == "RUNNING"
+    assert not {"ended", "go_on"} & found.data.tags.keys()
+    again.finish("KILLED")
+    file_of(settings, run_id).write_text(json.dumps(end) + "\n")
+    third = Run.resume(settings, located, run_id)
+    assert not {"ended", "go_on"} & third.client.get_run(run_id).data.tags.keys()
+    third.finish()
 
 
 def test_what_was_sent_before_a_crash_is_not_sent_again(settings, located):
