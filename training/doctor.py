@@ -24,5 +24,6 @@ def checks() -> Iterator[Check]:
 def feed_checks(dataset: Dataset, parts: Parts, say: Callable[[str], None]) -> Iterator[Check]:
     """How fast each part between disk and weights is by itself, and what would help the slowest one."""
     for part in limits(dataset, parts, parts.fit, say):
-        told = f"{part.rows_per_s:,.0f} rows/s" + (": the limit" if part.is_limit else "")
+        told = f"{part.rows_per_s:,.0f} rows/s" + (f" on {part.seen}" if part.seen else "")
+        told += ": the limit" if part.is_limit else ""
         yield Check(name=f"feed: {part.name}", ok=True, found=told, mend=part.advice if part.is_limit else "")

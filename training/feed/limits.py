@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 
 from tracking.dataset import Dataset
+from tracking.manifest import Signature
 from training.build import Parts
 from training.estimator import Estimator
 from training.feed.batch import Batch
@@ -37,6 +40,8 @@ class Part(BaseModel, frozen=True):
     name: str
     rows_per_s: float
     is_limit: bool = False
+    seen: str = ""
+    """What of the split was looked at, where it was not all."""
 
     @property
     def advice(self) -> str:
@@ -45,7 +50,7 @@ class Part(BaseModel, frozen=True):
 
 def limits(dataset: Dataset, parts: Parts, reading: Reading, say: Callable[[str], None]) -> list[Part]:
     """The parts in the order of the way, the slowest one marked. A split that is held is read and decoded once a run,
-    which then limits nothing."""
+    which then limits nothing; of one that is not, no more is held here than a window of it takes."""
     signature = parts.signature(dataset.manifest)
     feed = Feed(dataset, "train", signature, reading)
     found: dict[str, float] = {}
@@ -54,7 +59,7 @@ def limits(dataset: Dataset, parts: Parts, reading: Reading, say: Callable[[str]
     found["decoding"] = _without(_rate(_decoded(feed)), found["reading"])
     is_held = feed.memory == "cached"
     say("making batches")
-    held = Feed(dataset, "train", signature, reading.model_copy(update={"memory": "cached"}))
+    held, seen = (feed, "") if is_held else _part(feed, signature, reading)
     plain = held.unchanged()
     found["making batches"] = _rate(_batches(plain))
     if held.is_augmented:
@@ -69,7 +74,28 @@ def limits(dataset: Dataset, parts: Parts, reading: Reading, say: Callable[[str]
         found["the model"] = _rate(_steps(task, batch))
     limiting = {name: rate for name, rate in found.items() if not (is_held and name in ("reading", "decoding"))}
     slowest = min(limiting, key=lambda name: limiting[name])
-    return [Part(name=name, rows_per_s=round(rate, 1), is_limit=name == slowest) for name, rate in found.items()]
+    of_part = {"making batches": seen, "augmenting": seen}
+    return [
+        Part(name=name, rows_per_s=round(rate, 1), is_limit=name == slowest, seen=of_part.get(name, ""))
+        for name, rate in found.items()
+    ]
+
+
+def _part(feed: Feed, signature: Signature, reading: Reading) -> tuple[Feed, str]:
+    """A feed that holds the first shards of the split, as many as a window takes, and at least a full batch; and which.
+
+    It is a part of the memory that the recipe's own way takes, which fills two windows in turn.
+    """
+    dataset, shards = feed.dataset, feed.shards
+    upto = np.cumsum(shards.rows)
+    window_rows = reading.window_bytes * upto[-1] / max(1, shards.held_bytes)
+    many = max(np.searchsorted(upto, window_rows, side="right"), np.searchsorted(upto, reading.batch_size) + 1)
+    some = shards.all[: int(many)]
+    train = dataset.manifest.splits["train"].model_copy(update={"shards": some, "rows": sum(one.rows for one in some)})
+    manifest = dataset.manifest.model_copy(update={"splits": {**dataset.manifest.splits, "train": train}})
+    seen = "" if len(some) == len(shards.all) else f"{len(some)} of {len(shards.all)} shards"
+    cached = reading.model_copy(update={"memory": "cached"})
+    return Feed(replace(dataset, manifest=manifest), "train", signature, cached), seen
 
 
 def _rate(rows: Iterator[int]) -> float:

@@ -1,6 +1,17 @@
+from types import SimpleNamespace
+
 import pytest
 
+from tests.training.feed.made import made
+from training import doctor
+from training.estimator import Estimator
+from training.feed import limits as looking
 from training.feed.limits import _without
+from training.feed.reading import MIB, Reading
+from training.feed.windows import Held
+
+ROW_BYTES = 12 + 2 * 4 + 9 * 8 + 8 + 2 * 4 + 8 + 4 + 4
+"""Of a made row that is held: image, mood, tokens and their number, width and count, colour, price, share."""
 
 
 @pytest.mark.spark
@@ -22,3 +33,35 @@ def test_of_two_things_done_in_turn_the_second_takes_the_rest_of_the_time():
     # 100 a second for both together, 400 for the first: 10 ms = 2.5 ms + 7.5 ms
     assert _without(100, 400) == pytest.approx(1000 / 7.5)
     assert _without(400, 400) == float("inf")
+
+
+@pytest.mark.parametrize(
+    ("how", "held_rows", "told"),
+    [
+        ({"memory": "cached"}, 203, ""),
+        ({"memory": "auto"}, 203, ""),
+        ({"memory": "streamed"}, 60, " on 3 of 11 shards"),
+        ({"memory": "auto", "cache_mib": 0}, 60, " on 3 of 11 shards"),
+        # a batch has to be full, whatever the window
+        ({"memory": "streamed", "window_mib": 1 / MIB, "batch_size": 16}, 20, " on 1 of 11 shards"),
+    ],
+    ids=str,
+)
+def test_no_more_rows_are_held_to_be_looked_at_than_the_recipe_lets(tmp_path, monkeypatch, how, held_rows, told):
+    dataset, _ = made(tmp_path, 203, shard_rows=20)
+    signature = dataset.manifest.signature("price")
+    seen, rows = [], Held.rows
+
+    def watched(self, statistics):
+        held = rows(self, statistics)
+        seen.append(len(held[0]))
+        return held
+
+    monkeypatch.setattr(Held, "rows", watched)
+    monkeypatch.setattr(looking, "LONGEST_S", 0.01)
+    fit = Reading(**({"batch_size": 8, "window_mib": 75 * ROW_BYTES / MIB, "engine": "arrow"} | how))
+    network = SimpleNamespace(network=Estimator())
+    parts = SimpleNamespace(fit=fit, signature=lambda manifest: signature, build=lambda signature: network)
+    checks = {one.name: one.found for one in doctor.feed_checks(dataset, parts, lambda said: None)}
+    assert set(seen) == {held_rows}
+    assert checks["feed: making batches"].removesuffix(": the limit").partition("rows/s")[2] == told
