@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
-import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
@@ -24,12 +21,11 @@ from mlflow.types.schema import Array
 
 from tracking.faults import BadData
 from tracking.manifest import Column
-from tracking.recipe import parse_mark
+from tracking.registry import Entry
 from tracking.run import Run
 from tracking.settings import Settings
 from tracking.store import open_store
 
-CANDIDATE, CHAMPION = "candidate", "champion"
 _TYPES: dict[str, DataType | Array] = {
     "string": DataType.string,
     "double": DataType.double,
@@ -48,11 +44,6 @@ class Described:
     outputs: dict[str, str]
 
 
-def registered_name(recipe: str) -> str:
-    """MLflow takes no slash in the name of a registered model."""
-    return recipe.replace("/", ".")
-
-
 def log_model(
     run: Run,
     folder: Path,
@@ -65,12 +56,10 @@ def log_model(
     requirements: Sequence[str],
     register: bool = True,
 ) -> str:
-    """Log the folder of `training.serve` as the run's model, register it, and set its aliases; its address.
+    """Log the folder of `training.serve` as the run's model, and register it; its address.
 
-    Without `register` it stays with its run, under `runs:/<run>/model`.
-
-    It becomes `candidate`, and `champion` when there is none, or it beats the present one by the recipe's first pass
-    mark on the same dataset version.
+    Without `register` it stays with its run, under `runs:/<run>/model`. While the store is gone it is kept in a folder
+    beside that of `training.serve`, which is its address then, and waits in the run's spool.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     model = Model(run_id=run.id, signature=_signature(inputs, outputs))
@@ -86,15 +75,14 @@ def log_model(
         input_example=None,
     )
     _write_example(local, example)
-    run.client.log_artifacts(run.id, str(local), "model")
-    if not register:
-        return f"runs:/{run.id}/model"
-    name = registered_name(run.located.name)
-    version = _register(run, name, dataset_version)
-    run.client.set_registered_model_alias(name, CANDIDATE, version)
-    if _beats_champion(run, name, metrics, dataset_version):
-        run.client.set_registered_model_alias(name, CHAMPION, version)
-    return f"models:/{name}/{version}"
+    entry = Entry(
+        recipe=run.located.name,
+        about=run.located.recipe.about,
+        dataset_version=dataset_version or "",
+        marks=run.located.recipe.marks,
+        metrics=dict(metrics),
+    )
+    return run.model(local, entry if register else None)
 
 
 def model_folder(uri: str, settings: Settings) -> Path:
@@ -130,41 +118,6 @@ def _files(uri: str, settings: Settings) -> Path:
 def _copies() -> TemporaryDirectory[str]:
     """Where models that were asked for lie until this process ends; MLflow would leave them there."""
     return TemporaryDirectory(prefix="millstream-models-")
-
-
-def _register(run: Run, name: str, dataset_version: str | None) -> str:
-    try:
-        run.client.create_registered_model(name, description=run.located.recipe.about)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"{run.client.get_run(run.id).info.artifact_uri}/model"
-    tags = {"recipe": run.located.name, "dataset_version": dataset_version or ""}
-    return str(run.client.create_model_version(name, source, run.id, tags=tags).version)
-
-
-def _beats_champion(run: Run, name: str, metrics: Mapping[str, float], dataset_version: str | None) -> bool:
-    champion = _champion(run.client, name)
-    if champion is None:
-        return True
-    marks = run.located.recipe.marks
-    if champion.tags.get("dataset_version") != (dataset_version or "") or not marks:
-        return False
-    metric, mark = next(iter(marks.items()))
-    better, _ = parse_mark(metric, mark)
-    before = run.client.get_run(champion.run_id).data.metrics.get(metric)
-    now = metrics.get(metric)
-    if now is None or math.isnan(now):
-        return False
-    # of two numbers one of which is none nothing is better: such a champion would never be beaten
-    return before is None or math.isnan(before) or (better(now, before) and now != before)
-
-
-def _champion(client: MlflowClient, name: str) -> Any:
-    try:
-        return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException:
-        return None  # nobody is
 
 
 def _signature(inputs: Sequence[Column], outputs: Mapping[str, str]) -> ModelSignature:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
@@ -29,10 +29,11 @@ from tracking.faults import BadEnvironment, Stopped, WrongRecipe
 from tracking.figures.balance import balance
 from tracking.manifest import Manifest
 from tracking.recipe import Located
+from tracking.registry import Entry, log_model
 from tracking.remote import Place, Remote
 from tracking.settings import Settings
 from tracking.spool import CLOSE_WITHIN_S, Spool, file_of, send
-from tracking.store import experiment, open_store
+from tracking.store import experiment, is_gone, open_store
 
 INPUT_ATTEMPTS = 3
 LONGEST_PARAM = 6000
@@ -41,6 +42,9 @@ LEAVE_WITHIN_S = 5.0
 ENDED = frozenset(["ended", "go_on"])
 """Tags of a run that did not come to its end: why, and how it goes on."""
 STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
+
+
+Told = TypeVar("Told")
 
 
 class Run:
@@ -137,8 +141,23 @@ class Run:
         self.spool.add(values, step)
 
     def tag(self, **tags: str) -> None:
-        for name, value in tags.items():
-            self.client.set_tag(self.id, name, value)
+        def now() -> None:
+            for name, value in tags.items():
+                self.client.set_tag(self.id, name, value)
+
+        self._tell(now, lambda: self.spool.add_tags(tags))
+
+    def _tell(self, now: Callable[[], Told], later: Callable[[], None]) -> Told | None:
+        """Tell the store; where it has gone since the run began, what is told waits in the spool, and there is no answer."""
+        if not self.spool.is_behind:
+            try:
+                return now()
+            except (MlflowException, OSError) as error:
+                if not is_gone(error):
+                    raise
+                self.spool.is_behind = True
+        later()
+        return None
 
     def dataset(self, manifest: Manifest, folder: Place) -> None:
         """Log the dataset version as the run's input, with our digest; its manifest, checks and class counts."""
@@ -180,7 +199,7 @@ class Run:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.png"
             figure.savefig(path, dpi=120)
-            self.client.log_artifact(self.id, str(path), "figures")
+            self._artifact(path, "figures")
 
     def text(self, name: str, content: str) -> None:
         self.content(name, content.encode())
@@ -191,7 +210,22 @@ class Run:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / path.name
             target.write_bytes(content)
-            self.client.log_artifact(self.id, str(target), str(path.parent) if path.parent != Path() else None)
+            self._artifact(target, str(path.parent) if path.parent != Path() else "")
+
+    def _artifact(self, path: Path, to: str) -> None:
+        self._tell(
+            lambda: self.client.log_artifact(self.id, str(path), to or None), lambda: self.spool.add_file(path, to)
+        )
+
+    def model(self, folder: Path, entry: Entry | None) -> str:
+        """Log the folder of an MLflow model, and register it by `entry`; its address. While the store is gone that is
+        the folder, which is kept until `millstream doctor --send` has logged it."""
+        address = self._tell(
+            lambda: log_model(self.client, self.id, folder, entry), lambda: self.spool.add_model(folder, entry)
+        )
+        if address is None:
+            sys.stderr.write(f"the tracking store does not answer: the model is kept in {folder}\n")
+        return address or str(folder)
 
     def hand_over(self) -> None:
         """Let another process go on with the run, which stays as it is."""

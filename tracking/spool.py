@@ -1,7 +1,8 @@
 """Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
 
-A line of the spool is a list of metrics, or how and why the run ended; beside it stands how many lines the server has.
-A line that was sent twice (the answer was lost) changes nothing: a tracking store keeps equal points once.
+A line of the spool is a list of metrics; tags, a file or a model that the server was not there for; or how and why the
+run ended. Beside it stands how many lines the server has, and in a folder the files. A metric that was sent twice (the
+answer was lost) changes nothing: a tracking store keeps equal points once.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 
+from tracking.registry import Entry, log_model
 from tracking.settings import Settings
 
 EVERY_S = 1.0
@@ -45,11 +48,28 @@ class Spool:
         self._unwritten: dict[str, Any] | None = None
         """How the run ended, where the disk had no room for it."""
         self._has_arrived = False
+        self.is_behind = False
+        """Whether the server did not answer, the last time."""
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep the metrics of a step; the time stamp is now."""
         now = _now()
         self._write([[name, value, now, step] for name, value in metrics.items()])
+
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        self._write({"tags": dict(tags)})
+
+    def add_file(self, path: Path, to: str) -> None:
+        """Keep a copy of a file, an artifact of the run in the folder `to`."""
+        name = f"{time.time_ns()}/{path.name}"
+        kept = self.file.with_suffix("") / name
+        kept.parent.mkdir(parents=True)
+        shutil.copyfile(path, kept)
+        self._write({"file": name, "to": to})
+
+    def add_model(self, folder: Path, entry: Entry | None) -> None:
+        """Remember the folder of a model that is to be logged, and registered."""
+        self._write({"model": str(folder), "entry": entry.model_dump() if entry else None})
 
     def start(self, client: MlflowClient) -> None:
         """Send in the background from now on."""
@@ -98,9 +118,9 @@ class Spool:
             self._wake.clear()
             try:
                 send(client, self.file, keep=True)
-                pause = EVERY_S
+                pause, self.is_behind = EVERY_S, False
             except (MlflowException, OSError):
-                pause = min(LONGEST_PAUSE_S, pause * 2)
+                pause, self.is_behind = min(LONGEST_PAUSE_S, pause * 2), True
         with suppress(MlflowException, OSError):
             if self._unwritten is not None:
                 _tell_end(client, self.run_id, self._unwritten)
@@ -119,7 +139,7 @@ def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     whole = [line for line in lines if line.endswith(b"\n")]
     told = json.loads(whole[-1]) if whole else None
-    return (told["status"], told["at"]) if isinstance(told, dict) else None
+    return (told["status"], told["at"]) if isinstance(told, dict) and "status" in told else None
 
 
 def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
@@ -137,7 +157,7 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     while sent < len(whole):
         first = json.loads(whole[sent])
         if isinstance(first, dict):
-            _tell_end(client, file.stem, first)
+            _tell(client, file, first)
             sent += 1
         else:
             taken, metrics = _some(whole[sent:])
@@ -145,9 +165,24 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
             sent += taken
         _replace(done_file, str(done + sent))
     if not keep:
+        shutil.rmtree(file.with_suffix(""), ignore_errors=True)
         file.unlink(missing_ok=True)
         done_file.unlink(missing_ok=True)
     return sent
+
+
+def _tell(client: MlflowClient, file: Path, line: Mapping[str, Any]) -> None:
+    """Tell the server a line of the spool that is no list of metrics."""
+    run_id = file.stem
+    if "file" in line:
+        client.log_artifact(run_id, str(file.with_suffix("") / line["file"]), line["to"] or None)
+    elif "model" in line:
+        log_model(client, run_id, Path(line["model"]), Entry.model_validate(line["entry"]) if line["entry"] else None)
+    elif "status" in line:
+        _tell_end(client, run_id, line)
+    else:
+        for name, value in line["tags"].items():
+            client.set_tag(run_id, name, value)
 
 
 def _tell_end(client: MlflowClient, run_id: str, end: Mapping[str, Any]) -> None:

@@ -28,8 +28,10 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 import mlflow  # noqa: E402
+import requests  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.exceptions import MlflowException  # noqa: E402
+from requests.exceptions import RetryError, Timeout  # noqa: E402
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from tracking.alone import alone  # noqa: E402
@@ -124,6 +126,16 @@ def _probe(uri: str, timeout_s: float) -> None:
         raise BadEnvironment.at(
             shown(uri), f"{told}, or unset MLFLOW_TRACKING_URI to work offline, in a file"
         ) from None
+
+
+def is_gone(error: BaseException) -> bool:
+    """Whether no server answered; one that refuses something does answer."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, ConnectionError | Timeout | RetryError | requests.ConnectionError):
+            return True
+        found = found.__cause__ or found.__context__
+    return False
 
 
 def first_line(error: Exception) -> str:

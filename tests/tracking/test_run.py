@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from tests.tracking.recipes import write
 from tests.tracking.server import Server
@@ -15,6 +16,7 @@ from tracking.doctor import checks
 from tracking.faults import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from tracking.manifest import Check, Split, Step
 from tracking.recipe_file import load
+from tracking.registry import Entry
 from tracking.run import LEAVE_WITHIN_S, Run, flatten
 from tracking.settings import Settings
 from tracking.spool import file_of, send, unsent
@@ -316,6 +318,32 @@ def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path
     assert course(client, run.id, "train/loss") == [(1, 3.0)]
     assert client.get_run(run.id).info.status == "FINISHED"
     assert unsent(settings) == []
+
+
+@pytest.mark.fault
+def test_what_a_run_makes_while_its_server_is_gone_is_kept_and_sent_later(tmp_path, located, server, capsys):
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "MLmodel").write_text("flavors: {}\n")
+    entry = Entry(recipe="mlp/small", about="", dataset_version="v", marks={}, metrics={})
+    with Run.start(settings, located) as run:
+        server.stop()
+        run.figure("curve", Figure())
+        run.text("notes/more.txt", "held")
+        run.tag(passed="true")
+        assert run.model(model, entry) == str(model)  # where it can be read until the server is there again
+    assert f"the model is kept in {model}" in capsys.readouterr().err
+    server.start()
+    assert metrics_check(settings, send_spool=True) == (True, "sent what 1 runs had left")
+    client = open_store(settings)
+    assert {one.path for one in client.list_artifacts(run.id)} >= {"figures", "notes", "model"}
+    assert [one.path for one in client.list_artifacts(run.id, "figures")] == ["figures/curve.png"]
+    assert [one.path for one in client.list_artifacts(run.id, "model")] == ["model/MLmodel"]
+    found = client.get_run(run.id)
+    assert (found.info.status, found.data.tags["passed"]) == ("FINISHED", "true")
+    assert client.get_model_version_by_alias("mlp.small", "champion").run_id == run.id
+    assert list(settings.spool.iterdir()) == []
 
 
 @pytest.mark.fault
