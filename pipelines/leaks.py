@@ -37,9 +37,23 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
         if resampled and at > resampled[0] and getattr(step, "looks_around", False):
             maker = names[resampled[0]]
             found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
+        if name == "encode" and getattr(step, "method", None) == "target":
+            found += [(at, _of_two_rows(maker)) for maker, one in steps[:at] if _mixes(maker, one)]
         if gap is not None:
             found += [(at, told) for told in _of_later_rows(getattr(step, "looks_ahead", {}), gap)]
     return found
+
+
+def _mixes(name: str, step: Any) -> bool:
+    """Whether a step makes rows of two: of the one they have the category or the target, of the other the fold."""
+    return name == "mixup" or (name == "rebalance" and getattr(step, "method", None) == "smote")
+
+
+def _of_two_rows(maker: str) -> str:
+    told = (
+        f"method: target stands after {maker}, whose rows are made of two: no fold keeps both out of each other's sight"
+    )
+    return f"{told}; put it before"
 
 
 def _of_later_rows(columns: Mapping[str, str], gap: float) -> list[str]:

@@ -15,7 +15,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, FloatType, LongType, StructField, StructType
 
-from pipelines.rows import draw, groups_in_arrow, named
+from pipelines.rows import groups_in_arrow, named
 from pipelines.table import Learned, Table
 from tracking import preprocess
 from tracking.faults import BadData
@@ -99,7 +99,10 @@ def _value(train: Table, means: Means) -> SparkColumn:
 
 
 def _fold(folds: int, seed: int) -> SparkColumn:
-    return F.expr(f"CAST(pmod({draw(seed, 'encode fold', 'sample_id')}, {folds}) AS INT)").alias("_fold")
+    """Drawn by the row that a row was made from, or by itself: a copy in another fold would tell the row its target."""
+    origin = F.coalesce("parent_id", "sample_id")
+    drawn = F.xxhash64(F.lit(seed).cast("long"), F.lit("encode fold"), origin)
+    return F.pmod(drawn, F.lit(folds)).cast("int").alias("_fold")
 
 
 def summed(counts: pa.Table) -> pa.Table:

@@ -20,6 +20,8 @@ COLUMNS = {
 SPLIT = {"split": {"by": "hash", "test": 0.2}}
 WINDOW = {"entity": "card", "time": "time", "days": [1], "count": "n{days}", "mean": "m{days}"}
 BY_TIME = {"split": {"by": "time", "time": "time", "test": 0.2}}
+MEANS = {"encode": {"columns": ["paid"], "method": "target", "target": "fraud"}}
+SMOTE = {"rebalance": {"method": "smote"}}
 PAST = {"rolling": {**WINDOW, "value": "paid"}}
 
 
@@ -59,6 +61,8 @@ def features(**expressions_):
             "stands after augment",
         ),
         ([SPLIT, {"mixup": {}}, {"decontaminate": {"then": "refuse"}}], "2.decontaminate", "stands after mixup"),
+        ([SPLIT, SMOTE, MEANS], "2.encode", "stands after rebalance, whose rows are made of two"),
+        ([SPLIT, {"mixup": {}}, MEANS], "2.encode", "stands after mixup"),
         ([{"mixup": {}}, SPLIT], "0.mixup", "stands before the split"),
         ([{"decontaminate": {"then": "refuse"}}, SPLIT], "0.decontaminate", "stands before the split"),
         *[
@@ -127,6 +131,9 @@ def test_what_a_feature_learned_of_later_rows_is_followed(tmp_path):
         [{"features": {"add": {"late": {"expression": "fraud", "role": "key"}}}}, SPLIT],
         [{"rolling": {**WINDOW, "value": "fraud", "delay": 7}}, SPLIT],
         [PAST, SPLIT, {"rebalance": {"method": "duplicate"}}],
+        [SPLIT, {"rebalance": {"method": "duplicate"}}, MEANS],
+        [SPLIT, MEANS, SMOTE],
+        [SPLIT, SMOTE, {"encode": {"columns": ["paid"]}}],
         [SPLIT, {"rebalance": {"method": "weights"}}, PAST],
         [{"split": {"by": "hash", "test": 0.2, "key": "card"}}],
     ],

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.steps.encode import Encode
+from pipelines.steps.rebalance import Rebalance
 from pipelines.target_means import exact_parts, summed
-from tests.pipelines.made import CITY, table
+from tests.pipelines.made import CITY, LABEL, NUMBER, table
 from tracking.manifest import Column
 
 FINITE = st.floats(-1e150, 1e150)
@@ -60,3 +61,20 @@ def test_of_a_target_without_two_equal_values_few_numbers_come_to_the_driver(spa
     assert max(map(len, collected)) <= 2 * 5
     graz = [row["price"] for row in rows if row["city"] == "Graz"]
     assert learned["city"]["means"]["Graz"] == float(sum(map(Fraction, graz))) / len(graz)
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("method", [{"method": "duplicate"}, {"method": "augment", "ops": [{"noise": 0.1}]}])
+def test_a_row_does_not_see_its_own_target_through_its_copies(spark, method):
+    id_of_each = [{"city": f"c{at}", "wind": float(at), "label": "no" if at % 6 else "yes"} for at in range(60)]
+    rows = table(spark, [one | {"split": "train"} for one in id_of_each], CITY, NUMBER, LABEL)
+    for step in (Rebalance(**method), Rebalance(method="duplicate", to={"count": 120})):
+        rows = step.apply(rows, step.fit(rows, 3), 3)
+    step = Encode(columns=("city",), method="target", target="label", positive="yes", smoothing=0)
+    fold = "pmod(xxhash64(3L, 'encode fold', coalesce(parent_id, sample_id)), 5) AS fold"
+    made = step.apply(rows, step.fit(rows, 3), 3).frame.selectExpr("city", "label", fold).toPandas()
+    assert len(made) == 240
+    # no other fold knows the category, so that what is told is the mean of these folds
+    for at, mine in made.groupby("fold"):
+        others = (made[made["fold"] != at]["label"] == "yes").mean()
+        np.testing.assert_allclose(mine["city"], others, rtol=1e-6)
