@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Set
 
 from pyspark.errors import AnalysisException, ParseException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from pipelines.sql_pieces import Piece, Pieces, pieces
+from pipelines.window_calls import calls
 
 _RUNS = ("select", "java_method", "reflect", "try_reflect")
 _DIFFERS = ("rand", "randn", "random", "uniform", "randstr", "uuid", "shuffle")
@@ -17,34 +20,19 @@ _ENDS = ("raise_error", "assert_true")
 _REFUSED = (*_RUNS, *_DIFFERS, *_COUNTS, *_TELLS_TIME, *_LOOKS_AROUND, *_ENDS)
 _REFUSED_AS_CALLS = frozenset(["now", "curdate", "user", "session_user", "version", "unix_timestamp"])
 """What is refused without an argument alone: it is another function with one, and a column without brackets."""
-_TOKEN = re.compile(
-    r"""(?P<raw>[rR](?:'[^']*'|"[^"]*"))|(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
-    r"""|`(?P<name>(?:[^`]|``)*)`|(?P<comment>--|/\*)|(?P<word>\w+)|(?P<sign>\S)""",
-    re.DOTALL,
-)
-"""Spark SQL in pieces; what is no piece is white space."""
-_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
-_NAME = re.compile(r"`((?:[^`]|``)*)`|([^\W\d]\w*)")
-_OVER = re.compile(r"\bover\s*\(\s*(\))?", re.IGNORECASE)
-# a window that ends before the row itself, or a row some places back
-_BACK = re.compile(r"\band\s+(?:interval\s+)?'?[1-9]\d*'?\s*\w*\s+preceding\b|\blag\s*\(", re.IGNORECASE)
-
-_AHEAD = re.compile(r"\blead\s*\(|\bfollowing\b", re.IGNORECASE)
-_DESCENDING = re.compile(r"\bdesc\b", re.IGNORECASE)
-_ORDER = re.compile(r"\border\s+by\b", re.IGNORECASE)
+EVERYTHING = "*"
+"""Stands among names for those of all columns."""
 
 
 def refused_word(expression: str) -> str | None:
     """The first piece of an expression that has no place in a recipe, or None."""
-    pieces = list(_TOKEN.finditer(expression))
-    after = ["".join(piece[0] for piece in pieces[at + 1 : at + 3]) for at in range(len(pieces))]
-    for piece, following in zip(pieces, after, strict=True):
-        if piece["comment"]:
-            return piece[0]
-        word = (piece["word"] or piece["name"] or "").lower()
-        called = following.startswith("(")
+    read = pieces(expression)
+    for piece in read:
+        if piece.kind == "comment":
+            return piece.text
+        word, following = piece.name, "".join(after.text for after in read[piece.at + 1 : piece.at + 3])
         # a name in backticks is a column, unless it is called
-        if word in _REFUSED and (piece["word"] or called):
+        if word in _REFUSED and (piece.word or following.startswith("(")):
             return word
         if word in _REFUSED_AS_CALLS and following == "()":
             return word
@@ -52,42 +40,63 @@ def refused_word(expression: str) -> str | None:
 
 
 def names_in(expression: str) -> set[str]:
-    """All names of an expression, of columns, functions and types, in lower case: Spark tells no cases apart."""
-    found = _NAME.findall(_TEXT.sub(" ", expression))
-    return {(quoted.replace("``", "`") or plain).lower() for quoted, plain in found}
+    """All names of an expression, of columns, functions and types, in lower case: Spark tells no cases apart.
+
+    EVERYTHING is among them where columns are read that are not named: `struct(*)`, `identifier(...)`.
+    """
+    return _names(pieces(expression))
+
+
+def own_names_in(expression: str) -> set[str]:
+    """The names whose values may be those of the row itself: all but what windows read of earlier rows alone."""
+    read = calls(expression)
+    earlier = {piece.at for call in read for one in call.looking_back for piece in one}
+    return _names(pieces(expression), set() if any(call.is_nested for call in read) else earlier)
+
+
+def names_in_windows(expression: str) -> set[str]:
+    """The names whose values are those of other rows."""
+    read = pieces(expression)
+    inside = {piece.at for call in calls(expression) for one in call.arguments for piece in one}
+    return _names(read, set(range(len(read))) - inside)
+
+
+def _names(read: Pieces, without: Set[int] = frozenset()) -> set[str]:
+    found = set()
+    for before, piece, after in zip((None, *read), read, (*read[1:], None), strict=False):
+        if piece.at in without:
+            continue
+        if piece.name:
+            found.add(EVERYTHING if piece.word == "identifier" and after and after.sign == "(" else piece.name)
+        if piece.sign == "*" and (before is None or before.sign in ("(", ",", ".")) and not _is_count(read, piece):
+            found.add(EVERYTHING)
+    return found
+
+
+def _is_count(read: Pieces, star: Piece) -> bool:
+    """Whether a star is that of `count(*)`, which reads no value."""
+    around = [piece for piece in read if abs(piece.at - star.at) <= 2]
+    return "".join(piece.text for piece in around).lower().startswith("count(*)")
 
 
 def has_window(expression: str) -> bool:
     """Whether other rows than its own are read."""
-    return _OVER.search(_TEXT.sub(" ", expression)) is not None
+    return bool(calls(expression))
 
 
 def reads_all_rows(expression: str) -> bool:
     """Whether a window has no bounds at all, so that the rows of every split are in it."""
-    return any(found[1] for found in _OVER.finditer(_TEXT.sub(" ", expression)))
+    return any(call.is_unordered and call.is_of_all for call in calls(expression))
 
 
-def looks_back(expression: str) -> bool:
-    """Whether a window leaves its own row out and ends before it."""
-    return _BACK.search(expression) is not None
+def groups_in(expression: str) -> tuple[frozenset[str], ...]:
+    """The columns of PARTITION BY of each window that reads all rows of a group, whatever their order."""
+    return tuple(call.groups for call in calls(expression) if call.is_unordered and not call.is_of_all)
 
 
 def looks_ahead(expression: str) -> bool:
     """Whether a window may hold rows that come after its own: unordered, in falling order, or reaching forward."""
-    plain = _TEXT.sub(" ", expression)
-    windows = [_to_closing(plain[found.end(0) :]) for found in _OVER.finditer(plain)]
-    unordered = any(not _ORDER.search(window) or _DESCENDING.search(window) for window in windows)
-    return unordered or _AHEAD.search(plain) is not None
-
-
-def _to_closing(text: str) -> str:
-    """What stands before the bracket that closes one opened before the text."""
-    open_ones = 1
-    for at, sign in enumerate(text):
-        open_ones += {"(": 1, ")": -1}.get(sign, 0)
-        if not open_ones:
-            return text[:at]
-    return text
+    return any(call.looks_ahead for call in calls(expression))
 
 
 def unreadable(frame: DataFrame, expression: str, *, condition: bool = False) -> str | None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
 from pipelines.table import Roles, Watchful
@@ -14,6 +14,7 @@ NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "decontaminate
 """Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
 BEFORE_SPLIT = ("deduplicate",)
 """Steps that look for equals among all rows: after the split one of two equals would stand on either side."""
+LOOK_BACK = "give the window an ORDER BY so that it looks back, or PARTITION BY the key of the split"
 
 Step = tuple[str, Any]
 """A step by its name, with its config; None where the config is wrong."""
@@ -39,6 +40,9 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
             found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
         if name == "encode" and getattr(step, "method", None) == "target":
             found += [(at, _of_two_rows(maker)) for maker, one in steps[:at] if _mixes(maker, one)]
+        if split < len(steps):
+            groups = getattr(step, "groups", {})
+            found += [(at, told) for told in _of_other_splits(groups, steps[split][1], is_after=at > split)]
         if gap is not None:
             found += [(at, told) for told in _of_later_rows(getattr(step, "looks_ahead", {}), gap)]
     return found
@@ -50,10 +54,27 @@ def _mixes(name: str, step: Any) -> bool:
 
 
 def _of_two_rows(maker: str) -> str:
-    told = (
-        f"method: target stands after {maker}, whose rows are made of two: no fold keeps both out of each other's sight"
-    )
-    return f"{told}; put it before"
+    return f"method: target stands after {maker}, whose rows are made of two, and in one's fold alone; put it before"
+
+
+def _of_other_splits(groups: Mapping[str, Sequence[Set[str]]], split: Any, *, is_after: bool) -> Iterator[str]:
+    """What is wrong with inputs that are computed from all rows of a group, where a group has rows of several splits.
+
+    Certain not to is a group by the split's `key` (perhaps by more), or by what tells the split. Of any other, where
+    rows are drawn one by one or by something else, some groups have test rows in them: a mean of train knows these. A
+    split by time is looked at by `_of_later_rows`; without a step `split` the source's own is not known here.
+    """
+    by = getattr(split, "by", "time")  # None where the split itself is wrong, and told
+    if by == "time" or (by != "given" and not (split.valid or split.test)):
+        return
+    apart = {split.key} | ({"split"} if is_after else set())
+    if by == "given" and not split.valid:
+        apart.add(split.column or "split")
+    together = {name.lower() for name in apart if name}
+    for name, grouped in groups.items():
+        if any(not one & together for one in grouped):
+            told = "reads all rows of a group, and a group has rows of several splits"
+            yield f"{name}: {told}; {LOOK_BACK}{'' if split.key else ', which has none'}"
 
 
 def _of_later_rows(columns: Mapping[str, str], gap: float) -> list[str]:

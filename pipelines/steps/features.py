@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
+from pipelines.leaks import LOOK_BACK
 from pipelines.rows import escaped
 from pipelines.table import Doubt, Learned, Roles, Table
 from tracking.faults import BadData, Fault
@@ -56,24 +57,48 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         """The features that are computed from rows after their own, or from one that is, with their roles."""
         telling: set[str] = set()
         for name, feature in self.add.items():
-            if expressions.looks_ahead(feature.expression) or telling & expressions.names_in(feature.expression):
+            if expressions.looks_ahead(feature.expression) or _told(telling, expressions.names_in(feature.expression)):
                 telling.add(name.lower())
         return {name: feature.role for name, feature in self.add.items() if name.lower() in telling}
 
-    def leaks(self, roles: Roles) -> list[str]:
-        """An input that is computed from the target of its own row, and a window over the rows of every split."""
-        found, telling = [], {name.lower() for name, role in roles.items() if role == "target"}
+    @property
+    def groups(self) -> dict[str, tuple[frozenset[str], ...]]:
+        """The inputs that are computed from all rows of a group, or from a column that is: what they are grouped by.
+
+        A window with an ORDER BY reads what was there before a row, and is none of these.
+        """
+        found: dict[str, tuple[frozenset[str], ...]] = {}
         for name, feature in self.add.items():
-            told = sorted(telling & expressions.names_in(feature.expression))
-            if expressions.reads_all_rows(feature.expression):
-                found.append(
-                    f"{name}: OVER () reads the rows of every split; give the window a PARTITION BY or an ORDER BY"
-                )
-            if told and not expressions.looks_back(feature.expression):
+            read = _told(set(found), expressions.names_in(feature.expression))
+            before = [one for other in read for one in found[other]]
+            found[name.lower()] = (*expressions.groups_in(feature.expression), *before)
+        inputs = {name: found[name.lower()] for name, feature in self.add.items() if feature.role == "input"}
+        return {name: groups for name, groups in inputs.items() if groups}
+
+    def leaks(self, roles: Roles) -> list[str]:
+        """An input that is computed from the target of its own row, and a window over the rows of every split.
+
+        The target of earlier rows may be read. A column that was computed from it is no target of any one row: read
+        through another window it may come back to the row it was of, as by `lead` after `lag`, and is taken to.
+        """
+        found, telling = [], {name.lower() for name, role in roles.items() if role == "target"}
+        earlier: set[str] = set()
+        for name, feature in self.add.items():
+            expression = feature.expression
+            if expressions.reads_all_rows(expression):
+                told = "a window without PARTITION BY and ORDER BY, or by constants, reads the rows of every split"
+                found.append(f"{name}: {told}; {LOOK_BACK}")
+            told_names = _told(telling, expressions.own_names_in(expression))
+            told_names += _told(earlier, expressions.names_in_windows(expression))
+            if told_names:
                 telling.add(name.lower())
                 if feature.role == "input":
                     advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"
-                    found.append(f"{name}: is computed from the target {', '.join(told)} of its own row; {advice}")
+                    found.append(
+                        f"{name}: is computed from the target {', '.join(told_names)} of its own row; {advice}"
+                    )
+            elif _told(telling | earlier, expressions.names_in(expression)):
+                earlier.add(name.lower())
         return found
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -109,3 +134,8 @@ class Features(BaseModel, frozen=True, extra="forbid"):
             if feature.role != "key"
         ]
         return replace(table, doubts=(*table.doubts, *doubts))
+
+
+def _told(telling: set[str], names: set[str]) -> list[str]:
+    """Those of the telling columns that are read."""
+    return sorted(telling if expressions.EVERYTHING in names else telling & names)

@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from pipelines import expressions, prepare
+from pipelines import prepare
 from pipelines.steps.split import Split
 from tracking.recipe_file import load
 
@@ -53,10 +53,37 @@ def features(**expressions_):
             "day: is computed from the target",
         ),
         ([features(level="paid - avg(paid) OVER ( )"), SPLIT], "0.features", "reads the rows of every split"),
+        (
+            [features(level="paid - avg(paid) OVER (PARTITION BY 1)"), SPLIT],
+            "0.features",
+            "reads the rows of every split",
+        ),
+        *[
+            (
+                [features(mean="avg(paid) OVER (PARTITION BY card)"), split],
+                "0.features",
+                "mean: reads all rows of a group",
+            )
+            for split in (
+                SPLIT,
+                {"split": {"by": "stratified", "test": 0.2}},
+                {"split": {"by": "given", "valid": 0.1}},
+                {"split": {"by": "hash", "test": 0.2, "key": "time"}},
+            )
+        ],
+        (
+            [features(mean="avg(paid) OVER (PARTITION BY `split`)"), SPLIT],
+            "0.features",
+            "PARTITION BY the key of the split, which has none",
+        ),
         ([{"rolling": {**WINDOW, "value": "fraud"}}, SPLIT], "0.rolling", "fraud is the target"),
         ([SPLIT, {"rebalance": {"method": "duplicate"}}, PAST], "2.rolling", "stands after rebalance"),
         (
-            [SPLIT, {"augment": {"ops": [{"noise": 0.1}]}}, features(n="count(*) OVER (PARTITION BY card)")],
+            [
+                SPLIT,
+                {"augment": {"ops": [{"noise": 0.1}]}},
+                features(n="count(*) OVER (PARTITION BY card ORDER BY time)"),
+            ],
             "2.features",
             "stands after augment",
         ),
@@ -110,6 +137,25 @@ def test_what_a_feature_learned_of_later_rows_is_followed(tmp_path):
     assert "cheat: reads rows that come later" in found
 
 
+def test_what_a_feature_learned_of_a_group_is_followed(tmp_path):
+    hidden = {
+        "mean": {"expression": "avg(paid) OVER (PARTITION BY card)", "role": "key"},
+        "cheat": {"expression": "paid - Mean"},
+    }
+    (found,) = faults(tmp_path, {"features": {"add": hidden}}, SPLIT)
+    assert "cheat: reads all rows of a group" in found
+
+
+def test_the_target_of_an_earlier_row_is_not_brought_back_to_its_own(tmp_path):
+    window = "OVER (PARTITION BY card ORDER BY time)"
+    hidden = {
+        "before": {"expression": f"lag(fraud) {window}", "role": "key"},
+        "cheat": {"expression": f"coalesce(lead(before) {window}, 0)"},
+    }
+    (found,) = faults(tmp_path, {"features": {"add": hidden}}, SPLIT)
+    assert "cheat: is computed from the target before" in found
+
+
 @pytest.mark.parametrize(
     "steps",
     [
@@ -128,6 +174,13 @@ def test_what_a_feature_learned_of_later_rows_is_followed(tmp_path):
         ],
         [{"features": {"add": {"next": {"expression": "lead(paid) OVER (ORDER BY time)", "role": "key"}}}}, BY_TIME],
         [features(mean="avg(paid) OVER (PARTITION BY card)"), {"split": {"by": "hash", "test": 0.2, "key": "card"}}],
+        [
+            features(mean="avg(paid) OVER (PARTITION BY date(time), Card)"),
+            {"split": {"by": "given", "valid": 0.2, "key": "card"}},
+        ],
+        [SPLIT, features(mean="avg(paid) OVER (PARTITION BY card, `split`)")],
+        [features(mean="avg(paid) OVER (PARTITION BY card)"), {"split": {"by": "given", "column": "card"}}],
+        [{"features": {"add": {"rows": {"expression": "count(*) OVER (PARTITION BY card)", "role": "key"}}}}, SPLIT],
         [{"features": {"add": {"late": {"expression": "fraud", "role": "key"}}}}, SPLIT],
         [{"rolling": {**WINDOW, "value": "fraud", "delay": 7}}, SPLIT],
         [PAST, SPLIT, {"rebalance": {"method": "duplicate"}}],
@@ -145,9 +198,3 @@ def test_what_looks_back_or_keeps_the_rows_is_let_through(tmp_path, steps):
 def test_a_key_keeps_no_groups_together_where_time_splits():
     with pytest.raises(ValidationError, match="key: by: time looks at single rows"):
         Split(by="time", time="time", key="card", test=0.2)
-
-
-def test_names_are_read_from_an_expression_as_spark_reads_them():
-    found = expressions.names_in("CASE WHEN `my ``odd` > 1 THEN Paid ELSE 'not me' || \"nor me\" END")
-    assert {"my `odd", "paid"} <= found
-    assert not {"not", "me", "nor"} & found

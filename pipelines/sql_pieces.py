@@ -1,0 +1,79 @@
+"""Spark SQL in pieces: words, names, texts and signs, as Spark takes them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+_PIECE = re.compile(
+    r"""(?P<raw>[rR](?:'[^']*'|"[^"]*"))|(?P<text>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+    r"""|`(?P<name>(?:[^`]|``)*)`|(?P<comment>--|/\*)|(?P<word>\w+)|(?P<sign>\S)""",
+    re.DOTALL,
+)
+"""What is no piece is white space."""
+_DEPTH = {"(": 1, "[": 1, ")": -1, "]": -1}
+
+
+class Piece(NamedTuple):
+    at: int
+    """Its place among the pieces of the expression."""
+    kind: str
+    text: str
+    """As it is written; of a name in backticks the name."""
+
+    @property
+    def word(self) -> str:
+        """In lower case; empty for what is no plain word."""
+        return self.text.lower() if self.kind == "word" else ""
+
+    @property
+    def sign(self) -> str:
+        return self.text if self.kind == "sign" else ""
+
+    @property
+    def name(self) -> str:
+        """What may be the name of a column, a function or a type, in lower case: Spark tells no cases apart."""
+        return self.text.lower() if self.kind == "name" else "" if self.word.isdecimal() else self.word
+
+
+Pieces = Sequence[Piece]
+
+
+def pieces(expression: str) -> tuple[Piece, ...]:
+    """All of an expression."""
+    found = []
+    for at, match in enumerate(_PIECE.finditer(expression)):
+        kind = str(match.lastgroup)
+        found.append(Piece(at, kind, match[kind].replace("``", "`") if kind == "name" else match[kind]))
+    return tuple(found)
+
+
+def bare(read: Pieces) -> Iterator[Piece]:
+    """The pieces that stand in no bracket, without the brackets."""
+    depth = 0
+    for piece in read:
+        depth += _DEPTH.get(piece.sign, 0)
+        if not depth and piece.sign not in _DEPTH:
+            yield piece
+
+
+def listed(read: Pieces) -> tuple[Pieces, ...]:
+    """What stands between the commas that are in no bracket; nothing of nothing."""
+    if not read:
+        return ()
+    commas = [piece.at - read[0].at for piece in bare(read) if piece.sign == ","]
+    ends = zip([0, *(at + 1 for at in commas)], [*commas, len(read)], strict=True)
+    return tuple(read[first:last] for first, last in ends)
+
+
+def brackets(read: Pieces) -> dict[int, int]:
+    """The place of each opening bracket, and of the one that closes it."""
+    pairs, opened = {}, []
+    for piece in read:
+        depth = _DEPTH.get(piece.sign, 0)
+        if depth > 0:
+            opened.append(piece.at)
+        elif depth < 0 and opened:
+            pairs[opened.pop()] = piece.at
+    return pairs
