@@ -77,13 +77,14 @@ class Block:
         return self.stored.itemsize * math.prod(self.shape)
 
     def samples(self, rows: Array) -> Array:
-        """All samples that could be taken from held rows, the first axis theirs, without a copy."""
+        """All samples that could be taken from held rows, the first axis theirs, without a copy: to be read alone."""
         if self.start is None:
             return rows
         flat = rows.reshape(-1, *rows.shape[2:])
         steps = self.shape[0]
         starts = max(0, len(flat) - steps + 1)
-        return as_strided(flat, (starts, steps, *flat.shape[1:]), (flat.strides[0], *flat.strides), writeable=False)
+        # torch warns of an array that is marked as not to be written
+        return as_strided(flat, (starts, steps, *flat.shape[1:]), (flat.strides[0], *flat.strides))
 
     def places(self, rows: Rows, steps: Rows) -> Rows:
         """Where samples stand among `samples`: those of `rows`, which begin at the time steps `steps` of theirs."""

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -51,6 +53,18 @@ def windowed(dataset, *, target="series", rank=0, ranks=1, shuffle=True, **optio
     defaults = {"seed": 7, "batch_size": 16, "window_mib": 40 * 64 / MIB, "engine": "arrow"}
     reading = Reading(**(defaults | options))
     return Feed(dataset, "train", dataset.manifest.signature(target), reading, rank=rank, ranks=ranks, shuffle=shuffle)
+
+
+@pytest.mark.parametrize("memory", ["cached", "streamed"])
+def test_windows_are_fed_without_a_warning(tmp_path, memory, recwarn):
+    warnings.simplefilter("always")
+    torch.set_warn_always(True)
+    try:
+        for _ in windowed(blocks(tmp_path, 1)[0], memory=memory):
+            pass
+    finally:
+        torch.set_warn_always(False)
+    assert [str(one.message) for one in recwarn] == []
 
 
 @pytest.mark.parametrize("stride", [1, 3, 4])
