@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -58,9 +59,12 @@ def uses(settings: Settings) -> Uses:
 
 
 def _runs(client: MlflowClient) -> Iterator[Any]:
-    experiments = [one.experiment_id for one in _pages(client.search_experiments)]
+    """All runs, those too that were deleted: they can be restored, and their models are still there."""
+    everything = ViewType.ALL
+    found = _pages(lambda **page: client.search_experiments(view_type=everything, **page))
+    experiments = [one.experiment_id for one in found]
     if experiments:
-        yield from _pages(lambda **page: client.search_runs(experiments, **page))
+        yield from _pages(lambda **page: client.search_runs(experiments, run_view_type=everything, **page))
 
 
 def _pages(search: Any) -> Iterator[Any]:

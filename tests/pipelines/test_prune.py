@@ -65,6 +65,27 @@ def test_what_is_named_anywhere_stays_and_tells_by_whom(settings):
     assert prune(settings, "a", keep=1, yes=True).goes == ()
 
 
+def test_what_a_deleted_run_names_stays_since_it_may_be_restored(settings):
+    published(settings, "a", *[f"v{at}" for at in range(5)], latest="v4")
+    client = open_store(settings)
+    kept, deleted = (client.create_experiment(name) for name in ("kept", "deleted"))
+    one = client.create_run(kept, tags={"dataset_version": "v1"}).info.run_id
+    other = client.create_run(deleted, tags={"dataset_version": "v2"}).info.run_id
+    logged = client.create_run(kept).info.run_id
+    given = Input(name="a", digest="digest-v3", source_type="local", source=json.dumps({}))
+    client.log_inputs(logged, [DatasetInput(given, [])])
+    client.delete_run(one)
+    client.delete_run(logged)
+    client.delete_experiment(deleted)
+    found = prune(settings, "a", keep=1, yes=False)
+    assert [one.version for one in found.goes] == ["v0"]
+    assert {stays.version: stays.why for stays in found.stays if stays.version != "v4"} == {
+        "v1": (f"run {one}",),
+        "v2": (f"run {other}",),
+        "v3": (f"run {logged}",),
+    }
+
+
 def test_as_many_of_the_newest_stay_as_were_asked_for(settings):
     published(settings, "a", "v0", "v1", "v2", "v3", latest="v3")
     assert [one.version for one in prune(settings, "a", keep=3, yes=False).goes] == ["v0"]
