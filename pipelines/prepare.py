@@ -128,6 +128,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
         splits = publish.write_splits(table, staged, counts, work.seed)
         for name, split in splits.items():
             say(f"{name}: {split.rows:,} rows in {len(split.shards)} shards")
+        quarantine, put_aside = publish.write_refused(table.refused, staged)
         manifest = Manifest(
             name=work.name,
             version=version,
@@ -138,7 +139,8 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
             columns=table.columns,
             splits=splits,
             checks=found,
-            quarantine=publish.write_refused(table.refused, staged),
+            quarantine=quarantine,
+            put_aside=put_aside,
         )
         staged.commit(manifest)
     if flow.memory is not None:

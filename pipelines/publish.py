@@ -20,7 +20,7 @@ from pipelines.table import Table
 from tracking.digest import hexadecimal
 from tracking.disk import is_full, no_room
 from tracking.faults import BadEnvironment
-from tracking.manifest import LINEAGE, SPLITS, Column, Split
+from tracking.manifest import ASIDE, LINEAGE, SPLITS, Column, Shard, Split
 
 SHARD_BYTES = 8 << 20
 REFUSED_ROWS = 100_000
@@ -74,16 +74,18 @@ def in_parts(table: Table, parts: Mapping[str, int], seed: int) -> DataFrame:
     return placed(kept, sum(parts.values()), "_hash", "sample_id").drop("_hash")
 
 
-def write_refused(refused: DataFrame | None, staged: Staging) -> dict[str, int]:
-    """Write the rows that were refused, with their reasons, in the order of their ids; the count of each reason."""
-    if refused is None:
-        return {}
-    counts = {row[0]: row[1] for row in refused.groupBy("reason").count().collect()}
-    if counts:
-        files = -(-sum(counts.values()) // REFUSED_ROWS)
-        parts = refused.withColumn(PART, F.expr(f"CAST(pmod(xxhash64(sample_id), {files}) AS INT)"))
-        staged.write(placed(parts, files, "sample_id"), names("quarantine", files))
-    return dict(sorted(counts.items()))
+def write_refused(refused: DataFrame | None, staged: Staging) -> tuple[dict[str, int], tuple[Shard, ...]]:
+    """Write the rows that were refused, with their reasons, in the order of their ids.
+
+    The count of each reason, and the files.
+    """
+    counts = {} if refused is None else {row[0]: row[1] for row in refused.groupBy("reason").count().collect()}
+    if refused is None or not counts:
+        return {}, ()
+    files = -(-sum(counts.values()) // REFUSED_ROWS)
+    parts = refused.withColumn(PART, F.expr(f"CAST(pmod(xxhash64(sample_id), {files}) AS INT)"))
+    written = staged.write(placed(parts, files, "sample_id"), names(ASIDE, files))
+    return dict(sorted(counts.items())), tuple(one.shard for one in written)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ FORMAT = 1
 FILE = "manifest.json"
 SPLITS = ("train", "valid", "test")
 LINEAGE = ("sample_id", "parent_id", "op")
+ASIDE = "quarantine"
+ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 _SHARD_FILE = re.compile(rf"split=({'|'.join(SPLITS)})/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 
 Role = Literal["input", "target", "weight", "mask", "key"]
@@ -102,6 +104,12 @@ def _in_its_split(shard: Shard) -> Shard:
     """What a manifest lists is read: no path may lead out of the version's folder."""
     if not _SHARD_FILE.fullmatch(shard.file):
         raise ValueError(f"{shard.file!r} is no file of a split: expected {_SHARD_FILE.pattern}")
+    return shard
+
+
+def _put_aside(shard: Shard) -> Shard:
+    if not ASIDE_FILE.fullmatch(shard.file):
+        raise ValueError(f"{shard.file!r} is no file of rows put aside: expected {ASIDE_FILE.pattern}")
     return shard
 
 
@@ -212,6 +220,9 @@ class Manifest(_Record):
     checks: tuple[Check, ...]
     quarantine: dict[str, int] = Field(description="rows refused, by reason")
     parents: tuple[str, ...] = Field((), description="dataset versions that this one was made from")
+    put_aside: tuple[Annotated[Shard, AfterValidator(_put_aside)], ...] = Field(
+        (), description="files of the rows refused; none stand here where there are none, or written before this was"
+    )
 
     def column(self, name: str) -> Column:
         """Raises BadData when the dataset has no such column."""
@@ -254,6 +265,8 @@ class Manifest(_Record):
     def text(self) -> str:
         """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""
         body = self.model_dump(mode="json")
+        if not self.put_aside:  # so that a manifest from before there was this keeps its form
+            del body["put_aside"]
         return json.dumps({"sha256": _digest(body), **body}, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -21,13 +20,11 @@ import pyarrow.parquet as pq
 from tracking.dataset import Dataset
 from tracking.digest import MODULUS, hexadecimal
 from tracking.faults import BadData, Fault
-from tracking.manifest import FILE, Shard
+from tracking.manifest import ASIDE, ASIDE_FILE, FILE, Shard
 from tracking.recount import Counted, Recount, counted
 from tracking.remote import Remote, answering, files_below
 
 FOREIGN_KEY = b"dataset-toolkit."
-ASIDE = "quarantine"
-_ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 _MANY_ROWS = 500_000
 _TOLD = 10
 """How often progress is told for each split."""
@@ -112,9 +109,13 @@ def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
 
 
 def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
-    """The rows put aside have no hash of their own: their reasons are counted again."""
+    """Of the rows put aside the files are compared, where their hashes are known, and the reasons counted again."""
+    changed = [fault for shard in dataset.manifest.put_aside for fault in _changed(dataset, shard)]
+    if changed:
+        yield from changed
+        return
     counts: Counter[str] = Counter()
-    for name in filter(_ASIDE_FILE.fullmatch, files):
+    for name in filter(ASIDE_FILE.fullmatch, files):
         try:
             counts.update(_reasons(dataset, name))
         except (pa.ArrowException, OSError, KeyError) as error:
@@ -128,6 +129,15 @@ def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
             yield Fault(where=f"{dataset.folder}/{ASIDE}", message=told)
 
 
+def _changed(dataset: Dataset, shard: Shard) -> tuple[Fault, ...]:
+    try:
+        dataset.verified(shard)
+    except BadData as error:
+        return error.faults
+    dataset.release(shard)
+    return ()
+
+
 def _reasons(dataset: Dataset, name: str) -> Iterator[str]:
     file = dataset.folder / name
     if isinstance(file, Remote):
@@ -139,8 +149,11 @@ def _reasons(dataset: Dataset, name: str) -> Iterator[str]:
 
 
 def _strangers(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
-    known = {shard.file for facts in dataset.manifest.splits.values() for shard in facts.shards} | {FILE}
+    manifest = dataset.manifest
+    listed = [shard for facts in manifest.splits.values() for shard in facts.shards]
+    known = {shard.file for shard in (*listed, *manifest.put_aside)} | {FILE}
+    unhashed = bool(manifest.quarantine) and not manifest.put_aside
     for name in files:
-        if name not in known and not (_ASIDE_FILE.fullmatch(name) and dataset.manifest.quarantine):
+        if name not in known and not (unhashed and ASIDE_FILE.fullmatch(name)):
             where = str(dataset.folder / name)
             yield Fault(where=where, message="is not in the manifest; somebody put it there, remove it")

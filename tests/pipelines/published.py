@@ -9,7 +9,7 @@ from tracking.digest import hexadecimal
 from tracking.manifest import Manifest, Source, Split
 
 
-def manifest_of(splits, name="made", version="v1", quarantine=None, columns=(NUMBER,)):
+def manifest_of(splits, name="made", version="v1", quarantine=None, columns=(NUMBER,), put_aside=()):
     return Manifest(
         name=name,
         version=version,
@@ -21,6 +21,7 @@ def manifest_of(splits, name="made", version="v1", quarantine=None, columns=(NUM
         splits=splits,
         checks=(),
         quarantine=quarantine or {},
+        put_aside=put_aside,
     )
 
 
@@ -43,8 +44,8 @@ def publish_whole(store, whole):
     """The place of a version that is cut, shuffled and put aside as `prepare` does it."""
     with store.staging("made", "v1") as staged:
         splits = publish.write_splits(whole, staged, {name: {None: rows} for name, rows in COUNTS.items()}, 0)
-        quarantine = publish.write_refused(whole.refused, staged)
-        return staged.commit(manifest_of(splits, quarantine=quarantine))
+        quarantine, put_aside = publish.write_refused(whole.refused, staged)
+        return staged.commit(manifest_of(splits, quarantine=quarantine, put_aside=put_aside))
 
 
 def publish_rows(store, frame, *, version="v1"):

@@ -3,11 +3,14 @@
 import re
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from tests.datasets import make_dataset
+from tests.datasets import describe, make_dataset
 from tests.training.signatures import category, image, number, target, tokens
 from tracking import recount
+from tracking.faults import BadData
 from tracking.manifest import FILE, Check, Column
 from tracking.verify import verify
 
@@ -130,6 +133,54 @@ def test_shards_with_other_columns_are_told(tmp_path, columns, expected):
     (dataset.folder / FILE).write_text(manifest.text(), encoding="utf-8")
     found = told(type(dataset).open(dataset.folder, tmp_path))
     assert re.search(expected, found[0])
+
+
+def put_aside(folder, *reasons, **facts):
+    """The version with rows put aside for these reasons."""
+    path = folder / "made" / "v1" / "quarantine" / "part-00000.parquet"
+    path.parent.mkdir(parents=True)
+    ids = [f"aside-{at}" for at in range(len(reasons))]
+    pq.write_table(pa.table({"sample_id": ids, "reason": list(reasons), "content": ["{}"] * len(ids)}), path)
+    counts = {reason: reasons.count(reason) for reason in reasons}
+    return made(folder, quarantine=counts, put_aside=(describe(path, folder / "made" / "v1"),), **facts), path
+
+
+@pytest.mark.bad_input
+def test_a_row_put_aside_whose_content_was_changed_is_found_by_the_hash(tmp_path):
+    dataset, path = put_aside(tmp_path, "is empty", "is empty")
+    assert told(dataset) == []
+    rows = pq.read_table(path)
+    pq.write_table(rows.set_column(2, "content", pa.array(["forged", "{}"])), path)
+    (found,) = told(type(dataset).open(dataset.folder, tmp_path))
+    assert "quarantine/part-00000.parquet" in found
+    assert "the manifest says" in found
+    path.unlink()
+    (found,) = told(type(dataset).open(dataset.folder, tmp_path))
+    assert "cannot be read" in found
+
+
+@pytest.mark.bad_input
+def test_a_second_file_of_rows_put_aside_is_a_stranger(tmp_path):
+    dataset, path = put_aside(tmp_path, "is empty")
+    path.with_name("part-00001.parquet").write_bytes(path.read_bytes())
+    assert any("part-00001.parquet: is not in the manifest" in one for one in told(dataset))
+
+
+def test_rows_put_aside_before_there_were_hashes_are_counted_as_before(tmp_path):
+    dataset, _ = put_aside(tmp_path, "is empty")
+    manifest = dataset.manifest.model_copy(update={"put_aside": ()})
+    assert "put_aside" not in manifest.text()
+    (dataset.folder / FILE).write_text(manifest.text(), encoding="utf-8")
+    assert told(type(dataset).open(dataset.folder, tmp_path)) == []
+
+
+@pytest.mark.security
+def test_rows_put_aside_are_read_from_their_folder_alone(tmp_path):
+    dataset, _ = put_aside(tmp_path, "is empty")
+    odd = dataset.manifest.put_aside[0].model_copy(update={"file": "quarantine/../../../secret.parquet"})
+    (dataset.folder / FILE).write_text(dataset.manifest.model_copy(update={"put_aside": (odd,)}).text())
+    with pytest.raises(BadData, match="is no file of rows put aside"):
+        type(dataset).open(dataset.folder, tmp_path)
 
 
 @pytest.mark.bad_input
