@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -17,13 +17,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from tracking import row_hashes
+from tracking import proofs, row_hashes
 from tracking.dataset import Dataset
 from tracking.digest import batches_digest
 from tracking.faults import BadData, Fault
+from tracking.hashed import Hashed
 from tracking.manifest import LINEAGE, Column, Manifest
+from tracking.proofs import Ends, Watched, ends
 from tracking.reading import opened
 from tracking.row_hashes import Hashes
 
@@ -32,7 +33,8 @@ PART_ROWS = 4_000_000
 PIECE_ROWS = 8192
 NAMED = 3
 """Samples that come twice are named up to so many."""
-_HELD = np.dtype([("hash", "<u8"), ("split", "u1")])
+FINE = ("train", "left out since")
+"""Figures that may be anything."""
 
 
 class Counted(NamedTuple):
@@ -50,6 +52,11 @@ class Counted(NamedTuple):
     """Of each row's parent, or of the row itself where it has none."""
     contents: Hashes
     """Of each row's inputs."""
+    origins: Hashes
+    """Of the different rows that its made rows were made from."""
+    groups: Hashes
+    """The different groups of its rows that were not made; none where the split went by none."""
+    times: Ends | None
 
 
 def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
@@ -57,8 +64,9 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
     parquet, odd, classes = pq.ParquetFile(shard), Counter[str](), Counter[int]()
     if told := _other_columns(parquet.schema_arrow, manifest.columns):
         raise BadData.at(where, told)
-    inputs, label = _inputs(manifest), _label(manifest)
-    ops, digest, hashes = 0, 0, [[np.empty(0, np.uint64)] for _ in range(3)]
+    inputs, label, watched = _inputs(manifest), _label(manifest), Watched.of(manifest)
+    ops, digest, hashes = 0, 0, [[np.empty(0, np.uint64)] for _ in range(5)]
+    times: list[Ends] = []
     for piece in parquet.iter_batches(batch_size=PIECE_ROWS, use_threads=False):
         for column in manifest.columns:
             odd.update(_misfits(_column(piece, column.name), column))
@@ -69,13 +77,20 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
         has_parents = parents.null_count < len(parents)
         hashes[1].append(row_hashes.of_values(pc.coalesce(parents, ids)) if has_parents else hashes[0][-1])
         hashes[2].append(row_hashes.of_rows(piece, inputs))
+        hashes[3].append(proofs.origins(parents, made_by))
+        unmade = piece.filter(pc.is_null(made_by)) if made_by.null_count < len(made_by) else piece
+        if watched.group is not None:
+            hashes[4].append(np.unique(row_hashes.of_values(_column(unmade, watched.group.name))))
+        if watched.time is not None and (found_there := ends(_column(unmade, watched.time.name))):
+            times.append(found_there)
         if label is not None:
             classes.update(_counts(_column(piece, label.name)))
         if not any(odd.values()):  # what is odd may have no hash
             digest += batches_digest([piece])
-    whole = [np.concatenate(each) for each in hashes]
+    ids, families, contents, origins, groups = map(np.concatenate, hashes)
+    many = (ids, families, contents, np.unique(origins), np.unique(groups))
     found = {told: rows for told, rows in odd.items() if rows}
-    return Counted(found, 0 if found else digest, len(whole[0]), ops, classes, *whole)
+    return Counted(found, 0 if found else digest, len(ids), ops, classes, *many, _both(times))
 
 
 class Recount:
@@ -86,12 +101,15 @@ class Recount:
         self.manifest = dataset.manifest
         self.classes: dict[str, Counter[int]] = {split: Counter() for split in self.manifest.splits}
         self.rows, self.synthetic = 0, 0
+        self.times: dict[str, list[Ends]] = {}
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory(prefix="millstream-")
         rows = sum(split.rows for split in self.manifest.splits.values())
-        names = ("ids", "families", "contents")
-        self.ids, self.families, self.contents = (_Hashed(Path(self._folder.name) / name, rows) for name in names)
+        names = ("ids", "families", "contents", "origins", "groups")
+        self.ids, self.families, self.contents, self.origins, self.groups = (
+            Hashed(Path(self._folder.name) / name, 1 + rows // PART_ROWS) for name in names
+        )
         return self
 
     def __exit__(
@@ -108,6 +126,10 @@ class Recount:
         self.ids.add(shard.ids, number)
         self.families.add(shard.families, number)
         self.contents.add(shard.contents, number)
+        self.origins.add(shard.origins, number)
+        self.groups.add(shard.groups, number)
+        if shard.times is not None:
+            self.times.setdefault(split, []).append(shard.times)
 
     def faults(self) -> list[Fault]:
         """What differs from the manifest, once all rows were added; nothing is told while some are missing."""
@@ -119,11 +141,12 @@ class Recount:
             "sample ids are unique": {"doubled": len(doubled)},
             "no sample or parent in two splits": {"shared": self.families.in_two_splits()},
             "nothing synthetic outside train": {"synthetic": self.synthetic},
+            "what is synthetic was made from train": self._parents(),
         }
         where = f"{self.manifest.name}/{self.manifest.version}"
         found = [Fault(where=where, message=f"{told} comes more than once") for told in self._named(doubled)]
         for name, told in figures.items():
-            if any(told.values()):
+            if any(rows for figure, rows in told.items() if figure not in FINE):
                 found.append(Fault(where=where, message=f"check {name!r}: {told}; prepare it again"))
         contents = self.contents.in_two_splits() if _inputs(self.manifest) else 0
         figures["equal inputs in two splits"] = {"contents": contents}
@@ -132,7 +155,28 @@ class Recount:
             if check.figures != known or not check.ok:
                 said = f"the manifest says {check.figures}, {'ok' if check.ok else 'not ok'}"
                 found.append(Fault(where=where, message=f"check {check.name!r}: {known}; {said}"))
-        return [*found, *self._other_classes()]
+        return [*found, *self._of_the_split(where), *self._other_classes()]
+
+    def _parents(self) -> dict[str, int]:
+        """The rows that others were made from: in train, elsewhere, or in no split any more."""
+        counts = self.origins.found_in(self.ids)
+        gone = counts.pop(None, 0)
+        train = sum(count for at, count in counts.items() if list(self.manifest.splits)[at or 0] == "train")
+        return {"train": train, "elsewhere": sum(counts.values()) - train, "left out since": gone}
+
+    def _of_the_split(self, where: str) -> Iterator[Fault]:
+        """What the rows say against its checks, where the column that it went by is still as it was."""
+        watched = Watched.of(self.manifest)
+        for check in self.manifest.checks:
+            told: Iterable[str] = ()
+            if check.name == proofs.GROUPS and watched.group is not None:
+                told = proofs.of_groups(check, self.groups.different(), self.groups.in_two_splits())
+            if check.name == proofs.TIMES and watched.time is not None:
+                both = {split: both for split, several in self.times.items() if (both := _both(several))}
+                told = proofs.of_times(check, both)
+            for one in told:
+                said = f"the manifest says {check.figures}"
+                yield Fault(where=where, message=f"check {check.name!r}: {one}; {said}")
 
     def _other_classes(self) -> Iterator[Fault]:
         label = _label(self.manifest)
@@ -161,39 +205,8 @@ class Recount:
         return sorted(told for told, count in seen.items() if count > 1)
 
 
-class _Hashed:
-    """Hashes with the number of their split, on disk in parts by their value."""
-
-    def __init__(self, folder: Path, rows: int) -> None:
-        self.folder = folder
-        folder.mkdir()
-        self.parts = 1 + rows // PART_ROWS
-
-    def add(self, hashes: Hashes, split: int) -> None:
-        held = np.empty(len(hashes), _HELD)
-        held["hash"], held["split"] = hashes, split
-        part = hashes % np.uint64(self.parts)
-        for at in np.unique(part):
-            with (self.folder / str(at)).open("ab") as file:
-                held[part == at].tofile(file)
-
-    def doubled(self) -> Hashes:
-        """Those that come more than once."""
-        return np.concatenate([hashes[counts > 1] for hashes, counts, _, _ in self._groups()])
-
-    def in_two_splits(self) -> int:
-        """How many stand in more than one split."""
-        return int(sum(np.count_nonzero(low != high) for _, _, low, high in self._groups()))
-
-    def _groups(self) -> Iterator[tuple[Hashes, NDArray[Any], NDArray[Any], NDArray[Any]]]:
-        """Of each part the different hashes, how often each comes, and the lowest and highest split of each."""
-        yield (np.empty(0, np.uint64), *(np.empty(0, int),) * 3)  # so that there is one, even without rows
-        for file in sorted(self.folder.iterdir()):
-            held = np.fromfile(file, _HELD)
-            held = held[np.argsort(held["hash"])]  # a sort of records is ten times slower
-            hashes, starts, counts = np.unique(held["hash"], return_index=True, return_counts=True)
-            low, high = (reduce.reduceat(held["split"], starts) for reduce in (np.minimum, np.maximum))
-            yield hashes, counts, low, high
+def _both(several: Sequence[Ends]) -> Ends | None:
+    return (min(first for first, _ in several), max(last for _, last in several)) if several else None
 
 
 def _inputs(manifest: Manifest) -> list[str]:

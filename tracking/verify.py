@@ -1,6 +1,8 @@
-"""Compares everything that a manifest says with what lies on disk, or behind a URL; nothing is taken on trust.
+"""Compares what a manifest says with what lies on disk, or behind a URL.
 
 Two things are said by Spark and computed again here by other code: the digest of the rows, and the checks for leaks.
+What no row tells is taken as it is: which rows a step learned from, which inputs are nearly equal, and the groups and
+times of a split whose column has gone or was named by a later step.
 """
 
 from __future__ import annotations

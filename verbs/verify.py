@@ -13,7 +13,10 @@ from verbs.group import cli
 @verb(cli, preparation.faults)
 @click.argument("dataset")
 def verify(dataset: str) -> Answer:
-    """Compare every hash, digest, count and check of a dataset version with its files.
+    """Compare every hash, digest and count of a dataset version with its files, and its checks with its rows.
+
+    Taken as it is, since the rows do not tell it: that statistics are fitted on train, which inputs are nearly equal,
+    and the order in time or the groups of a split whose column is not kept or was named by a later step.
 
     \b
     Example: millstream verify mnist/3f0c5ab64d6c2f1e

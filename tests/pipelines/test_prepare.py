@@ -7,6 +7,7 @@ import yaml
 from pipelines import prepare
 from tracking.dataset import Dataset
 from tracking.faults import BadData, WrongRecipe
+from tracking.proofs import Watched
 from tracking.recipe_file import load
 from tracking.verify import verify
 
@@ -163,3 +164,39 @@ def test_the_manifest_says_what_each_step_did_and_learned(spark, settings, tmp_p
     assert (first.name, first.rows_in) == ("split", 120)
     assert manifest.steps[2].learned == {"image": {"offset": 0.0, "factor": 1 / 16}}
     assert json.loads(manifest.text())["format"] == 1
+
+
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"by": "time", "time": "when", "valid": 0.2, "test": 0.2, "gap": 2},
+        {"by": "hash", "key": "who", "valid": 0.2, "test": 0.2},
+    ],
+)
+def test_what_spark_proves_is_what_verify_counts_again(spark, settings, tmp_path, split):
+    """Groups, times, parents and neighbours, those of rows of rows too, and the rows put aside."""
+    lines = [f"2020-01-01 00:00:{at % 60:02d}.000001,w{at % 40},{at / 7},{at % 3 // 2}" for at in range(240)]
+    days = [line.replace("2020-01-01", f"2020-{1 + at // 28:02d}-{1 + at % 28:02d}") for at, line in enumerate(lines)]
+    (tmp_path / "rows.csv").write_text("\n".join(["when,who,x,label", *days]) + "\n")
+    columns = {"when": {"type": "timestamp", "role": "key"}, "who": {"type": "string", "role": "key"}}
+    columns |= {"x": {"type": "double"}, "label": {"type": "string", "role": "target"}}
+    steps = [
+        {"validate": {"rules": {"not the fifth": "x <> 5 / 7.0D"}}},
+        {"split": split},
+        {"scale": {"columns": "numbers", "method": "standard"}},
+        {"rebalance": {"method": "smote", "neighbours": 2}},
+        {"rebalance": {"method": "duplicate", "to": {"count": 200}}},
+        {"encode": {"columns": ["label"]}},
+    ]
+    source = {"name": "table", "files": [{"name": str(tmp_path / "rows.csv")}], "columns": columns}
+    prepared = prepare.prepare(
+        located(tmp_path, data={"source": source, "steps": steps}, task={"name": "classify", "target": "label"}),
+        settings,
+        say=quiet,
+    )
+    dataset = Dataset.open(prepared.path, settings.store)
+    assert dataset.manifest.quarantine == {"not the fifth": 1}
+    assert len(dataset.manifest.put_aside) == 1
+    watched = Watched.of(dataset.manifest)
+    assert (watched.time is None, watched.group is None) == (split["by"] != "time", split["by"] == "time")
+    assert verify(dataset) == []

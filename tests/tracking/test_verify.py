@@ -11,7 +11,7 @@ from tests.datasets import describe, make_dataset
 from tests.training.signatures import category, image, number, target, tokens
 from tracking import recount
 from tracking.faults import BadData
-from tracking.manifest import FILE, Check, Column
+from tracking.manifest import FILE, Check, Column, Step
 from tracking.verify import verify
 
 CHECKS = (
@@ -61,6 +61,106 @@ def test_a_manifest_that_lies_is_found_out(tmp_path, lie):
     dataset = made(tmp_path, **facts)
     found = told(dataset)
     assert any(re.search(expected, one) for one in found), found
+
+
+MADE = {
+    "sample_id": ["a", "b", "c", "b+smote-1", "b+smote-1+mixup-1"],
+    "parent_id": [None, None, None, "b", "b"],
+    "op": [
+        None,
+        None,
+        None,
+        '{"op": "smote", "copy": 1, "neighbour": "\\u0061", "u": 0.5}',
+        '{"op": "mixup", "partner": "c", "before": {"op": "smote", "neighbour": "gone", "told": ["partner"]}}',
+    ],
+    "a": [0.5, 1.5, 2.5, 3.5, 4.5],
+    "label": [0, 1, 1, 1, 1],
+}
+PARENTS = Check(
+    name="what is synthetic was made from train", ok=True, figures={"train": 3, "elsewhere": 0, "left out since": 1}
+)
+
+
+def made_of(told):
+    """MADE with another op in its last row."""
+    return MADE | {"op": [*MADE["op"][:-1], told]}
+
+
+def test_the_rows_that_others_were_made_of_are_counted_again(tmp_path):
+    assert told(made(tmp_path, train=MADE, checks=(*CHECKS, PARENTS))) == []
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("train", "figures", "expected"),
+    [
+        (MADE, {"train": 1}, r"'train': 3, 'elsewhere': 0, 'left out since': 1\}; the manifest says \{'train': 1"),
+        (made_of('{"op": "mixup", "partner": "test-1"}'), {}, "'train': 2, 'elsewhere': 1, 'left out since': 0"),
+        (made_of('{"op": "x", "before": {"neighbour": "test-0"}}'), {}, "'elsewhere': 1"),
+    ],
+)
+def test_what_made_rows_are_made_of_is_not_taken_on_trust(tmp_path, train, figures, expected):
+    check = PARENTS.model_copy(update={"figures": PARENTS.figures | figures})
+    found = told(made(tmp_path, train=train, checks=(*CHECKS, check)))
+    assert any(re.search(expected, one) for one in found), found
+
+
+TIME = Column(name="when", dtype="datetime64[us]", role="key", meaning="number")
+GROUP = Column(name="who", dtype="string", role="key", meaning="category")
+DAYS = {"train": ["2020-01-01", "2020-01-03T12:00:00.000001", "2020-01-02"], "test": ["2020-01-05", "2020-01-09"]}
+ENDS = {
+    "time": "when",
+    "train": ["2020-01-01T00:00:00+00:00", "2020-01-03T12:00:00.000001+00:00"],
+    "test": ["2020-01-05T00:00:00+00:00", "2020-01-09T00:00:00+00:00"],
+    "gap asked": "1 days",
+    "least gap": "1.5 days",
+}
+WHO = {"train": ["a", "b", "a"], "test": ["c", None]}
+HASHED = {"key": "who", "groups": 4, "shared": 0}
+
+
+def split_by(folder, days=DAYS, who=WHO, ends=ENDS, groups=HASHED, steps=("split",), **more):
+    found = (
+        Check(name="splits follow each other in time", ok=True, figures=ends),
+        Check(name="no group in two splits", ok=True, figures=groups),
+    )
+    done = [Step(name=name, version=1, config=more, learned={}, rows_in=5, rows_out=5, seconds=0.0) for name in steps]
+    rows = {
+        split: {"a": [float(at) for at in range(len(days[split]))], "when": days[split], "who": who[split]}
+        for split in DAYS
+    }
+    return make_dataset(folder, rows, (number("a"), TIME, GROUP), shard_rows=2, checks=found, steps=tuple(done))
+
+
+def test_the_order_in_time_and_the_groups_of_a_split_are_looked_at_again(tmp_path):
+    assert told(split_by(tmp_path)) == []
+
+
+LATE = DAYS | {"train": ["2020-01-01", "2020-01-04T12:00", "2020-01-02"]}
+CROSSED = WHO | {"test": ["b", None]}
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"days": LATE}, ["train goes from 2020-01-01T00:00:00.00:00 to 2020-01-04T12", "test begins before train"]),
+        ({"ends": ENDS | {"gap asked": "2 days"}}, ["test begins before train has ended, or nearer than the gap"]),
+        ({"ends": ENDS | {"test": "2020"}}, ["has no first and last time of each split"]),
+        ({"who": CROSSED}, ["3 groups, 1 of them in two splits"]),
+        ({"groups": HASHED | {"groups": 3}}, ["4 groups, 0 of them in two splits"]),
+    ],
+)
+def test_a_split_that_is_none_is_told(tmp_path, facts, expected):
+    found = told(split_by(tmp_path, **facts))
+    assert len(found) == len(expected)
+    for one, wanted in zip(found, expected, strict=True):
+        assert re.search(wanted, one)
+
+
+def test_a_column_that_a_later_step_has_named_tells_nothing_of_the_split(tmp_path):
+    steps = {"steps": ("split", "window"), "time": "when", "columns": ["who"]}
+    assert told(split_by(tmp_path, days=LATE, who=CROSSED, **steps)) == []
 
 
 def changed(dataset, folder, **splits):
