@@ -148,7 +148,7 @@ class Run:
         self._tell(now, lambda: self.spool.add_tags(tags))
 
     def _tell(self, now: Callable[[], Told], later: Callable[[], None]) -> Told | None:
-        """Tell the store; where it has gone since the run began, what is told waits in the spool, and there is no answer."""
+        """Tell the store. Where it has gone since the run began, that waits in the spool, and there is no answer."""
         if not self.spool.is_behind:
             try:
                 return now()
