@@ -12,12 +12,6 @@ from tracking.recipe import Located
 from training.fit_config import Fit
 from training.search import space
 
-OF_STEPS = (
-    *("accumulate", "average", "channels_last", "clip", "compile", "early_stop", "exact", "init", "keep", "l1", "l2"),
-    *("nan", "optimizer", "precision", "schedule", "warm_up"),
-)
-"""Fields of `fit` that say how steps are taken."""
-
 
 def faults(located: Located) -> list[Fault]:
     """Every fault in the task, network and fit sections, each with line, field and nearest name."""
@@ -27,8 +21,6 @@ def faults(located: Located) -> list[Fault]:
     if fit is not None and task is not None and not task_class(task[0]).steps_by_rows:
         found += _own_step_faults(fit, located)
     found += part_config("training.networks", located, "network")[1]
-    if fit is not None and str(located.section("network").get("name", "")).startswith("classical/"):
-        found += _no_step_faults(fit, located)
     if located.sections.get("environment") is not None:
         found += part_config("training.environments", located, "environment")[1]
     if located.section(space.SECTION):
@@ -42,13 +34,6 @@ def _own_step_faults(fit: Fit, located: Located) -> list[Fault]:
     task = located.section("task")["name"]
     told = f"the task {task} steps in a way of its own, which this has no hold on; leave it out"
     return [located.fault(f"fit.{field}", told) for field, is_asked in asked.items() if is_asked]
-
-
-def _no_step_faults(fit: Fit, located: Located) -> list[Fault]:
-    """What is about steps, and is asked of a model that is fitted at once."""
-    usual = Fit()
-    told = f"{located.section('network')['name']} is fitted at once, without steps; leave it out"
-    return [located.fault(f"fit.{name}", told) for name in OF_STEPS if getattr(fit, name) != getattr(usual, name)]
 
 
 def part_config(package: str, located: Located, section: str) -> tuple[tuple[Any, Any] | None, list[Fault]]:

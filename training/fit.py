@@ -134,6 +134,8 @@ def _fit_whole(job: Job) -> None:
     network, splits = job.task.network, job.splits
     if not isinstance(network, Estimator) or splits is None:
         raise WrongRecipe.at(job.located.file, "an estimator is fitted on a dataset; it has no use for an environment")
+    if job.fit.of_steps and job.place.is_first:
+        _say(f"fit: {', '.join(job.fit.of_steps)}: say how steps are taken, and {job.located.name} takes none")
     if network.by_pages or not job.place.is_alone:
         splits.feed("train").refuse_changes()
         network.learn_by_pages(splits.make("train", shuffle=False, place=job.place), job.folder, job.place)

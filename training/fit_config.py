@@ -17,6 +17,12 @@ from training.initialise import Initialisation
 from training.optimizers import LBFGS, AdamW, AnyOptimizer
 from training.schedules import AnySchedule, Constant
 
+OF_STEPS = (
+    *("accumulate", "average", "channels_last", "clip", "compile", "early_stop", "exact", "init", "keep", "l1", "l2"),
+    *("nan", "optimizer", "precision", "schedule", "warm_up"),
+)
+"""Fields that say how steps are taken: nothing to a model that is fitted at once."""
+
 
 class Fit(Reading, frozen=True, extra="forbid"):
     """Fields that every task shares; a task's own stand in its own section."""
@@ -63,6 +69,12 @@ class Fit(Reading, frozen=True, extra="forbid"):
     exact: bool = Field(False, description="weights that are the same bits at any number of ranks; slower")
     sync_batch_norm: bool = Field(False, description="batch norms look at the batch of all ranks; on GPUs alone")
     timeout_s: float = Field(600, gt=0, description="how long a rank waits for another one before training ends")
+
+    @property
+    def of_steps(self) -> list[str]:
+        """The fields that say how steps are taken, where it is another way than the usual one."""
+        usual = Fit()
+        return [name for name in OF_STEPS if getattr(self, name) != getattr(usual, name)]
 
     @property
     def looks_for_most(self) -> bool:

@@ -34,15 +34,6 @@ def test_a_task_that_steps_in_its_own_way_refuses_what_it_would_not_do(recipe):
 
 
 @pytest.mark.bad_input
-def test_a_model_that_is_fitted_at_once_refuses_what_is_about_steps():
-    sets = ["fit.l1=0.1", "fit.keep=best", "fit.average.name=ema", "fit.early_stop.patience=2", "fit.init=he"]
-    found = check.faults(load("classical/forest-mnist", sets=sets))
-    named = [fault.message.partition(":")[0] for fault in found]
-    assert named == ["fit.average", "fit.early_stop", "fit.init", "fit.keep", "fit.l1"]
-    assert all("fitted at once, without steps; leave it out" in fault.message for fault in found)
-
-
-@pytest.mark.bad_input
 def test_a_mean_of_no_epoch_is_refused():
     with pytest.raises(ValidationError, match=r"0\.76 of 4 epochs leaves none"):
         Fit(epochs=4, average={"name": "swa", "start": 0.76})

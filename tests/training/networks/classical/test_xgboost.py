@@ -44,3 +44,12 @@ def passed(pages):
     while pages.next(lambda **told: seen.append(np.column_stack([told["data"], told["label"]]))):
         pass
     return np.concatenate(seen)
+
+
+def test_what_is_asked_of_steps_that_are_not_taken_is_said(tmp_path, capsys):
+    dataset, network = fitted.rows(tmp_path), {"name": "classical/xgboost", "rounds": 2}
+    fit._fit_whole(fitted.job_of(tmp_path / "plain", dataset, network=network))
+    assert capsys.readouterr().err == ""
+    asked = {"l1": 0.1, "average": {"name": "ema"}, "init": "he"}
+    fit._fit_whole(fitted.job_of(tmp_path / "asked", dataset, network=network, fit=asked))
+    assert capsys.readouterr().err.startswith("fit: average, init, l1: say how steps are taken")
