@@ -11,32 +11,36 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.steps.augment import COPY, Augment
-from pipelines.table import Table
+from pipelines.table import Learned, Table
 
 COPIES = "_copies"
 
 
-def duplicated(asked: Table) -> DataFrame:
-    """Each row `_copies` times, with its parent and the number of the copy."""
-    op = F.format_string(json.dumps({"op": "duplicate", "copy": "COPY"}).replace('"COPY"', "%d"), COPY)
+def duplicated(asked: Table, name: str) -> DataFrame:
+    """Each row `_copies` times, with its parent, the number of the copy, and what was done to the row before.
+
+    `name` stands in the new rows' sample_id and op.
+    """
+    op = json.dumps({"op": name, "copy": "COPY"}).replace('"COPY"', "%d").removesuffix("}")
+    # an op is JSON already
+    before = F.coalesce(F.concat(F.lit(', "before": '), "op"), F.lit(""))
     return (
         _numbered(asked)
         .withColumns(
             {
                 "parent_id": F.coalesce("parent_id", "sample_id"),
-                "op": op,
-                "sample_id": F.format_string("%s+duplicate-%d", "sample_id", COPY),
+                "op": F.concat(F.format_string(op, COPY), before, F.lit("}")),
+                "sample_id": F.format_string(f"%s+{name}-%d", "sample_id", COPY),
             }
         )
         .drop(COPY)
     )
 
 
-def augmented(asked: Table, ops: tuple[dict[str, float], ...], column: str | None, seed: int) -> DataFrame:
-    """Each row `_copies` times, changed by the ops of the step augment. Raises BadData when they fit no column."""
-    step = Augment(ops=ops, column=column)
+def augmented(asked: Table, step: Augment, learned: Learned, seed: int, name: str) -> DataFrame:
+    """Each row `_copies` times, changed by the ops of `step`, which has learned of train. Raises BadData as it does."""
     plain = Table(asked.frame.drop(COPIES), asked.columns)
-    return step.made(plain, _numbered(asked), step.fit(plain, seed), seed, "rebalance")
+    return step.made(plain, _numbered(asked), learned, seed, name)
 
 
 def _numbered(asked: Table) -> DataFrame:

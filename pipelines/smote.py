@@ -22,6 +22,7 @@ from pyspark.sql.types import ArrayType, StringType, StructField, StructType
 from sklearn.neighbors import NearestNeighbors
 
 from pipelines.copies import COPIES
+from pipelines.lineage import earlier
 from pipelines.rows import draw, groups_in_pandas, in_pandas, named
 from pipelines.table import Table
 from tracking.faults import BadData
@@ -38,6 +39,8 @@ class Options:
     neighbours: int
     block: int
     seed: int
+    name: str
+    """Stands in the new rows' sample_id and op; the draws follow from it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,14 @@ class Mixed:
 
 
 def mixed(table: Table, names: tuple[str, ...] | None) -> Mixed:
-    """The input columns, or those of the given names. Raises BadData for tensors and lists: nothing is between them."""
+    """The input columns, or those of the given names.
+
+    Raises BadData for a name that no column has, and for tensors and lists: nothing is between them.
+    """
+    known = [column.name for column in table.columns]
+    missing = [name for name in names or () if name not in known]
+    if missing:
+        raise BadData.at("step rebalance", f"columns: {missing}: no such columns to mix; it has {known}")
     chosen = [c for c in table.columns if (c.role == "input" if names is None else c.name in names)]
     odd = [
         column.name for column in chosen if column.layout != "scalar" or column.meaning not in ("number", "category")
@@ -72,7 +82,9 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
     fields = asked.frame.schema.fields
     near = StructType([*fields, StructField(_NEAR, ArrayType(StringType()))])
     blocks = [F.lit(one) for label, count in before.items() for one in (label, -(-count // options.block))]
-    block = F.pmod(F.expr(draw(options.seed, "smote block", "sample_id")), F.element_at(F.create_map(*blocks), label))
+    block = F.pmod(
+        F.expr(draw(options.seed, f"{options.name} block", "sample_id")), F.element_at(F.create_map(*blocks), label)
+    )
     blocked = asked.frame.withColumn(_BLOCK, block).withColumn(_LABEL, label)
 
     def neighbours(rows: pd.DataFrame) -> pd.DataFrame:
@@ -83,7 +95,7 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
     def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for piece in pieces:
             for at in range(0, len(piece), ROWS_AT_ONCE):
-                yield mix(piece.iloc[at : at + ROWS_AT_ONCE], columns, options.seed)[schema.names]
+                yield mix(piece.iloc[at : at + ROWS_AT_ONCE], columns, options.seed, options.name)[schema.names]
 
     found = groups_in_pandas(blocked, (_LABEL, _BLOCK), neighbours, near).where(F.col(COPIES) > 0)
     spread = asked.frame.sparkSession.sparkContext.defaultParallelism * 2
@@ -113,11 +125,11 @@ def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFr
     return rows.assign(**{_NEAR: [[told[at] for at in one] for one in near_BK]})
 
 
-def mix(rows: pd.DataFrame, columns: Mixed, seed: int) -> pd.DataFrame:
+def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFrame:
     """For copy j of a row: x + u (neighbour - x) with a drawn neighbour and u in [0, 1); categories by majority."""
     copies = rows[COPIES].to_numpy(np.int64)
     near = [[json.loads(one) for one in told] for told in rows[_NEAR]]
-    draws = [_draws(seed, sample_id, count) for sample_id, count in zip(rows["sample_id"], copies, strict=True)]
+    draws = [_draws(seed, name, sample_id, count) for sample_id, count in zip(rows["sample_id"], copies, strict=True)]
     chosen = [one[(drawn[:, 0] * len(one)).astype(int)] for one, drawn in zip(map(np.array, near), draws, strict=True)]
     others = list(itertools.chain.from_iterable(chosen))
     u = np.concatenate([drawn[:, 1] for drawn in draws])
@@ -131,16 +143,19 @@ def mix(rows: pd.DataFrame, columns: Mixed, seed: int) -> pd.DataFrame:
             np.array([majority([o[column.name] for o in one]) for one in near], object), copies
         )
     j = np.concatenate([np.arange(1, count + 1) for count in copies])
-    told = zip(j.tolist(), (other["sample_id"] for other in others), u.tolist(), strict=True)
-    new["op"] = [json.dumps({"op": "smote", "copy": at, "neighbour": other, "u": by}) for at, other, by in told]
+    told = zip(j.tolist(), (other["sample_id"] for other in others), u.tolist(), new["op"], strict=True)
+    new["op"] = [
+        json.dumps({"op": name, "copy": at, "neighbour": other, "u": by, **earlier(before)})
+        for at, other, by, before in told
+    ]
     new["parent_id"] = new["parent_id"].where(new["parent_id"].notna(), new["sample_id"])
-    new["sample_id"] = [f"{parent}+smote-{at}" for parent, at in zip(new["sample_id"], j, strict=True)]
+    new["sample_id"] = [f"{parent}+{name}-{at}" for parent, at in zip(new["sample_id"], j, strict=True)]
     return new
 
 
-def _draws(seed: int, sample_id: str, copies: int) -> NDArray[np.float64]:
+def _draws(seed: int, name: str, sample_id: str, copies: int) -> NDArray[np.float64]:
     """For each copy a number in [0, 1) that chooses the neighbour, and u."""
-    drawn: NDArray[np.float64] = np.random.Generator(np.random.PCG64(key(seed, "smote", sample_id))).random((copies, 2))
+    drawn: NDArray[np.float64] = np.random.Generator(np.random.PCG64(key(seed, name, sample_id))).random((copies, 2))
     return drawn
 
 

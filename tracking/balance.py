@@ -24,6 +24,9 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
     before: dict[str, int] = Field(description="rows of each class of train")
     after: dict[str, int] = Field(description="rows of each class afterwards")
     weights: dict[str, float] | None = Field(None, description="what a row of each class counts in the loss")
+    deviations: dict[str, float] | None = Field(
+        None, description="of method augment: those of the numbers of train, which the op noise is told in"
+    )
 
     @property
     def given(self) -> dict[str, float]:

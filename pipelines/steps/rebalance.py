@@ -10,7 +10,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from pipelines import copies, smote
+from pipelines import copies, lineage, smote
 from pipelines.rows import draw, named
 from pipelines.steps.augment import Augment
 from pipelines.table import Learned, Table
@@ -19,6 +19,17 @@ from tracking.faults import BadData
 from tracking.manifest import Column
 
 WEIGHT = "weight"
+READ = {
+    "none": (),
+    "duplicate": ("to",),
+    "undersample": ("to",),
+    "smote": ("to", "neighbours", "block", "columns"),
+    "augment": ("to", "ops", "changed", "masks", "boxes", "synonyms"),
+    "weights": ("power",),
+}
+"""The fields that each method reads, besides the class column."""
+MOST_WHOLE = 2.0**53
+"""Up to here a double tells every whole number."""
 MOST_CLASSES = 10_000
 """More are no classes; their counts are all that the driver holds of a class."""
 
@@ -41,11 +52,13 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     |       |              | 3+duplicate-1  | 3         | b     |
 
     `smote` puts new rows between a row and one of its nearest neighbours of the same class (Chawla et al. 2002),
-    `augment` changes copies by `ops`; `undersample` leaves rows out. `weights` adds a column: the weight of a row is
-    (rows / (classes * rows of its class)) ** power.
+    `augment` changes copies by `ops`, masks and boxes along with a picture; `undersample` leaves rows out. `weights`
+    adds a column: the weight of a row is (rows / (classes * rows of its class)) ** power.
+
+    A second step of a kind names its rows `+duplicate2-1`; what was made of a made row tells `before` what that was.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     train_only: ClassVar[bool] = True
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 
@@ -57,15 +70,30 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     block: int = Field(20_000, ge=100, description="of smote: most rows of a class that are compared at one place")
     ops: tuple[dict[str, float], ...] = Field((), description="of augment: as the step augment has them")
     changed: str | None = Field(None, description="of augment: the column that the ops change; default: what they fit")
+    masks: tuple[str, ...] = Field((), description="of augment: tensors that move with the image, as in the step")
+    boxes: str | None = Field(None, description="of augment: tensor (N, 4) that moves with the image, as in the step")
+    synonyms: dict[str, tuple[str, ...]] = Field({}, description="of augment: words for the op synonyms")
     columns: tuple[str, ...] | None = Field(None, description="of smote: those that are mixed; default: all inputs")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.method == "augment") != bool(self.ops):
-            raise ValueError("ops: needed for method augment, and for no other")
+        if self.method == "augment" and not self.ops:
+            raise ValueError("ops: needed for method augment")
         if self.ops:
-            Augment(ops=self.ops, column=self.changed)
+            _ = self._augment
+        # `none` is what a method is compared with: its fields may stay
+        read = {"method", "column", *READ[self.method]}
+        unread = sorted(self.model_fields_set - read) if self.method != "none" else []
+        if unread:
+            told = f"not read by method {self.method}, which reads {', '.join(READ[self.method])}"
+            raise ValueError(f"{', '.join(unread)}: {told}")
         return self
+
+    @property
+    def _augment(self) -> Augment:
+        """The step whose changes the method augment makes."""
+        moved = {"masks": self.masks, "boxes": self.boxes}
+        return Augment.model_validate({"ops": self.ops, "column": self.changed, "synonyms": self.synonyms, **moved})
 
     @property
     def resamples(self) -> bool:
@@ -74,7 +102,8 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     def fit(self, train: Table, seed: int) -> Learned:
         """The plan: rows of each class before and after, or weights.
 
-        Raises BadData without a class column, for too many classes, and for a class that smote finds no second row of.
+        Raises BadData without a class column, for too many classes, for a class that smote finds no second row of, and
+        as the step augment does.
         """
         if self.method == "none":
             return {}
@@ -89,7 +118,8 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at(
                 "step rebalance", f"classes {alone} have one row: there is nothing between; duplicate them"
             )
-        plan = Plan(column=column.name, method=self.method, before=before, after=after, weights=weights)
+        learned = self._augment.fit(train, seed) if self.method == "augment" else {}
+        plan = Plan(column=column.name, method=self.method, before=before, after=after, weights=weights, **learned)
         return plan.model_dump(mode="json")
 
     def plan(self, learned: Learned) -> list[str]:
@@ -119,15 +149,16 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     def _added(self, every: Table, table: Table, plan: Plan, seed: int) -> DataFrame:
         """The new rows; `every` row says how many come of it."""
         asked = every.replacing(every.frame.where(f"{copies.COPIES} > 0"))
+        name = lineage.free_name(table.frame, "rebalance" if self.method == "augment" else self.method)
         if self.method == "duplicate":
-            return copies.duplicated(asked)
+            return copies.duplicated(asked, name)
         if self.method == "augment":
-            return copies.augmented(asked, self.ops, self.changed, seed)
+            return copies.augmented(asked, self._augment, {"deviations": plan.deviations}, seed, name)
         rare = {one: count for one, count in plan.before.items() if plan.after[one] > count}
         if not rare:
-            return copies.duplicated(asked)  # of no row
+            return copies.duplicated(asked, name)  # of no row
         label = _class_name(table, plan.column)
-        options = smote.Options(neighbours=self.neighbours, block=self.block, seed=seed)
+        options = smote.Options(neighbours=self.neighbours, block=self.block, seed=seed, name=name)
         rows = every.replacing(every.frame.where(label.isin(list(rare))))
         return smote.between(rows, smote.mixed(table, self.columns), options, label, rare)
 
@@ -180,10 +211,17 @@ def _counts(train: Table, column: Column) -> dict[str, int]:
 
 
 def _class_name(table: Table, name: str) -> SparkColumn:
-    """The class of a row as text: by its number where the column was encoded, a whole number without a point."""
-    column = table.column(name)
+    """The class of a row as text, as `encode` calls it: by its number where the column was encoded.
+
+    A whole number has no point, a text stays as it is, whatever it looks like; NaN is no class.
+    """
+    column, value = table.column(name), named(name)
     if column is None or column.classes is None or column.dtype == "string":
-        return F.regexp_replace(named(name).cast("string"), r"^(-?\d+)\.0$", "$1")
+        text = value.cast("string")
+        if column is None or not column.dtype.startswith("float"):
+            return text
+        is_whole = (value == F.rint(value)) & (F.abs(value) < MOST_WHOLE)
+        return F.when(is_whole, value.cast("bigint").cast("string")).when(~F.isnan(value), text)
     return F.element_at(F.array(*map(F.lit, column.classes)), named(name).cast("int") + 1)
 
 

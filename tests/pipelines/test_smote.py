@@ -123,6 +123,10 @@ def test_what_smote_cannot_mix_is_refused_by_name(spark):
     words = table(spark, rows.to_dict("records"), CITY, LABEL)
     with pytest.raises(BadData, match="city"):
         step.apply(words, step.fit(words, 1), 1)
+    twins = table(spark, made(rare=5, common=9).to_dict("records"), NUMBER, HEAT, LABEL)
+    named = Rebalance(method="smote", columns=("wind", "haet"))
+    with pytest.raises(BadData, match=r"\['haet'\]: no such columns to mix; it has \['wind', 'heat', 'label'\]"):
+        named.apply(twins, named.fit(twins, 1), 1)
     alone = table(spark, made(rare=1, common=9).to_dict("records"), NUMBER, LABEL)
     with pytest.raises(BadData, match=r"\['rare'\] have one row"):
         step.fit(alone, 1)

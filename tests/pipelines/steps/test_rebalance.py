@@ -10,10 +10,16 @@ from pydantic import ValidationError
 from sklearn.utils.class_weight import compute_class_weight
 
 from pipelines.steps import rebalance
+from pipelines.steps.encode import Encode
 from pipelines.steps.rebalance import Count, Ratio, Rebalance, class_weights
-from tests.pipelines.made import LABEL, NUMBER, rows_of, table
+from tests.pipelines.made import CITY, LABEL, NUMBER, TEXT, image, rows_of, table
 from tests.training.signatures import target
+from tracking.augmentations.image import along
+from tracking.augmentations.op import through
+from tracking.augmentations.table import changes as noisy
 from tracking.faults import BadData
+from tracking.manifest import Column
+from tracking.preprocess import UNKNOWN_CLASS
 
 pytestmark = pytest.mark.spark
 COUNTS = {"a": 20, "b": 7, "c": 3}
@@ -51,7 +57,8 @@ MAKING = ("duplicate", "smote", "augment")
 
 
 def step_of(method, to):
-    return Rebalance(method=method, to=to, ops=({"noise": 0.1},) if method == "augment" else ())
+    aim = {"to": to} if method != "weights" else {}
+    return Rebalance(method=method, **aim, **({"ops": ({"noise": 0.1},)} if method == "augment" else {}))
 
 
 @given(BEFORE, AIMS, st.sampled_from([*MAKING, "undersample"]))
@@ -190,6 +197,119 @@ def test_ops_are_for_augmentation_alone_and_are_checked(spark):
             Rebalance(**fields)
     with pytest.raises(ValidationError, match="noise"):
         Rebalance(method="augment", ops=({"noize": 0.1},))
+    with pytest.raises(ValidationError, match="masks and boxes move with an image"):
+        Rebalance(method="augment", ops=({"swap": 0.1},), masks=("area",))
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [
+        ("weights", {"to": {"ratio": 0.5}}),
+        ("weights", {"to": "uniform"}),
+        ("duplicate", {"power": 0.5}),
+        ("duplicate", {"columns": ("wind",)}),
+        ("undersample", {"neighbours": 3}),
+        ("undersample", {"block": 500}),
+        ("smote", {"changed": "image"}),
+        ("smote", {"masks": ("area",)}),
+        ("duplicate", {"boxes": "boxes"}),
+        ("weights", {"synonyms": {"big": ("large",)}}),
+    ],
+)
+def test_a_field_that_the_method_does_not_read_is_refused_by_name(method, fields):
+    with pytest.raises(ValidationError, match=f"{next(iter(fields))}: not read by method {method}, which reads"):
+        Rebalance(method=method, **fields)
+
+
+def test_none_is_what_a_method_is_compared_with_and_leaves_its_fields_where_they_are(spark):
+    step = Rebalance(method="none", to=Ratio(ratio=0.5), ops=({"noise": 0.1},))
+    assert step.fit(made(spark), 1) == {}
+
+
+FROM = {"a": 6, "b": 2}
+PIXELS = np.random.default_rng(0).integers(0, 256, (8, 1, 6, 6), dtype=np.uint8)
+AREAS = np.random.default_rng(1).integers(0, 5, (8, 6, 6))
+CORNERS = np.tile(np.float32([[1, 1, 4, 5]]), (8, 1, 1))
+AREA = Column(name="area", dtype="int64", layout="tensor", shape=(6, 6), axes="HW", role="target", meaning="mask")
+BOXES = Column(name="boxes", dtype="float32", layout="tensor", shape=(1, 4), role="target", meaning="vector")
+
+
+def test_masks_and_boxes_move_with_the_pictures_that_are_changed(spark):
+    labels = [label for label, count in FROM.items() for _ in range(count)]
+    parts = zip(labels, PIXELS, AREAS, CORNERS, strict=True)
+    rows = [
+        {"label": label, "image": one.tobytes(), "area": area.tobytes(), "boxes": box.tobytes()}
+        for label, one, area, box in parts
+    ]
+    within = table(spark, rows, LABEL, image(1, 6, 6), AREA, BOXES)
+    step = Rebalance(method="augment", ops=({"shift": 2}, {"flip": 0.5}), masks=("area",), boxes="boxes")
+    changed = step.apply(within, step.fit(within, 1), 1)
+    new = [row for row in rows_of(changed, "parent_id", "op", "image", "area", "boxes") if row[0] is not None]
+    assert len(new) == 4
+    for parent, op, *contents in new:
+        at = int(parent[1:])
+        moved, (mask,), boxes = along(PIXELS[at], json.loads(op)["changes"], [AREAS[at]], CORNERS[at])
+        assert [one.tobytes() for one in (moved, mask, boxes)] == [bytes(one) for one in contents]
+    assert any(bytes(row[3]) != AREAS[int(row[0][1:])].tobytes() for row in new)
+
+
+def test_words_are_replaced_by_the_synonyms_that_are_given(spark):
+    within = table(spark, [{"text": "big dog", "label": one} for one in "aaab"], TEXT, LABEL)
+    step = Rebalance(method="augment", ops=({"synonyms": 1.0},), synonyms={"big": ("large",)})
+    new = rows_of(step.apply(within, step.fit(within, 1), 1), "parent_id", "text")
+    assert [text for parent, text in new if parent is not None] == ["large dog", "large dog"]
+
+
+def test_noise_has_the_deviation_of_train_which_the_plan_keeps(spark):
+    wind = np.concatenate([np.random.default_rng(3).normal(0, 10, 300), np.full(150, 4.0)])
+    rows = [{"wind": one, "label": "a" if at < 300 else "b"} for at, one in enumerate(wind)]
+    within = table(spark, rows, NUMBER, LABEL)
+    step = Rebalance(method="augment", ops=({"noise": 0.5},))
+    learned = step.fit(within, 1)
+    assert learned["deviations"] == {"wind": pytest.approx(wind.std(), rel=1e-9)}
+    new = [row for row in rows_of(step.apply(within, learned, 1), "parent_id", "op", "wind") if row[0] is not None]
+    assert len(new) == 150
+    # with what stands in the manifest and in the row, the row can be made again from its parent
+    noise = noisy(np.array([learned["deviations"]["wind"]]))
+    for parent, op, value in new:
+        told = json.loads(op)["changes"]
+        assert through(noise, np.array([wind[int(parent[1:])]]), told)[0] == pytest.approx(value, rel=1e-12)
+    # the rare rows alone do not deviate at all
+    assert np.std([value for *_, value in new]) == pytest.approx(0.5 * wind.std(), rel=0.2)
+
+
+@pytest.mark.parametrize("second", ["duplicate", "smote", "augment"])
+@pytest.mark.parametrize("first", ["duplicate", "smote", "augment"])
+def test_a_row_made_of_a_made_one_has_an_id_of_its_own_and_tells_both(spark, first, second):
+    rows = [{"wind": float(at), "label": "aaaaabb"[at % 7], "city": "xxxy"[at % 4]} for at in range(42)]
+    once, change = table(spark, rows, NUMBER, LABEL, CITY.model_copy(update={"role": "target"})), {}
+    for method, column in ((first, "label"), (second, "city")):
+        ops = {"ops": ({"noise": 0.1},)} if method == "augment" else {}
+        step = Rebalance(method=method, column=column, **ops)
+        once = step.apply(once, step.fit(once, 1), 1)
+        change[column] = {"augment": "rebalance"}.get(method, method) + (
+            "2" if change.get("label") and first == second else ""
+        )
+    found = rows_of(once, "sample_id", "parent_id", "op")
+    assert len({row[0] for row in found}) == len(found)
+    both = [row for row in found if row[0].count("+") == 2]
+    assert both
+    for sample_id, parent, op in both:
+        told = json.loads(op)
+        assert (told["op"], told["before"]["op"]) == (change["city"], change["label"])
+        names = [f"{one['op']}-{one['copy']}" for one in (told["before"], told)]
+        assert sample_id == "+".join([parent, *names])
+
+
+def test_classes_are_named_as_encode_names_them(spark):
+    names = ["0.0", "1.0", "1", "1e3"]
+    texts = table(spark, [{"wind": 1.0, "label": one} for one in names], NUMBER, LABEL)
+    assert set(Rebalance(method="duplicate").fit(texts, 1)["before"]) == set(names)
+    held = [0.0, -2.0, 0.5, 12_345_678.0]
+    numbers = table(spark, [{"wind": one, "label": "a"} for one in held], NUMBER, LABEL)
+    learned = Encode(columns=("wind",)).fit(numbers, 1)["wind"]["classes"]
+    assert set(Rebalance(method="duplicate", column="wind").fit(numbers, 1)["before"]) == set(learned) - {UNKNOWN_CLASS}
 
 
 @pytest.mark.bad_input
