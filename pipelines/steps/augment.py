@@ -22,6 +22,15 @@ from tracking.augmentations.op import Drawn, Op, drawn
 from tracking.faults import BadData
 from tracking.manifest import Column
 
+IN_FEED = ("image", "series")
+IN_SPARK = "use `where: spark`"
+MISSING: dict[Modality, str] = {
+    "image": "read them with the source images",
+    "text": "put augment before encode or tokenize",
+    "series": "put augment after window, which makes them",
+    "table": "declare them with role: input",
+}
+"""What would do where a table has none."""
 COPY = "_copy"
 """The column with the number of a copy, from 1, in the rows that `made` changes."""
 
@@ -74,6 +83,13 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         over = [f"{name} {by}" for name, by in self._ops if all(by > OPS[kind][name].most for kind in kinds)]
         if over:
             raise ValueError(f"too strong: {', '.join(over)}; a share or a probability is at most 1")
+        known = OPS[kinds[0]]
+        idle = [f"{name} {by:g} ({known[name].enough})" for name, by in self._ops if known[name].is_idle(by)]
+        if idle:
+            raise ValueError(f"changes nothing: {', '.join(idle)}")
+        if self.where == "feed" and (self.column == modality.NUMBERS or not set(kinds) & set(IN_FEED)):
+            told = f"where: the feed changes images and series alone, and ops {names} change none of these"
+            raise ValueError(f"{told}; {IN_SPARK}")
         if (self.masks or self.boxes) and "image" not in kinds:
             raise ValueError(f"masks and boxes move with an image, and ops {names} change none")
         if ("synonyms" in names) != bool(self.synonyms):
@@ -87,14 +103,17 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     def fit(self, train: Table, seed: int) -> Learned:
         """The deviations of a table's numbers; for the feed, what it is to change.
 
-        Raises BadData when the ops fit no column, or several and none is named, or none that the feed can change.
+        Raises BadData when the ops fit no column, or several and none is named, or none that the feed can change, and
+        when they would move a picture away from its mask.
         """
         if self.copies == 0 and self.where == "spark":
             return {}
         name, kind = self._chosen(train)
+        if kind == "image":
+            self._check_along(train, name)
         if self.where == "feed":
-            if kind not in ("image", "series"):
-                told = f"{name!r} is {kind}; the feed changes images and series alone, use `where: spark`"
+            if kind not in IN_FEED:
+                told = f"{name!r} is {kind}; the feed changes images and series alone, {IN_SPARK}"
                 raise BadData.at("step augment", told)
             return {"column": name, "modality": kind}
         return {"deviations": _deviations(train)} if kind == "table" else {}
@@ -135,9 +154,19 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         chosen = [one for one in fitting.items() if self.column in (None, one[0])]
         if len(chosen) != 1:
             nouns = " or ".join(modality.PLURALS[kind] for kind in kinds)
-            told = f"column {self.column!r}: {nouns} are {list(fitting)}; name one, and put augment before encode"
-            raise BadData.at("step augment", told)
+            asked = f"column is {self.column!r}, and " if self.column is not None else ""
+            would = "name one" if fitting else ", or ".join(MISSING[kind] for kind in kinds)
+            raise BadData.at("step augment", f"{asked}{nouns} are {list(fitting)}; {would}")
         return chosen[0]
+
+    def _check_along(self, train: Table, name: str) -> None:
+        """Raises BadData for what shows the same as the picture `name`, and would stay where that one is moved."""
+        moving = [op for op, _ in self._ops if op in image.NEAREST]
+        moved, own = (name, *self.masks, self.boxes), _column(train, name)
+        left = [one.name for one in train.columns if one.name not in moved and _shows_the_same(one, own)]
+        if moving and left:
+            would = "name them in masks (or boxes), or put augment before the step that makes them"
+            raise BadData.at("step augment", f"{moving} move {name!r}, and {left} would stay as they are; {would}")
 
     def _changer(self, within: Table, learned: Learned, seed: int, name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
         """What makes of rows with `_copy` the changed ones without it, in the columns' order of the table."""
@@ -192,6 +221,13 @@ def _column(within: Table, name: str) -> Column:
     if column is None:
         raise BadData.at("step augment", f"no column {name!r}; it has {[one.name for one in within.columns]}")
     return column
+
+
+def _shows_the_same(one: Column, picture: Column) -> bool:
+    """Whether a column is certain to be of the same scene: a mask, or the target of a picture that is an input."""
+    if one.layout != "tensor":
+        return False
+    return one.meaning == "mask" or (one.meaning == "image" and {one.role, picture.role} == {"input", "target"})
 
 
 def _deviations(train: Table) -> dict[str, float]:

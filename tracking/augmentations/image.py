@@ -167,8 +167,8 @@ def draw_cutout(side: float, generator: np.random.Generator) -> Parameters:
 
 
 CHANGES: dict[str, Op] = {
-    "shift": Op(draw_shift, shift, "pixels"),
-    "crop": Op(draw_crop, crop, "pixels of padding"),
+    "shift": Op(draw_shift, shift, "pixels", least=1),
+    "crop": Op(draw_crop, crop, "pixels of padding", least=1),
     "flip": Op(draw_flip, flip, "probability", 1),
     "rotate": Op(draw_rotate, rotate, "degrees"),
     "scale": Op(draw_factor, scale, "share of the size", 0.99),
@@ -176,7 +176,7 @@ CHANGES: dict[str, Op] = {
     "brightness": Op(draw_factor, brightness, "share of the brightness", 1),
     "noise": Op(draw_noise, noise, "share of the range"),
     "blur": Op(draw_blur, blur, "deviation in pixels"),
-    "cutout": Op(draw_cutout, cutout, "side in pixels"),
+    "cutout": Op(draw_cutout, cutout, "side in pixels", least=1),
 }
 
 NEAREST: dict[str, Callable[[Image, Parameters], Image]] = {

@@ -30,6 +30,17 @@ class Op(NamedTuple):
     """What the strength says, with its unit."""
     most: float = math.inf
     """The largest strength."""
+    least: float = 0.0
+    """The smallest strength that changes anything; with 0 any above it does."""
+
+    def is_idle(self, strength: float) -> bool:
+        """Whether no sample would be changed."""
+        return strength <= 0 or strength < self.least
+
+    @property
+    def enough(self) -> str:
+        """What strength is none of those."""
+        return f"give {self.least:g} or more" if self.least else "give more than 0"
 
 
 def drawn(changes: Mapping[str, Op], ops: Sequence[tuple[str, float]], *keys: object) -> list[dict[str, Parameters]]:

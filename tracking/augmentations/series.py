@@ -84,7 +84,7 @@ CHANGES: dict[str, Op] = {
     "scale": Op(draw_deviation, scale, "deviation of the factor"),
     "warp": Op(draw_deviation, warp, "deviation of the speed", 1),
     "slice": Op(draw_cut, cut, "share that is cut off", 0.99),
-    "permute": Op(draw_permute, permute, "segments"),
+    "permute": Op(draw_permute, permute, "segments", least=2),
 }
 
 

@@ -7,8 +7,9 @@ from pydantic import ValidationError
 from pyspark.sql import functions as F
 
 from pipelines.steps.augment import Augment
+from pipelines.steps.rebalance import Rebalance
 from tests.pipelines.made import LABEL, NUMBER, TEXT, image, rows_of, table
-from tracking.augmentations.image import CHANGES, along
+from tracking.augmentations.image import CHANGES, NEAREST, along
 from tracking.augmentations.op import through
 from tracking.augmentations.series import CHANGES as SERIES_CHANGES
 from tracking.augmentations.text import changes
@@ -176,6 +177,12 @@ def test_an_unknown_op_is_refused_with_the_nearest():
         ({"ops": ({"shift": 1}, {"swap": 0.1})}, "not all of one kind"),
         ({"ops": ({"flip": 1.5},)}, "too strong: flip 1.5"),
         ({"ops": ({"flip": float("nan")},)}, "strength >= 0"),
+        ({"ops": ({"shift": 0.1},)}, r"changes nothing: shift 0.1 \(give 1 or more\)"),
+        ({"ops": ({"crop": 0.9}, {"cutout": 0.5})}, "changes nothing: crop 0.9 .*, cutout 0.5"),
+        ({"ops": ({"permute": 1},)}, r"changes nothing: permute 1 \(give 2 or more\)"),
+        ({"ops": ({"shift": 1}, {"rotate": 0})}, r"changes nothing: rotate 0 \(give more than 0\)"),
+        ({"ops": ({"swap": 0.1},), "where": "feed"}, "the feed changes images and series alone, and ops .'swap'."),
+        ({"ops": ({"noise": 0.1},), "where": "feed", "column": "numbers"}, "use `where: spark`"),
         ({"ops": ({"swap": 0.1},), "masks": ("area",)}, "change none"),
         ({"ops": ({"synonyms": 0.1},)}, "need each other"),
         ({"ops": ({"swap": 0.1},), "synonyms": {"a": ["b"]}}, "need each other"),
@@ -197,8 +204,45 @@ def test_texts_behind_encode_and_texts_for_the_feed_are_refused(spark):
     rows = [{"text": "a b"}]
     with pytest.raises(BadData, match="put augment before encode"):
         Augment(ops=({"swap": 1},)).fit(table(spark, rows, TEXT.model_copy(update={"role": "key"})), 0)
-    with pytest.raises(BadData, match="images and series alone"):
-        Augment(ops=({"swap": 1},), where="feed").fit(table(spark, rows, TEXT), 0)
+    numbers = table(spark, [{"wind": 1.0}], NUMBER)
+    with pytest.raises(BadData, match="'numbers' is table; the feed changes images and series alone"):
+        Augment(ops=({"noise": 1},), where="feed").fit(numbers, 0)
+
+
+@pytest.mark.bad_input
+def test_where_a_table_has_nothing_to_change_the_step_that_makes_it_is_named(spark):
+    rows = table(spark, [{"wind": 1.0}], NUMBER)
+    with pytest.raises(BadData, match=r"series are \[\]; put augment after window"):
+        Augment(ops=({"jitter": 0.1},), where="feed").fit(rows, 0)
+    with pytest.raises(
+        BadData, match=r"column is 'signal', and images or series are \[\]; .* put augment after window"
+    ):
+        Augment(ops=({"scale": 0.1},), column="signal").fit(rows, 0)
+
+
+FINE = image(1, 16, 16).model_copy(update={"name": "fine", "role": "target"})
+AREA = MASK.model_copy(update={"meaning": "mask"})
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("where", ["spark", "feed"])
+@pytest.mark.parametrize("other", [AREA, FINE], ids=["a mask", "a finer picture to be told"])
+@pytest.mark.parametrize("op", sorted(NEAREST))
+def test_no_picture_is_moved_away_from_what_shows_the_same(spark, where, other, op):
+    cells = {
+        "image": PIXELS[0].tobytes(),
+        other.name: bytes(int(np.prod(other.shape)) * np.dtype(other.dtype).itemsize),
+    }
+    within = table(spark, [cells], image(1, 8, 8), other)
+    step = Augment(ops=({op: 1 if op in ("shift", "crop") else 0.5},), where=where, column="image")
+    with pytest.raises(BadData, match=rf"\['{op}'\] move 'image', and \['{other.name}'\] would stay as they are"):
+        step.fit(within, 0)
+    with pytest.raises(BadData, match="name them in masks"):
+        Rebalance(method="augment", ops=step.ops, changed="image", column="label").fit(
+            table(spark, [cells | {"label": "a"}], image(1, 8, 8), other, LABEL), 0
+        )
+    step.model_copy(update={"masks": (other.name,)}).fit(within, 0)
+    step.model_copy(update={"ops": ({"brightness": 0.5},)}).fit(within, 0)
 
 
 @pytest.mark.bad_input
