@@ -91,6 +91,14 @@ def of_step(step: object, roles: Roles) -> list[str]:
     return step.leaks(roles) if isinstance(step, Watchful) else []
 
 
+def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
+    """The place of each rebalance behind one by weights, whose weights it would make wrong, and what to do."""
+    methods = {at: getattr(step, "method", "none") for at, (name, step) in enumerate(steps) if name == "rebalance"}
+    weighed = next((at for at, method in methods.items() if method == "weights"), len(steps))
+    told = "stands after weights, which are those of the rows before it; put method: weights last"
+    return [(at, told) for at, method in methods.items() if at > weighed and method != "none"]
+
+
 def declared(source: object, target: object) -> Roles:
     """The roles that a recipe tells: of the columns that its source declares, and of its task's target."""
     columns = getattr(source, "columns", None)

@@ -199,9 +199,8 @@ def _part(package: str, section: dict[str, Any], located: Located, field: str) -
 
 def _leak_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
     roles = leaks.declared(source, located.section("task").get("target"))
-    found = leaks.of_order(steps) + [
-        (at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)
-    ]
+    found = leaks.of_order(steps) + leaks.of_weights(steps)
+    found += [(at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)]
     return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
 
 

@@ -153,6 +153,7 @@ class Shares(_Record):
 
     given: tuple[float, ...] = Field(description="as the rows came")
     trained: tuple[float, ...] = Field(description="as a model learns from them: after rebalancing, by weight")
+    strangers: tuple[str, ...] = Field((), description="classes that were rebalanced, and that the target has not")
 
 
 class Signature(_Record):
@@ -253,14 +254,18 @@ class Manifest(_Record):
         return whole.model_copy(update={"inputs": inputs, "target": told_steps})
 
     def _shared(self, signature: Signature, target: str | None) -> Signature:
-        """The signature with the shares of its classes, where rebalancing has changed them."""
+        """The signature with the shares of its classes, where rebalancing has changed them.
+
+        A class that no row had has none; one that the target has by no name is told as a stranger.
+        """
         done = [plan for plan in plans(self.steps) if plan.column == target]
         if not done or not signature.classes:
             return signature
         given, trained = (
             tuple(part.get(name, 0.0) for name in signature.classes) for part in (done[0].given, done[-1].trained)
         )
-        return signature.model_copy(update={"shares": Shares(given=given, trained=trained)})
+        strangers = tuple(name for name in {**done[0].before, **done[-1].before} if name not in signature.classes)
+        return signature.model_copy(update={"shares": Shares(given=given, trained=trained, strangers=strangers)})
 
     def text(self) -> str:
         """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""

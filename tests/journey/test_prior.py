@@ -18,12 +18,12 @@ from training.data import Splits
 ROWS, RARE = 20_000, 0.04
 
 
-def pulses(folder):
-    """The rare class is normal around 1, the other around -1, both with deviation 1."""
+def pulses(folder, names):
+    """The rare class (the second name) is normal around 1, the other around -1, both with deviation 1."""
     draw = np.random.default_rng(5)
     rare = draw.random(ROWS) < RARE
     pulse = draw.normal(np.where(rare, 1.0, -1.0), 1.0)
-    rows = pd.DataFrame({"pulse": pulse, "ill": np.where(rare, "yes", "no")})
+    rows = pd.DataFrame({"pulse": pulse, "ill": np.where(rare, *reversed(names))})
     rows.to_csv(folder / "pulses.csv", index=False)
 
 
@@ -48,9 +48,11 @@ def recipe_of(folder, method):
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("method", ["undersample", "weights"])
-def test_chances_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path, method):
-    pulses(tmp_path)
+@pytest.mark.parametrize(
+    ("method", "names"), [("undersample", ("no", "yes")), ("weights", ("no", "yes")), ("undersample", ("0.0", "1.0"))]
+)
+def test_chances_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path, method, names):
+    pulses(tmp_path, names)
     located = recipe_of(tmp_path, method)
     prepared = prepare.prepare(located, settings, say=lambda told: None)
     dataset = Dataset.open(prepared.path, settings.store)

@@ -128,6 +128,15 @@ def test_a_target_that_lies_ahead_needs_a_gap(tmp_path):
     assert faults(tmp_path, ahead, {"split": {**BY_TIME["split"], "gap": 1}}) == []
 
 
+@pytest.mark.parametrize("method", ["smote", "undersample", "weights"])
+def test_weights_of_rows_that_are_then_made_or_left_out_are_refused(tmp_path, method):
+    weights, second = {"rebalance": {"method": "weights"}}, {"rebalance": {"method": method}}
+    (found,) = faults(tmp_path, SPLIT, weights, {"rebalance": {"method": "none"}}, second)
+    assert found.startswith("data.steps.3.rebalance: stands after weights")
+    assert faults(tmp_path, SPLIT, second, *([weights] if method != "weights" else [])) == []
+    assert faults(tmp_path, SPLIT, weights, {"augment": {"ops": [{"noise": 0.1}]}}) == []
+
+
 def test_what_a_feature_learned_of_later_rows_is_followed(tmp_path):
     hidden = {
         "last": {"expression": "max(paid) OVER (PARTITION BY card)", "role": "key"},

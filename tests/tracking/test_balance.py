@@ -36,6 +36,20 @@ def test_of_two_steps_the_first_tells_what_came_and_the_last_what_was_learned_fr
     assert (found.given, found.trained) == (pytest.approx((0.9, 0.1)), pytest.approx((0.5, 0.5)))
 
 
+def test_a_class_that_the_target_does_not_know_is_a_stranger_and_one_without_rows_is_none():
+    named = {"before": {"class 0": 90, "1": 10}, "after": {"class 0": 90, "1": 90}}
+    assert shares(step(method="duplicate", **named)).strangers == ("1",)
+    empty = {"before": {"class 0": 90}, "after": {"class 0": 90}}
+    found = shares(step(method="duplicate", **empty))
+    assert (found.given, found.strangers) == ((1.0, 0.0), ())
+
+
+def test_a_plan_that_was_made_before_deviations_were_kept_is_read():
+    old = step(method="augment", **MADE)
+    old.learned.pop("deviations")
+    assert plans([old])[0].deviations is None
+
+
 def test_without_a_plan_for_the_target_there_are_no_shares():
     assert shares(step()) is None
     assert shares(step(method="smote", **MADE), column=None) is None

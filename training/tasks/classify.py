@@ -23,7 +23,7 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from tracking.faults import WrongRecipe
+from tracking.faults import BadData, WrongRecipe
 from tracking.figures.confusion import confusion
 from tracking.manifest import Shares, Signature
 from training.estimator import Estimator
@@ -143,10 +143,13 @@ def prior_shift(shares: Shares | None) -> Tensor:
 
     p(k|x) is proportional to p_trained(k|x) given_k / trained_k: Saerens et al. 2002, doi:10.1162/089976602753284446,
     equation 2.4; for two classes Elkan 2001, theorem 2. Holds while only the shares were changed, and not the rows
-    within a class.
+    within a class. Raises BadData where the shares are those of other classes.
     """
     if shares is None:
         return torch.zeros(())
+    if shares.strangers:
+        told = f"classes {list(shares.strangers)} were rebalanced, and the target has none of that name"
+        raise BadData.at("task classify, prior: corrected", f"{told}; prepare the dataset again")
     pairs = zip(shares.given, shares.trained, strict=True)
     return torch.tensor([math.log(given / trained) if given and trained else 0.0 for given, trained in pairs])
 

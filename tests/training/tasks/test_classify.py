@@ -8,7 +8,7 @@ from torch import nn
 
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
-from tracking.faults import WrongRecipe
+from tracking.faults import BadData, WrongRecipe
 from tracking.manifest import Shares
 from training.fit_config import Fit
 from training.networks.classical import tree
@@ -134,6 +134,14 @@ def test_a_class_without_rows_is_left_as_it_is():
     shares = Shares(given=(0.5, 0.5, 0.0), trained=(0.25, 0.75, 0.0))
     assert task(3, shares, prior="corrected").shift_K.tolist() == pytest.approx([np.log(2), np.log(2 / 3), 0])
     assert task(3, prior="corrected").shift_K.tolist() == 0
+
+
+@pytest.mark.bad_input
+def test_shares_of_other_classes_correct_nothing_and_are_refused_where_that_is_asked():
+    shares = Shares(given=(0.0, 0.5), trained=(0.0, 0.25), strangers=("0",))
+    with pytest.raises(BadData, match=r"classes \['0'\] were rebalanced, and the target has none of that name"):
+        task(2, shares, prior="corrected")
+    assert task(2, shares).shift_K.tolist() == 0
 
 
 SHARES = target(3).model_copy(update={"dtype": "float32", "layout": "tensor", "shape": (3,), "meaning": "vector"})
