@@ -23,8 +23,9 @@ from tracking.dataset import Dataset
 from tracking.digest import MODULUS, hexadecimal
 from tracking.faults import BadData, Fault
 from tracking.manifest import ASIDE, ASIDE_FILE, FILE, Shard
+from tracking.reading import put_aside
 from tracking.recount import Counted, Recount, counted
-from tracking.remote import Remote, answering, files_below
+from tracking.remote import files_below
 
 FOREIGN_KEY = b"dataset-toolkit."
 _MANY_ROWS = 500_000
@@ -119,7 +120,8 @@ def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
     counts: Counter[str] = Counter()
     for name in filter(ASIDE_FILE.fullmatch, files):
         try:
-            counts.update(_reasons(dataset, name))
+            for piece in put_aside(dataset, name, ["reason"]):
+                counts.update(piece.column(0).to_pylist())
         except (pa.ArrowException, OSError, KeyError) as error:
             where = str(dataset.folder / name)
             yield Fault(where=where, message=f"cannot be read as Parquet with a column `reason` ({error})")
@@ -138,16 +140,6 @@ def _changed(dataset: Dataset, shard: Shard) -> tuple[Fault, ...]:
         return error.faults
     dataset.release(shard)
     return ()
-
-
-def _reasons(dataset: Dataset, name: str) -> Iterator[str]:
-    file = dataset.folder / name
-    if isinstance(file, Remote):
-        with answering(file.url), file.system.open(file.url) as stream:
-            yield from pq.ParquetFile(stream).read(columns=["reason"]).column(0).to_pylist()
-        return
-    for piece in pq.ParquetFile(file).iter_batches(columns=["reason"]):
-        yield from piece.column(0).to_pylist()
 
 
 def _strangers(dataset: Dataset, files: list[str]) -> Iterator[Fault]:

@@ -1,3 +1,4 @@
+import json
 import shlex
 
 import pytest
@@ -44,6 +45,20 @@ def test_a_row_is_told_beside_its_ancestors(shown, tmp_path):
     out = shown(inspection.inspected, ancestry(made(tmp_path), "train-1"))
     assert "train-1" in out
     assert "from made: made in a test" in out
+
+
+def test_what_was_done_to_a_row_is_told_whole(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("COLUMNS", "70")
+    done = {"op": "augment2", "changes": [{"shift": {"down": -1, "right": 2}}, {"rotate": {"degrees": -3.1416}}]}
+    done["before"] = {"op": "rebalance", "changes": [{"noise": {"deviation": 0.05, "seed": 4611686018427387903}}]}
+    ids = ["a-row-with-a-name-that-is-as-long-as-names-of-files-are.png", "child"]
+    values = {"a": [1.0, 2.0], "town": [0, 0], "label": [0, 0]}
+    values |= {"sample_id": ids, "parent_id": [None, ids[0]], "op": [None, json.dumps(done)]}
+    inspection.inspected(ancestry(make_dataset(tmp_path, {"train": values}, COLUMNS), "child"))
+    lines = [line.split("│")[2:4] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    sample, parent = ("".join(line[at].strip() for line in lines) for at in (0, 1))
+    assert json.dumps(done).replace(" ", "") in sample.replace(" ", "")
+    assert ids[0] in parent
 
 
 @pytest.mark.security

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 
 from tracking.dataset import Dataset
 from tracking.faults import BadData
-from tracking.manifest import Shard, Source
-from tracking.reading import opened
+from tracking.manifest import ASIDE, Shard, Source
+from tracking.reading import opened, put_aside
+from tracking.remote import files_below
 
 Row = dict[str, Any]
 _LINES = ("table", "text")
@@ -24,7 +25,7 @@ def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any]
     """The sample, its parent, and so on; and the place in the source of the oldest one, as far as its id tells.
 
     Each row has its values, and `split`, `file` and `row` (from 0) that say where it stands. Raises BadData when there
-    is no such sample.
+    is no such sample, with the reason if it was put aside.
     """
     chain: list[Row] = []
     wanted: str | None = sample_id
@@ -35,7 +36,9 @@ def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any]
         chain.append(row)
         wanted = row["parent_id"]
     if not chain:
-        raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", f"no sample {sample_id!r}")
+        reason = refused(dataset, sample_id)
+        told = f"no sample {sample_id!r}" if reason is None else f"{sample_id!r} was put aside: {reason}"
+        raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", told)
     return chain, place(dataset.manifest.source, wanted or chain[-1]["sample_id"])
 
 
@@ -58,6 +61,20 @@ def find(
                 for at, row in zip(places, rows, strict=True)
             }
     return found
+
+
+def refused(dataset: Dataset, sample_id: str) -> str | None:
+    """Why a row was put aside; None for one that was not. Raises BadData when the quarantine cannot be read."""
+    names = files_below(dataset.folder / ASIDE) if dataset.manifest.quarantine else []
+    for file in (f"{ASIDE}/{name}" for name in names if name.endswith(".parquet")):
+        try:
+            for piece in put_aside(dataset, file, ["sample_id", "reason"]):
+                found = piece.filter(pc.equal(piece.column("sample_id"), sample_id))
+                if found.num_rows:
+                    return str(found.column("reason")[0].as_py())
+        except (pa.ArrowException, OSError, KeyError) as error:
+            raise BadData.at(dataset.folder / file, f"cannot be read ({error}); prepare the dataset again") from None
+    return None
 
 
 def place(source: Source, sample_id: str) -> dict[str, Any] | None:

@@ -22,7 +22,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
 
     drawn = Table(title=Text(title), title_justify="left")
     for at, name in enumerate(columns):
-        drawn.add_column(Text(printable(name)), no_wrap=at == 0)
+        # a word that is longer than its column goes on in the next line
+        drawn.add_column(Text(printable(name)), no_wrap=at == 0, overflow="fold" if at else "ellipsis")
     for row in rows:
         # Text: a label with brackets in it is shown, not read as markup
         drawn.add_row(*(Text(printable(str(cell))) for cell in row))

@@ -39,11 +39,22 @@ def inspected(told: Mapping[str, Any]) -> None:
 
 def _lineage(told: Mapping[str, Any]) -> None:
     chain = [told["sample"], *told["ancestors"]]
-    rows = [(name, *(short(one.get(name, "")) for one in chain)) for name in chain[0]]
+    rows = [(name, *(_cell(name, one.get(name, "")) for one in chain)) for name in chain[0]]
     table("lineage", ("", "sample", *["parent"] * len(told["ancestors"])), rows)
     place = told["source"]["place"]
     where = ", ".join(f"{name} {value}" for name, value in place.items()) if place else told["source"]["origin"]
     tell(f"from {told['source']['name']}: {where}", markup=False)
+
+
+def _cell(name: str, value: Any) -> str:
+    """A value of a row; what tells where it came from is told whole, with the parameters of its ops."""
+    import json
+
+    from tracking.manifest import LINEAGE
+
+    if name not in LINEAGE:
+        return short(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _class_balance(splits: Mapping[str, Any]) -> None:

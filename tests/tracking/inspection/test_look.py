@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.datasets import make_dataset
@@ -113,6 +115,21 @@ def test_an_id_tells_a_place_as_far_as_it_can(tmp_path, made, sample_id, place):
 def test_an_unknown_row_is_told(tmp_path):
     with pytest.raises(BadData, match="no sample 'nobody'"):
         ancestry(table(tmp_path), "nobody")
+
+
+@pytest.mark.bad_input
+def test_a_row_that_was_put_aside_is_told_with_its_reason(tmp_path):
+    dataset = table(tmp_path, quarantine={"wind is missing": 1, "age is no number": 1})
+    aside = {"sample_id": ["rows.csv:4", "rows.csv:7"], "reason": ["wind is missing", "age is no number"]}
+    (dataset.folder / "quarantine").mkdir()
+    pq.write_table(pa.table(aside | {"content": ["{}", "{}"]}), dataset.folder / "quarantine/part-00000.parquet")
+    with pytest.raises(BadData, match=r"made/v1: 'rows\.csv:7' was put aside: age is no number"):
+        ancestry(dataset, "rows.csv:7")
+    with pytest.raises(BadData, match=r"no sample 'rows\.csv:9'"):
+        ancestry(dataset, "rows.csv:9")
+    (dataset.folder / "quarantine/part-00000.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(BadData, match=r"quarantine/part-00000\.parquet: cannot be read"):
+        ancestry(dataset, "rows.csv:7")
 
 
 @pytest.mark.fault
