@@ -165,7 +165,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         moved, own = (name, *self.masks, self.boxes), _column(train, name)
         left = [one.name for one in train.columns if one.name not in moved and _shows_the_same(one, own)]
         if moving and left:
-            would = "name them in masks (or boxes), or put augment before the step that makes them"
+            would = "name them in masks, or put augment before the step that makes them"
             raise BadData.at("step augment", f"{moving} move {name!r}, and {left} would stay as they are; {would}")
 
     def _changer(self, within: Table, learned: Learned, seed: int, name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:

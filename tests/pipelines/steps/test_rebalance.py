@@ -283,22 +283,20 @@ def test_noise_has_the_deviation_of_train_which_the_plan_keeps(spark):
 @pytest.mark.parametrize("first", ["duplicate", "smote", "augment"])
 def test_a_row_made_of_a_made_one_has_an_id_of_its_own_and_tells_both(spark, first, second):
     rows = [{"wind": float(at), "label": "aaaaabb"[at % 7], "city": "xxxy"[at % 4]} for at in range(42)]
-    once, change = table(spark, rows, NUMBER, LABEL, CITY.model_copy(update={"role": "target"})), {}
+    made_of = table(spark, rows, NUMBER, LABEL, CITY.model_copy(update={"role": "target"}))
     for method, column in ((first, "label"), (second, "city")):
         ops = {"ops": ({"noise": 0.1},)} if method == "augment" else {}
         step = Rebalance(method=method, column=column, **ops)
-        once = step.apply(once, step.fit(once, 1), 1)
-        change[column] = {"augment": "rebalance"}.get(method, method) + (
-            "2" if change.get("label") and first == second else ""
-        )
-    found = rows_of(once, "sample_id", "parent_id", "op")
+        made_of = step.apply(made_of, step.fit(made_of, 1), 1)
+    one, other = ("rebalance" if method == "augment" else method for method in (first, second))
+    found = rows_of(made_of, "sample_id", "parent_id", "op")
     assert len({row[0] for row in found}) == len(found)
     both = [row for row in found if row[0].count("+") == 2]
     assert both
     for sample_id, parent, op in both:
         told = json.loads(op)
-        assert (told["op"], told["before"]["op"]) == (change["city"], change["label"])
-        names = [f"{one['op']}-{one['copy']}" for one in (told["before"], told)]
+        assert (told["before"]["op"], told["op"]) == (one, f"{other}2" if other == one else other)
+        names = [f"{done['op']}-{done['copy']}" for done in (told["before"], told)]
         assert sample_id == "+".join([parent, *names])
 
 
