@@ -5,21 +5,27 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyspark
 from py4j.protocol import Py4JError
+from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from pipelines import workers
-from tracking.faults import BadEnvironment, WrongRecipe
+from tracking.faults import BadEnvironment, WrongRecipe, is_interrupt
 from tracking.printable import printable
 from tracking.settings import LOOPBACK, Settings
 
@@ -30,6 +36,8 @@ PACKAGES = ("pipelines", "tracking", "training", "recipes")
 WITHIN_S, QUEUED_WITHIN_S = 120, 1800
 """How long it may take until a worker takes the first job: of a standalone cluster, and where a queue stands before."""
 _LOG = Path(__file__).with_name("log4j2.properties")
+_LOGGERS = (None, "py4j.clientserver", "py4j.java_gateway")
+"""To which py4j tells each Ctrl-C with its trace, before it passes it on."""
 _SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """In the environment of a process that spark-submit has started: master, Java and memory are its business then."""
 
@@ -74,19 +82,34 @@ def worker_python(address: str | None) -> str:
 def _started(address: str | None, scratch: Path) -> SparkSession:
     if address is not None:
         workers.check_master(address)
-    builder = SparkSession.builder.appName("millstream")
-    builder = builder if address is None else builder.master(address)
-    for name, value in _options(address, scratch).items():
-        builder = builder.config(name, value)
+    conf = SparkConf().setAppName("millstream").setAll(list(_options(address, scratch).items()))
+    conf = conf if address is None else conf.setMaster(address)
     where = f"spark master {address or 'of spark-submit'}"
     try:
-        return builder.getOrCreate()
+        with _interrupts_kept():
+            SparkContext.getOrCreate(conf)
+        return SparkSession.builder.getOrCreate()
     except (PySparkRuntimeError, Py4JError, RuntimeError, OSError) as error:
         told = workers.cause(error)
         if "Could not parse Master URL" in str(error):
             example = "spark://host:7077, yarn, k8s://https://host:6443 or local[4]"
             raise WrongRecipe.at(f"--master {address}", f"is no address of a master ({told}); give {example}") from None
         raise BadEnvironment.at(where, f"no session ({told}); `millstream doctor` tells more") from error
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Ctrl-C stays what it was: PySpark's own handler would call into Java in the middle of another call."""
+    before = signal.getsignal(signal.SIGINT)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_is_of_no_interrupt)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_of_no_interrupt(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and is_interrupt(record.exc_info[1]))
 
 
 def scratch_of(settings: Settings) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tracking.disk import is_full, refusal
-from tracking.faults import Ended, Refusal, Stopped
+from tracking.faults import Ended, Refusal, Stopped, is_interrupt
 from tracking.printable import printable
 from tracking.settings import Settings
 
@@ -64,22 +64,27 @@ class _Failed(dict[str, Any]):
 def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
     try:
         result = work(**options)
-    except Refusal as refused:
-        return _refused(refused), refused.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        return _broken_off(error)
+    return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
+
+
+def _broken_off(error: BaseException) -> tuple[_Failed, int]:
+    """What is said of an error, and the exit code; one that nobody foresaw is raised again."""
+    if is_interrupt(error):
         click.echo("stopped", err=True)
         return _Failed(error="stopped", exit=130), 130
-    except Ended as ended:
-        return _Failed(ended.answer), ended.exit_code
-    except Stopped as stopped:
-        click.echo(str(stopped), err=True)
-        return _Failed(error=str(stopped), exit=stopped.exit_code), stopped.exit_code
-    except Exception as error:
-        if not is_full(error):
-            raise
-        full = refusal(error, Settings.read(os.environ).home)
-        return _refused(full), full.exit_code
-    return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
+    if isinstance(error, Ended):
+        return _Failed(error.answer), error.exit_code
+    if isinstance(error, Stopped):
+        click.echo(str(error), err=True)
+        return _Failed(error=str(error), exit=error.exit_code), error.exit_code
+    if isinstance(error, Refusal):
+        return _refused(error), error.exit_code
+    if not is_full(error):
+        raise error
+    full = refusal(error, Settings.read(os.environ).home)
+    return _refused(full), full.exit_code
 
 
 def _refused(refused: Refusal) -> _Failed:

@@ -90,3 +90,10 @@ class Ended(Exception):
         super().__init__(str(answer.get("error", f"ended with {exit_code}")))
         self.answer = answer
         self.exit_code = exit_code
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is a Ctrl-C, or came while one was passed on or cleaned up after."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__ or error.__cause__
+    return error is not None
