@@ -9,6 +9,7 @@ import os
 import signal
 from typing import NoReturn
 
+from tracking.faults import Terminated
 from verbs import (  # noqa: F401  # each adds itself to the command
     check,
     compare,
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def _terminate(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
+    raise Terminated
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from pipelines import workers
-from tracking.faults import BadEnvironment, WrongRecipe, is_interrupt
+from tracking.faults import BadEnvironment, WrongRecipe, interrupt_of
 from tracking.printable import printable
 from tracking.settings import LOOPBACK, Settings
 
@@ -109,7 +109,7 @@ def _interrupts_kept() -> Iterator[None]:
 
 
 def _is_of_no_interrupt(record: logging.LogRecord) -> bool:
-    return not (record.exc_info and is_interrupt(record.exc_info[1]))
+    return record.exc_info is None or interrupt_of(record.exc_info[1]) is None
 
 
 def scratch_of(settings: Settings) -> Path:

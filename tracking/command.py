@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tracking.disk import is_full, refusal
-from tracking.faults import Ended, Refusal, Stopped, is_interrupt
+from tracking.faults import Ended, Refusal, Stopped, Terminated, interrupt_of
 from tracking.printable import printable
 from tracking.settings import Settings
 
@@ -64,16 +64,18 @@ class _Failed(dict[str, Any]):
 def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
     try:
         result = work(**options)
-    except (KeyboardInterrupt, Exception) as error:
+    except (KeyboardInterrupt, SystemExit, Exception) as error:
         return _broken_off(error)
     return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
 
 
 def _broken_off(error: BaseException) -> tuple[_Failed, int]:
     """What is said of an error, and the exit code; one that nobody foresaw is raised again."""
-    if is_interrupt(error):
+    interrupt = interrupt_of(error)
+    if interrupt is not None:
+        code = 143 if isinstance(interrupt, Terminated) else 130
         click.echo("stopped", err=True)
-        return _Failed(error="stopped", exit=130), 130
+        return _Failed(error="stopped", exit=code), code
     if isinstance(error, Ended):
         return _Failed(error.answer), error.exit_code
     if isinstance(error, Stopped):

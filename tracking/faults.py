@@ -92,8 +92,12 @@ class Ended(Exception):
         self.exit_code = exit_code
 
 
-def is_interrupt(error: BaseException | None) -> bool:
-    """Whether an error is a Ctrl-C, or came while one was passed on or cleaned up after."""
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends work as Ctrl-C does: libraries that clean up after the one do so after the other."""
+
+
+def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C or SIGTERM that an error is, or during whose cleaning up it came."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__context__ or error.__cause__
-    return error is not None
+    return error

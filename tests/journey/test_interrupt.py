@@ -45,12 +45,15 @@ def members(group):
 @pytest.mark.spark
 def test_ctrl_c_during_a_preparation_is_told_without_a_trace_and_leaves_nothing(tmp_path, soak):
     generator = random.Random(0)
-    moments = [("prepare", "split:", 0.0), ("run", "scale:", 1.5)]
+    moments = [("prepare", "split:", 0.0, signal.SIGINT), ("run", "scale:", 1.5, signal.SIGINT)]
     if soak:
         moments += [
-            (verb, line, generator.uniform(0, 3)) for verb in ("prepare", "run") for line in ("split:", "scale:") * 5
+            (verb, line, generator.uniform(0, 3), number)
+            for number in (signal.SIGINT, signal.SIGTERM)
+            for verb in ("prepare", "run")
+            for line in ("split:", "scale:") * 3
         ]
-    for at, (verb, line, delay_s) in enumerate(moments):
+    for at, (verb, line, delay_s, number) in enumerate(moments):
         home = Path(tmp_path / str(at))
         process = terminal(home, verb, *DATA)
         said = ""
@@ -58,9 +61,11 @@ def test_ctrl_c_during_a_preparation_is_told_without_a_trace_and_leaves_nothing(
             said = process.stderr.readline()
             assert said, f"ended before {line}"
         time.sleep(delay_s)
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, number)
         out, err = process.communicate(timeout=WITHIN_S)
-        assert (process.returncode, json.loads(out)) == (130, {"error": "stopped", "exit": 130}), err[-3000:]
+        assert (process.returncode, json.loads(out)) == (128 + number, {"error": "stopped", "exit": 128 + number}), err[
+            -3000:
+        ]
         assert err.splitlines()[-1] == "stopped"
         assert "Traceback" not in err
         assert list(versions(str(home / "datasets"), "digits")) == []
