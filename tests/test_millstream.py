@@ -108,6 +108,32 @@ def test_a_recipe_that_leaks_or_misspells_is_refused(called, tmp_path, change, t
     assert told in out
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("fit.l1", ".inf"),
+        ("fit.optimizer.lr", "inf"),
+        ("fit.optimizer.lr", ".nan"),
+        ("fit.window_mib", ".inf"),
+        ("fit.window_mib", "1.0e+308"),
+        ("fit.cache_mib", ".inf"),
+        ("fit.optimizer.betas", "[1.5, 0.9]"),
+        ("fit.optimizer.betas", "[0.9, 1.0]"),
+        ("fit.optimizer.betas", "[0.9, .nan]"),
+        ("task.smoothing", ".nan"),
+        ("data.source.limit", ".inf"),
+        ("data.steps.scale.high", ".inf"),
+    ],
+)
+def test_a_number_that_nothing_can_be_done_with_is_refused_at_its_field(called, tmp_path, field, value):
+    code, out, _ = called("check", str(write(tmp_path)), "--set", f"{field}={value}", "--json")
+    faults = json.loads(out)["faults"]
+    assert code == 2
+    assert len(faults) == 1, faults
+    assert faults[0]["message"].startswith(field.replace("scale", "1.scale"))
+
+
 def test_recipes_are_listed_with_what_they_need(called):
     code, out, _ = called("recipes", "--json")
     listed = {one["name"]: one for one in json.loads(out)}

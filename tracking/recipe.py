@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
@@ -171,13 +172,15 @@ def config_of(
 ) -> tuple[ConfigT | None, list[Fault]]:
     """`values`, which stand at `field` of the recipe, as a `model`; or all their faults, with line and nearest name."""
     try:
-        return model.model_validate(values), []
+        config = model.model_validate(values)
     except ValidationError as error:
         found: dict[tuple[str, str | None], list[Any]] = {}
         for one in error.errors():
             path = ".".join([field] * bool(field) + _written(model, values, one))
             found.setdefault((path, None if one["msg"].startswith(_WANTED) else one["msg"]), []).append(one)
         return None, [_fault(model, path, told, located) for (path, _), told in found.items()]
+    endless = [located.fault(at, f"expected a finite number; found {given}") for at, given in _endless(config, field)]
+    return (None, endless) if endless else (config, [])
 
 
 def part_of(
@@ -205,6 +208,27 @@ def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], 
         return _COMPARE[found[1]], float(found[2])
     except ValueError:
         raise ValueError(f"{metric}: expected '>= number' or '<= number', found {mark!r}") from None
+
+
+def _endless(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    """Where in a config a number is infinite or none, which every bound of a field lets through somewhere."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, BaseModel):
+        found = type(value).model_fields.items()
+        inside = [(info.alias or name, getattr(value, name)) for name, info in found if not _is_free(info.annotation)]
+    elif isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, list | tuple):
+        inside = enumerate(value)
+    for step, one in inside:
+        yield from _endless(one, f"{path}.{step}" if path else str(step))
+
+
+def _is_free(annotation: Any) -> bool:
+    """Whether a field holds anything: sections are checked by the package that they belong to."""
+    return annotation is Any or any(_is_free(one) for one in get_args(annotation))
 
 
 def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:

@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 Rate = Annotated[float, Field(gt=0, description="learning rate")]
 Decay = Annotated[float, Field(ge=0, description="L2 penalty on all parameters, added to the gradient")]
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+
 
 class SGD(BaseModel, frozen=True, extra="forbid"):
     """Stochastic gradient descent with momentum, as it is or ahead of itself (Sutskever et al. 2013)."""
@@ -73,7 +75,7 @@ class Adam(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["adam"]
     lr: Rate = 1e-3
-    betas: tuple[float, float] = Field(
+    betas: tuple[Share, Share] = Field(
         (0.9, 0.999), description="shares of the old in the means of gradient and square"
     )
     weight_decay: Decay = 0.0
@@ -87,7 +89,7 @@ class AdamW(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["adamw"]
     lr: Rate = 1e-3
-    betas: tuple[float, float] = Field(
+    betas: tuple[Share, Share] = Field(
         (0.9, 0.999), description="shares of the old in the means of gradient and square"
     )
     weight_decay: float = Field(0.01, ge=0, description="decay, apart from the gradient")

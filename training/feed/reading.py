@@ -10,6 +10,8 @@ Engine = Literal["petastorm", "arrow"]
 Memory = Literal["auto", "cached", "streamed"]
 Sampling = Literal["each", "weighted"]
 MIB = 1 << 20
+MOST_MIB = 1 << 40
+"""More than there is; its bytes are still a whole number of 64 bits."""
 
 
 class Reading(BaseModel, frozen=True, extra="forbid"):
@@ -21,7 +23,7 @@ class Reading(BaseModel, frozen=True, extra="forbid"):
         None, ge=1, description="lanes of the feed; default: the largest of 8, 4, 2, 1 that divides"
     )
     window_mib: float = Field(
-        256, gt=0, description="shuffle window of the feed; a split that fits is permuted as a whole"
+        256, gt=0, le=MOST_MIB, description="shuffle window of the feed; a split that fits is permuted as a whole"
     )
     sampling: Sampling = Field(
         "each",
@@ -33,7 +35,7 @@ class Reading(BaseModel, frozen=True, extra="forbid"):
     )
     engine: Engine | None = Field(None, description="reader; default: petastorm where installed")
     memory: Memory = Field("auto", description="whether a split is held decoded; auto: if it fits")
-    cache_mib: float = Field(2048, ge=0, description="memory for a split that is held decoded, a host")
+    cache_mib: float = Field(2048, ge=0, le=MOST_MIB, description="memory for a split that is held decoded, a host")
 
     @property
     def window_bytes(self) -> int:
