@@ -5,8 +5,10 @@ Packages are imported when a verb needs them, so that `--help` does not wait for
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import sys
 from typing import NoReturn
 
 from tracking.faults import Terminated
@@ -37,6 +39,8 @@ def main() -> None:
     # how long threads spin while they wait for work (docs/decisions/005-threads-and-memory.md); torch reads it once
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters that data or recipes have
     cli(prog_name="millstream")
 
 

@@ -1,6 +1,7 @@
 """The command: what it answers, and how it ends."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -165,6 +166,36 @@ def test_a_search_is_refused_before_its_first_trial(called, tmp_path, words, tol
 def test_an_unknown_verb_or_option_ends_with_two(called):
     assert called("trian", "x")[0] == 2
     assert called("recipes", "--familly", "x")[0] == 2
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("words", "verb", "told"),
+    [
+        (["check", "cnn/lenet-digits", "--budget", "hog"], "check", "'hog' is not one of"),
+        (["search", "cnn/lenet-digits", "--trials", "0"], "search", "0 is not in the range"),
+        (["train", "cnn/lenet-digits", "--resume", "x", "--fresh"], "train", "leave one of them out"),
+        (["train", "cnn/lenet-digits", "--master", "spark://x:1"], "train", "--devices N"),
+        (["recipes", "--familly", "x"], "recipes", "No such option"),
+        (["trian", "x"], "", "trian"),
+    ],
+)
+def test_a_wrong_word_is_told_in_the_form_of_every_refusal(called, words, verb, told):
+    code, out, err = called(*words, "--json")
+    (fault,) = (answer := json.loads(out))["faults"]
+    assert (code, answer["exit"], answer["ok"], answer["error"]) == (2, 2, False, "WrongRecipe")
+    assert fault["where"] == f"millstream {verb}".strip()
+    assert told in fault["message"]
+    assert told in err
+    assert called(*words)[1] == ""
+
+
+def test_a_terminal_without_letters_gets_them_written_out():
+    plain = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "millstream", "recipes"]
+    found = subprocess.run(command, capture_output=True, text=True, env=os.environ | plain, check=True)
+    assert "cnn/lenet-mnist" in found.stdout
+    assert "\\u" in found.stdout or "\\x" in found.stdout
 
 
 def test_an_environment_has_nothing_to_prepare(here, tmp_path):

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from tracking.disk import is_full, refusal
-from tracking.faults import Ended, Refusal, Stopped, Terminated, interrupt_of
+from tracking.faults import Ended, Refusal, Stopped, Terminated, WrongRecipe, interrupt_of
 from tracking.printable import printable
 from tracking.settings import Settings
 
@@ -57,6 +57,19 @@ def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], cl
     return command
 
 
+class Verbs(click.Group):
+    """The command: what is wrong with its words is told as JSON as well, where a verb's --json asks for it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if as_json:
+                click.echo(json.dumps(_misused(error)))
+            raise
+
+
 class _Failed(dict[str, Any]):
     """What went wrong, for `--json`."""
 
@@ -83,15 +96,28 @@ def _broken_off(error: BaseException) -> tuple[_Failed, int]:
         return _Failed(error=str(error), exit=error.exit_code), error.exit_code
     if isinstance(error, Refusal):
         return _refused(error), error.exit_code
+    if isinstance(error, click.UsageError):
+        error.show()
+        return _misused(error), error.exit_code
     if not is_full(error):
         raise error
     full = refusal(error, Settings.read(os.environ).home)
     return _refused(full), full.exit_code
 
 
+def _misused(error: click.UsageError) -> _Failed:
+    """What click says of the words of a command, as a refusal."""
+    where = (error.ctx or click.get_current_context()).command_path
+    return _as_json(WrongRecipe.at(where, error.format_message()))
+
+
 def _refused(refused: Refusal) -> _Failed:
     for fault in refused.faults:
         click.echo(printable(str(fault)), err=True)
+    return _as_json(refused)
+
+
+def _as_json(refused: Refusal) -> _Failed:
     faults = [fault.model_dump() for fault in refused.faults]
     return _Failed(error=type(refused).__name__, faults=faults, ok=False, exit=refused.exit_code)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import click
 
-from tracking.command import CODES
+from tracking.command import CODES, Verbs
 
 
-@click.group(epilog=CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Verbs, epilog=CODES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 def cli() -> None:
     """Spark makes the dataset, Lightning makes the model from it, MLflow remembers both.
 
