@@ -103,11 +103,11 @@ def _batch_size(job: Job, dataset: Dataset) -> Found:
 
 
 def _sizes(job: Job, dataset: Dataset) -> Iterator[int]:
-    """Doubled until one holds the whole train split; lanes and parts divide each."""
+    """The smallest possible, then doubled while the train split has as many rows; lanes and parts divide each."""
     size = math.lcm(job.fit.lanes or 1, job.fit.accumulate)
-    while size < 2 * dataset.manifest.splits["train"].rows:
+    yield size
+    while (size := 2 * size) <= dataset.manifest.splits["train"].rows:
         yield size
-        size *= 2
 
 
 def _bare(job: Job) -> dict[str, Any]:
