@@ -190,6 +190,24 @@ def test_a_wrong_word_is_told_in_the_form_of_every_refusal(called, words, verb, 
     assert called(*words)[1] == ""
 
 
+@pytest.mark.bad_input
+def test_an_unknown_family_is_told_with_those_that_there_are(called):
+    code, out, err = called("recipes", "--family", "nosuch", "--json")
+    assert code == 2
+    assert json.loads(out)["faults"][0]["where"] == "--family nosuch"
+    assert "known: " in err
+    assert "classical, cnn, " in err
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("words", [("evaluate", "nosuch"), ("score", "nosuch", "in.csv", "out")])
+def test_a_name_that_is_no_model_is_told_with_how_models_are_named(here, tmp_path, words):
+    (fault,) = here(tmp_path, *words, code=3)["faults"]
+    assert fault["where"] == "nosuch"
+    assert "neither a folder nor the address of a model: give models:/NAME/VERSION" in fault["message"]
+    assert "artifacts" not in fault["message"]
+
+
 def test_a_terminal_without_letters_gets_them_written_out():
     plain = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "millstream", "recipes"]

@@ -19,6 +19,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
+from tracking import parts
 from tracking.faults import BadData
 from tracking.manifest import Column
 from tracking.registry import Entry
@@ -104,7 +105,13 @@ def describe(uri: str, settings: Settings) -> Described:
 def _files(uri: str, settings: Settings) -> Path:
     if Path(uri).is_dir():
         return Path(uri)
-    open_store(settings)
+    client = open_store(settings)
+    if ":/" not in uri:
+        names = [one.name for one in client.search_registered_models()]
+        told = (
+            "neither a folder nor the address of a model: give models:/NAME/VERSION, models:/NAME@champion or a folder"
+        )
+        raise BadData.at(uri, f"{told}; registered: {parts.suggest(registered_name(uri), names)}")
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=_copies().name)))
     except (MlflowException, OSError) as error:

@@ -19,6 +19,12 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
     \b
     Example: millstream recipes --family cnn
     """
+    from tracking import parts
+    from tracking.faults import WrongRecipe
     from tracking.recipe_file import summaries
 
-    return [one for one in summaries() if family in (None, one["family"])]
+    found = summaries()
+    families = {one["family"] for one in found}
+    if family is not None and family not in families:
+        raise WrongRecipe.at(f"--family {family}", f"no recipe is of it; {parts.suggest(family, families)}")
+    return [one for one in found if family in (None, one["family"])]
