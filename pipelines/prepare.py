@@ -180,6 +180,7 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
         found += more
         steps.append((name, step))
     found += _leak_faults(steps, source, located)
+    found += _target_faults(steps, source, located)
     if found:
         return None, found
     seed = located.section("fit").get("seed", 0)
@@ -202,6 +203,19 @@ def _leak_faults(steps: list[leaks.Step], source: Any, located: Located) -> list
     found = leaks.of_order(steps) + leaks.of_weights(steps)
     found += [(at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)]
     return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
+
+
+def _target_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
+    """A target that the source declares as text, and that no step makes numbers of: no network can tell it."""
+    target, columns = located.section("task").get("target"), getattr(source, "columns", None)
+    column = columns.get(target) if isinstance(columns, dict) and isinstance(target, str) else None
+    if getattr(column, "type", None) != "string":
+        return []
+    encoded = [step.columns if step is not None else "categories" for name, step in steps if name == "encode"]
+    if any(chosen == "categories" or target in chosen for chosen in encoded):
+        return []
+    would = f"put `- encode: {{columns: [{target}]}}` after the split"
+    return [located.fault("task.target", f"{target!r} is text, and stays it; {would}")]
 
 
 def _checked(located: Located) -> Work:

@@ -236,10 +236,13 @@ class Manifest(_Record):
         """The signature for a task whose target is the column `target`; without one, inputs alone.
 
         Columns with the role `target` other than the task's own are no inputs. Of windows the target is `series`: its
-        first steps are read, its last ones told. Raises BadData for an unknown target.
+        first steps are read, its last ones told. Raises BadData for an unknown target, or one that is text.
         """
-        if target is not None:
-            self.column(target)
+        if target is not None and self.column(target).dtype == "string":
+            would = f"put `- encode: {{columns: [{target}]}}` after the split, and prepare again"
+            raise BadData.at(
+                f"{self.name}/{self.version}", f"target {target!r} is text, which no network tells; {would}"
+            )
         windows = Windows.of(self.steps)
         if windows is None:
             return self._shared(Signature.of(self.columns, target), target)

@@ -22,6 +22,13 @@ def steps(*lines):
     return (SPLIT + SCALE, "".join(f"    - {line}\n" for line in lines))
 
 
+NUMBERS = "scale: {columns: numbers, method: standard}"
+TEXT_TARGET = (
+    "{name: digits}",
+    "{name: table, files: [{name: t.csv}], columns: {x: {type: double}, label: {type: string}}}",
+)
+
+
 FAULTS = {
     "an unknown section": ([("budgets:", "budgetz:")], 10, "did you mean 'budgets'"),
     "an unknown field": ([("high: 16", "hihg: 16")], 6, "did you mean 'high'"),
@@ -46,6 +53,7 @@ FAULTS = {
     "no split at all": ([steps(UNIT)], 5, "there is none"),
     "a second split": ([steps(HASH, HASH)], 6, "rows are split once"),
     "a rule that runs code": ([steps("filter: {keep: \"reflect('a', 'b')\"}", HASH)], 5, "'reflect' has no place"),
+    "a target that stays text": ([TEXT_TARGET, steps(HASH, NUMBERS)], 7, "encode: {columns: [label]}"),
     "a mark that is none": ([(">= 0.9", "about 0.9")], 13, "expected '>= number'"),
     "a name that leads out": ([("data:\n", "data:\n  name: ../../etc\n")], 3, "match pattern"),
 }  # fmt: skip
@@ -69,6 +77,12 @@ def test_a_fault_is_told_with_its_line_and_what_would_do(checked, tmp_path, case
     code, faults = checked(write(tmp_path, WHOLE, *changes))
     assert code == 2
     assert any(fault["where"].endswith(f"mine.yaml:{line}") and told in fault["message"] for fault in faults), faults
+
+
+@pytest.mark.parametrize("chosen", ["categories", "[label]"])
+def test_a_target_in_text_that_is_encoded_is_none(checked, tmp_path, chosen):
+    changes = TEXT_TARGET, steps(HASH, f"encode: {{columns: {chosen}}}")
+    assert checked(write(tmp_path, WHOLE, *changes)) == (0, [])
 
 
 UNREADABLE = {

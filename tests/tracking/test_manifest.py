@@ -6,7 +6,7 @@ import pytest
 
 from tests.training.signatures import category, image, manifest, number, target, tokens
 from tracking.faults import BadData
-from tracking.manifest import FILE, Affine, Manifest
+from tracking.manifest import FILE, Affine, Column, Manifest
 
 
 def made():
@@ -83,6 +83,13 @@ def test_what_a_network_cannot_read_is_told_with_what_there_is():
         made().signature("b")
     with pytest.raises(BadData, match="needs a target"):
         made().signature().outputs
+
+
+@pytest.mark.bad_input
+def test_a_target_that_is_text_is_refused_with_what_would_do():
+    text = Column(name="label", dtype="string", role="target", meaning="category")
+    with pytest.raises(BadData, match=r"'label' is text, which no network tells; put `- encode: {columns: \[label\]}`"):
+        manifest(number("a"), text).signature("label")
 
 
 def test_an_affine_keeps_bytes_as_they_are():
