@@ -208,6 +208,39 @@ def test_a_name_that_is_no_model_is_told_with_how_models_are_named(here, tmp_pat
     assert "artifacts" not in fault["message"]
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize("home", ["/proc/ms", "a file", "a file/below"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("prepare", "cnn/lenet-digits"),
+        ("train", "cnn/lenet-digits"),
+        ("run", "cnn/lenet-digits"),
+        ("evaluate", "models:/a/1"),
+        ("compare", "cnn/lenet-digits"),
+        ("score", "models:/a/1", "in.csv", "out"),
+        ("search", "mlp/adult"),
+        ("doctor",),
+        ("prune",),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_home_that_cannot_be_made_is_told_with_what_to_set(here, tmp_path, words, home):
+    (tmp_path / "a file").write_text("")
+    (fault,) = here(tmp_path / home, *words, code=4)["faults"]
+    assert fault["where"] == str(tmp_path / home)
+    assert "set MILLSTREAM_HOME" in fault["message"]
+
+
+@pytest.mark.bad_input
+def test_pages_over_a_home_that_cannot_be_made_are_refused_without_a_trace(called, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("MILLSTREAM_HOME", str(tmp_path / "file"))
+    code, _, err = called("ui")
+    assert code == 4
+    assert err.startswith(f"{tmp_path / 'file'}: cannot be made a folder")
+
+
 def test_a_terminal_without_letters_gets_them_written_out():
     plain = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "millstream", "recipes"]

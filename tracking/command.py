@@ -68,6 +68,9 @@ class Verbs(click.Group):
             if as_json:
                 click.echo(json.dumps(_misused(error)))
             raise
+        except Refusal as refused:  # of a verb that answers nothing: `ui`
+            _refused(refused)
+            ctx.exit(refused.exit_code)
 
 
 class _Failed(dict[str, Any]):

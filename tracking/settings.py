@@ -8,7 +8,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tracking.cache import LIMIT, Cache
-from tracking.faults import WrongRecipe
+from tracking.disk import is_full
+from tracking.faults import BadEnvironment, WrongRecipe
 
 LOOPBACK = "127.0.0.1"
 CACHE_GIB = 10
@@ -41,6 +42,17 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     def cache(self) -> Cache:
         """Copies of the shards of remote datasets."""
         return Cache(self.home / "cache", int(self.cache_gib * (1 << 30)))
+
+    def with_home(self) -> Settings:
+        """The same, when its home is there or could be made. Raises BadEnvironment."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if is_full(error):
+                raise
+            told = f"cannot be made a folder ({error.strerror}: {error.filename})"
+            raise BadEnvironment.at(self.home, f"{told}; set MILLSTREAM_HOME to a folder of yours") from None
+        return self
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:

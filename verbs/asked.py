@@ -27,6 +27,11 @@ def settings() -> Settings:
     return Settings.read(os.environ)
 
 
+def workplace() -> Settings:
+    """The same, for a verb that writes below its home. Raises BadEnvironment when that cannot be made."""
+    return settings().with_home()
+
+
 def located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
     """The recipe, or all of its faults at once."""
     from tracking.faults import WrongRecipe

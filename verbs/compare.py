@@ -31,7 +31,7 @@ def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bo
     from tracking.finished import MODEL, newest
     from training.compare import compare as rank
 
-    settings = asked.settings()
+    settings = asked.workplace()
     models = [one for one in named if one.startswith(MODEL)]
     located = [asked.located(one, budget or "cpu", ()) for one in named if one not in models]
     names = list(dict.fromkeys(one.name for one in located))

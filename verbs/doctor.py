@@ -28,7 +28,7 @@ def doctor(send: bool, fed: str | None) -> Answer:
     from tracking import doctor as remembering
     from training import doctor as training
 
-    settings = asked.settings()
+    settings = asked.workplace()
     found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
     if fed is not None:
         found += _feed_checks(fed, settings)

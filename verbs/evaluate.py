@@ -23,4 +23,4 @@ def evaluate(model: str, split: str) -> Any:
     """
     from training.evaluate import evaluate as measure
 
-    return measure(model, asked.settings(), split=split)
+    return measure(model, asked.workplace(), split=split)

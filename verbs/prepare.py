@@ -37,4 +37,4 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
             "reused": False,
             "seconds": 0.0,
         }
-    return preparation.prepare(located, asked.settings(), master=master, say=asked.say)
+    return preparation.prepare(located, asked.workplace(), master=master, say=asked.say)

@@ -24,4 +24,4 @@ def prune(dataset: str | None, keep: int, yes: bool) -> Any:
     """
     from pipelines.prune import prune as tidy
 
-    return tidy(asked.settings(), dataset, keep=keep, yes=yes)
+    return tidy(asked.workplace(), dataset, keep=keep, yes=yes)

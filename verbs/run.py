@@ -23,7 +23,7 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
     Example: millstream run cnn/lenet-digits --budget smoke
     """
 
-    located, settings = asked.located(recipe, budget, sets), asked.settings()
+    located, settings = asked.located(recipe, budget, sets), asked.workplace()
     if not located.recipe.trains:
         from pipelines import prepare as preparation
 

@@ -26,4 +26,4 @@ def score(model: str, source: str, output: str, master: str | None) -> Any:
     """
     from pipelines.score import score as batch_score
 
-    return batch_score(model, source, output, asked.settings(), master=master)
+    return batch_score(model, source, output, asked.workplace(), master=master)

@@ -57,7 +57,7 @@ def search(
     from training.search.metric import metric_of
     from training.search.space import space_of
 
-    located, settings = asked.located(recipe, budget, sets), asked.settings()
+    located, settings = asked.located(recipe, budget, sets), asked.workplace()
     if not located.recipe.trains or located.recipe.repeat is not None:
         raise WrongRecipe.at(located.file, "a search varies a recipe that trains, once a trial (--set repeat=null)")
     space, faults = space_of(located, _written(over))

@@ -32,7 +32,7 @@ def study(name: str, budget: Any, sets: tuple[str, ...], master: str | None, fre
 
     located, faults = asked.checked_study(name, budget, sets)
     WrongRecipe.unless_empty(faults)
-    settings = asked.settings()
+    settings = asked.workplace()
     options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
     hands = Hands(
         find=lambda one: asked.published(one, settings) if one.recipe.data is not None else None,

@@ -62,7 +62,7 @@ def train(
 
     if resume and fresh:
         raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
-    located, settings = asked.located(recipe, budget, sets), asked.settings()
+    located, settings = asked.located(recipe, budget, sets), asked.workplace()
     if needs_launch(devices, nodes):
         more = {"--dataset": dataset, "--resume": resume}
         words = [word for name, value in more.items() if value for word in (name, value)]

@@ -18,7 +18,7 @@ def ui(host: str, port: int) -> None:
     from tracking.store import open_store
     from tracking.store import ui as command_line
 
-    settings = asked.settings()
+    settings = asked.workplace()
     open_store(settings)
     asked.say(f"http://{host}:{port}")
     program = command_line(settings, host, port)
