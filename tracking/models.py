@@ -22,7 +22,7 @@ from mlflow.types.schema import Array
 from tracking import parts
 from tracking.faults import BadData
 from tracking.manifest import Column
-from tracking.registry import Entry
+from tracking.registry import Entry, registered_name
 from tracking.run import Run
 from tracking.settings import Settings
 from tracking.store import open_store
