@@ -87,16 +87,16 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
 
 def _broken_off(error: BaseException) -> tuple[_Failed, int]:
     """What is said of an error, and the exit code; one that nobody foresaw is raised again."""
-    interrupt = interrupt_of(error)
-    if interrupt is not None:
-        code = 143 if isinstance(interrupt, Terminated) else 130
-        click.echo("stopped", err=True)
-        return _Failed(error="stopped", exit=code), code
     if isinstance(error, Ended):
         return _Failed(error.answer), error.exit_code
     if isinstance(error, Stopped):
         click.echo(str(error), err=True)
         return _Failed(error=str(error), exit=error.exit_code), error.exit_code
+    interrupt = interrupt_of(error)
+    if interrupt is not None:
+        code = 143 if isinstance(interrupt, Terminated) else 130
+        click.echo("stopped", err=True)
+        return _Failed(error="stopped", exit=code), code
     if isinstance(error, Refusal):
         return _refused(error), error.exit_code
     if isinstance(error, click.UsageError):
