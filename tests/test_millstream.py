@@ -241,12 +241,12 @@ def test_pages_over_a_home_that_cannot_be_made_are_refused_without_a_trace(calle
     assert err.startswith(f"{tmp_path / 'file'}: cannot be made a folder")
 
 
-def test_a_terminal_without_letters_gets_them_written_out():
+def test_a_terminal_without_letters_gets_them_written_out(tmp_path):
     plain = {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-    command = [sys.executable, "-m", "millstream", "recipes"]
+    file = write(tmp_path, WHOLE, ("target: label", "target: größe"))
+    command = [sys.executable, "-m", "millstream", "check", str(file), "--fields"]
     found = subprocess.run(command, capture_output=True, text=True, env=os.environ | plain, check=True)
-    assert "cnn/lenet-mnist" in found.stdout
-    assert "\\u" in found.stdout or "\\x" in found.stdout
+    assert "gr\\xf6\\xdfe" in found.stdout
 
 
 def test_an_environment_has_nothing_to_prepare(here, tmp_path):
