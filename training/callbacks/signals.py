@@ -39,8 +39,8 @@ class StopOnSignal(Checkpoint):
         self._leave(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        self._restore()  # first: a signal that came in between would be noted, and nobody would look any more
         self._leave(trainer)
-        self._restore()
 
     def on_exception(self, trainer: lightning.Trainer, task: Any, exception: BaseException) -> None:
         # not in `teardown`: by then Lightning has put its own handlers away, and these would come back
