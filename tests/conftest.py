@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ MIRROR = "MILLSTREAM_MIRROR"
 
 # jobs of seconds: a third of their time would go into compiling what is hardly run again (127 s to 92 s, measured)
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
+# whoever runs tests in the background has Ctrl-C ignored, and the commands that they start would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how long an example takes says something about the machine, and nothing about the code
 hypothesis.settings.register_profile("house", deadline=None)
