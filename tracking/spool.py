@@ -24,6 +24,7 @@ from mlflow.exceptions import MlflowException
 
 from tracking.registry import Entry, log_model
 from tracking.settings import Settings
+from tracking.store import is_gone
 
 EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -119,8 +120,9 @@ class Spool:
             try:
                 send(client, self.file, keep=True)
                 pause, self.is_behind = EVERY_S, False
-            except (MlflowException, OSError):
-                pause, self.is_behind = min(LONGEST_PAUSE_S, pause * 2), True
+            except (MlflowException, OSError) as error:
+                # a store that is full is there, and has to refuse by itself what it has no room for
+                pause, self.is_behind = min(LONGEST_PAUSE_S, pause * 2), is_gone(error)
         with suppress(MlflowException, OSError):
             if self._unwritten is not None:
                 _tell_end(client, self.run_id, self._unwritten)

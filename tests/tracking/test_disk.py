@@ -4,9 +4,11 @@ import errno
 import os
 import shutil
 import sqlite3
+import time
 from itertools import count, islice
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tests.tracking.recipes import write
 from tracking.disk import is_full, refusal
@@ -14,6 +16,7 @@ from tracking.faults import BadEnvironment
 from tracking.recipe_file import load
 from tracking.run import Run
 from tracking.settings import Settings
+from tracking.spool import EVERY_S
 from tracking.store import open_store
 
 pytestmark = pytest.mark.fault
@@ -62,6 +65,22 @@ def test_metrics_come_whole_to_the_store_when_their_disk_was_full_for_a_while(di
     assert run.finish()
     points = run.client.get_metric_history(run.id, "train/loss")
     assert sorted((one.step, one.value) for one in points) == [(step, float(step)) for step in range(next(steps))]
+
+
+def test_a_store_that_is_full_refuses_and_is_not_taken_for_one_that_is_gone(disk_of, tmp_path):
+    disk = disk_of(8192)
+    (disk / "store").mkdir()
+    uri = f"sqlite:///{disk / 'store' / 'tracking.db'}"
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": uri})
+    run = Run.start(settings, load(str(write(tmp_path))))
+    filling = filled(disk, 0)
+    told(run, count(), 2000)
+    time.sleep(3 * EVERY_S)  # so that the spool's thread has tried
+    with pytest.raises(MlflowException) as refused:
+        run.tag(passed="t" * 4000)
+    assert is_full(refused.value)
+    filling.unlink()
+    assert run.finish()
 
 
 def test_a_run_that_finds_no_room_to_write_down_its_end_tells_the_store(disk_of, tmp_path):
