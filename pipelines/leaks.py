@@ -50,7 +50,9 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 def _mixes(name: str, step: Any) -> bool:
     """Whether a step makes rows of two: of the one they have the category or the target, of the other the fold."""
-    return name == "mixup" or (name == "rebalance" and getattr(step, "method", None) == "smote")
+    return (name == "mixup" and getattr(step, "resamples", True)) or (
+        name == "rebalance" and getattr(step, "method", None) == "smote"
+    )
 
 
 def _of_two_rows(maker: str) -> str:

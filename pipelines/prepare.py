@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 from pyspark.sql import functions as F
 
-from pipelines import checks, leaks, origin, publish, stores
+from pipelines import checks, in_feed, leaks, origin, publish, stores
 from pipelines.flow import Flow, Say
 from pipelines.rows import named
 from pipelines.session import scratch_of, session
@@ -113,6 +113,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
     for name, step in work.steps:
         flow, one = flow.through(name, step, work.seed, say)
         done.append(one)
+    BadData.unless_empty(in_feed.faults([one.record for one in done]))
     flow = flow.settled()
     table = flow.table
     counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})

@@ -9,11 +9,15 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from tracking.manifest import Step
+
 PADDING, UNKNOWN, BEGIN, END = "(pad)", "(unknown)", "(begin)", "(end)"
 SPACE = "\u2581"
 """Stands at the begin of each subword word, so that words can be told apart again."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 _STRANGE = "\ufffd"
+_CHARACTERS = {"by": "characters", "merges": (), "begin": False, "end": False}
+"""What the step `encode` knows of texts, and does not write down."""
 
 
 def normal(text: Any, *, lower: bool) -> str:
@@ -21,6 +25,12 @@ def normal(text: Any, *, lower: bool) -> str:
     if not isinstance(text, str):
         return ""
     return text.strip().lower() if lower else text.strip()
+
+
+def learned_of(column: str, steps: Iterable[Step]) -> Mapping[str, Any] | None:
+    """What the first of `steps` that makes tokens of a column of texts has learned; None where none does."""
+    learned = (step.learned.get(column) for step in steps if step.name in ("encode", "tokenize"))
+    return next((one for one in learned if one is not None and "to" in one), None)
 
 
 def words(text: str) -> list[str]:
@@ -47,7 +57,7 @@ def merged(word: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads texts as the step `tokenize` has learned to."""
+    """Reads texts as the step `tokenize`, or `encode` with `method: characters`, has learned to."""
 
     by: str
     vocabulary: tuple[str, ...]
@@ -59,6 +69,7 @@ class Reader:
 
     @classmethod
     def of(cls, learned: Mapping[str, Any]) -> Reader:
+        learned = {**_CHARACTERS, **learned}
         options = {name: learned[name] for name in ("by", "lower", "longest", "begin", "end")}
         merges = tuple((one, other) for one, other in learned["merges"])
         return cls(vocabulary=tuple(learned["vocabulary"]), merges=merges, **options)

@@ -22,8 +22,6 @@ from tracking.augmentations.op import Drawn, Op, drawn
 from tracking.faults import BadData
 from tracking.manifest import Column
 
-IN_FEED = ("image", "series")
-IN_SPARK = "use `where: spark`"
 MISSING: dict[Modality, str] = {
     "image": "read them with the source images",
     "text": "put augment before encode or tokenize",
@@ -87,9 +85,6 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         idle = [f"{name} {by:g} ({known[name].enough})" for name, by in self._ops if known[name].is_idle(by)]
         if idle:
             raise ValueError(f"changes nothing: {', '.join(idle)}")
-        if self.where == "feed" and (self.column == modality.NUMBERS or not set(kinds) & set(IN_FEED)):
-            told = f"where: the feed changes images and series alone, and ops {names} change none of these"
-            raise ValueError(f"{told}; {IN_SPARK}")
         if (self.masks or self.boxes) and "image" not in kinds:
             raise ValueError(f"masks and boxes move with an image, and ops {names} change none")
         if ("synonyms" in names) != bool(self.synonyms):
@@ -103,20 +98,16 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     def fit(self, train: Table, seed: int) -> Learned:
         """The deviations of a table's numbers; for the feed, what it is to change.
 
-        Raises BadData when the ops fit no column, or several and none is named, or none that the feed can change, and
-        when they would move a picture away from its mask.
+        Raises BadData when the ops fit no column, or several and none is named, and when they would move a picture away
+        from its mask.
         """
         if self.copies == 0 and self.where == "spark":
             return {}
         name, kind = self._chosen(train)
         if kind == "image":
             self._check_along(train, name)
-        if self.where == "feed":
-            if kind not in IN_FEED:
-                told = f"{name!r} is {kind}; the feed changes images and series alone, {IN_SPARK}"
-                raise BadData.at("step augment", told)
-            return {"column": name, "modality": kind}
-        return {"deviations": _deviations(train)} if kind == "table" else {}
+        for_feed = {"column": name, "modality": kind} if self.where == "feed" else {}
+        return {**for_feed, **({"deviations": _deviations(train)} if kind == "table" else {})}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData as `fit` does."""

@@ -1,14 +1,15 @@
 """Adds rows between two train rows of any class, and their targets between those two.
 
 Source: Zhang et al. 2018, arXiv 1710.09412, mixup: Beyond Empirical Risk Minimization.
-Differs from it: the rows are made once and kept, beside the original ones. Axes: B rows.
+Differs from it: the rows are made once and kept, beside the original ones; with `where: feed` they are mixed anew in
+every epoch, as there. Axes: B rows.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from pyspark.sql import functions as F
 from pipelines.lineage import earlier, free_name
 from pipelines.rows import draw, in_pandas, named
 from pipelines.table import Learned, Table
+from tracking.augmentations.mix import between, is_mixable
 from tracking.augmentations.op import as_dtype, generator_of
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -38,19 +40,25 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
     |           |      |        |    | 7+mixup-1 | 7         |  2.2 | (.9, .1) | {"partner": "8", "share": 0.9, ...}   |
 
     A class is mixed as the shares of each: `encode` it with `method: onehot` first, and categories among inputs, too.
+
+    With `where: feed` no row is made: training mixes each train sample anew in every epoch.
     """
 
     version: ClassVar[int] = 1
     train_only: ClassVar[bool] = True
-    resamples: ClassVar[bool] = True
 
-    copies: int = Field(1, ge=1, le=100, description="new rows for each row")
+    copies: int = Field(1, ge=1, le=100, description="new rows for each row; not read with `where: feed`")
     alpha: float = Field(0.2, gt=0, le=100, description="the share of a row is drawn from Beta(alpha, alpha)")
+    where: Literal["spark", "feed"] = Field("spark", description="new rows in the dataset, or on the fly in training")
+
+    @property
+    def resamples(self) -> bool:
+        return self.where == "spark"
 
     def fit(self, train: Table, seed: int) -> Learned:
         """The columns that are mixed. Raises BadData for one that has nothing between two values, or a single row."""
         mixed = [column for column in train.columns if column.role in ("input", "target", "weight")]
-        odd = [column.name for column in mixed if not _is_number(column)]
+        odd = [column.name for column in mixed if not is_mixable(column)]
         if odd:
             raise BadData.at(
                 "step mixup", f"{odd}: nothing is between two of them; encode them with method: onehot first"
@@ -61,6 +69,8 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
         return {"columns": [column.name for column in mixed], "rows": rows}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
+        if self.where == "feed":
+            return table
         name = free_name(table.frame, "mixup")
         columns = [column for column in table.columns if column.name in learned["columns"]]
         copies = table.frame.withColumn(_COPY, F.explode(F.sequence(F.lit(1), F.lit(self.copies))))
@@ -110,14 +120,8 @@ def _between(rows: pd.DataFrame, column: Column, share_B: NDArray[np.float64]) -
         cells[is_held] = as_dtype(value_B[is_held], dtype).tolist()
         return cells
     own_BD, other_BD = (np.frombuffer(b"".join(side), dtype).reshape(len(rows), -1) for side in (own, other))
-    value_BD = share_B[:, None] * own_BD + (1 - share_B[:, None]) * other_BD
-    return [row.tobytes() for row in as_dtype(value_BD, dtype)]
+    return [row.tobytes() for row in between(own_BD, other_BD, share_B)]
 
 
 def _of_partner(column: str) -> str:
     return f"{_PARTNER} {column}"
-
-
-def _is_number(column: Column) -> bool:
-    is_text = column.dtype == "string" or column.dtype.startswith("datetime64")
-    return column.layout != "list" and column.meaning != "category" and not is_text

@@ -1,74 +1,63 @@
-"""Changes train batches on the fly, as the dataset's `augment` steps with `where: feed` say.
+"""Changes train batches on the fly, as the dataset's `augment` and `mixup` steps with `where: feed` say.
 
 The parameters follow from (seed, epoch, sample_id) alone, so that neither ranks nor engine nor memory show in them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracking.augmentations import image, series
-from tracking.augmentations.op import Drawn, Op, drawn, through
-from tracking.faults import BadData
-from tracking.manifest import Manifest, Step
+from tracking.augmentations.op import drawn
+from tracking.manifest import Manifest
+from training.feed.changes import Change, Sample, change_of
 from training.feed.epoch import Epoch
-from training.feed.order import NO_ROW
+from training.feed.layer import Layer, Slots
+from training.feed.mixing import mixing_of
+from training.feed.order import NO_ROW, Rows
 from training.feed.shards import Shards
-from training.feed.windows import Window
-
-CHANGES: dict[str, dict[str, Op]] = {"image": image.CHANGES, "series": series.CHANGES}
-"""What can be changed here: texts are tokens by now."""
+from training.feed.windows import Stored, Window
 
 
 @dataclass(frozen=True)
-class Change:
-    """One step of the manifest; the numbers are places in the tuple of a batch's blocks."""
+class Changing:
+    """Each sample by itself. `number` is the place among the layers: two with the same ops draw otherwise."""
 
-    modality: str
-    ops: tuple[tuple[str, float], ...]
-    at: int
-    masks: tuple[int, ...]
-    boxes: int | None
-
-    @classmethod
-    def of(cls, step: Step, places: dict[str, int]) -> Self | None:
-        """None when nobody reads the column. Raises BadData when the feed cannot change it, as `prepare` did."""
-        kind, config = str(step.learned.get("modality")), step.config
-        if kind not in CHANGES:
-            told = f"{step.learned.get('column')!r} is {kind}; the feed changes images and series alone"
-            raise BadData.at("step augment", f"{told}, prepare it again with `where: spark`")
-        if step.learned["column"] not in places:
-            return None
-        ops = tuple((name, strength) for op in config["ops"] for name, strength in op.items())
-        masks = tuple(places[name] for name in config["masks"] if name in places)
-        return cls(kind, ops, places[step.learned["column"]], masks, places.get(config["boxes"]))
-
-    def draw(self, *keys: object) -> Drawn:
-        return drawn(CHANGES[self.modality], self.ops, *keys)
-
-    def apply(self, row: list[NDArray[Any]], ops: Drawn) -> dict[int, NDArray[Any]]:
-        """The changed blocks of one sample, by place."""
-        if self.modality == "series":
-            # a series of one channel may be kept as (T,)
-            held = row[self.at]
-            changed = through(series.CHANGES, held.reshape(len(held), -1), ops)
-            return {self.at: changed.reshape(held.shape)}
-        own_boxes = None if self.boxes is None else row[self.boxes]
-        changed, masks, boxes = image.along(row[self.at], ops, [row[at] for at in self.masks], own_boxes)
-        found = {self.at: changed, **dict(zip(self.masks, masks, strict=True))}
-        return found if self.boxes is None or boxes is None else found | {self.boxes: boxes}
+    change: Change
+    strengths: tuple[tuple[str, float], ...]
+    number: int
 
     @property
-    def places(self) -> tuple[int, ...]:
-        return (self.at, *self.masks, *(() if self.boxes is None else (self.boxes,)))
+    def text(self) -> str | None:
+        return self.change.text
+
+    def over(self, stored: Stored, slots: Slots) -> Stored:
+        texts = slots.texts[self.text] if self.text is not None else None
+
+        def changed(some: slice | Rows) -> tuple[Tensor, ...]:
+            blocks = list(stored(some))
+            for at in self.change.places:
+                # what is held or buffered stays as it is stored
+                blocks[at] = blocks[at].clone()
+            arrays = [block.numpy() for block in blocks]
+            told = slots.ids_S[some], texts[some] if texts is not None else None
+            for slot, sample_id in enumerate(told[0]):
+                if sample_id is None:
+                    continue
+                keys = (slots.seed, "augment in feed", slots.epoch, sample_id, self.number)
+                sample = Sample([array[slot] for array in arrays], "" if told[1] is None else told[1][slot])
+                done = drawn(self.change.ops, self.strengths, *keys)
+                for at, own in self.change.apply(sample, done).items():
+                    arrays[at][slot] = own
+            return tuple(blocks)
+
+        return changed
 
 
 @dataclass(frozen=True)
@@ -77,38 +66,44 @@ class Augmented:
 
     shards: Shards
     seed: int
-    changes: tuple[Change, ...]
+    layers: tuple[Layer, ...]
 
     @classmethod
     def of(cls, shards: Shards, manifest: Manifest, seed: int) -> Self | None:
-        """None for a dataset that asks for nothing here. Raises BadData as `Change.of` does."""
-        places = {block.first.name: at for at, block in enumerate(shards.blocks) if block.first.layout == "tensor"}
-        steps = [step for step in manifest.steps if step.name == "augment" and step.config.get("where") == "feed"]
-        changes = tuple(change for step in steps if (change := Change.of(step, places)) is not None)
-        return cls(shards, seed, changes) if changes else None
+        """None for a dataset that asks for nothing here. Raises BadData where there is nothing between two values."""
+        layers: list[Layer] = []
+        for at, step in enumerate(manifest.steps):
+            if step.name not in ("augment", "mixup") or step.config.get("where") != "feed":
+                continue
+            if step.name == "mixup":
+                layers.append(mixing_of(step, shards.blocks, len(layers)))
+            elif (change := change_of(step, manifest.steps[at + 1 :], shards.blocks)) is not None:
+                strengths = tuple((name, strength) for op in step.config["ops"] for name, strength in op.items())
+                layers.append(Changing(change, strengths, len(layers)))
+        return cls(shards, seed, tuple(layers)) if layers else None
 
     def windows(self, windows: Generator[Window, None, None], epoch: Epoch) -> Generator[Window, None, None]:
-        """The same windows, whose batches are changed when they are asked for; sample ids are read window by window."""
+        """The same windows, whose samples are changed when they are asked for; ids and texts are read by the window."""
         with closing(windows):
             for window in windows:
-                is_sample = window.slots != NO_ROW
-                ids = np.full(window.slots.shape, None, object)
-                ids[is_sample] = self.shards.sample_ids(epoch.samples, window.slots[is_sample])
-                yield window._replace(stored=partial(self._stored, window.stored, ids, epoch.plan.epoch))
+                slots, stored = self._slots(window, epoch), window.stored
+                for layer in self.layers:
+                    stored = layer.over(stored, slots)
+                yield window._replace(stored=stored)
 
-    def _stored(
-        self, stored: Callable[[slice], tuple[Tensor, ...]], ids: NDArray[Any], epoch: int, some: slice
-    ) -> tuple[Tensor, ...]:
-        blocks = list(stored(some))
-        for number, change in enumerate(self.changes):
-            for at in change.places:
-                # what is held or buffered stays as it is stored
-                blocks[at] = blocks[at].clone()
-            arrays = [block.numpy() for block in blocks]
-            for slot, sample_id in enumerate(ids[some].ravel()):
-                if sample_id is None:
-                    continue
-                ops = change.draw(self.seed, "augment in feed", epoch, sample_id, number)
-                for at, changed in change.apply([array[slot] for array in arrays], ops).items():
-                    arrays[at][slot] = changed
-        return tuple(blocks)
+    def _slots(self, window: Window, epoch: Epoch) -> Slots:
+        flat_S = window.slots.reshape(-1)
+        is_sample = flat_S != NO_ROW
+        rows, _ = epoch.samples.places(flat_S[is_sample])
+
+        def spread(values: list[str]) -> NDArray[Any]:
+            found = np.full(len(flat_S), None, object)
+            found[is_sample] = values
+            return found
+
+        ids_S = spread(self.shards.sample_ids(epoch.samples, flat_S[is_sample]))
+        names = {layer.text for layer in self.layers if layer.text is not None}
+        texts = {name: spread(self.shards.texts(name, rows.tolist())) for name in sorted(names)}
+        per_lane = window.slots.shape[1] // len(epoch.lanes)
+        lanes_S = np.arange(len(flat_S)) % window.slots.shape[1] // per_lane
+        return Slots(ids_S, lanes_S, texts, self.seed, epoch.plan.epoch)

@@ -217,7 +217,7 @@ class Feed:
         self.refuse_changes()
         count = self._first.rows
         slots = np.arange(count)[None]
-        stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, 1))
+        stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, count))
         whole = batches(self.shards.blocks, stored, None, Place(0, 0, count, count, 1))[0]
         if self._drawing is None:
             return whole
@@ -262,11 +262,11 @@ class Feed:
                 yield found
 
     def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
-        at = slice(some.start - window.first, some.stop - window.first)
+        at, slots = slice(some.start - window.first, some.stop - window.first), window.slots.shape[1]
         place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
         # only the last batch of an epoch can have slots without a sample
         is_sample = window.slots[at] != NO_ROW if some.stop == plan.batches else None
-        return batches(self.shards.blocks, window.stored(at), is_sample, place)
+        return batches(self.shards.blocks, window.stored(slice(at.start * slots, at.stop * slots)), is_sample, place)
 
 
 class Part(NamedTuple):

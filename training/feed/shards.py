@@ -142,13 +142,17 @@ class Shards:
 
     def row_ids(self, rows: Sequence[int]) -> list[str]:
         """The ids of rows, read from their shards, in the order of `rows`."""
+        return self.texts(SAMPLE_ID, rows)
+
+    def texts(self, name: str, rows: Sequence[int]) -> list[str]:
+        """The texts that rows have in a column, read from their shards, in the order of `rows`."""
         wanted = np.asarray(rows, np.int64)
         shard_of = np.searchsorted(self.first_rows, wanted, side="right") - 1
         found = np.empty(len(wanted), object)
         for number in np.unique(shard_of).tolist():
             here = np.flatnonzero(shard_of == number)
-            ids = self.ids(number)
-            found[here] = [ids[row] for row in (wanted[here] - self.first_rows[number]).tolist()]
+            held = list(map(str, self._column(number, name).to_pylist()))
+            found[here] = [held[row] for row in (wanted[here] - self.first_rows[number]).tolist()]
         return list(found)
 
     def first_id(self, number: int) -> str:

@@ -34,6 +34,8 @@ Read = Callable[[Shards, Sequence[int]], Iterator[Piece]]
 
 AnyT = TypeVar("AnyT")
 FEW_CORES = 2
+Stored = Callable[[slice | Rows], tuple[Tensor, ...]]
+"""Gives the blocks of some slots of a window, counted batch after batch, in stored dtype."""
 
 
 @dataclass
@@ -57,8 +59,8 @@ class Window(NamedTuple):
     first: int
     slots: Rows
     """The sample in each slot, (batches, slots); -1 for none."""
-    stored: Callable[[slice], tuple[Tensor, ...]]
-    """The blocks of some of its batches, slot after slot, in stored dtype; anything where there is no sample."""
+    stored: Stored
+    """What stands in its slots; anything where there is no sample."""
 
 
 class Held:
@@ -102,7 +104,7 @@ class Held:
             slots = epoch.slots(k)
             yield Window(epoch.plan.window(k).start, slots, self.gather(epoch.samples, slots, statistics))
 
-    def gather(self, samples: Samples, slots: Rows, statistics: Statistics) -> Callable[[slice], tuple[Tensor, ...]]:
+    def gather(self, samples: Samples, slots: Rows, statistics: Statistics) -> Stored:
         blocks = self.shards.blocks
         sources = [
             torch.from_numpy(block.samples(rows)) for block, rows in zip(blocks, self.rows(statistics), strict=True)
@@ -110,10 +112,8 @@ class Held:
         rows, which = samples.places(np.maximum(slots, 0))
         steps = which * samples.stride if samples.stride else which
         places = [torch.from_numpy(block.places(rows, steps)).reshape(-1) for block in blocks]
-        size = slots.shape[1]
         return lambda some: tuple(
-            torch.index_select(source, 0, place[some.start * size : some.stop * size])
-            for source, place in zip(sources, places, strict=True)
+            torch.index_select(source, 0, place[some]) for source, place in zip(sources, places, strict=True)
         )
 
 
@@ -143,7 +143,7 @@ class Streamed:
                     _scatter(self.shards.blocks, arrays, buffers, *sources(shard))
                     if shard in later:
                         kept[shard] = arrays
-                yield Window(epoch.plan.window(k).start, slots, _sliced(self.shards.blocks, buffers, slots.shape[1]))
+                yield Window(epoch.plan.window(k).start, slots, _sliced(self.shards.blocks, buffers))
 
     def _buffers(self, epoch: Epoch) -> Arrays:
         """Room for the largest window."""
@@ -259,12 +259,12 @@ def _scatter(blocks: Sequence[Block], arrays: Arrays, buffers: Arrays, rows: Row
         buffer[slots] = block.samples(array)[slice(int(places[0]), int(places[-1]) + 1) if is_run else places]
 
 
-def _sliced(blocks: Sequence[Block], buffers: Arrays, slots: int) -> Callable[[slice], tuple[Tensor, ...]]:
+def _sliced(blocks: Sequence[Block], buffers: Arrays) -> Stored:
     """What batches are made of; where they would be views of a buffer, a copy."""
     tensors = tuple(map(torch.from_numpy, buffers))
 
-    def some_of(some: slice) -> tuple[Tensor, ...]:
-        views = (tensor[some.start * slots : some.stop * slots] for tensor in tensors)
+    def some_of(some: slice | Rows) -> tuple[Tensor, ...]:
+        views = (tensor[some] for tensor in tensors)
         return tuple(view if block.is_new else view.clone() for block, view in zip(blocks, views, strict=True))
 
     return some_of

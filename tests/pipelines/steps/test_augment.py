@@ -154,6 +154,11 @@ def test_the_feeds_step_makes_no_rows_and_says_what_to_change(spark):
     step = Augment(ops=({"flip": 0.5},), where="feed")
     assert step.fit(made(spark), 5) == {"column": "image", "modality": "image"}
     assert augmented(spark, step).frame.count() == 6
+    numbers = table(spark, [{"wind": 1.0}, {"wind": 4.0}, {"wind": None}], NUMBER)
+    told = Augment(ops=({"noise": 0.1},), where="feed").fit(numbers, 0)
+    assert told == {"column": "numbers", "modality": "table", "deviations": {"wind": 1.5}}
+    texts = table(spark, [{"text": "a b"}], TEXT)
+    assert Augment(ops=({"swap": 1},), where="feed").fit(texts, 0) == {"column": "text", "modality": "text"}
 
 
 def test_a_column_is_chosen_by_name_where_the_ops_fit_several(spark):
@@ -181,8 +186,6 @@ def test_an_unknown_op_is_refused_with_the_nearest():
         ({"ops": ({"crop": 0.9}, {"cutout": 0.5})}, "changes nothing: crop 0.9 .*, cutout 0.5"),
         ({"ops": ({"permute": 1},)}, r"changes nothing: permute 1 \(give 2 or more\)"),
         ({"ops": ({"shift": 1}, {"rotate": 0})}, r"changes nothing: rotate 0 \(give more than 0\)"),
-        ({"ops": ({"swap": 0.1},), "where": "feed"}, "the feed changes images and series alone, and ops .'swap'."),
-        ({"ops": ({"noise": 0.1},), "where": "feed", "column": "numbers"}, "use `where: spark`"),
         ({"ops": ({"swap": 0.1},), "masks": ("area",)}, "change none"),
         ({"ops": ({"synonyms": 0.1},)}, "need each other"),
         ({"ops": ({"swap": 0.1},), "synonyms": {"a": ["b"]}}, "need each other"),
@@ -200,13 +203,10 @@ def test_a_table_without_images_is_refused(spark):
 
 
 @pytest.mark.bad_input
-def test_texts_behind_encode_and_texts_for_the_feed_are_refused(spark):
+def test_texts_behind_encode_are_refused(spark):
     rows = [{"text": "a b"}]
     with pytest.raises(BadData, match="put augment before encode"):
         Augment(ops=({"swap": 1},)).fit(table(spark, rows, TEXT.model_copy(update={"role": "key"})), 0)
-    numbers = table(spark, [{"wind": 1.0}], NUMBER)
-    with pytest.raises(BadData, match="'numbers' is table; the feed changes images and series alone"):
-        Augment(ops=({"noise": 1},), where="feed").fit(numbers, 0)
 
 
 @pytest.mark.bad_input

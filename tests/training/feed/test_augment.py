@@ -172,10 +172,6 @@ def test_train_in_stored_order_is_as_it_is_stored_and_what_is_held_stays_unchang
 
 
 @pytest.mark.bad_input
-def test_what_is_fitted_at_once_and_what_is_text_are_refused(dataset, tmp_path):
+def test_what_is_fitted_at_once_is_refused(dataset):
     with pytest.raises(BadData, match="where: spark"):
         feed(dataset).whole()
-    text, _ = published(tmp_path, step([{"swap": 0.1}], "text", "text"))
-    with pytest.raises(BadData, match="images and series alone"):
-        feed(text)
-    assert len(list(feed(text, "valid"))) == 7
