@@ -1,13 +1,17 @@
-"""Whether the feed can do what steps with `where: feed` leave to it: it changes what the dataset holds in the end."""
+"""Whether the feed can do what steps with `where: feed` leave to it: it changes what the dataset holds in the end.
+
+`check` asks it of a recipe, as far as its steps tell; `prepare` asks again of what they did.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from tracking.augmentations.modality import NUMBERS
+from tracking.augmentations.modality import NUMBERS, fitting
 from tracking.faults import Fault
 from tracking.manifest import Step
-from tracking.tokens import learned_of
+from tracking.tokens import MAKERS, learned_of
 
 HARMLESS = ("impute",)
 """Steps that write to a column, and leave what it deviates by."""
@@ -23,6 +27,25 @@ def faults(steps: Sequence[Step]) -> list[Fault]:
     ]
 
 
+def of_order(steps: Sequence[tuple[str, Any]]) -> list[tuple[int, str]]:
+    """The place of each step of a recipe that is certain to be refused, and what is wrong; a wrong config is None."""
+    found = []
+    for at, (name, step) in enumerate(steps):
+        if name != "augment" or getattr(step, "where", None) != "feed":
+            continue
+        behind = steps[at + 1 :]
+        if fitting(op for one in step.ops for op in one) == ["text"] and not any(one in MAKERS for one, _ in behind):
+            found.append((at, f"where: feed, and {_no_tokens(step.column or 'the texts')}"))
+        scaled = [one for one, other in behind if one == "scale" and getattr(other, "columns", None) == NUMBERS]
+        if step.column == NUMBERS and scaled:
+            found.append((at, f"where: feed, and scale changes the {NUMBERS} behind it; put augment behind scale"))
+    return found
+
+
+def _no_tokens(column: str) -> str:
+    return f"nothing makes tokens of {column} behind it; put tokenize there, or use `where: spark`"
+
+
 def _told(step: Step, behind: Sequence[Step]) -> Iterator[str]:
     column, kind = step.learned["column"], step.learned["modality"]
     if kind == "table":
@@ -32,6 +55,6 @@ def _told(step: Step, behind: Sequence[Step]) -> Iterator[str]:
                 yield f"{one.name} changes the {NUMBERS} {rewritten} behind it; put augment behind {one.name}"
     if kind == "text":
         if learned_of(column, behind) is None:
-            yield f"nothing makes tokens of {column!r} behind it; put tokenize there, or use `where: spark`"
+            yield _no_tokens(repr(column))
         if any(one.learned.get("column") == column and one.name == "augment" for one in behind):
             yield f"another augment changes {column!r}; put the ops of both into one step"

@@ -180,7 +180,7 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
         step, more = _part("pipelines.steps", {"name": name, **(fields or {})}, located, field)
         found += more
         steps.append((name, step))
-    found += _leak_faults(steps, source, located)
+    found += _order_faults(steps, source, located)
     found += _target_faults(steps, source, located)
     if found:
         return None, found
@@ -199,9 +199,9 @@ def _part(package: str, section: dict[str, Any], located: Located, field: str) -
     return recipe.config_of(parts.class_of(module), fields, located, inner)
 
 
-def _leak_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
+def _order_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
     roles = leaks.declared(source, located.section("task").get("target"))
-    found = leaks.of_order(steps) + leaks.of_weights(steps)
+    found = leaks.of_order(steps) + leaks.of_weights(steps) + in_feed.of_order(steps)
     found += [(at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)]
     return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
 

@@ -16,6 +16,8 @@ SPACE = "\u2581"
 """Stands at the begin of each subword word, so that words can be told apart again."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 _STRANGE = "\ufffd"
+MAKERS = ("encode", "tokenize")
+"""The steps that make tokens of texts."""
 _CHARACTERS = {"by": "characters", "merges": (), "begin": False, "end": False}
 """What the step `encode` knows of texts, and does not write down."""
 
@@ -29,7 +31,7 @@ def normal(text: Any, *, lower: bool) -> str:
 
 def learned_of(column: str, steps: Iterable[Step]) -> Mapping[str, Any] | None:
     """What the first of `steps` that makes tokens of a column of texts has learned; None where none does."""
-    learned = (step.learned.get(column) for step in steps if step.name in ("encode", "tokenize"))
+    learned = (step.learned.get(column) for step in steps if step.name in MAKERS)
     return next((one for one in learned if one is not None and "to" in one), None)
 
 

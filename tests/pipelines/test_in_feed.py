@@ -57,6 +57,27 @@ def test_what_it_cannot_is_told_with_what_to_do(steps, told):
     assert found[0].message.startswith(f"where: feed, and {told}")
 
 
+SWAPPED = ("augment", Augment(ops=({"swap": 0.1},), where="feed"))
+NOISY = ("augment", Augment(ops=({"noise": 0.1},), where="feed", column="numbers"))
+SCALED = ("scale", Scale(columns="numbers", method="standard"))
+OWN = ("scale", Scale(column="rain", method="standard"))
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [
+        ([SWAPPED], [(0, "where: feed, and nothing makes tokens of the texts behind it")]),
+        ([NOISY, OWN, SCALED], [(0, "where: feed, and scale changes the numbers behind it")]),
+        ([SWAPPED, ("tokenize", None)], []),
+        ([SCALED, NOISY, OWN], []),
+        ([("augment", Augment(ops=({"swap": 0.1},))), ("augment", None)], []),
+    ],
+)
+def test_what_a_recipe_tells_is_refused_before_anything_runs(steps, told):
+    assert [(at, message.split(";")[0]) for at, message in in_feed.of_order(steps)] == told
+
+
 @pytest.mark.spark
 @pytest.mark.bad_input
 def test_records_of_real_steps_are_read(spark):
