@@ -1,10 +1,13 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
+from tests.datasets import make_dataset
 from tracking.faults import TrainingFailed
+from tracking.manifest import Column
 from training import checkpoints
 from training.memory import told_when_short
 
@@ -34,6 +37,56 @@ except TrainingFailed as failed:
     print(failed)
     sys.exit(failed.exit_code)
 """
+
+STREAM = """
+import sys
+from pathlib import Path
+from tracking.dataset import Dataset
+from training.feed.batches import Feed
+from training.feed.reading import Reading
+from training.memory import keep_freed_memory
+
+def stream(name, epochs):
+    folder = Path(sys.argv[1])
+    dataset = Dataset.open(folder / name / "v1", folder)
+    reading = Reading(seed=1, batch_size=64, cache_mib=BUDGET, window_mib=BUDGET / 4, memory=MEMORY, engine="arrow")
+    feed = Feed(dataset, "train", dataset.manifest.signature(), reading)
+    for _ in range(epochs):
+        for batch in feed:
+            pass
+    return feed.memory
+
+def peak():
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(told["VmHWM"].split()[0]) / 1024
+
+BUDGET, MEMORY = float(sys.argv[2]), "streamed"
+keep_freed_memory()
+stream("small", 1)  # what is loaded once
+before, MEMORY = peak(), "auto"
+print(stream("large", 2), peak() - before)
+"""
+BUDGET_MIB = 128
+IMAGE = Column(
+    name="image", dtype="uint8", layout="tensor", shape=(3, 32, 32), axes="CHW", role="input", meaning="image"
+)
+
+
+@pytest.mark.slow
+def test_what_is_streamed_takes_no_more_memory_than_was_allowed(tmp_path):
+    draw = np.random.default_rng(0)
+    for name, mib in (("small", 2), ("large", 5 * BUDGET_MIB)):
+        images = draw.integers(0, 256, ((mib << 20) // 3072, *IMAGE.shape), np.uint8)
+        # about a MiB, and no two of one size, as those of a real set
+        sizes = draw.integers(250, 420, len(images) // 300)
+        rows = {"train": {"image": images[: sizes.sum()]}}
+        make_dataset(tmp_path, rows, (IMAGE,), shard_rows=sizes.tolist(), name=name)
+    words = [sys.executable, "-c", STREAM, str(tmp_path), str(BUDGET_MIB)]
+    found = subprocess.run(words, capture_output=True, text=True)
+    assert found.returncode == 0, found.stderr[-3000:]
+    memory, more_mib = found.stdout.split()
+    assert memory == "streamed"
+    assert float(more_mib) < 1.2 * BUDGET_MIB
 
 
 @pytest.mark.fault
