@@ -5,17 +5,10 @@ import sys
 import pandas as pd
 import pytest
 
-from tests.tracking.recipes import write
 from tests.training.signatures import number
 from tracking import models
 from tracking.faults import BadData
-from tracking.recipe_file import load
 from tracking.run import Run
-
-
-@pytest.fixture
-def located(tmp_path):
-    return load(str(write(tmp_path)))
 
 
 def logged(settings, located, accuracy, version="v1", **options):

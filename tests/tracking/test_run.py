@@ -1,50 +1,21 @@
-import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
 
 from tests.tracking.recipes import write
-from tests.tracking.server import Server
+from tests.tracking.runs import course, left, running, unfinished
 from tests.training.signatures import manifest, target
-from tracking.alive import Hold, reap
+from tracking.alive import reap
 from tracking.balance import Plan
-from tracking.doctor import checks
 from tracking.faults import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from tracking.manifest import Check, Split, Step
 from tracking.recipe_file import load
-from tracking.registry import Entry
-from tracking.run import LEAVE_WITHIN_S, Run, flatten
-from tracking.settings import Settings
-from tracking.spool import file_of, send, unsent
+from tracking.run import Run, flatten
+from tracking.spool import unsent
 from tracking.store import open_store
-
-
-@pytest.fixture
-def located(tmp_path):
-    return load(str(write(tmp_path)))
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory):
-    """One home for tests that look at their own runs alone: a fresh store takes a second."""
-    return Settings.read({"MILLSTREAM_HOME": str(tmp_path_factory.mktemp("home"))})
-
-
-@pytest.fixture
-def server(tmp_path):
-    (tmp_path / "server").mkdir()
-    running = Server(tmp_path / "server")
-    running.start()
-    yield running
-    running.stop()
-
-
-def course(client, run_id, name):
-    return sorted((point.step, point.value) for point in client.get_metric_history(run_id, name))
 
 
 def test_a_run_remembers_recipe_metrics_and_end(settings, located):
@@ -112,19 +83,6 @@ def test_what_was_told_of_the_end_is_gone_when_a_run_went_on(settings, located):
     assert not {"ended", "go_on"} & first.client.get_run(first.id).data.tags.keys()
 
 
-def left(settings, located, identity, status="KILLED"):
-    """A run that ended like this, with a state; its id."""
-    run = Run.start(settings, located)
-    run.tag(identity=identity)
-    (run.folder / "state").touch()
-    run.finish(status)
-    return run.id
-
-
-def unfinished(settings, located, identity):
-    return Run.unfinished(settings, located, identity, lambda folder: (folder / "state").exists())
-
-
 def test_the_newest_run_that_was_broken_off_is_found_again(shared, located):
     assert unfinished(shared, located, "a") is None
     left(shared, located, "a")
@@ -139,16 +97,6 @@ def test_the_newest_run_that_was_broken_off_is_found_again(shared, located):
 def test_a_run_that_failed_or_finished_does_not_go_on_by_itself(shared, located, status):
     left(shared, located, status, status=status)
     assert unfinished(shared, located, status) is None
-
-
-@pytest.mark.fault
-def test_a_run_that_finished_while_its_store_was_gone_does_not_go_on_by_itself(shared, located):
-    run_id = left(shared, located, "gone")  # marked as killed, as it is found by the next look
-    shared.spool.mkdir(exist_ok=True)
-    file_of(shared, run_id).write_text('[["train/loss", 2.0, 5, 2]]\n{"status": "FINISHED", "at": 1000}\n')
-    assert unfinished(shared, located, "gone") is None
-    found = open_store(shared).get_run(run_id)
-    assert (found.info.status, found.info.end_time, found.data.metrics["train/loss"]) == ("FINISHED", 1000, 2.0)
 
 
 def test_a_run_without_a_state_does_not_go_on_by_itself(shared, located):
@@ -208,17 +156,6 @@ def test_nested_values_become_flat_params():
     }
 
 
-LEAVE_RUNNING = """
-import sys, time
-from tracking.recipe_file import load
-from tracking.run import Run
-from tracking.settings import Settings
-run = Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2]))
-print(run.id, flush=True)
-time.sleep(600)
-"""
-
-
 HOLD = """
 import sys, time
 from tracking.recipe_file import load
@@ -241,161 +178,3 @@ def test_a_killed_run_is_marked_and_a_living_one_is_not(settings, located):
     assert reap(client, settings) == [run_id]
     assert client.get_run(run_id).info.status == "KILLED"
     assert [file.stem for file in unsent(settings)] == [run_id]
-
-
-@pytest.mark.fault
-def test_a_run_that_ended_without_its_store_is_marked_as_it_ended(settings, located):
-    client, process, run_id = running(settings, located)
-    process.kill()
-    process.wait()
-    with file_of(settings, run_id).open("a") as lines:
-        lines.write('[["train/loss", 2.0, 5, 2]]\n{"status": "FINISHED", "at": 1000}\n{"sta')
-    assert reap(client, settings) == [run_id]
-    found = client.get_run(run_id)
-    assert (found.info.status, found.info.end_time) == ("FINISHED", 1000)
-    assert metrics_check(settings, send_spool=False) == (False, "1 runs have unsent metrics")
-    assert metrics_check(settings, send_spool=True) == (True, "sent what 1 runs had left")
-    assert course(client, run_id, "train/loss") == [(2, 2.0)]
-    assert client.get_run(run_id).info.status == "FINISHED"
-
-
-def test_what_a_run_left_is_not_sent_while_another_process_goes_on_with_it(shared, located):
-    run_id = left(shared, located, "sent by the other")
-    shared.spool.mkdir(exist_ok=True)
-    file_of(shared, run_id).write_text('[["train/loss", 2.0, 5, 2]]\n')
-    hold = Hold.take(shared.checkpoints / run_id)
-    assert metrics_check(shared, send_spool=True) == (True, "sent what 0 runs had left")
-    assert file_of(shared, run_id).exists()
-    hold.release()
-    assert metrics_check(shared, send_spool=True) == (True, "sent what 1 runs had left")
-    assert not file_of(shared, run_id).exists()
-
-
-def running(settings, located):
-    """A client, a process with an open run, and the id of the run."""
-    command = [sys.executable, "-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    run_id = process.stdout.readline().strip()
-    return open_store(settings), process, run_id
-
-
-def metrics_check(settings, send_spool):
-    (found,) = [check for check in checks(settings, send_spool=send_spool) if check.name == "metrics"]
-    return found.ok, found.found
-
-
-@pytest.mark.fault
-@pytest.mark.timeout(900)
-def test_no_metric_is_lost_or_doubled_when_the_server_goes_and_comes_back(tmp_path, located, server, soak):
-    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
-    away_s = 600 if soak else 1
-    with Run.start(settings, located) as run:
-        for step in range(60):
-            if step == 20:
-                server.stop()
-            if step == 40:
-                server.start()
-            started = time.monotonic()
-            run.metrics({"train/loss": float(step)}, step=step)
-            assert time.monotonic() - started < 5  # it waits for the disk alone, never for a time-out of the network
-            time.sleep(away_s / 20 if 20 <= step < 40 else 0.05)
-    assert course(run.client, run.id, "train/loss") == [(step, float(step)) for step in range(60)]
-    assert unsent(settings) == []
-
-
-@pytest.mark.fault
-def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path, located, server, capsys):
-    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
-    with Run.start(settings, located) as run:
-        server.stop()
-        run.metrics({"train/loss": 3.0}, step=1)
-    assert "millstream doctor --send" in capsys.readouterr().err
-    (kept,) = unsent(settings)
-    server.start()
-    client = open_store(settings)
-    assert reap(client, settings) == []  # this process is there still
-    assert send(client, kept) == 2
-    assert course(client, run.id, "train/loss") == [(1, 3.0)]
-    assert client.get_run(run.id).info.status == "FINISHED"
-    assert unsent(settings) == []
-
-
-@pytest.mark.fault
-def test_what_a_run_makes_while_its_server_is_gone_is_kept_and_sent_later(tmp_path, located, server, capsys):
-    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "MLmodel").write_text("flavors: {}\n")
-    entry = Entry(recipe="mlp/small", about="", dataset_version="v", marks={}, metrics={})
-    with Run.start(settings, located) as run:
-        server.stop()
-        run.figure("curve", Figure())
-        run.text("notes/more.txt", "held")
-        run.tag(passed="true")
-        assert run.model(model, entry) == str(model)  # where it can be read until the server is there again
-    assert f"the model is kept in {model}" in capsys.readouterr().err
-    server.start()
-    assert metrics_check(settings, send_spool=True) == (True, "sent what 1 runs had left")
-    client = open_store(settings)
-    assert {one.path for one in client.list_artifacts(run.id)} >= {"figures", "notes", "model"}
-    assert [one.path for one in client.list_artifacts(run.id, "figures")] == ["figures/curve.png"]
-    assert [one.path for one in client.list_artifacts(run.id, "model")] == ["model/MLmodel"]
-    found = client.get_run(run.id)
-    assert (found.info.status, found.data.tags["passed"]) == ("FINISHED", "true")
-    assert client.get_model_version_by_alias("mlp.small", "champion").run_id == run.id
-    assert list(settings.spool.iterdir()) == []
-
-
-@pytest.mark.fault
-def test_a_run_that_is_stopped_leaves_a_server_that_hangs_and_keeps_how_it_ended(tmp_path, located, server, capsys):
-    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
-    run = Run.start(settings, located)
-    server.freeze()
-    run.metrics({"train/loss": 3.0}, step=1)
-    started = time.monotonic()
-    with pytest.raises(Stopped), run:
-        raise Stopped(15, "last.ckpt")
-    assert time.monotonic() - started < LEAVE_WITHIN_S + 10  # one request waits 20 s for an answer
-    assert "millstream doctor --send" in capsys.readouterr().err
-    server.thaw()
-    run.spool._thread.join()  # what it still waits for may be answered now
-    client = open_store(settings)
-    send(client, file_of(settings, run.id))
-    found = client.get_run(run.id)
-    assert found.info.status == "KILLED"
-    assert found.data.tags["ended"] == "Stopped: stopped by SIGTERM; state saved in last.ckpt"
-    assert found.data.tags["go_on"] == run.go_on
-    assert course(client, run.id, "train/loss") == [(1, 3.0)]
-    assert list(settings.spool.iterdir()) == []
-
-
-@pytest.mark.fault
-def test_what_a_run_could_not_tell_of_its_end_is_told_and_gone_when_it_goes_on(settings, located):
-    run_id = left(settings, located, "told late")
-    settings.spool.mkdir(exist_ok=True)
-    end = {"status": "KILLED", "at": 1000, "tags": {"ended": "Stopped: x", "go_on": "millstream train"}}
-    file_of(settings, run_id).write_text(json.dumps(end) + "\n")
-    again = unfinished(settings, located, "told late")
-    assert again.id == run_id
-    found = again.client.get_run(run_id)
-    assert found.info.status == "RUNNING"
-    assert not {"ended", "go_on"} & found.data.tags.keys()
-    again.finish("KILLED")
-    file_of(settings, run_id).write_text(json.dumps(end) + "\n")
-    third = Run.resume(settings, located, run_id)
-    assert not {"ended", "go_on"} & third.client.get_run(run_id).data.tags.keys()
-    third.finish()
-
-
-def test_what_was_sent_before_a_crash_is_not_sent_again(settings, located):
-    run = Run.start(settings, located)
-    run.metrics({"train/loss": 1.0}, step=0)
-    run.finish()
-    settings.spool.mkdir(exist_ok=True)
-    lines = [f'[["train/loss", {step}.0, {1000 + step}, {step}]]\n' for step in range(3)]
-    (settings.spool / f"{run.id}.jsonl").write_text("".join(lines) + '[["train/lo')
-    (settings.spool / f"{run.id}.sent").write_text("2")
-    assert send(run.client, settings.spool / f"{run.id}.jsonl") == 1
-    assert course(run.client, run.id, "train/loss") == [(0, 1.0), (2, 2.0)]
-    assert unsent(settings) == []  # half a line is nothing to send, and no reason to be reminded of it for good
-    assert list(settings.spool.iterdir()) == []
