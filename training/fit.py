@@ -108,6 +108,8 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
         checkpoints.sweep(job.folder)
         found = checkpoints.newest_whole(job.folder, _say) if job.run.resumed else None
         name = found.name if found else ""
+    if job.fit.sync_batch_norm and job.place.is_alone:
+        _say(f"fit: sync_batch_norm: is about the batch of several ranks, and {job.located.name} is trained by one")
     name = job.place.gather(name)[0]
     trainer.fit(job.task, datamodule=job.splits, ckpt_path=job.folder / name if name else None, weights_only=True)
     if isinstance(job.task.gradients, ByLane) and job.place.is_first:

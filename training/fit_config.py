@@ -19,7 +19,7 @@ from training.schedules import AnySchedule, Constant
 
 OF_STEPS = (
     *("accumulate", "average", "channels_last", "clip", "compile", "early_stop", "exact", "init", "keep", "l1", "l2"),
-    *("nan", "optimizer", "precision", "schedule", "warm_up"),
+    *("nan", "optimizer", "precision", "schedule", "sync_batch_norm", "warm_up"),
 )
 """Fields that say how steps are taken: nothing to a model that is fitted at once."""
 
