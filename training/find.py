@@ -57,8 +57,7 @@ def _rate(job: Job) -> Found:
     if not job.task.steps_by_rows:
         raise WrongRecipe.at("--find lr", f"{job.located.section('task')['name']} has no single loss that should fall")
     seen = RateRange()
-    every = {"max_epochs": -1, "log_every_n_steps": 1}  # the loss of each step is looked at
-    trainer(job.fit, [seen], **every, **_bare(job)).fit(job.task, datamodule=job.splits)
+    trainer(job.fit, [seen], max_epochs=-1, **_bare(job)).fit(job.task, datamodule=job.splits)
     value = below_the_best(seen.course)
     job.run.figure("rate_range", rate_range(seen.course, value))
     about = "a tenth of the rate at which the loss was lowest"

@@ -111,17 +111,17 @@ class Task(lightning.LightningModule):
             compiled = torch.compile(self.rows, options={"fallback_random": True})
             self.rows = compiled  # type: ignore[method-assign]
 
-    def training_step(self, batch: Batch, index: int) -> None:
+    def training_step(self, batch: Batch, index: int) -> dict[str, Tensor] | None:
+        """Take a step; its losses by name, of which `EpochMean` tells the means. None for a task that tells its own."""
         loss = self.descend(lambda: (part.mean(self.rows(part)[0]) for part in self.gradients.parts(batch)))
-        self.tell({"train/loss": loss})
+        return {"train/loss": loss}
 
-    def tell(self, values: Mapping[str, float | Tensor]) -> None:
-        """Log values of a step at those steps where curves have a point, and at an epoch's last: at every step it would
-        cost a small network a good part of its time."""
+    @property
+    def has_point(self) -> bool:
+        """Whether curves have a point at this step: one at every step would cost a small network a good part of its
+        time."""
         trainer: Any = self.trainer
-        if trainer._logger_connector.should_update_logs or trainer.is_last_batch:
-            for name, value in values.items():
-                self.log(name, value, sync_dist=False)
+        return bool(trainer._logger_connector.should_update_logs)
 
     def descend(self, losses: Losses, which: int = 0) -> Tensor:
         """The sum of `losses`, after one step of the optimizer number `which` down it, as the fit section says.

@@ -19,6 +19,7 @@ from tracking.follower import Follower
 from training.callbacks.average import Average
 from training.callbacks.best import Best
 from training.callbacks.early_stop import StopEarly
+from training.callbacks.epoch_mean import EpochMean
 from training.callbacks.guard import Guard
 from training.callbacks.in_one import InOne
 from training.callbacks.keyed_draws import KeyedDraws
@@ -42,7 +43,7 @@ PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 def trainer(fit: Fit, callbacks: Iterable[Callback] = (), **options: Any) -> lightning.Trainer:
     """A Trainer without Lightning's own bar, summary, sampler and trial runs; of one process, unless told otherwise."""
     _quiet()
-    along = [KeyedDraws(fit.seed), *callbacks]
+    along = [KeyedDraws(fit.seed), EpochMean(), *callbacks]
     saving = [one for one in along if isinstance(one, Checkpoint)]
     return lightning.Trainer(
         precision=PRECISIONS[fit.precision],

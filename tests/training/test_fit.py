@@ -5,7 +5,7 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 
-from tests.training.fitted import BATCHES, Steps, fitted, job_of, pictures, rows
+from tests.training.fitted import BATCHES, ROWS, Steps, fitted, job_of, pictures, rows
 from tracking.faults import TrainingFailed, WrongRecipe
 from training import checkpoints
 from training.layers.statistics import batch_norms
@@ -58,6 +58,22 @@ def test_a_run_that_goes_on_from_any_checkpoint_ends_as_an_unbroken_one(tmp_path
         assert again.weights == whole.weights, start
         assert again.metrics == whole.metrics, start
         assert again.history.curves == whole.history.curves, start
+
+
+@pytest.mark.parametrize("batch_size", [16, 1])
+def test_the_loss_that_is_told_of_an_epoch_is_the_mean_over_its_samples(tmp_path, dataset, capsys, batch_size):
+    # a rate so small that the weights stay: then each epoch's mean is that of the split, and no batch's is
+    fit = {"epochs": 2, "batch_size": batch_size, "optimizer": {"name": "sgd", "lr": 1e-12}}
+    found = fitted(tmp_path, dataset, fit=fit)
+    with torch.no_grad():
+        mean = float(found.job.task.rows(found.job.splits.feed("train").whole())[0].mean())
+    batches = -(-ROWS["train"] // batch_size)
+    ends = [(batches, pytest.approx(mean, rel=1e-5)), (2 * batches, pytest.approx(mean, rel=1e-5))]
+    assert [tuple(point) for point in found.history.curves["train/loss"]] == ends
+    told = [(step, values["train/loss"]) for step, values in found.run.points if "train/loss" in values]
+    assert [point for point in told if point[0] % batches == 0] == ends
+    assert len(told) == (2 if batch_size == 16 else 4)  # one more every 50 steps
+    assert capsys.readouterr().err.count(f"train/loss {mean:.4g}") == 2
 
 
 def test_training_ends_after_the_looks_that_were_not_better_and_keeps_the_best(tmp_path, dataset):

@@ -33,7 +33,7 @@ class RateRange(lightning.Callback):
                 group["lr"] = self._rate
 
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
-        loss = float(trainer.callback_metrics["train/loss"])
+        loss = float(outputs["train/loss"])
         if task.untaken or not math.isfinite(loss):
             trainer.should_stop = True
             return

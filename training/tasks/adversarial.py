@@ -53,7 +53,7 @@ class Adversarial(Task):
             self.optimizer_of(self.network.discriminator, steps, share=self.config.discriminator_rate),
         )
 
-    def training_step(self, batch: Batch, index: int) -> None:
+    def training_step(self, batch: Batch, index: int) -> dict[str, Tensor]:
         """One step of the discriminator, then one of the generator, on the same noise."""
         made = self._made(len(batch.mask_B))
 
@@ -65,7 +65,7 @@ class Adversarial(Task):
             yield batch.mean(fooling_loss(self.network(made)))
 
         losses = {"train/loss": self.descend(told_apart, DISCRIMINATOR)}
-        self.tell(losses | {"train/generator_loss": self.descend(fooled, GENERATOR)})
+        return losses | {"train/generator_loss": self.descend(fooled, GENERATOR)}
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         real_B, made_B = self.network(batch.inputs[0]), self.network(self._made(len(batch.mask_B)))

@@ -33,16 +33,12 @@ def measured(task: Task, *batches: Batch) -> dict[str, float]:
     return {name: float(value) for name, value in logged.items()}
 
 
-def stepping(task: Task, batches: int = 100) -> dict[str, Any]:
-    """Gives a task its optimizers and schedules over an epoch of `batches`; what it logs, by name."""
-    logged: dict[str, Any] = {}
+def stepping(task: Task, batches: int = 100) -> None:
+    """Gives a task its optimizers and schedules over an epoch of `batches`."""
     data = SimpleNamespace(train_dataloader=lambda: range(batches))
-    told = SimpleNamespace(should_update_logs=True)
-    task._trainer = SimpleNamespace(datamodule=data, testing=False, _logger_connector=told)  # type: ignore[assignment]
+    task._trainer = SimpleNamespace(datamodule=data, testing=False)  # type: ignore[assignment]
     configured = task.configure_optimizers()
     configured = configured if isinstance(configured, tuple) else (configured,)
     task.optimizers = lambda: [one["optimizer"] for one in configured]  # type: ignore[assignment, misc]
     task.lr_schedulers = lambda: [one["lr_scheduler"]["scheduler"] for one in configured]  # type: ignore[assignment]
     task.manual_backward = lambda loss: loss.backward()  # type: ignore[assignment, misc]
-    task.log = lambda name, value, **_: logged.update({name: float(value)})  # type: ignore[method-assign]
-    return logged

@@ -103,7 +103,8 @@ class Dqn(Task):
         losses = [self._learn() for _ in range(self.config.learn)]
         recent = [total for _, total in self.course[-20:]]
         returns = {"train/return": float(np.mean(recent))} if recent else {}
-        self.tell({"train/loss": torch.stack(losses).mean(), **returns})
+        if self.has_point or self.trainer.is_last_batch:
+            self.log_dict({"train/loss": torch.stack(losses).mean(), **returns})
 
     def validation_step(self, batch: Any, index: int) -> None:
         self.played["valid"].append(self.play("valid", index)[0])

@@ -1,0 +1,46 @@
+"""Tells the losses of steps as means over the samples of an epoch, since that of one batch says little of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as lightning
+from torch import Tensor
+
+
+class EpochMean(lightning.Callback):
+    """What a step gives by name, averaged over the epoch's samples so far, those of a step that was not taken left out.
+
+    Sums stay where the losses are, so that no step waits for a device. They travel in the checkpoint, so that an epoch
+    which goes on in its middle ends with the mean of all of it. It stands before the guard, which clears `untaken`.
+    """
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.sums: dict[str, Tensor | float] = {}
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
+        if outputs and not task.untaken:
+            self.samples += batch.real
+            for name, value in outputs.items():
+                self.sums[name] = self.sums.get(name, 0.0) + value.double() * batch.real
+        if task.has_point and not trainer.is_last_batch:  # that one is told below
+            task.log_dict(self._means())
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        means = self._means()
+        task.log_dict(means, logger=False)
+        if trainer.logger is not None:
+            # at once: Lightning sends it after the checkpoint is taken, and a run that is stopped there never does
+            steps = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
+            trainer.logger.log_metrics({name: float(mean) for name, mean in means.items()}, step=steps)
+        self.samples, self.sums = 0, {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"samples": self.samples, "sums": {name: float(total) for name, total in self.sums.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.samples, self.sums = state["samples"], state["sums"]
+
+    def _means(self) -> dict[str, Tensor | float]:
+        return {name: total / self.samples for name, total in self.sums.items()}
