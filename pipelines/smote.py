@@ -145,7 +145,7 @@ def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFram
     j = np.concatenate([np.arange(1, count + 1) for count in copies])
     told = zip(j.tolist(), (other["sample_id"] for other in others), u.tolist(), new["op"], strict=True)
     new["op"] = [
-        json.dumps({"op": name, "copy": at, "neighbour": other, "u": by, **earlier(before)})
+        json.dumps({"op": name, "copy": at, "seed": seed, "neighbour": other, "u": by, **earlier(before)})
         for at, other, by, before in told
     ]
     new["parent_id"] = new["parent_id"].where(new["parent_id"].notna(), new["sample_id"])

@@ -58,7 +58,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     A second step of a kind names its rows `+duplicate2-1`; what was made of a made row tells `before` what that was.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     train_only: ClassVar[bool] = True
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 

@@ -78,6 +78,7 @@ def test_new_rows_lie_between_a_row_and_the_neighbour_that_they_name(balanced):
     for row in new:
         told, parent = json.loads(row["op"]), rows[row["parent_id"]]
         other = rows[told["neighbour"]]
+        assert (told["op"], told["seed"]) == ("smote", 1)
         assert (parent["label"], other["label"]) == ("rare", "rare")
         for name in ("wind", "heat"):
             assert row[name] == pytest.approx(parent[name] + told["u"] * (other[name] - parent[name]), rel=1e-12)
