@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import checks, leaks
 from pipelines.steps.split import Split
-from pipelines.table import Learned, Planning, Rows, Step, Table
+from pipelines.table import Learned, Planning, Rows, Step, Table, Telling
 from tracking import manifest as contract
 from tracking.faults import BadData, Fault
 from tracking.manifest import Check
@@ -36,13 +36,15 @@ class Done:
 class Flow:
     """A table between two steps, and its rows by split. They are in memory where `kept` is the table's frame.
 
-    `memory` is what Spark was told to keep for that: the frame itself, or what a source had kept already.
+    `memory` is what Spark was told to keep for that: the frame itself, or what a source had kept already. `telling` are
+    the columns that the steps so far have computed from the target.
     """
 
     table: Table
     kept: DataFrame | None = None
     rows: Rows | None = None
     memory: DataFrame | None = None
+    telling: Telling = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Table) -> Flow:
@@ -61,7 +63,8 @@ class Flow:
         rows = replace(self.table, frame=frame).counted()
         if self.memory is not None:
             self.memory.unpersist()
-        return Flow(replace(self.table, frame=frame, doubts=(), rows=sum(rows.values())), frame, rows, frame)
+        table = replace(self.table, frame=frame, doubts=(), rows=sum(rows.values()))
+        return Flow(table, frame, rows, frame, self.telling)
 
     def through(self, name: str, step: Step, seed: int, say: Say) -> tuple[Flow, Done]:
         """The flow after a step. What it learns, it learns from train; a `train_only` step meets no other row."""
@@ -70,13 +73,19 @@ class Flow:
         before = self if is_lazy or getattr(step, "chooses", False) else self.settled()
         table, rows = before.table, before.rows or {}
         roles = {column.name: column.role for column in table.columns}
-        BadData.unless_empty(Fault(where=f"step {name}", message=told) for told in leaks.of_step(step, roles))
+        BadData.unless_empty(
+            Fault(where=f"step {name}", message=told) for told in leaks.of_step(step, roles, self.telling)
+        )
         train = replace(table, frame=table.frame.where("split = 'train'"))
         learned = step.fit(train, seed)
         fit = checks.Fit(name, seen=train.frame.count() if learned else 0, train=rows.get("train", 0))
         for line in step.plan(learned) if isinstance(step, Planning) else ():
             say(line)
-        after = replace(before, table=_looked_at(table, _applied(step, table, train, learned, seed)))
+        after = replace(
+            before,
+            table=_looked_at(table, _applied(step, table, train, learned, seed)),
+            telling=leaks.telling_after(step, roles, self.telling),
+        )
         if not is_lazy:
             after = after.settled()
         record = contract.Step(

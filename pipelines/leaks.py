@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import Any
 
-from pipelines.table import Roles, Watchful
+from pipelines.table import Computing, Roles, Telling, Watchful
 
 NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "decontaminate", "rebalance", "augment", "mixup")
 """Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
@@ -88,9 +88,22 @@ def _of_later_rows(columns: Mapping[str, str], gap: float) -> list[str]:
     return [f"{name}: {told}; {advice[role]}" for name, role in columns.items() if role in advice]
 
 
-def of_step(step: object, roles: Roles) -> list[str]:
-    """What a step would let a row know that it cannot know, with columns of these roles."""
-    return step.leaks(roles) if isinstance(step, Watchful) else []
+def of_step(step: object, roles: Roles, telling: Telling) -> list[str]:
+    """What a step would let a row know that it cannot know, with columns of these roles, and what tells the target."""
+    return step.leaks(roles, telling) if isinstance(step, Watchful) else []
+
+
+def telling_after(step: object, roles: Roles, telling: Telling) -> Telling:
+    """The columns that tell the target, once the step is done."""
+    return {**telling, **step.tells(roles, telling)} if isinstance(step, Computing) else telling
+
+
+def of_target(steps: Sequence[Step], roles: Roles) -> Iterator[tuple[int, str]]:
+    """The place of each step that would let a row know what it cannot know, and what is wrong with that."""
+    telling: Telling = {}
+    for at, (_, step) in enumerate(steps):
+        yield from ((at, told) for told in of_step(step, roles, telling))
+        telling = telling_after(step, roles, telling)
 
 
 def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:

@@ -201,8 +201,7 @@ def _part(package: str, section: dict[str, Any], located: Located, field: str) -
 
 def _order_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
     roles = leaks.declared(source, located.section("task").get("target"))
-    found = leaks.of_order(steps) + leaks.of_weights(steps) + in_feed.of_order(steps)
-    found += [(at, told) for at, (_, step) in enumerate(steps) for told in leaks.of_step(step, roles)]
+    found = [*leaks.of_order(steps), *leaks.of_weights(steps), *leaks.of_target(steps, roles), *in_feed.of_order(steps)]
     return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
 
 

@@ -20,10 +20,22 @@ from tracking.manifest import Column
 
 Roles = Mapping[str, str]
 """The role of each column that is known, by its name."""
+Telling = Mapping[str, "Tells"]
+"""The columns that steps before have computed from the target, by their names, whatever their roles are."""
 Rows = dict[str | None, int]
 """The rows of each split; None stands for no split yet."""
 Learned = dict[str, Any]
 """What a step fitted on the train split: plain JSON values, kept in the manifest as they are."""
+
+
+@dataclass(frozen=True)
+class Tells:
+    """How a column came to tell the target."""
+
+    step: str
+    """The step that computed it."""
+    is_delayed: bool
+    """Whether it tells that of earlier rows alone."""
 
 
 @dataclass(frozen=True)
@@ -176,8 +188,17 @@ class Step(Protocol):
 class Watchful(Protocol):
     """A step that may read what a row cannot know, such as its own target."""
 
-    def leaks(self, roles: Roles) -> list[str]:
-        """What is certain to leak when the columns have these roles; empty when nothing is."""
+    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
+        """What is certain to leak with columns of these roles, and what tells the target; empty when nothing is."""
+        ...
+
+
+@runtime_checkable
+class Computing(Protocol):
+    """A step that may compute columns from the target, which later steps read."""
+
+    def tells(self, roles: Roles, telling: Telling) -> Telling:
+        """The columns that it adds and that tell the target."""
         ...
 
 

@@ -12,7 +12,7 @@ from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
 from pipelines.leaks import LOOK_BACK
 from pipelines.rows import escaped
-from pipelines.table import Doubt, Learned, Roles, Table
+from pipelines.table import Doubt, Learned, Roles, Table, Telling, Tells
 from tracking.faults import BadData, Fault
 from tracking.manifest import Column, Role
 
@@ -75,31 +75,48 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         inputs = {name: found[name.lower()] for name, feature in self.add.items() if feature.role == "input"}
         return {name: groups for name, groups in inputs.items() if groups}
 
-    def leaks(self, roles: Roles) -> list[str]:
+    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
         """An input that is computed from the target of its own row, and a window over the rows of every split.
 
         The target of earlier rows may be read. A column that was computed from it is no target of any one row: read
         through another window it may come back to the row it was of, as by `lead` after `lag`, and is taken to.
         """
-        found, telling = [], {name.lower() for name, role in roles.items() if role == "target"}
-        earlier: set[str] = set()
+        own, _ = self._followed(roles, telling)
+        makers = {name.lower(): f"{name} (of the step {tells.step} before)" for name, tells in telling.items()}
+        found = []
         for name, feature in self.add.items():
-            expression = feature.expression
-            if expressions.reads_all_rows(expression):
+            if expressions.reads_all_rows(feature.expression):
                 told = "a window without PARTITION BY and ORDER BY, or by constants, reads the rows of every split"
                 found.append(f"{name}: {told}; {LOOK_BACK}")
-            told_names = _told(telling, expressions.own_names_in(expression))
-            told_names += _told(earlier, expressions.names_in_windows(expression))
-            if told_names:
-                telling.add(name.lower())
-                if feature.role == "input":
-                    advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"
-                    found.append(
-                        f"{name}: is computed from the target {', '.join(told_names)} of its own row; {advice}"
-                    )
-            elif _told(telling | earlier, expressions.names_in(expression)):
-                earlier.add(name.lower())
+            if name in own and feature.role == "input":
+                read = ", ".join(makers.get(other, other) for other in own[name])
+                advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"
+                found.append(f"{name}: is computed from the target {read} of its own row; {advice}")
         return found
+
+    def tells(self, roles: Roles, telling: Telling) -> Telling:
+        """The features that are computed from the target of their own row or of others."""
+        own, earlier = self._followed(roles, telling)
+        return {name: Tells("features", is_delayed=name in earlier) for name in (*own, *earlier)}
+
+    def _followed(self, roles: Roles, telling: Telling) -> tuple[dict[str, list[str]], list[str]]:
+        """The features that are computed from the target of their own row, with what they read it from; and those that
+        are computed from that of earlier rows alone."""
+        now = {name.lower() for name, role in roles.items() if role == "target"}
+        now |= {name.lower() for name, tells in telling.items() if not tells.is_delayed}
+        delayed = {name.lower() for name, tells in telling.items() if tells.is_delayed}
+        own, earlier = dict[str, list[str]](), []
+        for name, feature in self.add.items():
+            expression = feature.expression
+            read = _told(now, expressions.own_names_in(expression))
+            read += _told(delayed, expressions.names_in_windows(expression))
+            if read:
+                own[name] = read
+                now.add(name.lower())
+            elif _told(now | delayed, expressions.names_in(expression)):
+                earlier.append(name)
+                delayed.add(name.lower())
+        return own, earlier
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}

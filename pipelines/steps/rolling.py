@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from pipelines.rows import groups_in_arrow, named
-from pipelines.table import Doubt, Learned, Roles, Table
+from pipelines.table import Doubt, Learned, Roles, Table, Telling, Tells
 from tracking.faults import BadData
 from tracking.manifest import Column
 
@@ -64,12 +64,21 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{days}: expected different numbers of days above 0")
         return days
 
-    def leaks(self, roles: Roles) -> list[str]:
-        """A target without delay: a row's own would be counted."""
-        if roles.get(self.value) != "target" or self.delay > 0:
+    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
+        """A target without delay, or what tells it: a row's own would be counted."""
+        before = telling.get(self.value)
+        tells_own = before is not None and not before.is_delayed
+        if self.delay > 0 or not (roles.get(self.value) == "target" or tells_own):
             return []
-        told = f"value: {self.value} is the target, and a row's own would be counted"
+        known = f"computed from the target by the step {before.step} before" if before else "the target"
+        told = f"value: {self.value} is {known}, and a row's own would be counted"
         return [f"{told}; give the delay after which it is known"]
+
+    def tells(self, roles: Roles, telling: Telling) -> Telling:
+        """The means of a target, or of what tells it, as it was before."""
+        if roles.get(self.value) != "target" and self.value not in telling:
+            return {}
+        return {self._named(self.mean, days): Tells("rolling", is_delayed=True) for days in self.days}
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}

@@ -16,7 +16,7 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, iso_time, named, share
-from pipelines.table import Doubt, Learned, Roles, Table
+from pipelines.table import Doubt, Learned, Roles, Table, Telling
 from tracking.faults import BadData
 
 DAY_S = 86_400
@@ -105,7 +105,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         """Whether a row's split follows from that row alone."""
         return self.by == "hash" or self.periods is not None
 
-    def leaks(self, roles: Roles) -> list[str]:
+    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
         """A key that is an input: what a network learns of its values is of no use outside train."""
         if self.by != "hash" or roles.get(self.key or "") != "input":
             return []

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from pipelines import prepare
 from pipelines.steps.split import Split
+from tracking.faults import BadData
 from tracking.recipe_file import load
 
 pytestmark = pytest.mark.bad_input
@@ -165,9 +166,49 @@ def test_the_target_of_an_earlier_row_is_not_brought_back_to_its_own(tmp_path):
     assert "cheat: is computed from the target before" in found
 
 
+def hidden(told):
+    return {"features": {"add": {"Known": {"expression": told, "role": "key"}}}}
+
+
+LAG, LEAD = (f"{function} OVER (PARTITION BY card ORDER BY time)" for function in ("lag(fraud)", "lead({})"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (hidden("fraud * 2"), features(cheat="known + 1"), "target Known (of the step features before) of its own row"),
+        (hidden(LAG), features(cheat=LEAD.format("known")), "target Known (of the step features before)"),
+        (
+            {"rolling": {**WINDOW, "value": "fraud", "delay": 7}},
+            features(cheat=LEAD.format("m1")),
+            "target m1 (of the step rolling before)",
+        ),
+        (
+            hidden("fraud * 2"),
+            {"rolling": {**WINDOW, "value": "Known"}},
+            "Known is computed from the target by the step features before",
+        ),
+    ],
+)
+def test_the_target_is_followed_from_step_to_step(tmp_path, first, second, told):
+    (found,) = faults(tmp_path, first, SPLIT, second)
+    assert told in found
+    assert found.startswith(f"data.steps.2.{next(iter(second))}: ")
+
+
+def test_the_target_is_followed_where_only_the_source_says_which_it_is(settings, tmp_path):
+    path = tmp_path / "recipe.yaml"
+    steps = [hidden("label * 2"), features(cheat="known + 1"), SPLIT]
+    data = {"source": {"name": "digits", "limit": 20}, "steps": steps}
+    path.write_text(json.dumps({"about": "a test", "data": data}))
+    with pytest.raises(BadData, match=r"step features: cheat: .* Known \(of the step features before\)"):
+        prepare.prepare(load(str(path)), settings, say=lambda told: None)
+
+
 @pytest.mark.parametrize(
     "steps",
     [
+        [hidden(LAG), features(before="coalesce(known, 0)"), {"rolling": {**WINDOW, "value": "Known"}}, SPLIT],
         [features(before="coalesce(lag(fraud) OVER (PARTITION BY card ORDER BY time), 0)"), SPLIT],
         [
             features(
