@@ -9,6 +9,7 @@ import pytest
 
 import millstream
 from tests.tracking.recipes import WHOLE, write
+from tests.training.fitted import rows
 
 
 @pytest.fixture
@@ -222,6 +223,10 @@ def test_a_name_that_is_no_model_is_told_with_how_models_are_named(here, tmp_pat
         ("search", "mlp/adult"),
         ("doctor",),
         ("prune",),
+        ("verify", "mnist"),
+        ("inspect", "mnist"),
+        ("feed", "mnist"),
+        ("feed", "cnn/lenet-digits"),
     ],
     ids=lambda words: words[0],
 )
@@ -230,6 +235,13 @@ def test_a_home_that_cannot_be_made_is_told_with_what_to_set(here, tmp_path, wor
     (fault,) = here(tmp_path / home, *words, code=4)["faults"]
     assert fault["where"] == str(tmp_path / home)
     assert "set MILLSTREAM_HOME" in fault["message"]
+
+
+@pytest.mark.parametrize("verb", ["inspect", "feed"])
+def test_a_dataset_that_is_found_by_its_path_is_read_without_a_home(here, tmp_path, verb):
+    dataset = rows(tmp_path / "elsewhere")
+    (tmp_path / "a file").write_text("")
+    here(tmp_path / "a file" / "below", verb, str(dataset.folder))
 
 
 @pytest.mark.bad_input

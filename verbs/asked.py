@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -87,8 +89,24 @@ def section_faults(located: Located) -> list[Fault]:
 def dataset(name: str) -> Dataset:
     from tracking.dataset import Dataset
 
+    with looking() as held:
+        return Dataset.open(name, held.store, held.cache)
+
+
+@contextmanager
+def looking() -> Iterator[Settings]:
+    """The settings, for a verb that reads a dataset, and needs no home if that is found elsewhere.
+
+    Raises BadEnvironment in the place of BadData, when nothing can be in the home since it cannot be made.
+    """
+    from tracking.faults import BadData
+
     held = settings()
-    return Dataset.open(name, held.store, held.cache)
+    try:
+        yield held
+    except BadData:
+        held.with_home()
+        raise
 
 
 def published(located: Located, settings: Settings) -> Dataset | None:

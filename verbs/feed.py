@@ -50,7 +50,8 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, R
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
         located = asked.located(name, budget, sets)
-        dataset = find(located, asked.settings())
+        with asked.looking() as held:
+            dataset = find(located, held)
         if located.recipe.trains:
             parts = parts_of(located)
             return dataset, parts.signature(dataset.manifest), parts.fit
