@@ -43,25 +43,35 @@ def log_model(client: MlflowClient, run_id: str, folder: Path, entry: Entry | No
 def register(client: MlflowClient, run_id: str, entry: Entry) -> str:
     """Register the model that was logged with a run, and set its aliases; its version.
 
-    It becomes `candidate`, and `champion` when there is none, or it beats the present one by the recipe's first pass
-    mark on the same dataset version.
+    It becomes `candidate`, unless a newer one is, and `champion` when there is none, or it beats the present one by the
+    recipe's first pass mark on the same dataset version. Registered again it stays the version that it was.
     """
     try:
         client.create_registered_model(entry.name, description=entry.about)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    source = f"{client.get_run(run_id).info.artifact_uri}/model"
-    tags = {"recipe": entry.recipe, "dataset_version": entry.dataset_version}
-    version = str(client.create_model_version(entry.name, source, run_id, tags=tags).version)
-    client.set_registered_model_alias(entry.name, CANDIDATE, version)
+    version = _version(client, run_id, entry)
+    candidate = _holder(client, entry.name, CANDIDATE)
+    if candidate is None or int(candidate.version) < int(version):
+        client.set_registered_model_alias(entry.name, CANDIDATE, version)
     if _beats_champion(client, entry):
         client.set_registered_model_alias(entry.name, CHAMPION, version)
     return version
 
 
+def _version(client: MlflowClient, run_id: str, entry: Entry) -> str:
+    """The version of a run's model: that of an earlier try, whose answer may have been lost, or else a new one."""
+    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    for found in client.search_model_versions(f"run_id = '{run_id}'"):
+        if (found.name, found.source) == (entry.name, source):
+            return str(found.version)
+    tags = {"recipe": entry.recipe, "dataset_version": entry.dataset_version}
+    return str(client.create_model_version(entry.name, source, run_id, tags=tags).version)
+
+
 def _beats_champion(client: MlflowClient, entry: Entry) -> bool:
-    champion = _champion(client, entry.name)
+    champion = _holder(client, entry.name, CHAMPION)
     if champion is None:
         return True
     if champion.tags.get("dataset_version") != entry.dataset_version or not entry.marks:
@@ -76,8 +86,8 @@ def _beats_champion(client: MlflowClient, entry: Entry) -> bool:
     return before is None or math.isnan(before) or (better(now, before) and now != before)
 
 
-def _champion(client: MlflowClient, name: str) -> Any:
+def _holder(client: MlflowClient, name: str, alias: str) -> Any:
     try:
-        return client.get_model_version_by_alias(name, CHAMPION)
+        return client.get_model_version_by_alias(name, alias)
     except MlflowException:
         return None  # nobody is

@@ -3,13 +3,15 @@ import time
 
 import pytest
 from matplotlib.figure import Figure
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from tests.tracking.runs import course, left, running, unfinished
 from tests.tracking.server import Server
 from tracking.alive import Hold, reap
 from tracking.doctor import checks
 from tracking.faults import Stopped
-from tracking.registry import Entry
+from tracking.registry import Entry, register
 from tracking.run import LEAVE_WITHIN_S, Run
 from tracking.settings import Settings
 from tracking.spool import file_of, send, unsent
@@ -63,6 +65,15 @@ def test_what_a_run_left_is_not_sent_while_another_process_goes_on_with_it(share
     assert not file_of(shared, run_id).exists()
 
 
+ENTRY = Entry(recipe="mlp/small", about="", dataset_version="v", marks={}, metrics={})
+
+
+def model_in(folder):
+    (folder / "model").mkdir()
+    (folder / "model" / "MLmodel").write_text("flavors: {}\n")
+    return folder / "model"
+
+
 def metrics_check(settings, send_spool):
     (found,) = [check for check in checks(settings, send_spool=send_spool) if check.name == "metrics"]
     return found.ok, found.found
@@ -107,16 +118,13 @@ def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path
 @pytest.mark.fault
 def test_what_a_run_makes_while_its_server_is_gone_is_kept_and_sent_later(tmp_path, located, server, capsys):
     settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": server.uri})
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "MLmodel").write_text("flavors: {}\n")
-    entry = Entry(recipe="mlp/small", about="", dataset_version="v", marks={}, metrics={})
+    model = model_in(tmp_path)
     with Run.start(settings, located) as run:
         server.stop()
         run.figure("curve", Figure())
         run.text("notes/more.txt", "held")
         run.tag(passed="true")
-        assert run.model(model, entry) == str(model)  # where it can be read until the server is there again
+        assert run.model(model, ENTRY) == str(model)  # where it can be read until the server is there again
     assert f"the model is kept in {model}" in capsys.readouterr().err
     server.start()
     assert metrics_check(settings, send_spool=True) == (True, "sent what 1 runs had left")
@@ -128,6 +136,32 @@ def test_what_a_run_makes_while_its_server_is_gone_is_kept_and_sent_later(tmp_pa
     assert (found.info.status, found.data.tags["passed"]) == ("FINISHED", "true")
     assert client.get_model_version_by_alias("mlp.small", "champion").run_id == run.id
     assert list(settings.spool.iterdir()) == []
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("is_overtaken", [False, True])
+def test_a_model_is_registered_once_when_the_answer_is_lost(settings, located, tmp_path, monkeypatch, is_overtaken):
+    run_id, other = left(settings, located, "unanswered"), left(settings, located, "other")
+    settings.spool.mkdir(exist_ok=True)
+    line = {"model": str(model_in(tmp_path)), "entry": ENTRY.model_dump()}
+    file_of(settings, run_id).write_text(json.dumps(line) + "\n")
+    create = MlflowClient.create_model_version
+
+    def unanswered(*words, **more):
+        create(*words, **more)
+        raise MlflowException("the connection was closed") from ConnectionResetError()
+
+    with monkeypatch.context() as cut:
+        cut.setattr(MlflowClient, "create_model_version", unanswered)
+        assert metrics_check(settings, send_spool=True) == (False, "not sent: the connection was closed")
+    client = open_store(settings)
+    if is_overtaken:
+        register(client, other, ENTRY)
+    assert metrics_check(settings, send_spool=True) == (True, "sent what 1 runs had left")
+    found = {one.version: one.run_id for one in client.search_model_versions("name = 'mlp.small'")}
+    assert found == {1: run_id} | ({2: other} if is_overtaken else {})
+    candidate = client.get_model_version_by_alias("mlp.small", "candidate")
+    assert candidate.run_id == (other if is_overtaken else run_id)  # the newest, whoever is told of last
 
 
 @pytest.mark.fault
