@@ -111,18 +111,13 @@ def _broken_off(error: BaseException) -> tuple[_Failed, int]:
 def _misused(error: click.UsageError) -> _Failed:
     """What click says of the words of a command, as a refusal."""
     where = (error.ctx or click.get_current_context()).command_path
-    return _as_json(WrongRecipe.at(where, error.format_message()))
+    return _Failed(WrongRecipe.at(where, error.format_message()).answer)
 
 
 def _refused(refused: Refusal) -> _Failed:
     for fault in refused.faults:
         click.echo(printable(str(fault)), err=True)
-    return _as_json(refused)
-
-
-def _as_json(refused: Refusal) -> _Failed:
-    faults = [fault.model_dump() for fault in refused.faults]
-    return _Failed(error=type(refused).__name__, faults=faults, ok=False, exit=refused.exit_code)
+    return _Failed(refused.answer)
 
 
 @contextmanager

@@ -44,6 +44,12 @@ class Refusal(Exception):
         if found:
             raise cls(*found)
 
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What a program is told, as plain values."""
+        faults = [fault.model_dump() for fault in self.faults]
+        return {"error": type(self).__name__, "faults": faults, "ok": False, "exit": self.exit_code}
+
     def __reduce__(self) -> tuple[type[Refusal], tuple[Fault, ...]]:
         # an exception that crosses a process boundary (Spark worker, spawned rank) keeps its faults
         return type(self), self.faults

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 
 import torch
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from tracking.faults import BadEnvironment, Fault, WrongRecipe
@@ -66,23 +68,23 @@ class Ranks:
 
     @contextmanager
     def joined(self, timeout_s: float) -> Iterator[Ranks]:
-        """While inside, the ranks can reach each other; one that waits longer than `timeout_s` for another gives up."""
+        """While inside, the ranks can reach each other; one that waits longer than `timeout_s` for another gives up.
+
+        Raises BadEnvironment when they did not meet, or one of them has gone since.
+        """
         if self.is_alone:
             yield self
             return
         wait = timedelta(seconds=timeout_s)
-        if "MASTER_ADDR" not in os.environ:  # SLURM says where the ranks are, and not where they are to meet
-            meeting = SLURMEnvironment()
-            os.environ |= {"MASTER_ADDR": meeting.main_address, "MASTER_PORT": str(meeting.main_port)}
-        try:
-            store, *_ = next(rendezvous("env://", self.rank, self.ranks, timeout=timedelta(seconds=MEETING_S)))
-        except dist.DistError as error:
-            told = f"the ranks did not meet in {MEETING_S} s ({error}); look at the logs of all {self.ranks}"
-            raise BadEnvironment.at(f"rank {self.rank} of {self.ranks}", told) from error
+        store = meeting(self)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=wait)
-        # a group of their own for words, and one to call with when a rank is stuck in the middle of another's work
-        _GROUPS.update({name: dist.new_group(backend="gloo", timeout=wait) for name in ("words", "call")})
+        try:
+            dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=wait)
+            # a group of their own for words, and one to call with when a rank is stuck in the middle of another's work
+            _GROUPS.update({name: dist.new_group(backend="gloo", timeout=wait) for name in ("words", "call")})
+        except dist.DistError as error:
+            told = f"another rank has gone since they met ({error}); look at the logs of all {self.ranks}"
+            raise BadEnvironment.at(f"rank {self.rank} of {self.ranks}", told) from error
         try:
             yield self
         finally:
@@ -193,6 +195,20 @@ _GROUPS: dict[str, dist.ProcessGroup | None] = {"words": None, "call": None}
 def here() -> Ranks:
     """This process, as its environment tells."""
     return Ranks.of(os.environ)
+
+
+@cache
+def meeting(place: Ranks) -> Store:
+    """Where ranks leave word for each other; they meet there once. Raises BadEnvironment when they did not."""
+    if "MASTER_ADDR" not in os.environ:  # SLURM says where the ranks are, and not where they are to meet
+        slurm = SLURMEnvironment()
+        os.environ |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
+    try:
+        store: Store = next(rendezvous("env://", place.rank, place.ranks, timeout=timedelta(seconds=MEETING_S)))[0]
+    except dist.DistError as error:
+        told = f"the ranks did not meet in {MEETING_S} s ({error}); look at the logs of all {place.ranks}"
+        raise BadEnvironment.at(f"rank {place.rank} of {place.ranks}", told) from error
+    return store
 
 
 def _named(told: str) -> str | None:

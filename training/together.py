@@ -16,6 +16,7 @@ from training.feed.order import default_lanes, own_lanes
 from training.fit import Trained, train
 from training.launch import launch
 from training.ranks import here
+from training.told_once import told_once
 
 Start = Callable[[list[str], int], tuple[Any, int]]
 """Runs a command of `millstream` in so many processes: what the first one answers, and its exit code."""
@@ -54,10 +55,10 @@ def here_as_rank(
 ) -> Trained | None:
     """Trains in this process, alone or as one rank; None for a rank that is not the first.
 
-    `open_run` is asked by the first rank alone. Raises as `train` does.
+    `open_run` is asked by the first rank alone. Raises as `train` does, and Ended for what the first rank tells.
     """
     place = here()
-    with place.joined(parts_of(located).fit.timeout_s), place.watched():
+    with told_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
         own = open_run() if place.is_first else None
         told = place.gather(telling(own) if own else "")[0]
         with own or Follower.of(told, settings) as run, place.watched():

@@ -52,28 +52,28 @@ def train(
     \b
     Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
     """
-    from pipelines import prepare as preparation
     from pipelines.spark_ranks import on_hosts
-    from tracking.dataset import Dataset
     from tracking.run import Run
     from training.launch import launch
+    from training.ranks import here
     from training.resume import begin
     from training.together import here_as_rank, in_ranks, needs_launch
+    from training.told_once import told_once
 
     if resume and fresh:
         raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
-    located, settings = asked.located(recipe, budget, sets), asked.workplace()
-    if needs_launch(devices, nodes):
+    with told_once(here()):
+        located, settings = asked.located(recipe, budget, sets), asked.workplace()
+        launches = needs_launch(devices, nodes)
+        if master is not None and not launches:
+            raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
+        used = None if launches else _dataset(located, settings, dataset)
+    if launches:
         more = {"--dataset": dataset, "--resume": resume}
         words = [word for name, value in more.items() if value for word in (name, value)]
         start = partial(on_hosts, master, settings) if master else launch
         told, ended = in_ranks(located, devices, *words, *(["--fresh"] if fresh else []), start=start)
         return Answer(told, ended or code(told, require_pass))
-    if master is not None:
-        raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
-    used = None
-    if located.recipe.data is not None:
-        used = Dataset.open(dataset, settings.store, settings.cache) if dataset else preparation.find(located, settings)
     if find:
         return Answer(_found(find, located, settings, used), 0)
 
@@ -88,6 +88,16 @@ def train(
     if result is None:
         sys.exit(0)  # the first rank answers for all
     return Answer(result, code(result, require_pass))
+
+
+def _dataset(located: Located, settings: Settings, path: str | None) -> Dataset | None:
+    """The version at a path, or else that of the recipe; None for an environment."""
+    from pipelines import prepare as preparation
+    from tracking.dataset import Dataset
+
+    if located.recipe.data is None:
+        return None
+    return Dataset.open(path, settings.store, settings.cache) if path else preparation.find(located, settings)
 
 
 def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:

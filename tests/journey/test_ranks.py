@@ -250,6 +250,7 @@ def test_ranks_that_were_started_with_different_recipes_refuse_before_the_first_
         assert [fault["where"] for fault in one["faults"]] == ["recipe"]
         assert "ranks 0" in one["faults"][0]["message"]
         assert "ranks 1" in one["faults"][0]["message"]
+    assert ["ranks 1" in one["stderr"] for one in ended] == [True, False]
     run = next(line.split()[1] for line in ended[0]["stderr"].splitlines() if line.startswith("run "))
     assert not list((home / "checkpoints" / run).glob("*.ckpt"))
 
@@ -290,16 +291,31 @@ def test_ranks_that_torchrun_started_find_each_other(home):
 @pytest.mark.bad_input
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("words", "code", "expected"),
     [
-        (("--nodes", "2"), "torchrun --nnodes 2"),
-        (("--devices", "3"), "lanes that would do"),
-        (("--devices", "2", "--set", "network.batch_norm=true", "--set", "fit.exact=true"), "batch_norm"),
+        (("--nodes", "2"), 2, "torchrun --nnodes 2"),
+        (("--devices", "3"), 2, "lanes that would do"),
+        (
+            ("--devices", "2", "--set", "network.norm=batch", "--set", "fit.exact=true"),
+            2,
+            "normalise over the batch",
+        ),
+        (("--devices", "2", "--set", "data.source.limit=600"), 3, "not prepared yet"),
     ],
 )
-def test_what_cannot_be_split_is_refused_with_what_would_do(here, home, words, expected):
-    refused = here(home, "train", str(home / "lenet.yaml"), "--fresh", *words, code=2)
+def test_what_cannot_be_split_is_refused_once_with_what_would_do(here, home, words, code, expected):
+    refused = here(home, "train", str(home / "lenet.yaml"), "--fresh", *words, code=code)
     assert expected in json.dumps(refused["faults"])
+    assert refused["stderr"].count(expected) == 1
+
+
+@pytest.mark.fault
+@pytest.mark.spark
+def test_what_only_the_second_rank_refuses_is_told_by_it(home, tmp_path):
+    first, second = by_hand(home, 0), by_hand(home, 1, MILLSTREAM_STORE=str(tmp_path))
+    refused = answer(second, 3)
+    assert refused["stderr"].count("not prepared yet") == 1
+    assert "not prepared yet" not in answer(first, 4)["stderr"]
 
 
 def by_hand(home, rank, *words, **more):
