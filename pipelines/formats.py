@@ -1,8 +1,8 @@
 """Reads files of tables into the columns that were declared for them, a row at a time and without losing one.
 
-Every reader gives the declared columns and three more: `_number` (the row's line, from 1; 0 where there are no lines),
-`_line` (its text, null where there is none) and `_corrupt` (why it could not be read by the declared types; null for a
-good row).
+A table is one file, or several of one shape. Every reader gives the declared columns and four more: `_part` (the place
+of the row's file among them) and `_number` (the row's line, from 1), both 0 where there are no lines; `_line` (its
+text, null where there is none) and `_corrupt` (why it could not be read by the declared types; null for a good row).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import operator
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from csv import reader
 from pathlib import Path
 from typing import Literal, Self
@@ -38,7 +38,7 @@ from pyspark.sql.types import (
 )
 
 from pipelines import parquet
-from pipelines.lines import Encoding, first_line, numbered
+from pipelines.lines import Encoding, first_line, numbered_each
 from pipelines.rows import escaped, iso_time, named
 from tracking.faults import BadData, BadEnvironment
 from tracking.manifest import Role
@@ -94,9 +94,9 @@ class Layout(BaseModel, frozen=True):
     decimal: Literal[".", ","] = "."
 
 
-def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
-    """Raises BadData for a file that is empty, no UTF-8, or whose header lacks a column."""
-    names = _header(path, layout) if layout.header else list(layout.columns)
+def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
+    """Raises BadData for a file that is empty, no UTF-8, or whose header lacks a column or is not the first's."""
+    names = _header(paths, layout) if layout.header else list(layout.columns)
     blanks = layout.delimiter == WHITESPACE
     options = {
         "sep": "\t" if blanks else layout.delimiter,
@@ -107,7 +107,7 @@ def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
         "ignoreLeadingWhiteSpace": "true",
         "ignoreTrailingWhiteSpace": "true",
     }
-    lines = numbered(spark, path, layout.encoding).where("length(trim(line)) > 0")
+    lines = numbered_each(spark, paths, layout.encoding).where("length(trim(line)) > 0")
     if layout.header:
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
@@ -127,10 +127,10 @@ def csv(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     return frame.withColumn(CORRUPT, F.coalesce(*reasons, F.col(CORRUPT)))
 
 
-def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
+def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """One flat object a line; members that no column is declared for are not looked at."""
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    lines = numbered(spark, path).where("length(trim(line)) > 0")
+    lines = numbered_each(spark, paths).where("length(trim(line)) > 0")
     names = list(layout.columns)
     rows = lines.withColumn("_row", F.from_json("line", _struct(names, _read_as(layout, names)), options))
     # Spark reads the first object of a line, and of members that come twice the last one, and says nothing
@@ -142,18 +142,21 @@ def jsonl(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     return frame.withColumn(CORRUPT, F.coalesce(F.col(CORRUPT), *reasons))
 
 
-def read_parquet(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
+def read_parquet(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """Raises BadData for a file that is none, or lacks a column."""
-    return typed(parquet.read(spark, path), path, layout)
+    frames = [typed(parquet.read(spark, *alike), alike[0], layout) for alike in parquet.alike(paths)]
+    return functools.reduce(DataFrame.unionByName, frames)
 
 
-def orc(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
-    """Raises BadData for a file that is none, or lacks a column."""
+def orc(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
+    """Raises BadData for a file that is none, or a table that lacks a column."""
     try:
-        frame = spark.read.orc(f"file:{path}")
+        # else Spark would take the schema of one file for that of all
+        reader = spark.read.option("mergeSchema", len(paths) > 1)
+        frame = reader.orc([f"file:{path}" for path in paths])
     except (AnalysisException, Py4JJavaError) as error:
-        raise BadData.at(path, f"cannot be read as ORC ({str(error).splitlines()[0]})") from error
-    return typed(frame, path, layout)
+        raise BadData.at(paths[0], f"cannot be read as ORC ({str(error).splitlines()[0]})") from error
+    return typed(frame, paths[0], layout)
 
 
 def jdbc(spark: SparkSession, url: str, table: str, environment: Mapping[str, str] = os.environ) -> DataFrame:
@@ -190,7 +193,8 @@ def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
     none = F.lit(None).cast("string")
     corrupt = F.when(functools.reduce(operator.or_, lost), MISFIT).alias(CORRUPT)
     values = [cast[name].alias(name) for name in layout.columns]
-    return frame.select(F.lit(0).cast("long").alias("_number"), none.alias("_line"), corrupt, *values)
+    places = (F.lit(0).alias("_part"), F.lit(0).cast("long").alias("_number"), none.alias("_line"))
+    return frame.select(*places, corrupt, *values)
 
 
 def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: bool = False) -> dict[str, TableColumn]:
@@ -254,23 +258,32 @@ def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> Da
             lost.append(F.when(value.isNull() & text.isNotNull(), MISFIT))
         values.append(value.alias(name))
     corrupt = F.coalesce(*lost, F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)).alias(CORRUPT)
-    return parsed.select(F.col("number").alias("_number"), F.col("line").alias("_line"), corrupt, *values)
+    places = [F.col(name).alias(alias) for name, alias in (("file", "_part"), ("number", "_number"), ("line", "_line"))]
+    return parsed.select(*places, corrupt, *values)
 
 
-def _header(path: Path, layout: Layout) -> list[str]:
-    line = first_line(path, layout.encoding)
-    blanks = layout.delimiter == WHITESPACE
-    names = [name.strip() for name in (line.split() if blanks else next(reader([line], delimiter=layout.delimiter)))]
+def _header(paths: Sequence[Path], layout: Layout) -> list[str]:
+    names = _names(paths[0], layout)
     missing = [name for name in layout.columns if name not in names]
     if missing:
         told = f"the header names {[name[:40] for name in names[:20]]}; {missing} are missing"
-        raise BadData.at(f"{path}:1", f"{told}: is the delimiter {layout.delimiter!r} right?")
+        raise BadData.at(f"{paths[0]}:1", f"{told}: is the delimiter {layout.delimiter!r} right?")
     if len(set(names)) < len(names):
-        raise BadData.at(f"{path}:1", f"a column comes twice in the header {names}")
+        raise BadData.at(f"{paths[0]}:1", f"a column comes twice in the header {names}")
+    others = [path for path in paths[1:] if _names(path, layout) != names]
+    if others:
+        told = f"the header is another than that of {paths[0].name}; name each file of the folder by itself"
+        raise BadData.at(f"{others[0]}:1", told)
     return names
 
 
-Reader = Callable[[SparkSession, Path, Layout], DataFrame]
+def _names(path: Path, layout: Layout) -> list[str]:
+    line = first_line(path, layout.encoding)
+    blanks = layout.delimiter == WHITESPACE
+    return [name.strip() for name in (line.split() if blanks else next(reader([line], delimiter=layout.delimiter)))]
+
+
+Reader = Callable[[SparkSession, Sequence[Path], Layout], DataFrame]
 READERS: dict[str, Reader] = {
     "csv": csv,
     "jsonl": jsonl,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Literal
@@ -29,6 +30,11 @@ class SplitFile(NamedFile, frozen=True, extra="forbid"):
 
 def called(file: NamedFile, files: Iterable[NamedFile], part: Literal["name", "stem"] = "name") -> str:
     """A file in the ids of its rows: its name or stem, or all of its name where another of `files` has the same."""
-    short: str = getattr(PurePosixPath(file.name), part)
-    others = {one.name for one in files} - {file.name}
-    return file.name if any(short in (one, getattr(PurePosixPath(one), part)) for one in others) else short
+    return called_each([file, *files], part)[file.name]
+
+
+def called_each(files: Iterable[NamedFile], part: Literal["name", "stem"] = "name") -> dict[str, str]:
+    """What `called` says of each of the files, by their names."""
+    short: dict[str, str] = {file.name: getattr(PurePosixPath(file.name), part) for file in files}
+    uses = Counter(word for name, one in short.items() for word in {name, one})
+    return {name: one if uses[one] == 1 else name for name, one in short.items()}

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pipelines.part_files import parts
 from pipelines.table import Listing, OriginFile, Source
 from tracking.faults import BadData
 from tracking.manifest import File
@@ -48,7 +49,7 @@ def locate(file: OriginFile, settings: Settings) -> Path:
             return found
     if file.url is None or file.sha256 is None:
         if any(one.is_dir() for one in places):
-            raise BadData.at(file.name, _FOLDER)
+            raise BadData.at(file.name, _folder(file))
         looked = ", ".join(str(one.parent) for one in places)
         raise BadData.at(
             file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it"
@@ -63,10 +64,14 @@ def named(source: Source) -> list[str]:
 
 
 def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
-    """The local paths of all files of a source, those too that its first ones name. Raises BadData as `locate`."""
-    found = {file: locate(file, settings) for file in source.origin_files()}
+    """The local paths of all files of a source, those too that its first ones name, or that lie in a folder they are.
+
+    Raises BadData as `locate`, and for a folder that is no table in parts.
+    """
+    folders = [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
+    asked = [part for file in source.origin_files() for part in parts(file, folders)]
+    found = {file: locate(file, settings) for file in asked}
     if isinstance(source, Listing):
-        folders = [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
         listed = source.listed_files({file.name: path for file, path in found.items()}, folders)
         found |= {file: locate(file, settings) for file in listed}
     return found
@@ -91,6 +96,10 @@ def content_hash(path: Path) -> str:
     except (OSError, EOFError) as error:
         raise BadData.at(path, f"cannot be read to its end ({error}); get the file again") from error
     return digest.hexdigest()
+
+
+def _folder(file: OriginFile) -> str:
+    return f"{_FOLDER}, or leave out the sha256" if file.or_folder and file.sha256 else _FOLDER
 
 
 def _check(path: Path, file: OriginFile) -> None:
@@ -124,7 +133,7 @@ def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
                     raise FileNotFoundError(str(remote))
                 _check(copy, file)
         except FileNotFoundError:
-            told = _FOLDER if remote.is_dir() else "is not there; give the URL of a file"
+            told = _folder(file) if remote.is_dir() else "is not there; give the URL of a file"
             raise BadData.at(file.name, told) from None
     state_file.write_text(state)
     return target

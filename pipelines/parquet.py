@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
@@ -28,8 +29,25 @@ _KINDS = {
 """What Spark reads columns as, where it is plain. Of all others it has to be asked, by a job of a file's own."""
 
 
-def read(spark: SparkSession, path: Path) -> DataFrame:
-    """Raises BadData for a file that is no Parquet, or has times in nanoseconds, as pandas writes them."""
+def read(spark: SparkSession, *paths: Path) -> DataFrame:
+    """Files of one schema. Raises BadData for one that is no Parquet, or has times in nanoseconds, as pandas writes."""
+    known = types_of(_schema(paths[0]))
+    try:
+        reader = spark.read if known is None else spark.read.schema(known)
+        return reader.parquet(*(f"file:{path}" for path in paths))
+    except AnalysisException as error:
+        raise BadData.at(paths[0], f"cannot be read as Parquet ({error})") from error
+
+
+def alike(paths: Iterable[Path]) -> list[list[Path]]:
+    """Files by their schemas: those of one may be read at once. Raises BadData as `read`."""
+    found: dict[pa.Schema, list[Path]] = {}
+    for path in paths:
+        found.setdefault(_schema(path).remove_metadata(), []).append(path)
+    return list(found.values())
+
+
+def _schema(path: Path) -> pa.Schema:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowException, OSError) as error:
@@ -38,11 +56,7 @@ def read(spark: SparkSession, path: Path) -> DataFrame:
     if exact:
         would = "save them with frame.to_parquet(..., coerce_timestamps='us', allow_truncated_timestamps=True)"
         raise BadData.at(path, f"columns {exact} hold times in nanoseconds, which Spark cannot read; {would}")
-    try:
-        reader = spark.read if (known := types_of(schema)) is None else spark.read.schema(known)
-        return reader.parquet(f"file:{path}")
-    except AnalysisException as error:
-        raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
+    return schema
 
 
 def types_of(schema: pa.Schema) -> spark_types.StructType | None:

@@ -129,6 +129,8 @@ class OriginFile:
     url: str | None = None
     sha256: str | None = None
     """Of the bytes, uncompressed ones for `.gz`: two archives of one file may differ."""
+    or_folder: bool = False
+    """Whether a folder may have this name, and all the part files in it are meant."""
 
 
 class Source(Protocol):

@@ -7,21 +7,23 @@ refused.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Column as SparkColumn
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import formats, parquet
+from pipelines import formats, parquet, part_files
 from pipelines import table as flow
 from pipelines.formats import CORRUPT, QUOTES, WHITESPACE, Layout, TableColumn
 from pipelines.lines import JAVA_NAMES, Encoding
-from pipelines.named_file import NamedFile, SplitFile, called
+from pipelines.named_file import NamedFile, SplitFile
+from pipelines.part_files import Parts
 from pipelines.rows import SPLIT, escaped, fewest, iso_time, named, unfit_names, with_places
 from pipelines.table import OriginFile
 from tracking.faults import BadData
@@ -57,7 +59,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 3
 
-    files: tuple[SplitFile, ...] = ()
+    files: tuple[SplitFile, ...] = Field(
+        (), description="a folder that Spark or Hive wrote stands for all the part files in it"
+    )
     database: Database | None = None
     columns: dict[str, TableColumn] | Literal["inferred"] = Field(
         description="all columns, in the order of the files without header; or `inferred` from all rows"
@@ -101,12 +105,13 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        read = (*self.files, self.folds.file) if self.folds else self.files
-        return tuple(file.origin for file in read)
+        files = [replace(file.origin, or_folder=True) for file in self.files]
+        return (*files, self.folds.file.origin) if self.folds else tuple(files)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
-        columns = self._declared(spark, files)
+        tables = part_files.located(self.files, files)
+        columns = self._declared(spark, tables)
         layout = Layout(
             columns=columns,
             header=self.header,
@@ -115,9 +120,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             encoding=self.encoding,
             decimal=self.decimal,
         )
-        rows = _judged(_stripped(self._rows(spark, files, layout), layout), layout, self.key)
+        rows = _judged(_stripped(self._rows(spark, tables, layout), layout), layout, self.key)
         rows = rows.withColumn("sample_id", self._sample_id()).persist()
-        bad = self._check_each_file(rows, list(columns))
+        bad = self._check_each_table(rows, tables, list(columns))
         refused = self._refused(rows, columns) if bad else None
         frame = rows.where("_reason IS NULL")
         told_split = F.coalesce("_split", named(SPLIT).cast("string")) if SPLIT in columns else F.col("_split")
@@ -130,34 +135,32 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         held = rows if self.folds is None and self.limit is None else None
         return flow.Table(frame.drop("_number"), told, refused, held=held)
 
-    def _rows(self, spark: SparkSession, files: Mapping[str, Path], layout: Layout) -> DataFrame:
-        none = F.lit(None).cast("string")
+    def _rows(self, spark: SparkSession, tables: Sequence[Parts], layout: Layout) -> DataFrame:
         if self.database is not None:
-            frame = formats.jdbc(spark, self.database.url, self.database.table)
-            return formats.typed(frame, self.database.table, layout).select(
-                "*", none.alias("_file"), none.alias("_split")
-            )
-        read = formats.READERS[self.format]
-        pieces = [
-            read(spark, files[file.name], layout).select(
-                "*", F.lit(called(file, self.files)).alias("_file"), F.lit(file.split).cast("string").alias("_split")
-            )
-            for file in self.files
-        ]
+            none, url, name = F.lit(None).cast("string"), self.database.url, self.database.table
+            frame = formats.typed(formats.jdbc(spark, url, name), name, layout)
+            return frame.drop("_part").withColumns({"_file": none, "_split": none})
+        pieces = []
+        for table in tables:
+            frame = formats.READERS[self.format](spark, list(table.paths.values()), layout)
+            file = F.get(F.array(*map(F.lit, table.paths)), F.col("_part"))
+            split = F.lit(table.file.split).cast("string")
+            pieces.append(frame.withColumns({"_file": file, "_split": split}).drop("_part"))
         return reduce(DataFrame.unionByName, pieces)
 
-    def _declared(self, spark: SparkSession, files: Mapping[str, Path]) -> dict[str, TableColumn]:
+    def _declared(self, spark: SparkSession, tables: Sequence[Parts]) -> dict[str, TableColumn]:
         if isinstance(self.columns, dict):
             return self.columns
-        paths = [f"file:{files[file.name]}" for file in self.files]
+        paths = [path for table in tables for path in table.paths.values()]
+        urls = [f"file:{path}" for path in paths]
         if self.database is not None:
             frame = formats.jdbc(spark, self.database.url, self.database.table)
         elif self.format == "csv":
-            frame = self._seen(spark, paths)
+            frame = self._seen(spark, urls)
         elif self.format == "parquet":
-            frame = reduce(DataFrame.unionByName, [parquet.read(spark, files[file.name]) for file in self.files])
+            frame = reduce(DataFrame.unionByName, [parquet.read(spark, *alike) for alike in parquet.alike(paths)])
         else:
-            frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(paths)
+            frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(urls)
         found = formats.inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
         if unfit := unfit_names(found):
             raise BadData.at("data.source", f"columns: {'; '.join(unfit)}")
@@ -180,19 +183,18 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             *(named(name).cast("string").alias(name) if name in days else named(name) for name in found.columns)
         )
 
-    def _check_each_file(self, rows: DataFrame, columns: list[str]) -> int:
-        """How many rows do not fit."""
+    def _check_each_table(self, rows: DataFrame, tables: Sequence[Parts], columns: list[str]) -> int:
+        """How many rows do not fit. Raises BadData where none does of a file, or of all the parts of a folder."""
         good = F.sum(F.expr("CAST(_reason IS NULL AS INT)")).alias("good")
         first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
         told = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
         found = {row["_file"]: row for row in told}
-        names: list[str | None] = [called(file, self.files) for file in self.files]
-        for name in names or [None]:
-            row = found.get(name)
-            if row is None or not row["good"]:
-                bad = row["first"] if row else None
-                such = f"line {bad[0]}: {bad[1]}: {str(bad[2])[:80]!r}" if bad else "only a header"
-                raise BadData.at(name or "database", f"no row fits the declared columns {columns}; {such}")
+        asked: list[tuple[str, Iterable[str | None]]] = [(table.file.name, table.paths) for table in tables]
+        for where, names in asked or [("database", [None])]:
+            seen = [found[name] for name in names if name in found]
+            if not any(row["good"] for row in seen):
+                such = next((_told(row) for row in seen if row["first"]), "only a header")
+                raise BadData.at(where, f"no row fits the declared columns {columns}; {such}")
         return sum(row["all"] - row["good"] for row in told)
 
     def _refused(self, rows: DataFrame, columns: Mapping[str, TableColumn]) -> DataFrame:
@@ -230,6 +232,13 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         first = 2 if self.header else 1
         joined = frame.drop("split").join(F.broadcast(splits), F.col("_number") - first == F.col("row"), "inner")
         return joined.drop("row").select(*frame.columns)
+
+
+def _told(row: Row) -> str:
+    """The first row of a file that does not fit."""
+    number, reason, line = row["first"]
+    place = f"line {number} of {row['_file']}: " if number else ""
+    return f"{place}{reason}: {str(line)[:80]!r}"
 
 
 def _stripped(frame: DataFrame, layout: Layout) -> DataFrame:
