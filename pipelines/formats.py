@@ -17,6 +17,7 @@ from typing import Literal, Self
 
 from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel, Field, model_validator
+from pyspark import RDD
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
@@ -39,6 +40,7 @@ from pyspark.sql.types import (
 
 from pipelines import parquet
 from pipelines.lines import Encoding, first_line, numbered_each
+from pipelines.quoted import Values
 from pipelines.rows import escaped, iso_time, named
 from tracking.faults import BadData, BadEnvironment
 from tracking.manifest import Role
@@ -98,6 +100,7 @@ def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame
     """Raises BadData for a file that is empty, no UTF-8, or whose header lacks a column or is not the first's."""
     names = _header(paths, layout) if layout.header else list(layout.columns)
     blanks = layout.delimiter == WHITESPACE
+    is_row = None if blanks else Values(layout.delimiter, len(names))
     options = {
         "sep": "\t" if blanks else layout.delimiter,
         "nullValue": layout.null,
@@ -107,7 +110,7 @@ def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame
         "ignoreLeadingWhiteSpace": "true",
         "ignoreTrailingWhiteSpace": "true",
     }
-    lines = numbered_each(spark, paths, layout.encoding).where("length(trim(line)) > 0")
+    lines = numbered_each(spark, paths, layout.encoding, is_row).where("length(trim(line)) > 0")
     if layout.header:
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
@@ -125,6 +128,14 @@ def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame
         pieces = F.size(F.split(F.trim("_line"), r"\s+" if blanks else f"\\{layout.delimiter}", -1))
         reasons.append(F.when(F.col(CORRUPT).isNotNull() & (pieces != count), f"has other than {count} values"))
     return frame.withColumn(CORRUPT, F.coalesce(*reasons, F.col(CORRUPT)))
+
+
+def csv_rows(spark: SparkSession, paths: Sequence[Path], delimiter: str, encoding: Encoding) -> RDD[str] | None:
+    """The rows of CSV files as texts where one may go on over several lines: Spark's own reader knows no such rows."""
+    lines = spark.read.text([f"file:{path}" for path in paths])
+    if delimiter == WHITESPACE or lines.where(_count("value", '"') % 2 == 1).isEmpty():
+        return None
+    return numbered_each(spark, paths, encoding, Values(delimiter)).rdd.map(lambda row: str(row.line))
 
 
 def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
@@ -278,9 +289,10 @@ def _header(paths: Sequence[Path], layout: Layout) -> list[str]:
 
 
 def _names(path: Path, layout: Layout) -> list[str]:
-    line = first_line(path, layout.encoding)
-    blanks = layout.delimiter == WHITESPACE
-    return [name.strip() for name in (line.split() if blanks else next(reader([line], delimiter=layout.delimiter)))]
+    if layout.delimiter == WHITESPACE:
+        return first_line(path, layout.encoding).split()
+    row = first_line(path, layout.encoding, Values(layout.delimiter))
+    return [name.strip() for name in next(reader([row], delimiter=layout.delimiter))]
 
 
 Reader = Callable[[SparkSession, Sequence[Path], Layout], DataFrame]

@@ -45,7 +45,7 @@ class Database(BaseModel, frozen=True, extra="forbid"):
 
 
 class Folds(BaseModel, frozen=True, extra="forbid"):
-    """Splits that somebody published: a tar archive with lists of row numbers, from 0, for each fold."""
+    """Splits that somebody published: a tar archive with lists of lines for each fold, of which the first is 0."""
 
     file: NamedFile
     train: str = Field(description="member with the train rows, with {fold} in its name")
@@ -68,7 +68,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     )
     target: str | None = Field(None, description="the column to tell, when columns are inferred")
     format: Literal["csv", "jsonl", "parquet", "orc"] = "csv"
-    header: bool = Field(True, description="whether the first line of a CSV file names the columns")
+    header: bool = Field(True, description="whether the first row of a CSV file names the columns")
     delimiter: str = Field(",", min_length=1, description=f"between two values; `{WHITESPACE}` for any run of blanks")
     null: str = Field("", description="what stands for a missing value")
     encoding: Encoding = Field("utf-8", description="of CSV files")
@@ -129,6 +129,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         frame = frame.withColumn(SPLIT, told_split).drop("_split")
         frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
+            _check_rows_are_lines(rows)
             frame = self._folded(spark, frame, files[self.folds.file.name])
         frame = fewest(frame, self.limit)
         told = tuple(_column(name, declared) for name, declared in columns.items() if name != SPLIT)
@@ -152,15 +153,14 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         if isinstance(self.columns, dict):
             return self.columns
         paths = [path for table in tables for path in table.paths.values()]
-        urls = [f"file:{path}" for path in paths]
         if self.database is not None:
             frame = formats.jdbc(spark, self.database.url, self.database.table)
         elif self.format == "csv":
-            frame = self._seen(spark, urls)
+            frame = self._seen(spark, paths)
         elif self.format == "parquet":
             frame = reduce(DataFrame.unionByName, [parquet.read(spark, *alike) for alike in parquet.alike(paths)])
         else:
-            frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(urls)
+            frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(_urls(paths))
         found = formats.inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
         if unfit := unfit_names(found):
             raise BadData.at("data.source", f"columns: {'; '.join(unfit)}")
@@ -169,12 +169,13 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("data.source", f"no columns {missing}; the files have {list(found)}")
         return found
 
-    def _seen(self, spark: SparkSession, paths: list[str]) -> DataFrame:
+    def _seen(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
         """CSV files with the types that Spark finds; a time of day is a text, which it would take for one of today."""
         options = {"header": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
         options["encoding"] = JAVA_NAMES[self.encoding]
-        texts = spark.read.options(**options).csv(paths)
-        found = spark.read.options(**options, inferSchema="true").csv(paths)
+        content = formats.csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
+        texts = spark.read.options(**options).csv(content)
+        found = spark.read.options(**options, inferSchema="true").csv(content)
         times = [field.name for field in found.schema.fields if field.dataType.typeName().startswith("timestamp")]
         others = [F.count_if(named(name).isNotNull() & iso_time(named(name)).isNull()) for name in times]
         odd = texts.agg(*others).collect()[0] if times else ()
@@ -241,6 +242,10 @@ def _told(row: Row) -> str:
     return f"{place}{reason}: {str(line)[:80]!r}"
 
 
+def _urls(paths: Iterable[Path]) -> list[str]:
+    return [f"file:{path}" for path in paths]
+
+
 def _stripped(frame: DataFrame, layout: Layout) -> DataFrame:
     for name, declared in layout.columns.items():
         if declared.type == "string":
@@ -277,6 +282,13 @@ def _column(name: str, declared: TableColumn) -> Column:
     meaning: Literal["number", "category"] = "category" if declared.type == "string" else "number"
     role = "key" if declared.type == "timestamp" else declared.role
     return Column(name=name, dtype=_DTYPES[declared.type], role=role, meaning=meaning, unit=declared.unit)
+
+
+def _check_rows_are_lines(rows: DataFrame) -> None:
+    odd = rows.where(F.col("_line").contains("\n")).select("_file", "_number").head()
+    if odd is not None:
+        told = "a row goes on over several lines, and lists of row numbers count lines"
+        raise BadData.at(f"{odd[0]}:{odd[1]}", f"{told}; leave out folds, or save the table with a row on each line")
 
 
 def _members(archive: Path, pattern: str, fold: int) -> list[int]:
