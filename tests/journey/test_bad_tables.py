@@ -55,7 +55,11 @@ REFUSED = {
     "a header that is no utf-8": ("id,wind,label\xe9\n1,1,a\n".encode("latin-1"), {}, "not UTF-8"),
     "utf-16": (GOOD.encode("utf-16"), {}, r"rows\.csv:1: not UTF-8"),
     "a file of another kind": (b"PAR1" + bytes(range(256)), {}, r"rows\.csv:1"),
-    "a column without any value": (HEADER + "".join(f"{at},,a\n" for at in range(9)), {}, "line 2: wind is missing"),
+    "a column without any value": (
+        HEADER + "".join(f"{at},,a\n" for at in range(9)),
+        {},
+        r"line 2 of rows\.csv: wind is missing",
+    ),
     "decimal commas": (HEADER + "".join(f'{at},"{at},5",a\n' for at in range(9)), {}, "no row fits.*line 2"),
     "ids that come again": (
         GOOD + "7,1.0,a\n7,2.0,b\n",
