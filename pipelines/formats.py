@@ -132,10 +132,14 @@ def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame
 
 def csv_rows(spark: SparkSession, paths: Sequence[Path], delimiter: str, encoding: Encoding) -> RDD[str] | None:
     """The rows of CSV files as texts where one may go on over several lines: Spark's own reader knows no such rows."""
-    lines = spark.read.text([f"file:{path}" for path in paths])
-    if delimiter == WHITESPACE or lines.where(_count("value", '"') % 2 == 1).isEmpty():
+    if delimiter == WHITESPACE or not leaves_quotes_open(spark, [f"file:{path}" for path in paths]):
         return None
     return numbered_each(spark, paths, encoding, Values(delimiter)).rdd.map(lambda row: str(row.line))
+
+
+def leaves_quotes_open(spark: SparkSession, urls: Sequence[str]) -> bool:
+    """Whether a line of text files has a quote that it does not close."""
+    return not spark.read.text(list(urls)).where(_count("value", '"') % 2 == 1).isEmpty()
 
 
 def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:

@@ -31,7 +31,8 @@ class Values:
 
     def __call__(self, text: str) -> bool:
         end = re.escape(self.delimiter)
-        value = rf'(?: *"[^"]*(?:""[^"]*)*" *|[^"{end}]*)'
+        blanks = "" if self.delimiter == " " else " *"
+        value = rf'(?:{blanks}"[^"]*(?:""[^"]*)*"{blanks}|[^"{end}]*)'
         more = "*" if self.count is None else f"{{{self.count - 1}}}"
         return re.fullmatch(f"{value}(?:{end}{value}){more}", text) is not None
 

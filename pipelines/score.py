@@ -22,7 +22,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
-from pipelines.formats import QUOTES
+from pipelines.formats import QUOTES, leaves_quotes_open
 from pipelines.mark import Mark, left_in
 from pipelines.rows import in_pandas
 from pipelines.session import session
@@ -101,6 +101,8 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
     try:
         if source.endswith((".csv", ".csv.gz")):
             options = {"header": True, "inferSchema": True, "ignoreLeadingWhiteSpace": True, "mode": "FAILFAST"}
+            # such a file is read by one task
+            options["multiLine"] = leaves_quotes_open(spark, [url])
             return spark.read.options(**options, **QUOTES).csv(url)
         return spark.read.parquet(url)
     except (PySparkException, Py4JJavaError) as error:

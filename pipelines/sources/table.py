@@ -57,7 +57,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     """Rows of one or more files of one shape, or of a table of a database. A column `split` says which split a row
     belongs to, for `split: {by: given}`."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     files: tuple[SplitFile, ...] = Field(
         (), description="a folder that Spark or Hive wrote stands for all the part files in it"

@@ -57,6 +57,10 @@ def test_columns_are_found_by_name_in_any_order_and_others_are_kept(model, tmp_p
     found = scored(model, tmp_path, "town,note,spent,visits\n" + lines).sort_values("spent", ignore_index=True)
     assert found["prediction"].tolist() == ["yes", "no", "no"]
     assert found["note"].tolist() == ['say "1"', 'say "0"', 'say "2"']
+    (tmp_path / "lines").mkdir()
+    over_lines = scored(model, tmp_path / "lines", "town,note,spent,visits\n" + lines.replace("say ", "say,\n\n"))
+    assert over_lines.sort_values("spent")["note"].tolist() == ['say,\n\n"1"', 'say,\n\n"0"', 'say,\n\n"2"']
+    assert sorted(over_lines["prediction"]) == sorted(found["prediction"])
 
 
 def test_an_empty_table_has_no_predictions(model, tmp_path):
