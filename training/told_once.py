@@ -13,7 +13,7 @@ from tracking.faults import Ended, Refusal
 from training.ranks import Ranks, meeting
 
 REFUSED = "refused by the first rank"
-HEARD_WITHIN_S = 5.0
+HEARD_WITHIN_S = 30.0
 """How long a rank that refuses waits for the first one to say the same: hosts are not equally fast."""
 
 
