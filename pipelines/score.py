@@ -22,10 +22,10 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
-from pipelines.formats import QUOTES, leaves_quotes_open
 from pipelines.mark import Mark, left_in
 from pipelines.rows import in_pandas
 from pipelines.session import session
+from pipelines.text_tables import QUOTES, leaves_quotes_open
 from pipelines.workers import cause
 from tracking import models
 from tracking.faults import BadData, Refusal

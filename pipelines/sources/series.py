@@ -24,11 +24,11 @@ from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 from pyspark.sql import functions as F
 
 from pipelines import table as flow
-from pipelines.formats import TableColumn
 from pipelines.named_file import SplitFile
 from pipelines.rows import iso_time, named, with_places
 from pipelines.sources.table import Table
 from pipelines.table import OriginFile
+from pipelines.table_columns import TableColumn
 from tracking.faults import BadData
 from tracking.manifest import Column
 

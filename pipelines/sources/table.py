@@ -6,7 +6,6 @@ refused.
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
@@ -20,19 +19,18 @@ from pyspark.sql import functions as F
 
 from pipelines import formats, parquet, part_files
 from pipelines import table as flow
-from pipelines.formats import CORRUPT, QUOTES, WHITESPACE, Layout, TableColumn
+from pipelines.judged import judged, stripped
 from pipelines.lines import JAVA_NAMES, Encoding
-from pipelines.named_file import NamedFile, SplitFile
+from pipelines.named_file import SplitFile
 from pipelines.part_files import Parts
-from pipelines.rows import SPLIT, escaped, fewest, iso_time, named, unfit_names, with_places
+from pipelines.published_folds import Folds, check_rows_are_lines
+from pipelines.rows import SPLIT, fewest, iso_time, named, unfit_names, with_places
 from pipelines.table import OriginFile
+from pipelines.table_columns import Layout, TableColumn, inferred, typed
+from pipelines.text_tables import QUOTES, WHITESPACE, csv_rows
 from tracking.faults import BadData
 from tracking.manifest import Column
 
-FIRST_YEAR, LAST_YEAR = 1, 9999
-"""What Python and most readers of Parquet know."""
-LONGEST_LIST = 1 << 28
-"""Bytes of a list of row numbers."""
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
 
 
@@ -42,15 +40,6 @@ class Database(BaseModel, frozen=True, extra="forbid"):
     url: str = Field(pattern=r"^jdbc:", description="jdbc:...; its driver has to be on Spark's path")
     table: str = Field(pattern=r"^[\w.]+$", description="table or view")
     snapshot: str = Field(description="a name for the state of the table, such as a date: a part of the version")
-
-
-class Folds(BaseModel, frozen=True, extra="forbid"):
-    """Splits that somebody published: a tar archive with lists of lines for each fold, of which the first is 0."""
-
-    file: NamedFile
-    train: str = Field(description="member with the train rows, with {fold} in its name")
-    test: str
-    fold: int = Field(ge=0)
 
 
 class Table(BaseModel, frozen=True, extra="forbid"):
@@ -120,7 +109,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             encoding=self.encoding,
             decimal=self.decimal,
         )
-        rows = _judged(_stripped(self._rows(spark, tables, layout), layout), layout, self.key)
+        rows = judged(stripped(self._rows(spark, tables, layout), layout), layout, self.key)
         rows = rows.withColumn("sample_id", self._sample_id()).persist()
         bad = self._check_each_table(rows, tables, list(columns))
         refused = self._refused(rows, columns) if bad else None
@@ -129,8 +118,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         frame = frame.withColumn(SPLIT, told_split).drop("_split")
         frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
-            _check_rows_are_lines(rows)
-            frame = self._folded(spark, frame, files[self.folds.file.name])
+            check_rows_are_lines(rows)
+            archive = files[self.folds.file.name]
+            frame = self.folds.told(spark, frame, archive, first_line=2 if self.header else 1)
         frame = fewest(frame, self.limit)
         told = tuple(_column(name, declared) for name, declared in columns.items() if name != SPLIT)
         held = rows if self.folds is None and self.limit is None else None
@@ -139,7 +129,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     def _rows(self, spark: SparkSession, tables: Sequence[Parts], layout: Layout) -> DataFrame:
         if self.database is not None:
             none, url, name = F.lit(None).cast("string"), self.database.url, self.database.table
-            frame = formats.typed(formats.jdbc(spark, url, name), name, layout)
+            frame = typed(formats.jdbc(spark, url, name), name, layout)
             return frame.drop("_part").withColumns({"_file": none, "_split": none})
         pieces = []
         for table in tables:
@@ -161,7 +151,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             frame = reduce(DataFrame.unionByName, [parquet.read(spark, *alike) for alike in parquet.alike(paths)])
         else:
             frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(_urls(paths))
-        found = formats.inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
+        found = inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
         if unfit := unfit_names(found):
             raise BadData.at("data.source", f"columns: {'; '.join(unfit)}")
         missing = [name for name in (self.target, self.key) if name is not None and name not in found]
@@ -173,7 +163,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         """CSV files with the types that Spark finds; a time of day is a text, which it would take for one of today."""
         options = {"header": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
         options["encoding"] = JAVA_NAMES[self.encoding]
-        content = formats.csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
+        content = csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
         texts = spark.read.options(**options).csv(content)
         found = spark.read.options(**options, inferSchema="true").csv(content)
         times = [field.name for field in found.schema.fields if field.dataType.typeName().startswith("timestamp")]
@@ -221,19 +211,6 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         whole = F.to_json(F.struct(*(named(name) for name in columns)))
         return F.coalesce("_line", whole).alias("content")
 
-    def _folded(self, spark: SparkSession, frame: DataFrame, archive: Path) -> DataFrame:
-        """The frame with the splits of one published fold; row 0 is the first line of data."""
-        folds = self.folds
-        if folds is None:
-            return frame
-        rows = [
-            (at, split) for split in ("train", "test") for at in _members(archive, getattr(folds, split), folds.fold)
-        ]
-        splits = spark.createDataFrame(rows, "row long, split string")
-        first = 2 if self.header else 1
-        joined = frame.drop("split").join(F.broadcast(splits), F.col("_number") - first == F.col("row"), "inner")
-        return joined.drop("row").select(*frame.columns)
-
 
 def _told(row: Row) -> str:
     """The first row of a file that does not fit."""
@@ -246,64 +223,7 @@ def _urls(paths: Iterable[Path]) -> list[str]:
     return [f"file:{path}" for path in paths]
 
 
-def _stripped(frame: DataFrame, layout: Layout) -> DataFrame:
-    for name, declared in layout.columns.items():
-        if declared.type == "string":
-            value = F.trim(named(name))
-            if declared.strip:
-                value = F.expr(f"trim(BOTH '{declared.strip.replace(chr(39), chr(39) * 2)}' FROM {escaped(name)})")
-            frame = frame.withColumn(name, F.when(value == layout.null, None).otherwise(value))
-    return frame
-
-
-def _judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
-    """Adds `_reason`, null for a good row."""
-    reasons: list[SparkColumn] = [
-        F.when(F.col("_line").contains("\x00"), "holds a NUL byte"),
-        F.when(F.col("_line").contains("\ufffd"), "is not UTF-8"),
-        F.col(CORRUPT),
-    ]
-    for name, declared in layout.columns.items():
-        value = named(name)
-        if declared.type == "double":
-            endless = F.isnan(value) | (F.abs(value) == float("inf"))
-            reasons.append(F.when(endless, f"{name} is not finite"))
-        if declared.classes is not None:
-            reasons.append(F.when(~value.isin(*declared.classes), f"{name} is none of the declared classes"))
-        if declared.type == "timestamp":
-            beyond = (F.year(value) < FIRST_YEAR) | (F.year(value) > LAST_YEAR)
-            reasons.append(F.when(beyond, f"{name} is not in the years {FIRST_YEAR} to {LAST_YEAR}"))
-        if not declared.nullable or name == key:
-            reasons.append(F.when(value.isNull(), f"{name} is missing"))
-    return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)
-
-
 def _column(name: str, declared: TableColumn) -> Column:
     meaning: Literal["number", "category"] = "category" if declared.type == "string" else "number"
     role = "key" if declared.type == "timestamp" else declared.role
     return Column(name=name, dtype=_DTYPES[declared.type], role=role, meaning=meaning, unit=declared.unit)
-
-
-def _check_rows_are_lines(rows: DataFrame) -> None:
-    odd = rows.where(F.col("_line").contains("\n")).select("_file", "_number").head()
-    if odd is not None:
-        told = "a row goes on over several lines, and lists of row numbers count lines"
-        raise BadData.at(f"{odd[0]}:{odd[1]}", f"{told}; leave out folds, or save the table with a row on each line")
-
-
-def _members(archive: Path, pattern: str, fold: int) -> list[int]:
-    """The row numbers in one member of a tar archive; nothing is unpacked."""
-    name = pattern.replace("{fold}", str(fold))
-    try:
-        with tarfile.open(archive) as tar:
-            if tar.getmember(name).size > LONGEST_LIST:
-                raise BadData.at(
-                    archive, f"{name!r} unfolds to {tar.getmember(name).size} bytes; no list of rows is so long"
-                )
-            member = tar.extractfile(name)
-            text = member.read().decode() if member else ""
-    except (KeyError, tarfile.TarError, UnicodeDecodeError) as error:
-        raise BadData.at(
-            archive, f"no list of rows {name!r} in it ({error}); look at folds.train, .test and .fold"
-        ) from None
-    return [int(float(number)) for number in text.split()]

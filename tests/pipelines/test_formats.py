@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from pipelines import formats
 from pipelines.sources.table import Table
 from pipelines.steps.split import Split
+from pipelines.table_columns import MISFIT
+from pipelines.text_tables import MORE
 from tests.pipelines.made import rows_of
 from tracking.faults import BadData, BadEnvironment
 
@@ -95,8 +97,8 @@ def test_columns_are_inferred_from_all_rows_and_stand_in_the_table(spark, tmp_pa
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"who": "b", "age": "old", "at": "2020-01-01"}', formats.MISFIT),
-        ('{"who": "b", "age": 7, "at": ', formats.MISFIT),
+        ('{"who": "b", "age": "old", "at": "2020-01-01"}', MISFIT),
+        ('{"who": "b", "age": 7, "at": ', MISFIT),
         ('{"who": "b", "age": 7, "at": "01.02.2020"}', "at is no time of the form ISO"),
         ('{"who": "b", "at": "2020-01-01"}', "age is missing"),
     ],
@@ -122,7 +124,7 @@ def test_a_value_of_a_typed_file_that_does_not_fit_puts_its_row_aside(spark, tmp
     orc.write_table(table, tmp_path / "a.orc")
     found = read(spark, tmp_path / "a.orc", format="orc")
     assert rows_of(found, "sample_id", "age") == [("a", 31)]
-    assert [(row.sample_id, row.reason) for row in found.refused.collect()] == [("b", formats.MISFIT)]
+    assert [(row.sample_id, row.reason) for row in found.refused.collect()] == [("b", MISFIT)]
     (tmp_path / "no.orc").write_text("no")
     with pytest.raises(BadData, match="ORC"):
         read(spark, tmp_path / "no.orc", format="orc")
@@ -183,7 +185,7 @@ def test_a_fraction_is_no_whole_number(spark, tmp_path):
     columns = {"who": {"type": "string"}, "age": {"type": "long", "nullable": True}}
     table = read(spark, tmp_path / "a.parquet", columns=columns, format="parquet")
     assert rows_of(table, "sample_id", "age") == [("a", 31), ("c", None)]
-    assert [(row.sample_id, row.reason) for row in table.refused.collect()] == [("b", formats.MISFIT)]
+    assert [(row.sample_id, row.reason) for row in table.refused.collect()] == [("b", MISFIT)]
 
 
 @pytest.mark.bad_input
@@ -241,7 +243,7 @@ def test_a_line_of_json_is_one_object_with_each_member_once(spark, tmp_path):
     table = read(spark, tmp_path / "a.jsonl", columns={"k": {"type": "string"}}, key="k", format="jsonl")
     assert rows_of(table, "sample_id") == [("a",)]
     reasons = [row.reason for row in table.refused.orderBy("sample_id").collect()]
-    assert reasons == [*[formats.MORE] * 3, "a member comes twice"]
+    assert reasons == [*[MORE] * 3, "a member comes twice"]
 
 
 def test_rows_of_files_that_share_a_name_keep_ids_of_their_own(spark, tmp_path):

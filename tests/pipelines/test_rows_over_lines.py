@@ -8,8 +8,9 @@ import tarfile
 import pandas as pd
 import pytest
 
-from pipelines import formats
 from pipelines.sources.table import Table
+from pipelines.table_columns import MISFIT
+from pipelines.text_tables import OPEN_QUOTE
 from tests.pipelines.made import rows_of
 from tracking.faults import BadData
 
@@ -82,8 +83,7 @@ def test_a_quote_that_is_never_closed_puts_its_line_aside_and_reading_goes_on(sp
     refused = {row.content: (row.sample_id, row.reason) for row in table.refused.collect()}
     lines = text.split("\n")
     assert refused == {
-        line: (f"rows.csv:{lines.index(line) + 1}", formats.OPEN_QUOTE)
-        for line in ('x1,"open,1', 'x2,5" wide,2', 'y,"open')
+        line: (f"rows.csv:{lines.index(line) + 1}", OPEN_QUOTE) for line in ('x1,"open,1', 'x2,5" wide,2', 'y,"open')
     }
     assert sorted(row[0] for row in rows_of(table, "who")) == [*FRAME.who, *(f"z{at}" for at in range(9))]
 
@@ -93,7 +93,7 @@ def test_a_row_over_several_lines_that_does_not_fit_is_put_aside_whole(spark, tm
     text = FRAME.to_csv(index=False).replace('w41,"two\nlines",10.25', 'w41,"two\nlines",much')
     table = read(spark, tmp_path / "rows.csv", text)
     line = next(line for line, row in oracle(text) if row[0] == "w41")
-    told = [(f"rows.csv:{line}", formats.MISFIT, 'w41,"two\nlines",much')]
+    told = [(f"rows.csv:{line}", MISFIT, 'w41,"two\nlines",much')]
     assert [tuple(row) for row in table.refused.collect()] == told
     assert table.frame.count() == len(FRAME) - 1
 

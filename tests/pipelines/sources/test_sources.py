@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from pipelines.sources import table
+from pipelines import published_folds
 from pipelines.sources.digits import Digits
 from pipelines.sources.mnist import Mnist, read_idx
 from pipelines.sources.table import Table
@@ -193,13 +193,13 @@ def test_published_folds_set_the_splits(spark, tmp_path):
 
 @pytest.mark.security
 def test_a_list_of_rows_that_unfolds_beyond_all_measure_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "LONGEST_LIST", 1 << 20)
+    monkeypatch.setattr(published_folds, "LONGEST_LIST", 1 << 20)
     with tarfile.open(tmp_path / "folds.tar.gz", "w:gz") as tar:
         info = tarfile.TarInfo("train_0.txt")
         info.size = 1 << 23
         tar.addfile(info, io.BytesIO(bytes(1 << 23)))
     with pytest.raises(BadData, match="unfolds to 8388608 bytes"):
-        table._members(tmp_path / "folds.tar.gz", "train_{fold}.txt", 0)
+        published_folds._members(tmp_path / "folds.tar.gz", "train_{fold}.txt", 0)
 
 
 def test_a_parquet_file_is_read_by_its_key(spark, tmp_path):
