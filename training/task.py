@@ -64,6 +64,13 @@ class Task(lightning.LightningModule):
         self.fit = fit
         self.measured = nn.ModuleDict({stage: self._stage_metrics() for stage in ("valid", "test")})
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_current_fx_name":
+            # Lightning notes at each hook, some twenty times a step, and a module looks at all it is given for weights
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     @classmethod
     def target_of(cls, config: Any) -> str | None:
         """The column that the task learns to tell, if there is one."""

@@ -31,22 +31,27 @@ from training.callbacks.signals import StopOnSignal
 from training.checkpoints import WholeCheckpoints
 from training.fit_config import Fit
 from training.job import Job
+from training.lean import NoProfiler, PlainPrecision
 from training.provenance import Provenance
 from training.ranks import Placed
 from training.schedules import Plateau
 
 LOG_EVERY = 50
 """Steps between two points of a training curve, in epochs that have so many."""
-PRECISIONS: dict[str, Any] = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
-def trainer(fit: Fit, callbacks: Iterable[Callback] = (), **options: Any) -> lightning.Trainer:
+def trainer(
+    fit: Fit, callbacks: Iterable[Callback] = (), plugins: Iterable[Any] = (), **options: Any
+) -> lightning.Trainer:
     """A Trainer without Lightning's own bar, summary, sampler and trial runs; of one process, unless told otherwise."""
     _quiet()
     along = [KeyedDraws(fit.seed), EpochMean(), *callbacks]
+    is_plain = fit.precision == "float32"
     saving = [one for one in along if isinstance(one, Checkpoint)]
     return lightning.Trainer(
-        precision=PRECISIONS[fit.precision],
+        precision=None if is_plain else "bf16-mixed",
+        plugins=[*plugins, PlainPrecision()] if is_plain else list(plugins),
+        profiler=NoProfiler(),
         # those that save come last, as Lightning would have it, and are known to it by their type
         callbacks=[InOne([one for one in along if one not in saving]), *saving],
         enable_progress_bar=False,
