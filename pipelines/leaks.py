@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipelines.table import Computing, Roles, Telling, Watchful
+from pipelines.table import Computing, Reach, Reached, Reaching, Roles, Telling, Watchful
 
 NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "decontaminate", "rebalance", "augment", "mixup")
 """Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
@@ -25,6 +25,7 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
     names = [name for name, _ in steps]
     split = names.index("split") if "split" in names else len(names)
     gap = next((step.gap for _, step in steps if getattr(step, "by", None) == "time"), None)
+    reached: Reached = {}
     resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
     found = []
     for at, (name, step) in enumerate(steps):
@@ -40,11 +41,12 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
             found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
         if name == "encode" and getattr(step, "method", None) == "target":
             found += [(at, _of_two_rows(maker)) for maker, one in steps[:at] if _mixes(maker, one)]
+        made = step.reaches(reached) if isinstance(step, Reaching) else {}
         if split < len(steps):
-            groups = getattr(step, "groups", {})
-            found += [(at, told) for told in _of_other_splits(groups, steps[split][1], is_after=at > split)]
+            found += [(at, told) for told in _of_other_splits(made, steps[split][1], is_after=at > split)]
         if gap is not None:
-            found += [(at, told) for told in _of_later_rows(getattr(step, "looks_ahead", {}), gap)]
+            found += [(at, told) for told in _of_later_rows(made, gap)]
+        reached = {**reached, **{column.lower(): reach for column, reach in made.items()}}
     return found
 
 
@@ -59,7 +61,7 @@ def _of_two_rows(maker: str) -> str:
     return f"method: target stands after {maker}, whose rows are made of two, and in one's fold alone; put it before"
 
 
-def _of_other_splits(groups: Mapping[str, Sequence[Set[str]]], split: Any, *, is_after: bool) -> Iterator[str]:
+def _of_other_splits(columns: Mapping[str, Reach], split: Any, *, is_after: bool) -> Iterator[str]:
     """What is wrong with inputs that are computed from all rows of a group, where a group has rows of several splits.
 
     Certain not to is a group by the split's `key` (perhaps by more), or by what tells the split. Of any other, where
@@ -73,19 +75,20 @@ def _of_other_splits(groups: Mapping[str, Sequence[Set[str]]], split: Any, *, is
     if by == "given" and not split.valid:
         apart.add(split.column or "split")
     together = {name.lower() for name in apart if name}
-    for name, grouped in groups.items():
-        if any(not one & together for one in grouped):
+    for name, reach in columns.items():
+        if reach.role == "input" and any(not one & together for one in reach.groups):
             told = "reads all rows of a group, and a group has rows of several splits"
             yield f"{name}: {told}; {LOOK_BACK}{'' if split.key else ', which has none'}"
 
 
-def _of_later_rows(columns: Mapping[str, str], gap: float) -> list[str]:
+def _of_later_rows(columns: Mapping[str, Reach], gap: float) -> list[str]:
     """What is wrong with columns that are computed from later rows, by their roles, where time splits with a gap."""
     told = "reads rows that come later, and in a split by time these are another split's"
     back = "look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"
     apart = "give the split a gap of as many days as it looks ahead"
     advice = {"input": back} if gap else {"input": back, "target": apart}
-    return [f"{name}: {told}; {advice[role]}" for name, role in columns.items() if role in advice]
+    ahead = {name: one.role for name, one in columns.items() if one.looks_ahead and one.role in advice}
+    return [f"{name}: {told}; {advice[role]}" for name, role in ahead.items()]
 
 
 def of_step(step: object, roles: Roles, telling: Telling) -> list[str]:

@@ -22,6 +22,8 @@ Roles = Mapping[str, str]
 """The role of each column that is known, by its name."""
 Telling = Mapping[str, "Tells"]
 """The columns that steps before have computed from the target, by their names, whatever their roles are."""
+Reached = Mapping[str, "Reach"]
+"""The columns that steps before have computed from other rows than a row's own, by their names in lower case."""
 Rows = dict[str | None, int]
 """The rows of each split; None stands for no split yet."""
 Learned = dict[str, Any]
@@ -36,6 +38,18 @@ class Tells:
     """The step that computed it."""
     is_delayed: bool
     """Whether it tells that of earlier rows alone."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which rows beside a row's own a column was computed from, rows before it left out."""
+
+    role: str
+    """That of the column."""
+    looks_ahead: bool
+    """Whether rows after its own were read."""
+    groups: tuple[frozenset[str], ...]
+    """Of groups that were read from end to end, what each is grouped by: columns in lower case."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +185,10 @@ class Step(Protocol):
 
     Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get; one
     that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
-    `looks_around`, and stands before all that resample; which of its columns are computed from later rows, with their
-    roles, it says in `looks_ahead`. One that is `lazy` adds columns to every row, learns nothing and looks at no row by
-    itself: what it has to know of them are `doubts` of its table. One that `chooses` leaves rows out, or says which
-    split they belong to, by what stands in each alone: it is done in the same pass as the lazy ones before it.
+    `looks_around`, and stands before all that resample. One that is `lazy` adds columns to every row, learns nothing
+    and looks at no row by itself: what it has to know of them are `doubts` of its table. One that `chooses` leaves rows
+    out, or says which split they belong to, by what stands in each alone: it is done in the same pass as the lazy ones
+    before it.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:
@@ -201,6 +215,15 @@ class Computing(Protocol):
 
     def tells(self, roles: Roles, telling: Telling) -> Telling:
         """The columns that it adds and that tell the target."""
+        ...
+
+
+@runtime_checkable
+class Reaching(Protocol):
+    """A step that may compute columns from later rows, or from all rows of a group."""
+
+    def reaches(self, before: Reached) -> Mapping[str, Reach]:
+        """The columns that it adds and computes from such rows, or from a column that was."""
         ...
 
 

@@ -12,7 +12,7 @@ from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
 from pipelines.leaks import LOOK_BACK
 from pipelines.rows import escaped
-from pipelines.table import Doubt, Learned, Roles, Table, Telling, Tells
+from pipelines.table import Doubt, Learned, Reach, Reached, Roles, Table, Telling, Tells
 from tracking.faults import BadData, Fault
 from tracking.manifest import Column, Role
 
@@ -52,28 +52,16 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     def looks_around(self) -> bool:
         return any(expressions.has_window(feature.expression) for feature in self.add.values())
 
-    @property
-    def looks_ahead(self) -> dict[str, Role]:
-        """The features that are computed from rows after their own, or from one that is, with their roles."""
-        telling: set[str] = set()
+    def reaches(self, before: Reached) -> dict[str, Reach]:
+        """A window with an ORDER BY reads what was there before a row, and is no group's."""
+        known, found = dict(before), dict[str, Reach]()
         for name, feature in self.add.items():
-            if expressions.looks_ahead(feature.expression) or _told(telling, expressions.names_in(feature.expression)):
-                telling.add(name.lower())
-        return {name: feature.role for name, feature in self.add.items() if name.lower() in telling}
-
-    @property
-    def groups(self) -> dict[str, tuple[frozenset[str], ...]]:
-        """The inputs that are computed from all rows of a group, or from a column that is: what they are grouped by.
-
-        A window with an ORDER BY reads what was there before a row, and is none of these.
-        """
-        found: dict[str, tuple[frozenset[str], ...]] = {}
-        for name, feature in self.add.items():
-            read = _told(set(found), expressions.names_in(feature.expression))
-            before = [one for other in read for one in found[other]]
-            found[name.lower()] = (*expressions.groups_in(feature.expression), *before)
-        inputs = {name: found[name.lower()] for name, feature in self.add.items() if feature.role == "input"}
-        return {name: groups for name, groups in inputs.items() if groups}
+            read = [known[other] for other in _told(set(known), expressions.names_in(feature.expression))]
+            looks_ahead = expressions.looks_ahead(feature.expression) or any(one.looks_ahead for one in read)
+            groups = (*expressions.groups_in(feature.expression), *(group for one in read for group in one.groups))
+            if looks_ahead or groups:
+                known[name.lower()] = found[name] = Reach(feature.role, looks_ahead, groups)
+        return found
 
     def leaks(self, roles: Roles, telling: Telling) -> list[str]:
         """An input that is computed from the target of its own row, and a window over the rows of every split.

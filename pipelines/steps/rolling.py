@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from pipelines.rows import groups_in_arrow, named
-from pipelines.table import Doubt, Learned, Roles, Table, Telling, Tells
+from pipelines.table import Doubt, Learned, Reach, Reached, Roles, Table, Telling, Tells
 from tracking.faults import BadData
 from tracking.manifest import Column
 
@@ -79,6 +79,12 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         if roles.get(self.value) != "target" and self.value not in telling:
             return {}
         return {self._named(self.mean, days): Tells("rolling", is_delayed=True) for days in self.days}
+
+    def reaches(self, before: Reached) -> dict[str, Reach]:
+        """The means of a value that was computed from such rows."""
+        of_value = before.get(self.value.lower())
+        made = replace(of_value, role="input") if of_value else None
+        return {self._named(self.mean, days): made for days in self.days} if made else {}
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}

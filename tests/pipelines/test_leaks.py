@@ -156,6 +156,25 @@ def test_what_a_feature_learned_of_a_group_is_followed(tmp_path):
     assert "cheat: reads all rows of a group" in found
 
 
+MEAN, LAST = "avg(paid) OVER (PARTITION BY card)", "max(paid) OVER (PARTITION BY card)"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "split", "told"),
+    [
+        (LAST, features(cheat="known + 1"), BY_TIME, "cheat: reads rows that come later"),
+        (LAST, {"rolling": {**WINDOW, "value": "Known"}}, BY_TIME, "m1: reads rows that come later"),
+        (MEAN, features(cheat="paid - known"), SPLIT, "cheat: reads all rows of a group"),
+        (MEAN, {"rolling": {**WINDOW, "value": "Known"}}, SPLIT, "m1: reads all rows of a group"),
+    ],
+)
+def test_what_was_learned_of_other_rows_is_followed_from_step_to_step(tmp_path, first, second, split, told):
+    known = {"features": {"add": {"Known": {"expression": first, "role": "key"}}}}
+    (found,) = faults(tmp_path, known, second, split)
+    assert told in found
+    assert found.startswith(f"data.steps.1.{next(iter(second))}: ")
+
+
 def test_the_target_of_an_earlier_row_is_not_brought_back_to_its_own(tmp_path):
     window = "OVER (PARTITION BY card ORDER BY time)"
     hidden = {
