@@ -64,7 +64,7 @@ BUDGET, MEMORY = float(sys.argv[2]), "streamed"
 keep_freed_memory()
 stream("small", 1)  # what is loaded once
 before, MEMORY = peak(), "auto"
-print(stream("large", 2), peak() - before)
+print(stream("large", 6), peak() - before)
 """
 BUDGET_MIB = 128
 IMAGE = Column(
