@@ -13,6 +13,7 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from pipelines import workers
 from pipelines.rows import draw, named
 from pipelines.shards import PART, STORE, names, placed, refusal_of
 from pipelines.stores import Staging, Store
@@ -90,13 +91,15 @@ def write_refused(refused: DataFrame | None, staged: Staging) -> tuple[dict[str,
 
 @contextmanager
 def room(store: Store, scratch: Path) -> Iterator[None]:
-    """Raises BadEnvironment, with the place and what is missing, when Spark's workers find a disk full."""
+    """Raises BadEnvironment, with the place and what is missing, when Spark's workers find a disk full or are gone."""
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
         refused = refusal_of(error)
         if refused is not None:
             raise refused from error
+        if workers.is_given_up(error):
+            raise BadEnvironment.at("spark cluster", workers.GONE) from error
         if is_full(error) or _HADOOP in str(error):
             # Spark writes what it sorts into its own folder
             where = scratch if shutil.disk_usage(scratch).free < SHARD_BYTES else store.where

@@ -22,13 +22,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
+from pipelines import workers
 from pipelines.mark import Mark, left_in
 from pipelines.rows import in_pandas
 from pipelines.session import session
 from pipelines.text_tables import QUOTES, leaves_quotes_open
-from pipelines.workers import cause
 from tracking import models
-from tracking.faults import BadData, Refusal
+from tracking.faults import BadData, BadEnvironment, Refusal
 from tracking.settings import Settings
 
 if TYPE_CHECKING:
@@ -106,12 +106,14 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
             return spark.read.options(**options, **QUOTES).csv(url)
         return spark.read.parquet(url)
     except (PySparkException, Py4JJavaError) as error:
-        told = cause(error)[:LONGEST_CAUSE]
+        told = workers.cause(error)[:LONGEST_CAUSE]
         raise BadData.at(source, f"cannot be read as a table ({told}); give a Parquet folder or a .csv") from error
 
 
 def _refusal(source: str, error: Exception) -> Refusal | None:
-    """What is wrong with a row that the model could not read; None when something else broke."""
+    """What is wrong with a row that the model could not read, or with the cluster; None when something else broke."""
+    if workers.is_given_up(error):
+        return BadEnvironment.at("spark cluster", workers.GONE)
     said = next((found[1] for one in _SAID if (found := one.search(str(error)))), None)
     if said is None and _MALFORMED.search(str(error)):
         said = "a row has other values than the header and the rows before it; look for a delimiter too many or too few"

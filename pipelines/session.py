@@ -34,7 +34,7 @@ JAVA_VERSIONS = {3: (17,), 4: (17, 21)}
 """Which Java each major version of Spark runs on."""
 PACKAGES = ("pipelines", "tracking", "training", "recipes")
 WITHIN_S, QUEUED_WITHIN_S = 120, 1800
-"""How long it may take until a worker takes the first job: of a standalone cluster, and where a queue stands before."""
+"""How long a job may wait for a worker: of a standalone cluster, and where a queue stands before."""
 _LOG = Path(__file__).with_name("log4j2.properties")
 _LOGGERS = (None, "py4j.clientserver", "py4j.java_gateway")
 """To which py4j tells each Ctrl-C with its trace, before it passes it on."""
@@ -61,7 +61,9 @@ def session(master: str | None, settings: Settings) -> SparkSession:
     spark.sparkContext.setLogLevel("ERROR")
     if not spark.sparkContext.master.startswith("local"):
         standalone = spark.sparkContext.master.startswith("spark:")
-        workers.make_ready(spark, _packed(scratch), WITHIN_S if standalone else QUEUED_WITHIN_S)
+        within_s = WITHIN_S if standalone else QUEUED_WITHIN_S
+        workers.make_ready(spark, _packed(scratch), within_s)
+        workers.keep_watch(spark, within_s)
     return spark
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import re
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
@@ -19,13 +21,15 @@ from tracking.settings import LOOPBACK
 
 PARTITIONS_A_CORE, LEAST_PARTITIONS = 4, 8
 MASTER_WITHIN_S = 10
+LOOK_EVERY_S = 5.0
+GONE = "no worker has been there for minutes, and nothing is left of the job; start workers, and give the command again"
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _STANDALONE = re.compile(r"spark://(.+)")
 _LACKS = re.compile(r"No module named '([\w.]+)'")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 _OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH|Python in worker has different version")
 _SAID = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception): \S.*)$", re.MULTILINE)
-_CANCELLED = re.compile(r"Job \d+ cancelled")
+_GIVEN_UP = re.compile(r"Job \d+ cancelled as part of cancellation of all jobs")
 
 
 def is_here(address: str) -> bool:
@@ -70,6 +74,38 @@ def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
         spark.conf.set(_PARTITIONS, str(max(LEAST_PARTITIONS, PARTITIONS_A_CORE * context.defaultParallelism)))
 
 
+def keep_watch(spark: SparkSession, within_s: float) -> None:
+    """Give up the jobs that wait for a worker, once none has been there for so long: Spark itself waits for ever.
+
+    A job that was given up fails, and `is_given_up` tells it from others.
+    """
+    context, is_over = spark.sparkContext, threading.Event()
+    atexit.register(is_over.set)
+
+    def look() -> None:
+        alone_since = None
+        while not is_over.wait(LOOK_EVERY_S):
+            try:
+                # the driver is among them; and those of a queue may go where no job asks for them
+                is_alone = context._jsc.sc().getExecutorMemoryStatus().size() < 2
+                waits = bool(context.statusTracker().getActiveJobsIds())
+            except (AttributeError, Py4JError):
+                return  # the session is over
+            if not (is_alone and waits):
+                alone_since = None
+            elif alone_since is None:
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since > within_s:
+                context.cancelAllJobs()
+
+    threading.Thread(target=look, name="watch over workers", daemon=True).start()
+
+
+def is_given_up(error: object) -> bool:
+    """Whether a job failed since no worker was there for it."""
+    return _GIVEN_UP.search(str(error)) is not None
+
+
 def cause(error: object) -> str:
     """What went wrong, without the stacks of Java and Python."""
     text = str(error).partition("Driver stacktrace")[0]
@@ -91,7 +127,7 @@ def _told(error: str, python: str, within_s: float) -> str:
         return f"a worker has no {found[1]}; set PYSPARK_PYTHON to the Python of the workers"
     if _OTHER_PYTHON.search(error):
         return f"the workers' Python ({python}) has another version than this one; set PYSPARK_PYTHON to one that fits"
-    if _CANCELLED.search(error):
+    if is_given_up(error):
         return f"no worker took a job within {within_s:g} s; are there workers with a free core and enough memory?"
     return f"the first job failed ({cause(error)}); the workers' logs tell more"
 

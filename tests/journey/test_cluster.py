@@ -223,3 +223,14 @@ def test_a_cluster_without_workers_is_told_in_time(tmp_path):
     with spark_cluster.cluster(tmp_path, workers=0) as idle:
         refused = told(tmp_path / "home", "prepare", *DIGITS, "--master", idle.master, code=4, **idle.environment)
     assert "no worker took a job within 120 s" in refused["stderr"]
+
+
+@pytest.mark.slow
+@pytest.mark.fault
+def test_a_cluster_that_is_gone_in_the_middle_is_told_in_time(recipe, tmp_path):
+    with spark_cluster.cluster(tmp_path, workers=1) as dying:
+        job = started(tmp_path / "home", "prepare", recipe, "--master", dying.master, **dying.environment)
+        assert next(line for line in job.stderr if line.startswith("split:"))
+        dying.kill_worker()
+    assert "no worker has been there" in answer(job, 4)["faults"][0]["message"]
+    assert not list((tmp_path / "home").glob("datasets/gusts/*"))
