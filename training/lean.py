@@ -22,7 +22,7 @@ class NoProfiler(PassThroughProfiler):
 class PlainPrecision(Precision):
     """Steps in float32, with no hook between a loss and its step: `training.descent` clips and looks by itself."""
 
-    def optimizer_step(  # type: ignore[override]
+    def optimizer_step(  # type: ignore[override]  # as Lightning's own narrows that of Fabric
         self, optimizer: Any, model: Any, closure: Callable[[], Any], **named: Any
     ) -> Any:
         return optimizer.step(closure=closure, **named)
