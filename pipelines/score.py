@@ -106,6 +106,8 @@ def _read(spark: SparkSession, source: str) -> DataFrame:
             return spark.read.options(**options, **QUOTES).csv(url)
         return spark.read.parquet(url)
     except (PySparkException, Py4JJavaError) as error:
+        if refused := _refusal(source, error):
+            raise refused from error
         told = workers.cause(error)[:LONGEST_CAUSE]
         raise BadData.at(source, f"cannot be read as a table ({told}); give a Parquet folder or a .csv") from error
 

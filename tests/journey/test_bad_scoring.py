@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+import threading
 
 import pandas as pd
 import pytest
 
 from pipelines.score import score
 from tests.journey.test_scoring import trained
-from tracking.faults import BadData
+from tracking.faults import BadData, BadEnvironment
 from tracking.settings import Settings
 
 pytestmark = pytest.mark.spark
@@ -97,3 +98,23 @@ def test_an_input_that_is_not_there_is_told(model, tmp_path):
     with pytest.raises(BadData, match=r"none\.parquet: cannot be read as a table"):
         score(uri, str(tmp_path / "none.parquet"), str(tmp_path / "scored"), settings)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.fault
+def test_a_cluster_that_is_gone_while_the_table_is_read_is_told_as_such(spark, model, tmp_path):
+    # as the watch over the workers does it when none is left
+    is_over = threading.Event()
+
+    def give_up() -> None:
+        while not is_over.wait(0.01):
+            spark.sparkContext.cancelAllJobs()
+
+    watch = threading.Thread(target=give_up)
+    watch.start()
+    try:
+        with pytest.raises(BadEnvironment, match="no worker has been there"):
+            scored(model, tmp_path, "spent,visits,town\n" + "1,1,Graz\n" * 100)
+    finally:
+        is_over.set()
+        watch.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
