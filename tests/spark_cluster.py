@@ -26,6 +26,12 @@ import sys
 sys.meta_path[:] = [one for one in sys.meta_path if "__editable__" not in getattr(one, "__module__", "")]
 sys.path[:] = [one for one in sys.path if "__editable__" not in one]
 """
+TOGETHER = """
+spark.cores.max {workers}
+spark.scheduler.minRegisteredResourcesRatio 1.0
+spark.scheduler.maxRegisteredResourcesWaitingTime {within_s}s
+"""
+"""A job begins when each worker has its part, however busy the machine is; else one of them could do it all."""
 
 
 class Cluster:
@@ -39,12 +45,17 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"PYSPARK_PYTHON": str(self.folder / "python")}
+        return {"PYSPARK_PYTHON": str(self.folder / "python"), "SPARK_CONF_DIR": str(self.folder / "conf")}
 
-    def start(self) -> None:
+    def start(self, workers: int) -> None:
         changed_python(self.folder, FORGET)
+        (self.folder / "conf").mkdir()
+        options = TOGETHER.format(workers=max(workers, 1), within_s=WITHIN_S)
+        (self.folder / "conf" / "spark-defaults.conf").write_text(options)
         log = self._run("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
         self.master = self._said(log, r"Starting Spark master at (spark://127\.0\.0\.1:\d+)")
+        for _ in range(workers):
+            self.add_worker()
 
     def add_worker(self) -> None:
         """One more worker with one core."""
@@ -60,6 +71,10 @@ class Cluster:
             with suppress(psutil.NoSuchProcess):  # it has just ended
                 running += "CoarseGrainedExecutorBackend" in " ".join(one.cmdline())
         return running
+
+    def logs(self) -> str:
+        """The end of what the master and the workers wrote."""
+        return "\n".join(log.read_text(errors="replace")[-3000:] for log in sorted(self.folder.glob("*.log")))
 
     def executors_so_far(self) -> int:
         """How many executors were started so far."""
@@ -115,9 +130,7 @@ def changed_python(folder: Path, customize: str) -> Path:
 def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
     made = Cluster(folder)
     try:
-        made.start()
-        for _ in range(workers):
-            made.add_worker()
+        made.start(workers)
         yield made
     finally:
         made.stop()
