@@ -45,7 +45,7 @@ def members(group):
 @pytest.mark.spark
 def test_ctrl_c_during_a_preparation_is_told_without_a_trace_and_leaves_nothing(tmp_path, soak):
     generator = random.Random(0)
-    moments = [("prepare", "split:", 0.0, signal.SIGINT), ("run", "scale:", 1.5, signal.SIGINT)]
+    moments = [("prepare", "split:", 0.0, signal.SIGINT)]
     if soak:
         moments += [
             (verb, line, generator.uniform(0, 3), number)

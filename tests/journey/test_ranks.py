@@ -128,7 +128,7 @@ def test_tasks_with_their_own_ways_train_in_ranks(home, name):
 
 
 @pytest.mark.spark
-@pytest.mark.parametrize("external", ["false", "true"])
+@pytest.mark.parametrize("external", ["false", pytest.param("true", marks=pytest.mark.slow)])
 def test_ranks_grow_the_same_trees_together(here, home, external):
     trees = (
         "--set",
@@ -310,6 +310,7 @@ def test_what_cannot_be_split_is_refused_once_with_what_would_do(here, home, wor
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_what_only_the_second_rank_refuses_is_told_by_it(home, tmp_path):
     first, second = by_hand(home, 0), by_hand(home, 1, MILLSTREAM_STORE=str(tmp_path))

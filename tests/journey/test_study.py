@@ -25,6 +25,7 @@ def home(tmp_path_factory):
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_ctrl_c_loses_no_combination_of_a_study(here, home, spark):
     file = str(write(home, STUDY, SMALL, name="inits.yaml"))
