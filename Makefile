@@ -44,7 +44,7 @@ smoke: $(READY)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m smoke
 
 soak: $(READY)
-	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest --timeout 10800 -m 'fault or slow'
+	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest --timeout 10800 -m 'fault or slow or soak'
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -53,6 +53,7 @@ SHAPES = st.fixed_dictionaries(
 MEANS = st.tuples(st.sampled_from(INSTALLED), st.sampled_from(["cached", "streamed"]), st.integers(1, 4), st.booleans())
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("ranks", [1, 2, 4, 8])
 def test_any_split_gives_one_stream_to_any_ranks_engine_memory_and_threads(tmp_path_factory, ranks, soak, monkeypatch):
     @settings(max_examples=500 if soak else 25, deadline=None)
