@@ -50,8 +50,9 @@ class Cluster:
     def start(self, workers: int) -> None:
         changed_python(self.folder, FORGET)
         (self.folder / "conf").mkdir()
-        options = TOGETHER.format(workers=max(workers, 1), within_s=WITHIN_S)
-        (self.folder / "conf" / "spark-defaults.conf").write_text(options)
+        if workers:  # else a job would wait for them twice
+            options = TOGETHER.format(workers=workers, within_s=WITHIN_S)
+            (self.folder / "conf" / "spark-defaults.conf").write_text(options)
         log = self._run("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
         self.master = self._said(log, r"Starting Spark master at (spark://127\.0\.0\.1:\d+)")
         for _ in range(workers):
