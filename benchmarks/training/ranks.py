@@ -1,4 +1,4 @@
-"""Draws the loss of one recipe trained by one process and by two, step by step: `docs/ranks.png`.
+"""Draws the loss of one recipe trained by one process and by two, step by step: `docs/records/images/ranks.png`.
 
     python -m benchmarks.training.ranks [RECIPE] [--figure FILE]
 
@@ -25,7 +25,7 @@ Curve = dict[int, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", nargs="?", default="cnn/lenet-digits")
-    parser.add_argument("--figure", default="docs/ranks.png", type=Path)
+    parser.add_argument("--figure", default="docs/records/images/ranks.png", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         millstream(home, "prepare", options.recipe)

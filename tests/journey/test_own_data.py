@@ -1,4 +1,4 @@
-"""The README's recipes for one's own data are run as they stand there."""
+"""The recipes of the README and of docs/recipe.md for one's own data are run as they stand there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 from tests.journey.command import ROOT
 from tracking.dataset import Dataset
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = {re.search(r"about: (.+)", block)[1]: block for block in re.findall(r"```yaml\n(about: .+?)```", README, re.S)}
+PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/recipe.md"))
+BLOCKS = {re.search(r"about: (.+)", block)[1]: block for block in re.findall(r"```yaml\n(about: .+?)```", PAGES, re.S)}
 
 
 def customers(folder):

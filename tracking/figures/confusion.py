@@ -16,10 +16,10 @@ NUMBERED = 20
 
 
 def confusion(counts_KK: NDArray[Any], classes: Sequence[str]) -> Figure:
-    """Rows are the true classes, columns the told ones; colour is the share of a row, numbers are counts."""
+    """Rows are the true classes, columns the predicted ones; colour is the share of a row, numbers are counts."""
     count = len(classes)
     size = min(12.0, 2.5 + 0.45 * count)
-    figure, axes = panel(size + 1, size, title="told class against true class")
+    figure, axes = panel(size + 1, size, title="predicted class against true class")
     shares = counts_KK / np.maximum(1, counts_KK.sum(axis=1, keepdims=True))
     drawn = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(drawn, label="share of the true class")
@@ -27,7 +27,7 @@ def confusion(counts_KK: NDArray[Any], classes: Sequence[str]) -> Figure:
     axes.set_xticks(range(count), names, rotation=60, ha="right")
     axes.set_yticks(range(count), names)
     plain(axes)
-    axes.set_xlabel("told")
+    axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     if count <= NUMBERED:
         for row, column in np.ndindex(count, count):
