@@ -175,15 +175,15 @@ R = TypeVar("R", bound=Record)
 
 def read(kind: str, model: type[R]) -> list[R]:
     """The records of `docs/records/<kind>/*.json` in the order of their names."""
-    found = []
+    records = []
     for file in sorted((HERE / kind).glob("*.json")):
         try:
-            found.append(model.model_validate_json(file.read_text()))
+            records.append(model.model_validate_json(file.read_text()))
         except ValidationError as error:
             raise SystemExit(f"{file}: {error}") from None
-    return found
+    return records
 
 
 def machines() -> dict[str, Machine]:
-    found = json.loads((HERE / "machines.json").read_text())
-    return {key: Machine.model_validate(value) for key, value in found.items()}
+    described = json.loads((HERE / "machines.json").read_text())
+    return {key: Machine.model_validate(value) for key, value in described.items()}

@@ -56,6 +56,22 @@ def test_a_changed_record_makes_its_page_and_the_readme_stale_until_they_are_wri
     assert render(script, "--check").returncode == 0
 
 
+def test_a_row_shows_the_figures_of_its_record(copied):
+    figures = [
+        {"name": "test/macro_f1", "value": 0.5, "low": 0.25, "high": 0.75, "target": ">= 0.5"},
+        {"name": "train/loss", "value": 1234.0, "deviation": 0.1, "unit": "nats"},
+    ]
+    published = [{"name": "test/macro_f1", "value": 0.4, "source": "a | b"}]
+    record = {"recipe": "rnn/made", "data": "d", "seeds": [7], "measured": figures, "references": published}
+    (copied / "docs/records/results/recipes/rnn--made--7.json").write_text(json.dumps(record | {"machine": "epyc-2"}))
+    assert render(copied / "docs/records/render.py").returncode == 0
+    page = (copied / "docs/records/results.md").read_text()
+    row = (
+        "| made | d | 7 | macro-F1 0.5 (0.25 to 0.75) (≥ 0.5); loss on train 1,234 ± 0.1 nats | a \\| b: macro-F1 0.4 |"
+    )
+    assert row in page
+
+
 def test_a_field_that_no_record_has_is_refused_with_its_file(copied):
     record = next(iter((copied / "docs/records/reliability/faults").glob("*.json")))
     record.write_text(record.read_text().replace('"fault"', '"flaw"'))
