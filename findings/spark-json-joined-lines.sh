@@ -2,7 +2,7 @@
 # Spark 4.3.0 reads the first JSON object of a line and drops the rest.
 #
 # Expected: a line with two objects, {"id":2}{"id":3}, is two rows or a
-# malformed record, as Python's json module and pandas say.
+# malformed record. Python's json module raises an error for it.
 # What happens: the first object is returned. The second one is lost. Mode
 # FAILFAST raises nothing and the column of corrupt records stays null.
 # Why it matters: such lines arise wherever files of JSON lines are joined and
