@@ -16,8 +16,9 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 
-from pipelines import parquet, text_tables
-from pipelines.table_columns import Layout, typed
+from pipelines import parquet, text_tables, workers
+from pipelines.casts import typed
+from pipelines.table_columns import Layout
 from tracking.faults import BadData, BadEnvironment
 
 
@@ -29,13 +30,18 @@ def read_parquet(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> 
 
 def orc(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """Raises BadData for a file that is none, or a table that lacks a column."""
+    return typed(read_orc(spark, paths), paths[0], layout)
+
+
+def read_orc(spark: SparkSession, paths: Sequence[Path], root: Path | None = None) -> DataFrame:
+    """All columns; with `root`, the names of folders between (`day=1`) are columns, too."""
     try:
         # else Spark would take the schema of one file for that of all
         reader = spark.read.option("mergeSchema", len(paths) > 1)
-        frame = reader.orc([f"file:{path}" for path in paths])
+        reader = reader if root is None else reader.option("basePath", f"file:{root}")
+        return reader.orc([f"file:{path}" for path in paths])
     except (AnalysisException, Py4JJavaError) as error:
-        raise BadData.at(paths[0], f"cannot be read as ORC ({str(error).splitlines()[0]})") from error
-    return typed(frame, paths[0], layout)
+        raise BadData.at(paths[0], f"cannot be read as ORC ({workers.cause(error)})") from error
 
 
 def jdbc(spark: SparkSession, url: str, table: str, environment: Mapping[str, str] = os.environ) -> DataFrame:

@@ -6,8 +6,9 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from pipelines.rows import escaped, named
-from pipelines.table_columns import CORRUPT, Layout
+from pipelines.casts import MALFORMED
+from pipelines.rows import named
+from pipelines.table_columns import CORRUPT, Layout, TableColumn
 
 FIRST_YEAR, LAST_YEAR = 1, 9999
 """What Python and most readers of Parquet know."""
@@ -16,30 +17,41 @@ FIRST_YEAR, LAST_YEAR = 1, 9999
 def stripped(frame: DataFrame, layout: Layout) -> DataFrame:
     for name, declared in layout.columns.items():
         if declared.type == "string":
-            value = F.trim(named(name))
-            if declared.strip:
-                value = F.expr(f"trim(BOTH '{declared.strip.replace(chr(39), chr(39) * 2)}' FROM {escaped(name)})")
-            frame = frame.withColumn(name, F.when(value == layout.null, None).otherwise(value))
+            frame = frame.withColumn(name, trimmed(named(name), declared, layout.null))
     return frame
 
 
 def judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
     """Adds `_reason`, null for a good row."""
-    reasons: list[SparkColumn] = [
-        F.when(F.col("_line").contains("\x00"), "holds a NUL byte"),
-        F.when(F.col("_line").contains("\ufffd"), "is not UTF-8"),
-        F.col(CORRUPT),
-    ]
+    reasons = [unreadable("_line"), F.col(CORRUPT)]
     for name, declared in layout.columns.items():
-        value = named(name)
-        if declared.type == "double":
-            endless = F.isnan(value) | (F.abs(value) == float("inf"))
-            reasons.append(F.when(endless, f"{name} is not finite"))
-        if declared.classes is not None:
-            reasons.append(F.when(~value.isin(*declared.classes), f"{name} is none of the declared classes"))
-        if declared.type == "timestamp":
-            beyond = (F.year(value) < FIRST_YEAR) | (F.year(value) > LAST_YEAR)
-            reasons.append(F.when(beyond, f"{name} is not in the years {FIRST_YEAR} to {LAST_YEAR}"))
-        if not declared.nullable or name == key:
-            reasons.append(F.when(value.isNull(), f"{name} is missing"))
+        told = unfit(named(name), declared, nullable=declared.nullable and name != key)
+        reasons.append(F.concat(F.lit(f"{name} "), told))
     return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)
+
+
+def trimmed(text: SparkColumn, declared: TableColumn, null: str) -> SparkColumn:
+    """A text without what stands around it, and null where that is the mark of a missing value."""
+    value = F.btrim(text, F.lit(declared.strip)) if declared.strip else F.trim(text)
+    return F.when(value == null, None).otherwise(value)
+
+
+def unreadable(line: str) -> SparkColumn:
+    """Why nothing of a line can be trusted; null where it can."""
+    told = F.when(F.col(line).contains("\x00"), "holds a NUL byte")
+    return told.when(F.col(line).contains(MALFORMED), "is not UTF-8")
+
+
+def unfit(value: SparkColumn, declared: TableColumn, *, nullable: bool) -> SparkColumn:
+    """Why a value is not taken; null for a good one."""
+    reasons = []
+    if declared.type == "double":
+        reasons.append(F.when(F.isnan(value) | (F.abs(value) == float("inf")), "is not finite"))
+    if declared.classes is not None:
+        reasons.append(F.when(~value.isin(*declared.classes), "is none of the declared classes"))
+    if declared.type == "timestamp":
+        beyond = (F.year(value) < FIRST_YEAR) | (F.year(value) > LAST_YEAR)
+        reasons.append(F.when(beyond, f"is not in the years {FIRST_YEAR} to {LAST_YEAR}"))
+    if not nullable:
+        reasons.append(F.when(value.isNull(), "is missing"))
+    return F.coalesce(*reasons, F.lit(None).cast("string"))

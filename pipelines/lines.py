@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType
 
 from pipelines.quoted import IsRow, Line, Piece, joined
-from tracking.faults import BadData
+from tracking.faults import BadData, Fault
 
 Encoding = Literal["utf-8", "latin-1"]
 JAVA_NAMES: dict[Encoding, str] = {"utf-8": "UTF-8", "latin-1": "ISO-8859-1"}
@@ -125,6 +125,17 @@ def _decoded(line: bytes, number: int, path: Path, encoding: Encoding) -> str:
 def is_empty(path: Path) -> bool:
     """Whether nothing is in a file, unpacked as Spark does it. Raises BadData where that cannot be done."""
     return not _begin(path, 1)
+
+
+def damaged(path: Path) -> list[Fault]:
+    """Why a file cannot be read to its end, unpacked as Spark does it."""
+    try:
+        with _OPENED.get(path.suffix, _plain)(path) as file:
+            while file.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        return [Fault(where=str(path), message=f"cannot be read to its end ({error}); get the file again")]
+    return []
 
 
 def _begin(path: Path, most: int) -> bytes:

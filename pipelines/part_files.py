@@ -67,18 +67,26 @@ def _filled(file: SplitFile, paths: Mapping[str, Path]) -> list[SplitFile]:
     return [file.model_copy(update={"name": name}) for name in filled]
 
 
-def _names(root: Place, where: Place) -> list[str]:
+def shown(root: Place) -> list[str]:
+    """The part files below a folder, by their paths from there, without what Hadoop does not show.
+
+    Raises BadData where a log beside them says which of them count, or where there is none.
+    """
     found = files_below(root)
-    below = sorted({name.partition("/")[0] for name in found if "/" in name})
-    log = next((log for log in _LOGS if log in below), None)
+    log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in found)), None)
     if log is not None:
         raise BadData.at(root, f"holds {log}, by which some of its files do not count; save it as plain files")
-    shown = [name for name in found if not name.startswith(_HIDDEN)]
-    below = [folder for folder in below if not folder.startswith(_HIDDEN)]
+    names = [name for name in found if not any(part.startswith(_HIDDEN) for part in name.split("/"))]
+    if not names:
+        told = "no part file in it (names that begin with _ or . do not count)"
+        raise BadData.at(root, f"{told}; expected files such as part-00000.csv: write the table again")
+    return names
+
+
+def _names(root: Place, where: Place) -> list[str]:
+    names = shown(root)
+    below = sorted({name.partition("/")[0] for name in names if "/" in name})
     if below:
         told = f"holds the folders {below[:5]}{' and more' if below[5:] else ''}; expected part files"
         raise BadData.at(root, f"{told}: name each of the folders, as `{where / below[0]}`")
-    if not shown:
-        told = "no part file in it (names that begin with _ or . do not count)"
-        raise BadData.at(root, f"{told}; expected files such as part-00000.csv: write the table again")
-    return shown
+    return names

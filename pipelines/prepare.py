@@ -109,6 +109,7 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
 
 
 def _make(work: Work, table: Table, version: str, records: tuple[File, ...], store: Store, say: Say) -> None:
+    source = _source_record(work, records, table)
     flow, done = Flow.of(table), []
     for name, step in work.steps:
         flow, one = flow.through(name, step, work.seed, say)
@@ -135,7 +136,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
             version=version,
             seed=work.seed,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            source=_source_record(work, records),
+            source=source,
             steps=tuple(one.record for one in done),
             columns=table.columns,
             splits=splits,
@@ -228,10 +229,10 @@ def _checked(located: Located) -> Work:
     return work
 
 
-def _source_record(work: Work, records: tuple[File, ...]) -> contract.Source:
+def _source_record(work: Work, records: tuple[File, ...], read: Table) -> contract.Source:
     return contract.Source(
         name=work.source_name,
-        config=work.source.model_dump(mode="json"),
+        config={**work.source.model_dump(mode="json"), **read.resolved},
         licence=work.source.licence,
         origin=work.source.origin,
         files=records,

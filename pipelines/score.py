@@ -6,15 +6,17 @@ The model reaches torch through MLflow, at run time and on the workers alone: th
 from __future__ import annotations
 
 import atexit
-import re
 import shutil
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel
 from pyspark import SparkFiles
@@ -22,13 +24,17 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
-from pipelines import workers
+from pipelines import failed_job, origin, scoring_input, stores
 from pipelines.mark import Mark, left_in
-from pipelines.rows import in_pandas
+from pipelines.part_files import parts
+from pipelines.rows import in_arrow
+from pipelines.scoring_input import ScoringInput
+from pipelines.scoring_layout import Files, Reading
 from pipelines.session import session
-from pipelines.text_tables import QUOTES, leaves_quotes_open
+from pipelines.table import OriginFile
 from tracking import models
-from tracking.faults import BadData, BadEnvironment, Refusal
+from tracking.faults import BadData
+from tracking.remote import place
 from tracking.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,14 +47,13 @@ _TYPES: dict[str, DataType] = {
     "Array(double)": ArrayType(DoubleType()),
     "Array(string)": ArrayType(StringType()),
 }
-
-
-LONGEST_CAUSE = 200
-_SAID = (
-    re.compile(r"tracking\.faults\.BadData: (.+)"),
-    re.compile(r"mlflow\.exceptions\.MlflowException: [^\0]*?Error: (.+)"),
-)
-_MALFORMED = re.compile(r"MALFORMED_RECORD|Malformed records are detected|MALFORMED_CSV_RECORD")
+_ARROW: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "double": pa.float64(),
+    "long": pa.int64(),
+    "Array(double)": pa.list_(pa.float64()),
+    "Array(string)": pa.list_(pa.string()),
+}
 
 
 class Scored(BaseModel, frozen=True):
@@ -58,7 +63,7 @@ class Scored(BaseModel, frozen=True):
 
 
 def score(model_uri: str, source: str, output: str, settings: Settings, *, master: str | None = None) -> Scored:
-    """Write `source` (Parquet, or CSV with a header) with the model's predictions beside its columns to `output`.
+    """Write the table `source` with the model's predictions beside its columns to `output`.
 
     `output` is a folder of Parquet that must not exist: it appears when all rows are scored. Raises BadData for input
     that cannot be read, misses columns, or would be overwritten.
@@ -68,12 +73,12 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     if target.exists():
         raise BadData.at(target, "is there already; give a path that is not, nothing is overwritten")
     model = models.describe(model_uri, settings)
-    spark = session(master, settings)
-    frame = _read(spark, source)
-    missing = [name for name in model.inputs if name not in frame.columns]
-    if missing:
-        raise BadData.at(source, f"no columns {missing}; the model takes {list(model.inputs)}, found {frame.columns}")
-    clash = [name for name in model.outputs if name in frame.columns]
+    start = partial(session, master, settings)
+    files = Files.of(source, _local(source, start, settings))
+    spark = start()
+    with _refusing(files):
+        table = scoring_input.read(spark, files, Reading.of(model))
+    clash = [name for name in table.names if name.lower() in {output.lower() for output in model.outputs}]
     if clash:
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
     for left in left_in(target.parent):
@@ -81,11 +86,10 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     staged = target.with_name(str(Mark.mine("scored")))
     try:
         folder = _at_the_workers(spark, model.folder)
-        _predict(frame, folder, model.inputs, model.outputs).write.parquet(f"file:{staged}")
-        rows = spark.read.parquet(f"file:{staged}").count()
+        with _refusing(files):
+            _predict(table, folder, model.outputs).write.parquet(f"file:{staged}")
+            rows = spark.read.parquet(f"file:{staged}").count()
         staged.rename(target)
-    except (PySparkException, Py4JJavaError) as error:
-        raise _refusal(source, error) or error from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     return Scored(rows=rows, output=str(target), seconds=round(time.monotonic() - started, 3))
@@ -96,30 +100,26 @@ def _absolute(source: str) -> str:
     return source if "://" in source else str(Path(source).absolute())
 
 
-def _read(spark: SparkSession, source: str) -> DataFrame:
-    url = source if "://" in source else f"file:{source}"  # a cluster's own file system may be another one
+def _local(source: str, start: Callable[[], object], settings: Settings) -> Path:
+    """Where the table is on this machine: what lies behind a URL is copied, as `prepare` does it."""
+    where = place(source)
+    if isinstance(where, Path):
+        return where
+    stores.reach(where, start)
+    copies = [origin.locate(part, settings) for part in parts(OriginFile(source, or_folder=True), [])]
+    return copies[0] if len(copies) == 1 else copies[0].parent
+
+
+@contextmanager
+def _refusing(files: Files) -> Iterator[None]:
+    """What Spark raises, as what is wrong with the table, or with the cluster."""
     try:
-        if source.endswith((".csv", ".csv.gz")):
-            options = {"header": True, "inferSchema": True, "ignoreLeadingWhiteSpace": True, "mode": "FAILFAST"}
-            # such a file is read by one task
-            options["multiLine"] = leaves_quotes_open(spark, [url])
-            return spark.read.options(**options, **QUOTES).csv(url)
-        return spark.read.parquet(url)
+        yield
     except (PySparkException, Py4JJavaError) as error:
-        if refused := _refusal(source, error):
-            raise refused from error
-        told = workers.cause(error)[:LONGEST_CAUSE]
-        raise BadData.at(source, f"cannot be read as a table ({told}); give a Parquet folder or a .csv") from error
-
-
-def _refusal(source: str, error: Exception) -> Refusal | None:
-    """What is wrong with a row that the model could not read, or with the cluster; None when something else broke."""
-    if workers.is_given_up(error):
-        return BadEnvironment.at("spark cluster", workers.GONE)
-    said = next((found[1] for one in _SAID if (found := one.search(str(error)))), None)
-    if said is None and _MALFORMED.search(str(error)):
-        said = "a row has other values than the header and the rows before it; look for a delimiter too many or too few"
-    return BadData.at(source, said) if said else None
+        refused = failed_job.refusal(files.where, error, files.damaged)
+        if refused is None:
+            raise
+        raise refused from error
 
 
 def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
@@ -136,18 +136,37 @@ def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
     return lambda: SparkFiles.get(name)
 
 
-def _predict(frame: DataFrame, folder: Callable[[], str], inputs: dict[str, str], outputs: dict[str, str]) -> DataFrame:
+def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, str]) -> DataFrame:
+    """The columns of the table as they are, and the predictions: nothing else goes through pandas than inputs do."""
+    frame, count = table.frame, len(table.names)
     added = [StructField(name, _TYPES[kind]) for name, kind in outputs.items()]
-    schema = StructType([*frame.schema.fields, *added])
-    names = list(inputs)
+    passed = [StructField(name, frame.schema[at].dataType) for at, name in enumerate(table.names)]
+    schema = StructType([*passed, *added])
+    names, inputs = schema.names, {name: frame.columns.index(place) for name, place in table.inputs.items()}
+    kinds = {name: _ARROW[kind] for name, kind in outputs.items()}
 
-    def pieces(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    def pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import mlflow  # on the worker, once a partition
+        import pandas as pd
 
-        model: Any = mlflow.pyfunc.load_model(folder())
-        for piece in frames:
-            if len(piece):
-                found = model.predict(piece[names])
-                yield piece.assign(**{name: list(found[name]) for name in outputs})
+        model: Any = mlflow.pyfunc.load_model(folder()).get_raw_model()
+        for batch in batches:
+            if batch.num_rows:
+                raw = pd.DataFrame({name: exact(batch.column(at)) for name, at in inputs.items()})
+                found = model.predict(raw)
+                more = [pa.array(list(found[name]), kind, from_pandas=True) for name, kind in kinds.items()]
+                yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more], names)
 
-    return in_pandas(frame, pieces, schema)
+    return in_arrow(frame, pieces, schema)
+
+
+def exact(values: pa.Array) -> pd.Series[Any]:
+    """The values for the model: whole numbers as they are also where some are missing, and times of any year."""
+    import pandas as pd
+
+    if pa.types.is_integer(values.type) and values.null_count:
+        return pd.Series(values.to_pylist(), dtype=object)
+    if pa.types.is_timestamp(values.type):
+        return pd.Series(values.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False))
+    found: pd.Series[Any] = values.to_pandas()
+    return found

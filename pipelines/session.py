@@ -186,6 +186,13 @@ def _options(address: str | None, scratch: Path) -> dict[str, str]:
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
         # times before 1900 as they are: nobody reads our files with Spark 2
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+        # and those of others as they stand, where a file does not say that Spark 2 or Hive wrote it
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+        # Spark has no times in nanoseconds: `pipelines/parquet.py` makes microseconds of the numbers
+        "spark.sql.legacy.parquet.nanosAsLong": "true",
+        # names of folders are texts: 01067 is no number
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.legacy.timeParserPolicy": "CORRECTED",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }

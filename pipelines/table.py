@@ -7,7 +7,7 @@ class is called after its file (`steps/scale.py` holds `Scale`). Its fields are 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -80,6 +80,8 @@ class Table:
     rows: int = 0
     held: DataFrame | None = None
     """What a source keeps in memory, where `frame` is no more than a selection from it."""
+    resolved: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the source as they turned out, where its recipe leaves them open: columns that are inferred."""
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import operator
 from typing import Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
     BooleanType,
     DataType,
     DateType,
@@ -18,13 +18,15 @@ from pyspark.sql.types import (
     FractionalType,
     IntegralType,
     LongType,
+    MapType,
     StringType,
+    StructType,
     TimestampNTZType,
     TimestampType,
 )
 
 from pipelines.lines import Encoding
-from pipelines.rows import escaped, named
+from pipelines.rows import named
 from tracking.faults import BadData
 from tracking.manifest import Role
 
@@ -37,6 +39,7 @@ TYPES: dict[str, DataType] = {
 }
 CORRUPT = "_corrupt"
 MISFIT = "a value is of another type, or values are missing"
+_NOT_SINGLE = (ArrayType, StructType, MapType, BinaryType)
 MOST_DIGITS = 18
 """Of whole numbers that an int64 holds, whatever they are."""
 
@@ -70,34 +73,19 @@ class Layout(BaseModel, frozen=True):
     decimal: Literal[".", ","] = "."
 
 
-def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
-    """Columns that have types already, brought to the declared ones; a value that does not fit spoils its row."""
-    missing = [name for name in layout.columns if name not in frame.columns]
-    if missing:
-        raise BadData.at(where, f"no columns {missing}; it has {frame.columns}")
-    cast = {
-        name: F.expr(f"try_cast({escaped(name)} AS {TYPES[one.type].simpleString()})")
-        for name, one in layout.columns.items()
-    }
-    lost = [cast[name].isNull() & named(name).isNotNull() for name in layout.columns]
-    fractions = ("float", "double", "decimal")
-    lost += [
-        cast[name].isNotNull() & (named(name) != F.round(named(name)))  # a cast would cut the fraction off
-        for name, one in layout.columns.items()
-        if one.type == "long" and frame.schema[name].dataType.typeName() in fractions
-    ]
-    none = F.lit(None).cast("string")
-    corrupt = F.when(functools.reduce(operator.or_, lost), MISFIT).alias(CORRUPT)
-    values = [cast[name].alias(name) for name in layout.columns]
-    places = (F.lit(0).alias("_part"), F.lit(0).cast("long").alias("_number"), none.alias("_line"))
-    return frame.select(*places, corrupt, *values)
-
-
 def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: bool = False) -> dict[str, TableColumn]:
     """Columns as Spark sees them in all rows: whole numbers, numbers, times, and everything else as text.
 
-    Truths are texts where they stand in a text file (`in_text`), as are whole numbers that no int64 holds.
+    Truths are texts where they stand in a text file (`in_text`), as are whole numbers that no int64 holds. Raises
+    BadData for lists, structures, maps and bytes, which are none of these.
     """
+    odd = {
+        field.name: field.dataType.simpleString()
+        for field in frame.schema.fields
+        if isinstance(field.dataType, _NOT_SINGLE)
+    }
+    if odd:
+        raise BadData.at("data.source", f"columns {odd} hold no single text or number; declare the other columns")
     kinds = {field.name: _kind(field.dataType, in_text) for field in frame.schema.fields}
     missing = frame.select([F.max(named(name).isNull()).alias(f"c{at}") for at, name in enumerate(kinds)]).head()
     roles: dict[str, Role] = {target or "": "target", key or "": "key"}

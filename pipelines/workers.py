@@ -28,7 +28,7 @@ _STANDALONE = re.compile(r"spark://(.+)")
 _LACKS = re.compile(r"No module named '([\w.]+)'")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 _OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH|Python in worker has different version")
-_SAID = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception): \S.*)$", re.MULTILINE)
+_SAID = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception|ArrowInvalid): \S.*)$", re.MULTILINE)
 _GIVEN_UP = re.compile(r"Job \d+ cancelled as part of cancellation of all jobs")
 
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tracking.faults import BadEnvironment, Refusal
+from tracking.faults import BadEnvironment, Refusal, chain
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOLD = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
@@ -44,6 +44,4 @@ def _says_full(error: BaseException) -> bool:
 
 def _origins(error: BaseException | None) -> Iterator[BaseException]:
     """The error, and one after the other those that it came from."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return chain(error, lambda one: one.__cause__ or (None if one.__suppress_context__ else one.__context__))

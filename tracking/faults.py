@@ -6,7 +6,7 @@ Each kind carries the exit code of the command (0 and 1 are not faults: done, do
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -102,8 +102,18 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends work as Ctrl-C does: libraries that clean up after the one do so after the other."""
 
 
+def chain(
+    error: BaseException | None, before: Callable[[BaseException], BaseException | None]
+) -> Iterator[BaseException]:
+    """The error, the one `before` it, and so on; each once, since an error may be raised from itself."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = before(error)
+
+
 def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
     """The Ctrl-C or SIGTERM that an error is, or during whose cleaning up it came."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__context__ or error.__cause__
-    return error
+    errors = chain(error, lambda one: one.__context__ or one.__cause__)
+    return next((one for one in errors if isinstance(one, KeyboardInterrupt)), None)

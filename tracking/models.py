@@ -6,22 +6,25 @@ import importlib.metadata
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
 
 import mlflow
 import pandas as pd
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import Array
+from mlflow.types.schema import AnyType, Array
 
+from tracking import manifest as contract
 from tracking import parts
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Manifest
+from tracking.preprocess import UNKNOWN_CLASS
 from tracking.registry import Entry, registered_name
 from tracking.run import Run
 from tracking.settings import Settings
@@ -34,6 +37,7 @@ _TYPES: dict[str, DataType | Array] = {
     "Array(double)": Array(DataType.double),
     "Array(string)": Array(DataType.string),
 }
+_EXAMPLE = "input_example.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Described:
     folder: Path
     inputs: dict[str, str]
     outputs: dict[str, str]
+    manifest: Manifest | None
+    """Of the dataset version that the model was trained on; None for one that was trained in an environment."""
 
 
 def log_model(
@@ -52,6 +58,7 @@ def log_model(
     metrics: Mapping[str, float],
     dataset_version: str | None,
     inputs: Sequence[Column],
+    optional: Collection[str] = (),
     outputs: Mapping[str, str],
     example: pd.DataFrame,
     requirements: Sequence[str],
@@ -59,11 +66,13 @@ def log_model(
 ) -> str:
     """Log the folder of `training.serve` as the run's model, and register it; its address.
 
+    `optional` names the inputs that may be missing.
     Without `register` it stays with its run, under `runs:/<run>/model`. While the store is gone it is kept in a folder
     beside that of `training.serve`, which is its address then, and waits in the run's spool.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    model = Model(run_id=run.id, signature=_signature(inputs, outputs))
+    model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs))
+    model.saved_input_example_info = {"artifact_path": _EXAMPLE, "type": "json_object"}
     model.metadata = {"recipe": run.located.name, "dataset_version": dataset_version, "outputs": dict(outputs)}
     local = folder.parent / "mlflow-model"
     shutil.rmtree(local, ignore_errors=True)  # a run that was broken off here goes on
@@ -75,7 +84,7 @@ def log_model(
         pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in requirements],
         input_example=None,
     )
-    _write_example(local, example)
+    _write_example(local / _EXAMPLE, example, inputs)
     entry = Entry(
         recipe=run.located.name,
         about=run.located.recipe.about,
@@ -99,7 +108,9 @@ def describe(uri: str, settings: Settings) -> Described:
     if model.signature is None or outputs is None:
         raise BadData.at(uri, "is no model of Millstream: it does not say what it takes and gives")
     inputs = {spec["name"]: str(spec["type"]) for spec in model.signature.inputs.to_dict()}
-    return Described(folder, inputs, dict(outputs))
+    data = folder / "data" / "model"
+    manifest = Manifest.read(data) if (data / contract.FILE).is_file() else None
+    return Described(folder, inputs, dict(outputs), manifest)
 
 
 def _files(uri: str, settings: Settings) -> Path:
@@ -127,24 +138,49 @@ def _copies() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="millstream-models-")
 
 
-def _signature(inputs: Sequence[Column], outputs: Mapping[str, str]) -> ModelSignature:
-    taken = [ColSpec(_kind(column), column.name) for column in inputs]
+def _signature(inputs: Sequence[Column], optional: Collection[str], outputs: Mapping[str, str]) -> ModelSignature:
+    taken = [
+        ColSpec(_kind(column, column.name in optional), column.name, required=column.name not in optional)
+        for column in inputs
+    ]
     given = [ColSpec(_TYPES[kind], name) for name, kind in outputs.items()]
     return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
 
 
-def _kind(column: Column) -> DataType:
+def _kind(column: Column, is_optional: bool) -> DataType | AnyType:
     if column.layout == "tensor":
         return DataType.binary
     if column.dtype == "string":
         return DataType.string
-    return DataType.long if column.dtype.startswith(("int", "uint")) else DataType.double
+    if column.dtype.startswith("datetime64"):
+        return DataType.datetime
+    if column.dtype.startswith(("int", "uint")):
+        # pandas makes floats of whole numbers where one is missing, and MLflow takes floats for no `long`
+        return AnyType() if is_optional else DataType.long
+    return DataType.double
 
 
-def _write_example(folder: Path, example: pd.DataFrame) -> None:
-    """Two rows that the model can read; bytes are written as lists of numbers."""
+def _write_example(file: Path, example: pd.DataFrame, inputs: Sequence[Column]) -> None:
+    """Rows that the model can read, of the types of its signature; a value that is missing is left out."""
+    kinds = {column.name: _kind(column, is_optional=False) for column in inputs}
     rows = [
-        {name: list(value) if isinstance(value, bytes) else value for name, value in row.items()}
+        {name: _plain(value, kinds.get(name)) for name, value in row.items() if not is_missing(value)}
         for row in example.to_dict("records")
     ]
-    (folder / "input_example.json").write_text(json.dumps(rows, default=float), encoding="utf-8")
+    file.write_text(json.dumps(rows, default=float), encoding="utf-8")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a raw value is missing, or the name of a category that is not known."""
+    is_unknown = isinstance(value, str) and value == UNKNOWN_CLASS
+    return is_unknown or (bool(pd.api.types.is_scalar(value)) and bool(pd.isna(value)))
+
+
+def _plain(value: Any, kind: DataType | AnyType | None) -> Any:
+    """A value as JSON has it; bytes as a list of numbers."""
+    if isinstance(value, bytes):
+        return list(value)
+    if kind == DataType.datetime:
+        return pd.Timestamp(value).isoformat()
+    as_kind = {DataType.long: int, DataType.double: float, DataType.string: str}.get(kind)
+    return as_kind(value) if as_kind is not None and pd.api.types.is_scalar(value) else value

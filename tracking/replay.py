@@ -24,17 +24,30 @@ def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
     return tuple(before.values())
 
 
+def optional_columns(manifest: Manifest) -> frozenset[str]:
+    """The raw columns that may be missing: those that `impute` fills, and categories that the source lets be missing.
+
+    A missing category is the unknown one, as it was in the preparation.
+    """
+    declared = manifest.source.config.get("columns")
+    facts = declared.items() if isinstance(declared, dict) else ()
+    nullable = {name for name, column in facts if isinstance(column, dict) and column.get("nullable")}
+    categories = {column.name for column in raw_columns(manifest) if column.meaning == "category"}
+    return frozenset(_fillable(manifest) | (nullable & categories))
+
+
 def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """The prepared input columns of raw rows, in the same order. Extra columns are not looked at.
 
-    A value may be missing where the preparation has preprocess.filled missing ones.
+    Columns of `optional_columns` may be missing, and so may values of those that the preparation has filled.
     Raises BadData that names every column that is missing or holds something else than it should.
     """
-    expected = raw_columns(manifest)
-    missing = [column.name for column in expected if column.name not in raw.columns]
+    expected, optional = raw_columns(manifest), optional_columns(manifest)
+    absent = [column.name for column in expected if column.name not in raw.columns]
+    missing = [name for name in absent if name not in optional]
     if missing:
         raise BadData.at("input", f"columns {missing} are missing; the model reads {[c.name for c in expected]}")
-    frame = raw[[column.name for column in expected]].copy()
+    frame = raw.assign(**dict.fromkeys(absent))[[column.name for column in expected]].copy()
     BadData.unless_empty(_unreadable(frame, expected, _fillable(manifest)))
     for name, learned, kind in _changes(manifest):
         if name in frame:  # else a target, which a served row does not bring

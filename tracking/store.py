@@ -36,7 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
 
 from tracking.alone import alone  # noqa: E402
 from tracking.disk import is_full  # noqa: E402
-from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
+from tracking.faults import BadEnvironment, WrongRecipe, chain  # noqa: E402
 from tracking.settings import LOOPBACK, Settings  # noqa: E402
 
 SQLITE = "sqlite:///"
@@ -130,12 +130,8 @@ def _probe(uri: str, timeout_s: float) -> None:
 
 def is_gone(error: BaseException) -> bool:
     """Whether no server answered; one that refuses something does answer."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, ConnectionError | Timeout | RetryError | requests.ConnectionError):
-            return True
-        found = found.__cause__ or found.__context__
-    return False
+    errors = chain(error, lambda one: one.__cause__ or one.__context__)
+    return any(isinstance(one, ConnectionError | Timeout | RetryError | requests.ConnectionError) for one in errors)
 
 
 def first_line(error: Exception) -> str:

@@ -194,6 +194,7 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         metrics=metrics,
         dataset_version=dataset.manifest.version if dataset else None,
         inputs=model.raw_columns,
+        optional=model.optional,
         outputs=job.task.outputs,
         example=serve.example(model, dataset),
         requirements=serve.REQUIREMENTS,

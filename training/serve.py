@@ -24,6 +24,7 @@ from tracking import replay
 from tracking.dataset import Dataset
 from tracking.faults import BadData
 from tracking.manifest import Column, InputField, Manifest, Signature
+from tracking.models import is_missing
 from tracking.recipe import Located
 from training import checkpoints
 from training.build import parts_of
@@ -44,6 +45,8 @@ REQUIREMENTS = (
     "zuko",
 )
 ROWS_AT_ONCE = 1024
+LOOKED_AT = 32
+"""Rows among which those of an example are chosen."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,15 @@ class Model:
         if self.manifest is not None:
             return replay.raw_columns(self.manifest)
         return tuple(column for field in self.task.signature.inputs for column in field.columns)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The raw columns that may be missing."""
+        return replay.optional_columns(self.manifest) if self.manifest is not None else frozenset()
+
+    def get_raw_model(self) -> Model:
+        """This model behind MLflow's, whose signature takes no whole numbers of 64 bits beside missing ones."""
+        return self
 
     def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row of `task.outputs` for each row of raw columns, in their order; extra columns are not looked at.
@@ -111,12 +123,14 @@ def load(folder: Path) -> Model:
 
 
 def example(model: Model, dataset: Dataset | None, rows: int = 2) -> pd.DataFrame:
-    """Raw rows that the model can read: of the train split, or of zeros for an environment."""
+    """Raw rows that the model can read: of the train split, whole ones first, or of zeros for an environment."""
     if dataset is None or model.manifest is None:
         return pd.DataFrame({column.name: [0.0] * rows for column in model.raw_columns})
     shard = dataset.verified(dataset.shards("train")[0])
-    batch = next(pq.ParquetFile(shard).iter_batches(batch_size=rows))
-    return replay.restore(batch.to_pandas(), model.manifest)
+    batch = next(pq.ParquetFile(shard).iter_batches(batch_size=LOOKED_AT))
+    raw = replay.restore(batch.to_pandas(), model.manifest)
+    gaps = raw.map(lambda value: is_missing(value)).any(axis=1)
+    return raw.loc[gaps.sort_values(kind="stable").index[:rows]]
 
 
 def _load_pyfunc(path: str) -> Model:

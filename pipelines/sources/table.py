@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 
 from pipelines import formats, parquet, part_files
 from pipelines import table as flow
+from pipelines.casts import typed
 from pipelines.judged import judged, stripped
 from pipelines.lines import JAVA_NAMES, Encoding
 from pipelines.named_file import SplitFile
@@ -26,7 +27,7 @@ from pipelines.part_files import Parts
 from pipelines.published_folds import Folds, check_rows_are_lines
 from pipelines.rows import SPLIT, fewest, iso_time, named, unfit_names, with_places
 from pipelines.table import OriginFile
-from pipelines.table_columns import Layout, TableColumn, inferred, typed
+from pipelines.table_columns import Layout, TableColumn, inferred
 from pipelines.text_tables import QUOTES, WHITESPACE, csv_rows
 from tracking.faults import BadData
 from tracking.manifest import Column
@@ -101,14 +102,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
         tables = part_files.located(self.files, files)
         columns = self._declared(spark, tables)
-        layout = Layout(
-            columns=columns,
-            header=self.header,
-            delimiter=self.delimiter,
-            null=self.null,
-            encoding=self.encoding,
-            decimal=self.decimal,
-        )
+        layout = self.layout(columns)
         rows = judged(stripped(self._rows(spark, tables, layout), layout), layout, self.key)
         rows = rows.withColumn("sample_id", self._sample_id()).persist()
         bad = self._check_each_table(rows, tables, list(columns))
@@ -124,7 +118,18 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         frame = fewest(frame, self.limit)
         told = tuple(_column(name, declared) for name, declared in columns.items() if name != SPLIT)
         held = rows if self.folds is None and self.limit is None else None
-        return flow.Table(frame.drop("_number"), told, refused, held=held)
+        resolved = {"columns": {name: declared.model_dump(mode="json") for name, declared in columns.items()}}
+        return flow.Table(frame.drop("_number"), told, refused, held=held, resolved=resolved)
+
+    def layout(self, columns: dict[str, TableColumn]) -> Layout:
+        return Layout(
+            columns=columns,
+            header=self.header,
+            delimiter=self.delimiter,
+            null=self.null,
+            encoding=self.encoding,
+            decimal=self.decimal,
+        )
 
     def _rows(self, spark: SparkSession, tables: Sequence[Parts], layout: Layout) -> DataFrame:
         if self.database is not None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import gzip
 import random
 import threading
+from decimal import Decimal
 
+import mlflow
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.score import score
@@ -69,6 +75,78 @@ def test_an_empty_table_has_no_predictions(model, tmp_path):
     assert (len(found), "prediction" in found) == (0, True)
 
 
+FAR = datetime.datetime(9999, 12, 31, 23, 59, 59)
+PASSED = {
+    "id": pa.array([1234567890123456789, None, -(2**63)], pa.int64()),
+    "items": pa.array([[2**63 - 1, None], None, []], pa.list_(pa.int64())),
+    "facts": pa.array([{"a": 2**62 + 1}, None, {"a": None}]),
+    "counts": pa.array([[("a", 2**62 + 1)], None, []], pa.map_(pa.string(), pa.int64())),
+    "price": pa.array([Decimal("12345678901234567890.12"), None, Decimal("0.10")], pa.decimal128(38, 2)),
+    "day": pa.array([datetime.date(1, 1, 1), None, datetime.date(9999, 12, 31)]),
+    "till": pa.array([FAR, None, datetime.datetime(1, 1, 1)], pa.timestamp("us")),
+    "at": pa.array([FAR, None, datetime.datetime(1850, 1, 1)], pa.timestamp("us", "UTC")),
+    "hash": pa.array([b"\xff\x00", None, b""]),
+    "small": pa.array([1, None, 3], pa.int8()),
+    "sample_id": pa.array([None, "a.b`", "c"]),
+    "odd. `name": pa.array([None, float("nan"), 0.1], pa.float32()),
+}
+
+
+def inputs():
+    spent, visits, town = zip(*ROWS, strict=True)
+    return {"spent": pa.array(spent), "visits": pa.array(visits, pa.int64()), "town": pa.array(town)}
+
+
+def test_columns_that_the_model_does_not_need_are_not_changed(model, tmp_path):
+    uri, settings = model
+    pq.write_table(pa.table({**PASSED, **inputs()}), tmp_path / "new.parquet")
+    score(uri, str(tmp_path / "new.parquet"), str(tmp_path / "scored"), settings)
+    found = pq.read_table(tmp_path / "scored").sort_by("spent")
+    asked = pa.table({**PASSED, **inputs()}).sort_by("spent")
+    for name in (*PASSED, *inputs()):
+        assert str(found[name].to_pylist()) == str(asked[name].to_pylist()), name
+    assert found["prediction"].to_pylist() == ["yes", "no", "no"]
+
+
+@pytest.mark.bad_input
+def test_a_damaged_page_is_refused_with_its_file_and_column(model, tmp_path):
+    uri, settings = model
+    many = {name: pa.chunked_array([values] * 500) for name, values in inputs().items()}
+    for column, name in (("spent", "spent"), ("note", "note")):
+        path = tmp_path / f"{name}.parquet"
+        table = pa.table({**many, "note": [f"note {at}" for at in range(1500)]})
+        pq.write_table(table, path, use_dictionary=False)
+        group = pq.ParquetFile(path).metadata.row_group(0)
+        page = next(group.column(at) for at in range(4) if group.column(at).path_in_schema == column).data_page_offset
+        content = bytearray(path.read_bytes())
+        content[page : page + 40] = bytes(40)
+        path.write_bytes(content)
+        with pytest.raises(BadData, match=rf"{name}\.parquet: column '{column}' is damaged"):
+            score(uri, str(path), str(tmp_path / "scored"), settings)
+    assert not (tmp_path / "scored").exists()
+
+
+@pytest.mark.bad_input
+def test_a_packed_file_that_was_cut_off_is_refused(model, tmp_path):
+    uri, settings = model
+    rows = "".join(f"{at}.5,{at % 9},Graz\n" for at in range(200_000))
+    packed = gzip.compress(("spent,visits,town\n" + rows).encode(), 1)
+    (tmp_path / "cut.csv.gz").write_bytes(packed[: len(packed) * 3 // 4])  # far behind what is read of a header
+    with pytest.raises(BadData, match=r"cut\.csv\.gz: cannot be read to its end"):
+        score(uri, str(tmp_path / "cut.csv.gz"), str(tmp_path / "scored"), settings)
+
+
+def test_the_example_of_a_model_passes_its_own_signature(model):
+    uri, settings = model
+    mlflow.set_tracking_uri(settings.tracking_uri)
+    loaded = mlflow.pyfunc.load_model(uri)
+    example = loaded.input_example
+    assert len(example) == 2
+    for rows in (example, pd.DataFrame(example)):
+        assert set(loaded.predict(rows)["prediction"]) <= {"yes", "no"}
+    assert loaded.metadata.signature.inputs.required_input_names() == ["spent", "visits", "town"]
+
+
 NO_INPUT = {
     "a column is missing": ("spent,town\n1,Graz\n", {}, r"no columns \['visits'\]; the model takes"),
     "all columns are missing": ("a;b\n1;2\n", {}, r"no columns \['spent', 'visits', 'town'\]"),
@@ -78,8 +156,8 @@ NO_INPUT = {
     "a column of the model's own": ("spent,visits,town,prediction\n1,1,Graz,no\n", {}, r"has columns \['prediction'\]"),
     "a ragged row": ("spent,visits,town\n1,1,Graz\n1\n", {}, r"new\.csv: "),
     "an empty file": ("", {}, r"new\.csv: "),
-    "a file of another kind": (b"\x80\x04K*.", {"name": "new.pkl"}, r"new\.pkl: cannot be read as a table"),
-    "no parquet": (b"PAR1", {"name": "new.parquet"}, r"new\.parquet: cannot be read as a table"),
+    "a file of another kind": (b"\x80\x04K*.", {"name": "new.pkl"}, r"new\.pkl:1: not UTF-8"),
+    "no parquet": (b"PAR1", {"name": "new.parquet"}, r"new\.parquet: cannot be read as Parquet"),
 }
 
 

@@ -1,7 +1,6 @@
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -50,14 +49,42 @@ def test_columns_have_the_types_that_spark_finds(spark, tmp_path, columns, store
     )
 
 
-def test_times_in_nanoseconds_are_told_with_what_would_do(spark, tmp_path):
+def test_nanoseconds_are_read_to_the_microsecond_and_finer_ones_refused(spark, tmp_path):
     path = tmp_path / "t.parquet"
-    frame = pd.DataFrame({"t": pd.to_datetime(["2020-01-01"]).astype("datetime64[ns]"), "v": 1.0})
-    frame.to_parquet(path)
-    with pytest.raises(BadData, match=r"columns \['t'\] hold times in nanoseconds"):
+    micros = [1577934245678901, -1, None]
+    for zone, kind in ((None, "timestamp_ntz"), ("UTC", "timestamp")):
+        nanos = [None if one is None else one * 1000 for one in micros]
+        pq.write_table(pa.table({"t": pa.array(nanos, pa.timestamp("ns", zone)), "v": [1, 2, 3]}), path)
+        found = parquet.read(spark, path)
+        assert found.schema["t"].dataType.typeName() == kind
+        assert [row[0] for row in found.selectExpr("unix_micros(cast(t as timestamp))").collect()] == micros
+    pq.write_table(pa.table({"t": pa.array([1, 1000], pa.timestamp("ns"))}), path)
+    with pytest.raises(BadData, match=r"columns \['t'\] hold times in nanoseconds.*coerce_timestamps='us'"):
         parquet.read(spark, path)
-    frame.to_parquet(path, coerce_timestamps="us", allow_truncated_timestamps=True)
-    assert [str(row.t) for row in parquet.read(spark, path).collect()] == ["2020-01-01 00:00:00"]
+
+
+@pytest.mark.parametrize("store_schema", [True, False])
+def test_times_as_spark_writes_them_by_default_are_instants(spark, tmp_path, store_schema):
+    path = tmp_path / "t.parquet"
+    times = [TIME, datetime(1, 1, 1), datetime(9999, 12, 31), None]
+    table = pa.table(
+        {"t": pa.array(times, pa.timestamp("us")), "list": pa.array([[TIME]] * 4, pa.list_(pa.timestamp("us")))}
+    )
+    pq.write_table(table, path, use_deprecated_int96_timestamps=True, store_schema=store_schema)
+    assert pq.ParquetFile(path).schema.column(0).physical_type == "INT96"
+    found = parquet.read(spark, path)
+    assert [kind for _, kind in found.dtypes] == ["timestamp", "array<timestamp>"]
+    texts = [None if time is None else f"{time:%H:%M:%S}" for time in times]
+    assert [row[0] for row in found.selectExpr("date_format(t, 'HH:mm:ss')").collect()] == texts
+    assert [row[0] for row in found.selectExpr("year(t)").collect()] == [2020, 1, 9999, None]
+
+
+@pytest.mark.parametrize("values", [pa.array([time(7)]), pa.array([[1]], pa.list_(pa.timestamp("ns")))])
+def test_columns_that_spark_cannot_read_are_named_with_their_types(spark, tmp_path, values):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"odd": values, "v": [1]}), path)
+    with pytest.raises(BadData, match=r"t\.parquet: columns \{'odd': '.*'\} are of types that Spark cannot read"):
+        parquet.read(spark, path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet", b"PAR1" + bytes(40) + b"PAR1"])
