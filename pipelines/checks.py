@@ -20,7 +20,8 @@ from pipelines.rows import named
 from pipelines.steps.split import DAY_S, Split
 from pipelines.table import Table
 from tracking.faults import BadData, Fault
-from tracking.manifest import SPLITS, Check, Column
+from tracking.manifest import SPLITS, Check, Column, Step
+from tracking.text_forms import alike
 
 SAME = Near(alike=0.98)
 """The same once more: written anew, scaled, brighter."""
@@ -35,6 +36,7 @@ _FITS = "statistics are fitted on train"
 _GROUPS = "no group in two splits"
 _TIMES = "splits follow each other in time"
 _EQUAL = "equal inputs in two splits"
+_ALIKE = "classes that look alike"
 _NEAR = "nearly equal inputs in train and another split"
 
 MEND = {
@@ -102,6 +104,18 @@ def leakage(table: Table) -> tuple[Check, ...]:
         Check(name=_EQUAL, ok=True, figures={"contents": _equal_inputs(table)}),
         *(Check(name=_NEAR, ok=True, figures=_near(table, name)) for name in comparable(table)),
     )
+
+
+def alike_classes(columns: Iterable[Column], steps: Iterable[Step]) -> Iterator[Check]:
+    """The classes of a column that differ in case, in blanks, or in signs that look the same: perhaps one class."""
+    names = {column.name: column.classes for column in columns if column.classes}
+    encoded = (item for step in steps if step.name == "encode" for item in step.learned.items())
+    names |= {name: tuple(learned["means"]) for name, learned in encoded if "means" in learned}
+    for name, classes in names.items():
+        if groups := alike(classes):
+            such = [" ~ ".join(map(repr, group)) for group in groups[:3]]
+            figures = {"column": name, "classes": sum(map(len, groups)), "such as": such}
+            yield Check(name=_ALIKE, ok=True, figures=figures)
 
 
 def refuse(found: Iterable[Check]) -> None:

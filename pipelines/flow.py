@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines import checks, leaks
+from pipelines.served import serving
 from pipelines.steps.split import Split
 from pipelines.table import Learned, Planning, Rows, Step, Table, Telling
 from tracking import manifest as contract
@@ -96,7 +97,10 @@ class Flow:
             rows_in=sum(rows.values()),
             rows_out=sum((after.rows or {}).values()),
             seconds=round(time.monotonic() - started, 3),
+            served=serving(name, step, table, after.table),
         )
+        if record.served is not None and record.served.brought:
+            say(f"{name}: the caller of a model has to bring {', '.join(record.served.brought)}")
         told = f"{record.seconds:.1f} s" if after.kept is after.table.frame else "with the next step"
         say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {told}")
         return after, Done(record, fit, checks.splitting(after.table, step) if isinstance(step, Split) else ())

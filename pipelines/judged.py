@@ -1,4 +1,4 @@
-"""Looks at each row of a table: its texts without blanks around them, and why it does not fit, if it does not."""
+"""Looks at each row of a table: its texts in their normal form, and why it does not fit, if it does not."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from pipelines.casts import MALFORMED
+from pipelines.categories import normal
 from pipelines.rows import named
 from pipelines.table_columns import CORRUPT, Layout, TableColumn
+from tracking.text_forms import normal_form
 
 FIRST_YEAR, LAST_YEAR = 1, 9999
 """What Python and most readers of Parquet know."""
@@ -31,8 +33,10 @@ def judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
 
 
 def trimmed(text: SparkColumn, declared: TableColumn, null: str) -> SparkColumn:
-    """A text without what stands around it, and null where that is the mark of a missing value."""
+    """A text without what stands around it, in its normal form but for a key, and null where that is the mark of a
+    missing value."""
     value = F.btrim(text, F.lit(declared.strip)) if declared.strip else F.trim(text)
+    value = value if declared.role == "key" else normal(value)
     return F.when(value == null, None).otherwise(value)
 
 
@@ -48,7 +52,8 @@ def unfit(value: SparkColumn, declared: TableColumn, *, nullable: bool) -> Spark
     if declared.type == "double":
         reasons.append(F.when(F.isnan(value) | (F.abs(value) == float("inf")), "is not finite"))
     if declared.classes is not None:
-        reasons.append(F.when(~value.isin(*declared.classes), "is none of the declared classes"))
+        is_declared = value.isin(*map(normal_form, declared.classes))
+        reasons.append(F.when(~is_declared, "is none of the declared classes"))
     if declared.type == "timestamp":
         beyond = (F.year(value) < FIRST_YEAR) | (F.year(value) > LAST_YEAR)
         reasons.append(F.when(beyond, f"is not in the years {FIRST_YEAR} to {LAST_YEAR}"))

@@ -10,10 +10,6 @@ from typing import Any
 
 from pipelines.table import Computing, Reach, Reached, Reaching, Roles, Telling, Watchful
 
-NEEDS_SPLIT = ("impute", "scale", "encode", "tokenize", "window", "decontaminate", "rebalance", "augment", "mixup")
-"""Steps that learn from the train split or change it alone: they come after the split, so that nothing leaks."""
-BEFORE_SPLIT = ("deduplicate",)
-"""Steps that look for equals among all rows: after the split one of two equals would stand on either side."""
 LOOK_BACK = "give the window an ORDER BY so that it looks back, or PARTITION BY the key of the split"
 
 Step = tuple[str, Any]
@@ -29,10 +25,11 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
     resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
     found = []
     for at, (name, step) in enumerate(steps):
-        if at < split and name in NEEDS_SPLIT:
+        place = getattr(step, "place", "any")
+        if at < split and place == "after split":  # what learns from train, or changes train alone
             told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
             found.append((at, f"{told}: it would learn from test rows; put split first"))
-        if at > split and name in BEFORE_SPLIT:
+        if at > split and place == "before split":  # what looks for equals among all rows
             found.append((at, "stands after the split: equal rows may be in two splits by then; put it before"))
         if name == "split" and at != split:
             found.append((at, "a second split; rows are split once"))

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from pipelines import checks, in_feed, leaks, origin, publish, stores
 from pipelines.flow import Flow, Say
 from pipelines.rows import named
+from pipelines.served import undeclared
 from pipelines.session import scratch_of, session
 from pipelines.stores import Store
 from pipelines.table import Table
@@ -122,6 +123,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
         *(check for one in done for check in one.checks),
         checks.fits(one.fit for one in done),
         *checks.leakage(table),
+        *checks.alike_classes(table.columns, (one.record for one in done)),
     )
     for told in checks.told(found):
         say(told)
@@ -180,6 +182,8 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
         (name, fields), field = next(iter(entry.items())), f"data.steps.{at}"
         step, more = _part("pipelines.steps", {"name": name, **(fields or {})}, located, field)
         found += more
+        if step is not None:
+            found += [located.fault(f"{field}.{name}", told) for told in undeclared(name, type(step))]
         steps.append((name, step))
     found += _order_faults(steps, source, located)
     found += _target_faults(steps, source, located)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tracking.augmentations.image import along
-from tracking.augmentations.op import Drawn, Op, as_dtype, through
+from tracking.augmentations.op import Drawn, Op, in_place_of, through
 from tracking.augmentations.series import CHANGES as SERIES
 from tracking.manifest import Column
 
@@ -55,14 +55,10 @@ def numbers(
     changed = [through(changes, row_D, ops) for row_D, ops in zip(values_BD, done, strict=True)]
     # Spark may hand out a piece without rows
     changed_BD = np.array(changed).reshape(values_BD.shape)
-    found = {}
-    for column, values_B in zip(columns, changed_BD.T, strict=True):
-        is_held = np.isfinite(values_B)
-        whole = as_dtype(values_B[is_held], np.dtype(column.dtype))
-        cells = np.full(len(values_B), None, dtype=object)
-        cells[is_held] = whole.tolist()
-        found[column.name] = cells
-    return found
+    return {
+        column.name: in_place_of(rows[column.name], before_B, changed_B, column.dtype)
+        for column, before_B, changed_B in zip(columns, values_BD.T, changed_BD.T, strict=True)
+    }
 
 
 def _array(content: bytes, column: Column) -> Any:

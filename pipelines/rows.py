@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
@@ -24,6 +25,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
+from pipelines import exact
 from pipelines.table import Table
 from tracking.manifest import Column as ColumnFacts
 
@@ -123,13 +125,14 @@ Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFrame:
-    """`mapInPandas`, whatever is in the names of columns: Spark's own takes a dot for a path."""
-    names = frame.columns
+    """`mapInPandas`, whatever is in the names of columns, and with every whole number as it is (see `exact.py`)."""
+    fields = to_arrow_schema(schema)
 
-    def named_again(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        return function(piece.set_axis(names, axis=1) for piece in pieces)
+    def converted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in function(exact.to_pandas(batch) for batch in batches):
+            yield from exact.from_pandas(rows, fields).to_batches()
 
-    return _plain(frame).mapInPandas(named_again, schema)
+    return in_arrow(frame, converted, schema)
 
 
 def in_arrow(frame: DataFrame, function: Batches, schema: StructType | str) -> DataFrame:
@@ -143,18 +146,27 @@ def in_arrow(frame: DataFrame, function: Batches, schema: StructType | str) -> D
 
 
 def groups_in_pandas(
-    frame: DataFrame, keys: Sequence[str], function: Callable[[pd.DataFrame], pd.DataFrame], schema: StructType
+    frame: DataFrame,
+    keys: Sequence[str],
+    rows: int,
+    function: Callable[[pd.DataFrame], pd.DataFrame],
+    schema: StructType,
 ) -> DataFrame:
-    """`groupBy(keys).applyInPandas`, whatever is in the names of columns."""
-    names, plain = frame.columns, _plain(frame)
-    groups = plain.groupBy(*(plain.columns[names.index(key)] for key in keys))
-    return groups.applyInPandas(lambda rows: function(rows.set_axis(names, axis=1)), schema)
+    """`groupBy(keys).applyInPandas`, as `in_pandas` is to `mapInPandas`. `rows` is about how many the frame has."""
+    fields = to_arrow_schema(schema)
+
+    def of_groups(table: pa.Table) -> pa.Table:
+        whole = exact.to_pandas(table)
+        groups = whole.groupby(list(keys), sort=False, dropna=False)
+        return pa.concat_tables(exact.from_pandas(function(group), fields) for _, group in groups)
+
+    return groups_in_arrow(frame, keys, rows, of_groups, schema)
 
 
 def groups_in_arrow(
-    frame: DataFrame, key: str, rows: int, function: Callable[[pa.Table], pa.Table], schema: StructType
+    frame: DataFrame, keys: Sequence[str], rows: int, function: Callable[[pa.Table], pa.Table], schema: StructType
 ) -> DataFrame:
-    """A function of whole tables, each with all rows of some of the values of `key`, whatever is in the names.
+    """A function of whole tables, each with all rows of some of the values of `keys`, whatever is in the names.
 
     `rows` is about how many the frame has: how many tables there are follows from it.
     """
@@ -165,7 +177,7 @@ def groups_in_arrow(
             yield from function(pa.Table.from_batches(held)).to_batches()
 
     groups = max(LEAST_GROUPS, rows // ROWS_A_GROUP)
-    return in_arrow(frame.repartition(groups, named(key)), of_all, schema)
+    return in_arrow(frame.repartition(groups, *map(named, keys)), of_all, schema)
 
 
 def _plain(frame: DataFrame) -> DataFrame:

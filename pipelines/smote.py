@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -97,7 +98,7 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
             for at in range(0, len(piece), ROWS_AT_ONCE):
                 yield mix(piece.iloc[at : at + ROWS_AT_ONCE], columns, options.seed, options.name)[schema.names]
 
-    found = groups_in_pandas(blocked, (_LABEL, _BLOCK), neighbours, near).where(F.col(COPIES) > 0)
+    found = groups_in_pandas(blocked, (_LABEL, _BLOCK), sum(before.values()), neighbours, near).where(F.col(COPIES) > 0)
     spread = asked.frame.sparkSession.sparkContext.defaultParallelism * 2
     return in_pandas(found.repartition(spread), made, schema)
 
@@ -121,7 +122,8 @@ def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFr
             NearestNeighbors(n_neighbors=count).fit(np.concatenate(space, axis=1)).kneighbors(return_distance=False)
         )
     names = [c.name for c in (*columns.numbers, *columns.categories)]
-    told = [json.dumps(one, default=str) for one in rows[["sample_id", *names]].to_dict("records")]
+    values = rows[["sample_id", *names]].astype(object)
+    told = [json.dumps(one, default=str) for one in values.where(values.notna(), None).to_dict("records")]
     return rows.assign(**{_NEAR: [[told[at] for at in one] for one in near_BK]})
 
 
@@ -135,9 +137,8 @@ def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFram
     u = np.concatenate([drawn[:, 1] for drawn in draws])
     new = rows.loc[rows.index.repeat(copies)].reset_index(drop=True)
     for column in columns.numbers:
-        own = new[column.name].to_numpy(np.float64)
-        value = own + u * (np.array([other[column.name] for other in others], np.float64) - own)
-        new[column.name] = np.rint(value).astype(np.int64) if column.dtype.startswith("int") else value
+        near_values = np.array([other[column.name] for other in others])
+        new[column.name] = _between(new[column.name].to_numpy(), near_values, u, np.dtype(column.dtype))
     for column in columns.categories:
         new[column.name] = np.repeat(
             np.array([majority([o[column.name] for o in one]) for one in near], object), copies
@@ -151,6 +152,15 @@ def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFram
     new["parent_id"] = new["parent_id"].where(new["parent_id"].notna(), new["sample_id"])
     new["sample_id"] = [f"{parent}+{name}-{at}" for parent, at in zip(new["sample_id"], j, strict=True)]
     return new
+
+
+def _between(own: NDArray[Any], other: NDArray[Any], u: NDArray[np.float64], dtype: np.dtype[Any]) -> Any:
+    """own + u (other - own). Whole numbers stay what they are where both are equal, however large."""
+    if not np.issubdtype(dtype, np.integer):
+        return own.astype(np.float64) + u * (other.astype(np.float64) - own.astype(np.float64))
+    # as Python has them: a difference of two may need more than 64 bits
+    whole = zip(own.tolist(), other.tolist(), u.tolist(), strict=True)
+    return np.array([one + round(by * (another - one)) for one, another, by in whole], dtype)
 
 
 def _draws(seed: int, name: str, sample_id: str, copies: int) -> NDArray[np.float64]:

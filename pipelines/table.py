@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from tracking.faults import BadData, Fault
-from tracking.manifest import Column
+from tracking.manifest import Column, Computed, Served
 
+Place = Literal["before split", "after split", "any"]
 Roles = Mapping[str, str]
 """The role of each column that is known, by its name."""
 Telling = Mapping[str, "Tells"]
@@ -182,6 +183,10 @@ class Step(Protocol):
     """One change of a table. Raise its `version`, a part of the dataset's, whenever a config gives other rows."""
 
     version: ClassVar[int]
+    place: ClassVar[Place]
+    """Where it may stand: what learns from train, or changes train alone, stands behind the split."""
+    served: ClassVar[Served]
+    """How a served model does it, which the manifest keeps; `prepare` looks whether `same` is true."""
     train_only: ClassVar[bool]
     """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it.
 
@@ -226,6 +231,15 @@ class Reaching(Protocol):
 
     def reaches(self, before: Reached) -> Mapping[str, Reach]:
         """The columns that it adds and computes from such rows, or from a column that was."""
+        ...
+
+
+@runtime_checkable
+class Deriving(Protocol):
+    """A step that computes columns from others of the same row, which serving may compute, too."""
+
+    def computed(self, table: Table) -> dict[str, Computed]:
+        """Those of the columns that it adds to the table of which serving knows all that is done."""
         ...
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import pandas as pd
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
-from pyspark.sql.types import BinaryType
+from pyspark.sql.types import ArrayType, BinaryType, StringType
 
 from pipelines.rows import named
 from pipelines.table import Learned, Table
@@ -57,6 +56,12 @@ def apply(table: Table, column: Column, learned: Learned) -> Table:
 
 
 def _listed(column: Column, separator: str) -> SparkColumn:
-    """The tags of each row, as `preprocess.tags` reads them."""
-    parts = F.split(F.coalesce(named(column.name), F.lit("")), re.escape(separator))
-    return F.filter(F.transform(parts, F.trim), lambda tag: tag != "")
+    """The tags of each row."""
+
+    @F.pandas_udf(ArrayType(StringType()))  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+    def listed(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        for piece in pieces:
+            yield piece.map(lambda text: preprocess.tags(text, separator))
+
+    found: SparkColumn = listed(named(column.name))
+    return found

@@ -15,6 +15,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, FloatType, LongType, StructField, StructType
 
+from pipelines.categories import values_of
 from pipelines.rows import groups_in_arrow, named
 from pipelines.table import Learned, Table
 from tracking import preprocess
@@ -48,7 +49,7 @@ def fit(train: Table, column: Column, means: Means, seed: int) -> Learned:
     counts = seen.groupBy("_fold", "category", "value").count()
     schema = StructType([counts.schema["_fold"], counts.schema["category"], *_SUMMED])
     folds: list[Sums] = [{} for _ in range(means.folds)]
-    for fold, category, rows, parts in groups_in_arrow(counts, "category", train.rows, summed, schema).collect():
+    for fold, category, rows, parts in groups_in_arrow(counts, ["category"], train.rows, summed, schema).collect():
         name = preprocess.as_text(category)
         rows_there, parts_there = folds[fold].get(name, (0, []))
         folds[fold][name] = (rows_there + rows, [*parts_there, *parts])
@@ -76,7 +77,7 @@ def apply(table: Table, column: Column, learned: Learned, seed: int) -> Table:
             yield made
 
     frame = table.frame.withColumn("_fold", F.when(F.col("split") == "train", _fold(len(folds), seed)).otherwise(-1))
-    frame = frame.withColumn(column.name, encoded(named(column.name), F.col("_fold"))).drop("_fold")
+    frame = frame.withColumn(column.name, encoded(values_of(column), F.col("_fold"))).drop("_fold")
     update = {"dtype": "float32", "meaning": "number", "classes": None}
     return table.replacing(frame, column.model_copy(update=update))
 

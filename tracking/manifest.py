@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from tracking.balance import plans
 from tracking.faults import BadData
+from tracking.formulas import Formula
 from tracking.remote import Place
 from tracking.windows import SERIES, Windows
 
@@ -29,6 +30,9 @@ ASIDE_FILE = re.compile(rf"{ASIDE}/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 _SHARD_FILE = re.compile(rf"split=({'|'.join(SPLITS)})/part-\d{{5,}}(-[0-9a-f]+)?\.parquet")
 
 Role = Literal["input", "target", "weight", "mask", "key"]
+Served = Literal["same", "replayed", "brought"]
+"""How a served model does a step: it leaves the inputs of a row as they are; it is done again; or the caller brings
+what it makes, since other rows decide it."""
 Layout = Literal["scalar", "tensor", "list"]
 Meaning = Literal["number", "category", "image", "mask", "video", "series", "tokens", "text", "vector"]
 
@@ -80,6 +84,22 @@ class Source(_Record):
     files: tuple[File, ...]
 
 
+class Computed(_Record):
+    """A column that a step computed from others of the same row, so that serving can compute it, too."""
+
+    formula: Formula
+    role: Role
+    reads: tuple[Column, ...] = Field(description="as they were before the step")
+
+
+class Serving(_Record):
+    """How a served model does a step: what the step's class declares, and what it made."""
+
+    does: Served
+    brought: tuple[str, ...] = Field((), description="columns that it made, and that the caller of a model brings")
+    computed: dict[str, Computed] = Field({}, description="columns that it made, and that serving computes")
+
+
 class Step(_Record):
     """One preparation step as it was done; `learned` is what it fitted on the train split."""
 
@@ -90,6 +110,7 @@ class Step(_Record):
     rows_in: int
     rows_out: int
     seconds: float
+    served: Serving | None = Field(None, description="none in a manifest from before this was")
 
 
 class Shard(_Record):
@@ -275,6 +296,9 @@ class Manifest(_Record):
         body = self.model_dump(mode="json")
         if not self.put_aside:  # so that a manifest from before there was this keeps its form
             del body["put_aside"]
+        for step in body["steps"]:
+            if step["served"] is None:
+                del step["served"]
         return json.dumps({"sha256": _digest(body), **body}, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod

@@ -62,18 +62,23 @@ def log_model(
     outputs: Mapping[str, str],
     example: pd.DataFrame,
     requirements: Sequence[str],
+    brought: Mapping[str, str] | None = None,
     register: bool = True,
 ) -> str:
     """Log the folder of `training.serve` as the run's model, and register it; its address.
 
-    `optional` names the inputs that may be missing.
-    Without `register` it stays with its run, under `runs:/<run>/model`. While the store is gone it is kept in a folder
+    `optional` names the inputs that may be missing; `brought` are inputs that the caller has to compute, and the steps
+    that computed them here. Without `register` it stays with its run, under `runs:/<run>/model`. While the store is
+    gone it is kept in a folder
     beside that of `training.serve`, which is its address then, and waits in the run's spool.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs))
     model.saved_input_example_info = {"artifact_path": _EXAMPLE, "type": "json_object"}
     model.metadata = {"recipe": run.located.name, "dataset_version": dataset_version, "outputs": dict(outputs)}
+    if brought:
+        model.metadata["brought"] = dict(brought)
+        run.tag(brought=", ".join(f"{name} ({step})" for name, step in brought.items()))
     local = folder.parent / "mlflow-model"
     shutil.rmtree(local, ignore_errors=True)  # a run that was broken off here goes on
     mlflow.pyfunc.save_model(

@@ -13,19 +13,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from tracking import tokens
+from tracking.text_forms import normal_form
 
 UNKNOWN_CLASS = "(unknown)"
 PADDING, UNKNOWN_TOKEN = tokens.PADDING, tokens.UNKNOWN
 
 
 def category_numbers(values: pd.Series[Any], classes: Sequence[str], *, unknown: int) -> pd.Series[Any]:
-    """The number of each value's class, int64; `unknown` for a value that is none of `classes`, or missing."""
+    """The number of each value's class, int64; `unknown` for a value that is none of `classes`, or missing.
+
+    A value that is a class as it stands is that one: models from before there was a normal form know others, too.
+    """
     numbers = {name: at for at, name in enumerate(classes)}
-    return values.map(lambda value: numbers.get(as_text(value), unknown)).astype("int64")
+    return values.map(lambda value: numbers.get(value, numbers.get(as_text(value), unknown))).astype("int64")
 
 
 def as_text(value: Any) -> str:
-    """A category as text: whole numbers without a point, a missing value as the unknown class."""
+    """A category as text in its normal form: whole numbers without a point, a missing value as the unknown class."""
+    if isinstance(value, str):
+        return normal_form(value)
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
         return UNKNOWN_CLASS
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
@@ -43,9 +49,11 @@ def normal(text: Any, *, lower: bool) -> str:
 
 
 def filled(values: pd.Series[Any], fill: Any) -> pd.Series[Any]:
-    """The values, with `fill` in the place of missing ones; numbers as float64 when the fill is one."""
+    """The values, with `fill` in the place of missing ones; numbers as float64 when the fill is a float, else whole."""
     if isinstance(fill, str):
         return values.astype(object).where(values.notna(), fill)
+    if isinstance(fill, int):
+        return values.astype("Int64").fillna(fill).astype("int64")
     return pd.to_numeric(values).astype("float64").fillna(fill)
 
 
@@ -57,19 +65,23 @@ def one_hot(values: pd.Series[Any], classes: Sequence[str]) -> list[bytes]:
 
 
 def tags(text: Any, separator: str) -> list[str]:
-    """The tags that a text lists, without the spaces around them; of a missing one none."""
-    return [tag for part in ("" if pd.isna(text) else str(text)).split(separator) if (tag := part.strip(" "))]
+    """The tags that a text lists, each in its normal form; of a missing one none."""
+    return [tag for part in ("" if pd.isna(text) else str(text)).split(separator) if (tag := normal_form(part))]
 
 
 def tag_vectors(texts: pd.Series[Any], classes: Sequence[str], separator: str) -> list[bytes]:
-    """For each text float32 bytes (K,), 1 at each of its tags; one that is none of `classes` is not there."""
+    """For each text float32 bytes (K,), 1 at each of its tags; one that is none of `classes` is not there.
+
+    Classes are looked up by their normal forms: models from before there was one know others, too.
+    """
+    forms = [normal_form(name) for name in classes]
     listed = [set(tags(text, separator)) for text in texts]
-    return [np.array([name in found for name in classes], "<f4").tobytes() for found in listed]
+    return [np.array([form in found for form in forms], "<f4").tobytes() for found in listed]
 
 
 def target_means(values: pd.Series[Any], means: Mapping[str, float], prior: float) -> pd.Series[Any]:
     """The target's mean in each value's category, float32; `prior` for a category without one."""
-    return values.map(lambda value: means.get(as_text(value), prior)).astype("float32")
+    return values.map(lambda value: means.get(value, means.get(as_text(value), prior))).astype("float32")
 
 
 def scaled(values: NDArray[Any], figures: Mapping[str, float]) -> NDArray[np.float32]:

@@ -2,26 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tracking import pictures, preprocess, quantiles, tokens
+from tracking import parts
 from tracking.faults import BadData, Fault
-from tracking.manifest import Column, Manifest, Step
+from tracking.manifest import Column, Manifest, Served, Step
+from tracking.text_forms import normal_form
+from tracking.transform import Kind, Learned
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+TRANSFORMS = "tracking.transforms"
+DECLARED_SINCE: Mapping[str, Served] = {
+    **dict.fromkeys(("validate", "filter", "split", "deduplicate", "decontaminate"), "same"),
+    **dict.fromkeys(("rebalance", "augment", "mixup"), "same"),
+    **dict.fromkeys(("impute", "encode", "tokenize", "scale", "resize"), "replayed"),
+    **dict.fromkeys(("features", "rolling", "window", "patch", "coarsen"), "brought"),
+}
+"""How steps were served that a manifest names without saying so: those that there were before manifests said it."""
+
+
+def faults(manifest: Manifest) -> list[Fault]:
+    """The steps that serving does not know: a model behind them could not read a raw row as it was prepared."""
+    return [
+        Fault(
+            where=f"step {step.name}", message=f"{told}, so no model can be served behind it; prepare the dataset again"
+        )
+        for step in manifest.steps
+        if (told := _unknown(step))
+    ]
+
+
+def brought(manifest: Manifest) -> dict[str, str]:
+    """The raw columns that other rows, or what serving cannot compute, decide; and the steps that made them."""
+    makers = {name: step.name for step in manifest.steps for name in _brought(step)}
+    return {column.name: makers[column.name] for column in raw_columns(manifest) if column.name in makers}
 
 
 def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
-    """The input columns as they were before any step: what a caller of the model provides."""
-    before: dict[str, Column] = {}
-    for column in manifest.columns:
-        raw = _before(column, manifest.steps) if column.role == "input" else None
-        if raw is not None:
-            before[raw.name] = raw
-    return tuple(before.values())
+    """The input columns as they were before any step: what a caller of the model provides.
+
+    Raises BadData for a step that serving does not know.
+    """
+    return _way(manifest)[0]
 
 
 def optional_columns(manifest: Manifest) -> frozenset[str]:
@@ -32,26 +60,33 @@ def optional_columns(manifest: Manifest) -> frozenset[str]:
     declared = manifest.source.config.get("columns")
     facts = declared.items() if isinstance(declared, dict) else ()
     nullable = {name for name, column in facts if isinstance(column, dict) and column.get("nullable")}
-    categories = {column.name for column in raw_columns(manifest) if column.meaning == "category"}
-    return frozenset(_fillable(manifest) | (nullable & categories))
+    expected = raw_columns(manifest)
+    categories = {column.name for column in expected if column.meaning == "category"}
+    return frozenset(_fillable(manifest, expected) | (nullable & categories))
 
 
 def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     """The prepared input columns of raw rows, in the same order. Extra columns are not looked at.
 
-    Columns of `optional_columns` may be missing, and so may values of those that the preparation has filled.
-    Raises BadData that names every column that is missing or holds something else than it should.
+    Columns of `optional_columns` may be missing. So may values of those that the preparation has filled, and of those
+    that features alone read. Raises BadData that names every column that is missing or holds something else than it
+    should, and as `raw_columns` does.
     """
-    expected, optional = raw_columns(manifest), optional_columns(manifest)
+    expected, changes = _way(manifest)
+    optional = optional_columns(manifest)
     absent = [column.name for column in expected if column.name not in raw.columns]
     missing = [name for name in absent if name not in optional]
     if missing:
         raise BadData.at("input", f"columns {missing} are missing; the model reads {[c.name for c in expected]}")
     frame = raw.assign(**dict.fromkeys(absent))[[column.name for column in expected]].copy()
-    BadData.unless_empty(_unreadable(frame, expected, _fillable(manifest)))
-    for name, learned, kind in _changes(manifest):
-        if name in frame:  # else a target, which a served row does not bring
-            frame = kind.forward(frame, name, learned)
+    BadData.unless_empty(_unreadable(frame, expected, _fillable(manifest, expected)))
+    read = {name for change in changes if change.is_computed for name in change.reads}
+    for column in expected:
+        if column.name in read and column.meaning == "category" and column.role == "input":
+            frame[column.name] = frame[column.name].map(_normal, na_action="ignore")
+    for change in changes:
+        if change.reads <= set(frame):  # else a target, which a served row does not bring
+            frame = change.kind.forward(frame, change.name, change.learned)
     return frame
 
 
@@ -60,38 +95,80 @@ def restore(prepared: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
     Of what cannot be taken back (out-of-fold means, resized pictures) it is the nearest that can.
     """
+    expected, changes = _way(manifest)
     frame = prepared.copy()
-    for name, learned, kind in reversed(_changes(manifest)):
-        if learned.get("to", name) in frame:
-            frame = kind.backward(frame, name, learned)
-    return frame[[column.name for column in raw_columns(manifest)]]
+    for change in reversed(changes):
+        if change.learned.get("to", change.name) in frame:
+            frame = change.kind.backward(frame, change.name, change.learned)
+    return frame[[column.name for column in expected]]
 
 
-Learned = dict[str, Any]
+class _Change(NamedTuple):
+    name: str
+    learned: Learned
+    kind: Kind
+    reads: frozenset[str]
+    is_computed: bool = False
+    """Whether it makes a new column of the others."""
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """One way to change a column, told to rows (forward, backward) and to the column itself (before).
+def _way(manifest: Manifest) -> tuple[tuple[Column, ...], list[_Change]]:
+    """The raw columns, and every change that makes the inputs of them, in the order of the steps."""
+    BadData.unless_empty(faults(manifest))
+    columns, changes = [column for column in manifest.columns if column.role == "input"], list[_Change]()
+    for step in reversed(manifest.steps):
+        for change in reversed(_changes_of(step, manifest)):
+            if change.is_computed and all(column.name != change.name for column in columns):
+                continue  # nothing that is served reads it
+            columns = [one for column in columns for one in change.kind.before(column, change.name, change.learned)]
+            changes.append(change)
+    by_name: dict[str, Column] = {}
+    for column in columns:
+        by_name.setdefault(column.name, column)
+    return tuple(by_name.values()), changes[::-1]
 
-    `before` gives the column as it was, or None for one that the change made and that nobody provides.
-    """
 
-    forward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]
-    backward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]
-    before: Callable[[Column, str, Learned], Column | None]
-
-
-def _changes(manifest: Manifest) -> list[tuple[str, Learned, _Kind]]:
-    """Every change of an input column that serving has to do again, in the order of the steps."""
-    found = []
-    for step in manifest.steps:
-        kinds = _KINDS.get(step.name, {})
-        for name, learned in step.learned.items() if kinds else ():
-            kind = kinds.get(learned.get("method", ""), kinds.get(""))
-            if kind is not None and not _kept_raw(step, name, manifest):
-                found.append((name, learned, kind))
+def _changes_of(step: Step, manifest: Manifest) -> list[_Change]:
+    if _served(step) != "replayed":
+        return []
+    computed = step.served.computed if step.served is not None else {}
+    kinds: dict[str, Kind] = _transform(step.name).KINDS
+    found = [
+        _Change(name, facts.model_dump(), kinds[""], frozenset(facts.formula.inputs), is_computed=True)
+        for name, facts in computed.items()
+    ]
+    for name, learned in step.learned.items():
+        kind = kinds.get(learned.get("method", ""), kinds.get(""))
+        if kind is not None and not _kept_raw(step, name, manifest):
+            found.append(_Change(name, learned, kind, frozenset([name])))
     return found
+
+
+def _served(step: Step) -> Served | None:
+    return step.served.does if step.served is not None else DECLARED_SINCE.get(step.name)
+
+
+def _unknown(step: Step) -> str | None:
+    """Why serving does not know a step; None where it does."""
+    served = _served(step)
+    if served is None:
+        return "does not say how it is served"
+    if served == "replayed" and step.name not in parts.names(TRANSFORMS):
+        return f"has to be replayed, and there is no {TRANSFORMS}.{step.name}"
+    return None
+
+
+def _transform(name: str) -> ModuleType:
+    return parts.find(TRANSFORMS, name)
+
+
+def _brought(step: Step) -> Sequence[str]:
+    if step.served is not None:
+        return step.served.brought
+    if step.name == "features":
+        return list(step.config.get("add", {}))
+    days, names = step.config.get("days", ()), ("count", "mean")
+    return [step.config[name].replace("{days}", f"{one:g}") for one in days for name in names if name in step.config]
 
 
 def _kept_raw(step: Step, name: str, manifest: Manifest) -> bool:
@@ -101,163 +178,9 @@ def _kept_raw(step: Step, name: str, manifest: Manifest) -> bool:
     return any(one.name == name and (one.layout == "tensor" or one.role == "target") for one in manifest.columns)
 
 
-def _before(column: Column, steps: Sequence[Step]) -> Column | None:
-    found: Column | None = column
-    for step in reversed(steps):
-        kinds = _KINDS.get(step.name, {})
-        for name, learned in step.learned.items() if kinds else ():
-            kind = kinds.get(learned.get("method", ""), kinds.get(""))
-            if kind is not None and found is not None:
-                found = kind.before(found, name, learned)
-    return found
-
-
-def _fillable(manifest: Manifest) -> set[str]:
-    return {name for step in manifest.steps if step.name == "impute" for name in step.learned}
-
-
-def _of(frame: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
-    return frame.assign(**{name: values})
-
-
-def _fill(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    if learned["indicator"] is not None:
-        frame = _of(frame, learned["indicator"], frame[name].isna().astype("float32"))
-    return _of(frame, name, preprocess.filled(frame[name], learned["fill"]))
-
-
-def _unfill(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    if learned["indicator"] not in frame:
-        return frame
-    given = frame[learned["indicator"]] == 0
-    return _of(frame, name, frame[name].astype(object).where(given, None)).drop(columns=learned["indicator"])
-
-
-def _before_fill(column: Column, name: str, learned: Learned) -> Column | None:
-    if column.name == learned["indicator"]:
-        return None
-    return column.model_copy(update={"dtype": learned["from"]}) if column.name == name else column
-
-
-def _number(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, preprocess.category_numbers(frame[name], learned["classes"], unknown=0))
-
-
-def _unnumber(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, [learned["classes"][at] for at in frame[name]])
-
-
-def _hot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, preprocess.one_hot(frame[name], learned["classes"]))
-
-
-def _unhot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    rows = [np.frombuffer(row, "<f4") for row in frame[name]]
-    return _of(
-        frame, name, [learned["classes"][int(row.argmax())] if row.any() else preprocess.UNKNOWN_CLASS for row in rows]
-    )
-
-
-def _mark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, preprocess.tag_vectors(frame[name], learned["classes"], learned["separator"]))
-
-
-def _unmark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    rows = [np.flatnonzero(np.frombuffer(row, "<f4")) for row in frame[name]]
-    return _of(frame, name, [learned["separator"].join(learned["classes"][at] for at in row) for row in rows])
-
-
-def _mean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, preprocess.target_means(frame[name], learned["means"], learned["prior"]))
-
-
-def _unmean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    categories, means = list(learned["means"]), np.array(list(learned["means"].values()))
-    return _of(frame, name, [categories[int(np.abs(means - value).argmin())] for value in frame[name]])
-
-
-def _before_category(column: Column, name: str, learned: Learned) -> Column:
-    if column.name != name:
-        return column
-    plain = {"layout": "scalar", "shape": (), "axes": "", "meaning": "category", "classes": None}
-    return column.model_copy(update={"dtype": learned["from"], **plain})
-
-
-def _spell(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    options = {"lower": learned["lower"], "longest": learned["longest"]}
-    return _of(frame, learned["to"], preprocess.token_numbers(frame[name], learned["vocabulary"], **options)).drop(
-        columns=name
-    )
-
-
-def _unspell(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, ["".join(learned["vocabulary"][at] for at in row) for row in frame[learned["to"]]])
-
-
-def _tokenize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    reader = tokens.Reader.of(learned)
-    return _of(frame, learned["to"], [reader.numbers(text) for text in frame[name]]).drop(columns=name)
-
-
-def _untokenize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    reader = tokens.Reader.of(learned)
-    return _of(frame, name, [reader.text(row) for row in frame[learned["to"]]])
-
-
-def _before_tokens(column: Column, name: str, learned: Learned) -> Column:
-    if column.name != learned["to"]:
-        return column
-    return Column(name=name, dtype="string", role="input", meaning="text")
-
-
-def _scale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, preprocess.scaled(frame[name].to_numpy(), learned))
-
-
-def _unscale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, frame[name].astype("float64") / learned["factor"] + learned["offset"])
-
-
-def _rank(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, quantiles.forward(frame[name].to_numpy(), learned["quantiles"], learned["law"]))
-
-
-def _unrank(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, quantiles.backward(frame[name].to_numpy(), learned["quantiles"], learned["law"]))
-
-
-def _before_scale(column: Column, name: str, learned: Learned) -> Column:
-    is_scaled = column.name == name and column.layout == "scalar"
-    return column.model_copy(update={"dtype": "float64"}) if is_scaled else column
-
-
-def _resize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return _of(frame, name, [pictures.resized(content, learned) for content in frame[name]])
-
-
-def _unresize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    back = {**learned, "from_shape": learned["shape"], "shape": learned["from_shape"]}
-    return _of(frame, name, [pictures.resized(content, back) for content in frame[name]])
-
-
-def _before_resize(column: Column, name: str, learned: Learned) -> Column:
-    return column.model_copy(update={"shape": tuple(learned["from_shape"])}) if column.name == name else column
-
-
-_KINDS: dict[str, dict[str, _Kind]] = {
-    "impute": {"": _Kind(_fill, _unfill, _before_fill)},
-    "encode": {
-        "index": _Kind(_number, _unnumber, _before_category),
-        "onehot": _Kind(_hot, _unhot, _before_category),
-        "tags": _Kind(_mark, _unmark, _before_category),
-        "target": _Kind(_mean, _unmean, _before_category),
-        "characters": _Kind(_spell, _unspell, _before_tokens),
-    },
-    "tokenize": {"": _Kind(_tokenize, _untokenize, _before_tokens)},
-    "scale": {"": _Kind(_scale, _unscale, _before_scale), "quantile": _Kind(_rank, _unrank, _before_scale)},
-    "resize": {"": _Kind(_resize, _unresize, _before_resize)},
-}
-"""By the step's name and the method that it learned; "" for steps that know only one, and where none is told."""
+def _fillable(manifest: Manifest, expected: Sequence[Column]) -> set[str]:
+    filled = {name for step in manifest.steps if step.name == "impute" for name in step.learned}
+    return filled | {column.name for column in expected if column.role != "input"}
 
 
 def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[str]) -> list[Fault]:
@@ -266,7 +189,7 @@ def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[s
         values = frame[column.name]
         if column.layout != "scalar" or column.meaning != "number":
             continue
-        numbers = pd.to_numeric(values, errors="coerce")
+        numbers = _numbers(values)
         is_good = np.isfinite(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
         if column.name in fillable:
             is_good |= values.isna().to_numpy()
@@ -277,3 +200,15 @@ def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[s
         else:
             frame[column.name] = numbers
     return found
+
+
+def _normal(value: Any) -> Any:
+    return normal_form(value) if isinstance(value, str) else value
+
+
+def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Whole numbers as they are, also beside missing ones; NaN for what is no number."""
+    held = pd.to_numeric(values[values.notna()], errors="coerce")
+    if len(held) == len(values):
+        return held
+    return held.astype("Int64" if held.dtype.kind in "iu" else "float64").reindex(values.index)

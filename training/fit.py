@@ -198,6 +198,7 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         outputs=job.task.outputs,
         example=serve.example(model, dataset),
         requirements=serve.REQUIREMENTS,
+        brought=model.brought,
         register=register,
     )
 

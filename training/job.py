@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 
+from tracking import replay
 from tracking.dataset import Dataset
-from tracking.faults import WrongRecipe
+from tracking.faults import BadData, WrongRecipe
 from tracking.follower import Follower
 from tracking.manifest import Manifest
 from tracking.recipe import Located
@@ -56,6 +57,7 @@ class Job:
             return cls(located, run, parts, enter(parts, located), None)
         if dataset is None:
             raise WrongRecipe.at(located.file, "a recipe with data: is trained on a dataset version; prepare it first")
+        BadData.unless_empty(replay.faults(dataset.manifest))
         signature = parts.signature(dataset.manifest)
         task, splits = parts.build(signature), Splits(dataset, signature, parts.fit)
         if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):

@@ -73,6 +73,11 @@ class Model:
         """This model behind MLflow's, whose signature takes no whole numbers of 64 bits beside missing ones."""
         return self
 
+    @property
+    def brought(self) -> dict[str, str]:
+        """Those of the raw columns that a caller has to compute, since serving cannot, and the steps that did."""
+        return replay.brought(self.manifest) if self.manifest is not None else {}
+
     def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row of `task.outputs` for each row of raw columns, in their order; extra columns are not looked at.
 

@@ -34,6 +34,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from pipelines import parquet, picture_folder
+from pipelines.categories import normal
 from pipelines.named_file import NamedFile, SplitFile, called
 from pipelines.pictures import SIZES, Frame, Resize, content_of, size_of
 from pipelines.rows import fewest, named, schema_of
@@ -41,6 +42,7 @@ from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import SPLITS, Column
 from tracking.remote import files_below, place
+from tracking.text_forms import normal_form
 
 FILES_A_PARTITION = 500
 _LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
@@ -162,7 +164,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         if self.table is None:
             paths = [(Path(name), str(path)) for name, path in files.items()]
             rows: list[dict[str, str | None]] = [
-                {"sample_id": f"{name.parent.name}/{name.name}", "label": name.parent.name, "path": path}
+                {"sample_id": f"{name.parent.name}/{name.name}", "label": normal_form(name.parent.name), "path": path}
                 for name, path in paths
             ]
         else:
@@ -185,7 +187,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         seen: set[str] = set()
         for row in _csv_rows(files[self.table.name], self.table):
             path, mask = _filled(self.table.image, row), _filled(self.table.mask or "", row)
-            label = row[self.table.label].strip() if self.table.label else None
+            label = normal_form(row[self.table.label]) if self.table.label else None
             split = row[self.table.split].strip() if self.table.split else None
             reason = None
             if path in seen:
@@ -212,6 +214,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         frame = reduce(DataFrame.unionByName, (_parquet(spark, held, one, files[one.name]) for one in held.files))
         if held.label is None:
             return frame, None
+        frame = frame.withColumn("label", normal(F.col("label")))
         labels = frame.select("label").distinct().where("label IS NOT NULL").collect()
         return frame.withColumn("_reason", F.expr("IF(label IS NULL, 'has no label', NULL)")), _in_order(
             row[0] for row in labels

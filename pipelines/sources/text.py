@@ -33,12 +33,14 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from pipelines.categories import normal
 from pipelines.lines import Encoding, numbered
 from pipelines.named_file import NamedFile, SplitFile, SplitName, called
 from pipelines.rows import fewest, with_places
 from pipelines.table import OriginFile, Table
 from tracking.faults import BadData
 from tracking.manifest import Column
+from tracking.text_forms import normal_form
 
 _CONTROL = r"[\x01-\x08\x0B\x0C\x0E-\x1F\x7F]"
 _SHOWN = 1000
@@ -126,7 +128,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
     def _file(self, spark: SparkSession, file: TextFile, path: Path) -> DataFrame:
         lines = numbered(spark, path, self.encoding)
         text: SparkColumn = F.col("line")
-        label = F.lit(file.label or PurePosixPath(file.name).stem)
+        label = F.lit(normal_form(file.label or PurePosixPath(file.name).stem))
         odd: SparkColumn = F.lit(None).cast("string")
         if self.tsv is not None:
             names = self.tsv.columns or _header(lines, path)
@@ -134,17 +136,17 @@ class Text(BaseModel, frozen=True, extra="forbid"):
             values = F.split("line", "\t", -1)
             odd = F.when(F.size(values) != len(names), f"has other than {len(names)} values")
             text = values[_place(self.tsv.text, names, path)]
-            label = values[_place(self.tsv.label, names, path)] if self.tsv.label else label
+            label = normal(values[_place(self.tsv.label, names, path)]) if self.tsv.label else label
         elif self.mode == "labelled":
             pieces = F.split(_stripped(text), r"\s+", 2)
-            label, text = pieces[0], F.coalesce(F.get(pieces, F.lit(1)), F.lit(""))
+            label, text = normal(pieces[0]), F.coalesce(F.get(pieces, F.lit(1)), F.lit(""))
         reasons = [F.col("_odd"), *self._reasons("text", self.mode != "document")]
         reasons.append(F.when(F.length("label") == 0, "has no label"))
         rows = lines.select(
             F.format_string("%s:%d", F.lit(self._told(file)), "number").alias("sample_id"),
             F.lit(file.split).cast("string").alias("split"),
             (text if self.mode == "document" else _stripped(text)).alias("text"),
-            _stripped(label).alias("label"),
+            label.alias("label"),
             odd.alias("_odd"),
         )
         return rows.withColumn("_reason", F.coalesce(*reasons)).select(

@@ -14,13 +14,13 @@ from pyspark.sql import DataFrame
 from pipelines import lineage, rewrite
 from pipelines.rows import in_pandas, named
 from pipelines.steps.scale import moments
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking import parts
 from tracking.augmentations import image, modality, series, table, text
 from tracking.augmentations.modality import OPS, Modality
 from tracking.augmentations.op import Drawn, Op, drawn
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 MISSING: dict[Modality, str] = {
     "image": "read them with the source images",
@@ -46,6 +46,8 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = True
 
     copies: int = Field(1, ge=0, le=100, description="changed copies of each row; not read with `where: feed`")

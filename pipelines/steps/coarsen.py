@@ -20,10 +20,10 @@ from pyspark.sql.types import BinaryType, StructField, StructType
 
 from pipelines.pictures import SIZES
 from pipelines.rows import in_pandas, named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.bicubic import resampled
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 OPAQUE = 255
 
@@ -39,6 +39,8 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
 
     scale: int = Field(ge=2, le=16, description="how many times higher and wider the fine picture is")

@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 
 from pipelines.near import Near, comparable, links
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.faults import BadData
+from tracking.manifest import Served
 
 
 class Decontaminate(BaseModel, frozen=True, extra="forbid"):
@@ -21,6 +22,8 @@ class Decontaminate(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = False
     looks_around: ClassVar[bool] = True
 

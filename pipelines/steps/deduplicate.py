@@ -10,9 +10,9 @@ from pyspark.sql import functions as F
 
 from pipelines.near import Near, near_groups
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 _KEPT = "equal_to"
 
@@ -28,6 +28,8 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "before split"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = False
 
     by: Literal["exact", "image", "text"] = Field(

@@ -12,11 +12,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, LongType
 
 from pipelines import tags, target_means
+from pipelines.categories import values_of
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking import preprocess
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 _ENCODED = "_encoded"
 MOST_NUMBERED, MOST_PLACES = 100_000, 10_000
@@ -51,6 +52,8 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 2
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] | Literal["categories"] = Field(
@@ -170,7 +173,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             for piece in pieces:
                 yield preprocess.category_numbers(piece, classes, unknown=0 if column.role != "target" else -1)
 
-        table = _encoded(table, column, numbers(named(column.name)), F.col(_ENCODED) >= 0, classes)
+        table = _encoded(table, column, numbers(values_of(column)), F.col(_ENCODED) >= 0, classes)
         update = {"dtype": "int64", "meaning": "category", "classes": classes}
         return table.replacing(table.frame, column.model_copy(update=update))
 
@@ -183,7 +186,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
                 yield pd.Series(preprocess.one_hot(piece, classes))
 
         nothing = F.lit(bytes(4 * len(classes)))
-        table = _encoded(table, column, vectors(named(column.name)), F.col(_ENCODED) != nothing, classes)
+        table = _encoded(table, column, vectors(values_of(column)), F.col(_ENCODED) != nothing, classes)
         stored = {"dtype": "float32", "layout": "tensor", "shape": (len(classes),), "axes": "K"}
         return table.replacing(
             table.frame, column.model_copy(update={**stored, "meaning": "vector", "classes": classes})

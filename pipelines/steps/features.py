@@ -10,11 +10,12 @@ from pyspark.sql import functions as F
 
 from pipelines import expressions
 from pipelines.expressions import refused_word, unreadable
+from pipelines.formulas import formula_of
 from pipelines.leaks import LOOK_BACK
 from pipelines.rows import escaped
-from pipelines.table import Doubt, Learned, Reach, Reached, Roles, Table, Telling, Tells
+from pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
 from tracking.faults import BadData, Fault
-from tracking.manifest import Column, Role
+from tracking.manifest import Column, Computed, Meaning, Role, Served
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string"}
 
@@ -32,6 +33,14 @@ class Feature(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{word!r} has no place in a feature; compute it from columns and values")
         return expression
 
+    @property
+    def value(self) -> str:
+        return f"CAST({self.expression} AS {self.type.replace('long', 'bigint')})"
+
+    def column(self, name: str) -> Column:
+        meaning: Meaning = "category" if self.type == "string" else "number"
+        return Column(name=name, dtype=_DTYPES[self.type], role=self.role, meaning=meaning, unit=self.unit)
+
 
 class Features(BaseModel, frozen=True, extra="forbid"):
     """A value that comes out null is a fault of the expression, unless the column is a key; told with its count.
@@ -41,6 +50,8 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
     lazy: ClassVar[bool] = True
 
@@ -109,6 +120,17 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
+    def computed(self, table: Table) -> dict[str, Computed]:
+        found = dict[str, Computed]()
+        for name, feature in self.add.items():
+            scalars = {column.name: column for column in table.columns if column.layout == "scalar"}
+            formula = formula_of(table.frame, feature.value, scalars)
+            if formula is not None and feature.role in ("input", "key"):
+                reads = tuple(scalars[read] for read in sorted(formula.inputs))
+                found[name] = Computed(formula=formula, role=feature.role, reads=reads)
+            table = table.replacing(table.frame.withColumn(name, F.expr(feature.value)), feature.column(name))
+        return found
+
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData with every expression that cannot be computed, and for a column that is there already."""
         found: list[Fault] = []
@@ -119,18 +141,10 @@ class Features(BaseModel, frozen=True, extra="forbid"):
             except BadData as error:
                 found.extend(error.faults)
                 continue
-            value = f"CAST({feature.expression} AS {feature.type.replace('long', 'bigint')})"
-            if told := unreadable(table.frame, value):
+            if told := unreadable(table.frame, feature.value):
                 found.append(Fault(where=where, message=f"{feature.expression}: {told}"))
                 continue
-            column = Column(
-                name=name,
-                dtype=_DTYPES[feature.type],
-                role=feature.role,
-                meaning="category" if feature.type == "string" else "number",
-                unit=feature.unit,
-            )
-            table = table.replacing(table.frame.withColumn(name, F.expr(value)), column)
+            table = table.replacing(table.frame.withColumn(name, F.expr(feature.value)), feature.column(name))
         BadData.unless_empty(found)
         told = "null in {rows} rows; use coalesce, or role: key"
         doubts = [

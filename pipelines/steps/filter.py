@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 
 from pipelines.expressions import refused_word, unreadable
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.faults import BadData
+from tracking.manifest import Served
 
 
 class Filter(BaseModel, frozen=True, extra="forbid"):
@@ -19,6 +20,8 @@ class Filter(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = False
     chooses: ClassVar[bool] = True
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType
 
 from pipelines.counts import percentiles, present, value_counts
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Doubt, Learned, Place, Table
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 MISSING = "_missing"
+MOST_WHOLE = 2**53
+"""Up to here a float tells every whole number."""
 
 
 class Impute(BaseModel, frozen=True, extra="forbid"):
@@ -25,10 +29,13 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
     |      |     |  3.0 |            1 |
     |  4.0 |     |  4.0 |            0 |
 
-    Numbers become float64. A column that is whole in train gets no indicator: it would be the same in every row.
+    Whole numbers stay so where a whole number is filled in, and become float64 for a mean or median. A column without
+    missing values in train gets no indicator: it would be the same in every row.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] | Literal["numbers", "categories"] = Field(
@@ -37,7 +44,7 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
     method: Literal["mean", "median", "frequent", "constant"] = Field(
         description="numbers: mean or median; both: the most frequent value (of equals the smallest), or `value`"
     )
-    value: float | str | None = Field(None, description="what `constant` fills in")
+    value: int | float | str | None = Field(None, description="what `constant` fills in")
     indicator: bool = Field(False, description="add `<column>_missing`: 1 where a value was missing, else 0")
 
     @model_validator(mode="after")
@@ -55,15 +62,17 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         for column in self._chosen(table):
             figures = learned[column.name]
-            is_number = column.dtype != "string"
-            value = named(column.name).cast("double") if is_number else named(column.name)
-            frame, added = table.frame, []
+            fill, value, frame, added = figures["fill"], named(column.name), table.frame, []
+            kind = frame.schema[column.name].dataType
+            if isinstance(fill, float):
+                table, kind = _exact_in_floats(table, column), DoubleType()
             if (name := figures["indicator"]) is not None:
                 table.check_new("step impute, indicator", name)
                 frame = frame.withColumn(name, (~present(column)).cast("float"))
                 added = [Column(name=name, dtype="float32", role="input", meaning="number")]
-            frame = frame.withColumn(column.name, F.when(present(column), value).otherwise(F.lit(figures["fill"])))
-            filled = column.model_copy(update={"dtype": "float64"}) if is_number else column
+            filled_in = F.when(present(column), value.cast(kind)).otherwise(F.lit(fill).cast(kind))
+            frame = frame.withColumn(column.name, filled_in)
+            filled = column.model_copy(update={"dtype": "float64"}) if isinstance(fill, float) else column
             table = table.replacing(frame, filled, *added)
         return table
 
@@ -88,20 +97,37 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
         if self.method == "constant":
             if isinstance(self.value, str) != is_text:
                 raise BadData.at("step impute", f"{column.name}: {self.value!r} does not fit its {column.dtype} values")
-            return self.value
+            return _of_kind(self.value, column)
         if is_text and self.method != "frequent":
             raise BadData.at("step impute", f"{column.name}: texts have no {self.method}; take method: frequent")
         if self.method == "median":
-            found = percentiles(train.frame, column, [0.5])
-            fill = found[0] if found else None
+            found: list[Any] = percentiles(train.frame, column, [0.5])
         else:
             counts = value_counts(train.frame, column)
-            fill = (_mean(counts) if self.method == "mean" else _most_frequent(counts)) if counts else None
-        if fill is None:
+            found = [_mean(counts) if self.method == "mean" else _most_frequent(counts)] if counts else []
+        if not found:
             raise BadData.at(
                 "step impute", f"{column.name}: no value in train; leave the column out, or fill a constant"
             )
-        return fill if is_text else float(fill)
+        return _of_kind(found[0], column) if self.method == "frequent" else float(found[0])
+
+
+def _of_kind(value: Any, column: Column) -> Any:
+    """A number as the column has it: a whole number in a column of whole numbers, else a float."""
+    if isinstance(value, str):
+        return value
+    is_whole = column.dtype.startswith(("int", "uint")) and value == int(value)
+    return int(value) if is_whole else float(value)
+
+
+def _exact_in_floats(table: Table, column: Column) -> Table:
+    """The table, to be refused where the column's whole numbers would be others as floats."""
+    if column.dtype != "int64":
+        return table
+    told = f"{column.name}: {{rows}} rows hold whole numbers of 2**53 or more, of which a float would make other ones"
+    is_large = F.abs(named(column.name)) >= float(MOST_WHOLE)  # looked at when they are floats already
+    doubt = Doubt("step impute", is_large, f"{told}; take method: frequent, or a whole `value`")
+    return replace(table, doubts=(*table.doubts, doubt))
 
 
 def _mean(counts: dict[Any, int]) -> float:

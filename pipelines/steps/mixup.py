@@ -20,11 +20,11 @@ from pyspark.sql import functions as F
 
 from pipelines.lineage import earlier, free_name
 from pipelines.rows import draw, in_pandas, named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.augmentations.mix import between, is_mixable
-from tracking.augmentations.op import as_dtype, generator_of
+from tracking.augmentations.op import generator_of, in_place_of
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 from tracking.seeds import key
 
 ROWS_A_BUCKET = 10_000
@@ -45,6 +45,8 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = True
 
     copies: int = Field(1, ge=1, le=100, description="new rows for each row; not read with `where: feed`")
@@ -115,10 +117,9 @@ def _between(rows: pd.DataFrame, column: Column, share_B: NDArray[np.float64]) -
     if column.layout == "scalar":
         own_B, other_B = (side.to_numpy(np.float64, na_value=np.nan) for side in (own, other))
         value_B = share_B * own_B + (1 - share_B) * other_B
-        is_held = np.isfinite(value_B)
-        cells = np.full(len(rows), None, dtype=object)
-        cells[is_held] = as_dtype(value_B[is_held], dtype).tolist()
-        return cells
+        if np.issubdtype(dtype, np.integer):  # between two equal ones there is no other
+            value_B = np.where(own_B == other_B, own_B, value_B)
+        return in_place_of(own, own_B, value_B, dtype)
     own_BD, other_BD = (np.frombuffer(b"".join(side), dtype).reshape(len(rows), -1) for side in (own, other))
     return [row.tobytes() for row in between(own_BD, other_BD, share_B)]
 

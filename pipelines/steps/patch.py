@@ -12,9 +12,9 @@ from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
 from pipelines.picture_columns import pictures_of
 from pipelines.rows import in_pandas, named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 PLACES = ("patch_top", "patch_left")
 
@@ -30,6 +30,8 @@ class Patch(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
 
     size: int = Field(ge=1, le=4096, description="pixels of a patch's side")

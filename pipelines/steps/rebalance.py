@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 from pipelines import copies, lineage, smote
 from pipelines.rows import draw, named
 from pipelines.steps.augment import Augment
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.balance import Plan
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 WEIGHT = "weight"
 READ = {
@@ -59,6 +59,8 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 5
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = True
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 

@@ -12,9 +12,9 @@ from pyspark.sql.types import BinaryType
 
 from pipelines.picture_columns import pictures_of
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking import pictures
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 
 class Resize(BaseModel, frozen=True, extra="forbid"):
@@ -24,6 +24,8 @@ class Resize(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
     height: int = Field(ge=1, le=4096, description="rows of pixels afterwards")

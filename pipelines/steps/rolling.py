@@ -19,9 +19,9 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from pipelines.rows import groups_in_arrow, named
-from pipelines.table import Doubt, Learned, Reach, Reached, Roles, Table, Telling, Tells
+from pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 DAY_US = 86_400_000_000
 
@@ -38,6 +38,8 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
     lazy: ClassVar[bool] = True
     looks_around: ClassVar[bool] = True
@@ -96,7 +98,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         added = [field for days in self.days for field in self._fields(days)]
         table.check_new("step rolling", *(field.name for field in added))
         schema = StructType([*frame.schema.fields, *added])
-        made = groups_in_arrow(frame, self.entity, table.rows, self.rolled, schema)
+        made = groups_in_arrow(frame, [self.entity], table.rows, self.rolled, schema)
         columns = [
             Column(
                 name=field.name,
@@ -114,7 +116,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
     def rolled(self, rows: pa.Table) -> pa.Table:
         """The rows of whole entities with the new columns, in the order in which they came."""
         order, place = _ordered(rows, self.entity, self.time)
-        value = rows[self.value].cast(pa.float64()).to_numpy()[order]
+        value = rows[self.value].cast(pa.float64(), safe=False).to_numpy()[order]  # a mean is rounded, too
         own = np.arange(1, len(rows) + 1)
         back = np.argsort(order)
         for days in self.days:

@@ -19,10 +19,10 @@ from pyspark.sql.types import FloatType
 
 from pipelines.counts import percentiles, present
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking import quantiles
 from tracking.faults import BadData
-from tracking.manifest import Affine, Column
+from tracking.manifest import Affine, Column, Served
 
 Figures = dict[str, Any]
 
@@ -36,6 +36,8 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
     column: str | None = Field(None, description="one column")

@@ -16,8 +16,9 @@ from pyspark.sql import Window
 from pyspark.sql import functions as F
 
 from pipelines.rows import draw, iso_time, named, share
-from pipelines.table import Doubt, Learned, Roles, Table, Telling
+from pipelines.table import Doubt, Learned, Place, Roles, Table, Telling
 from tracking.faults import BadData
+from tracking.manifest import Served
 
 DAY_S = 86_400
 
@@ -36,6 +37,8 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 2
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = False
 
     by: Literal["hash", "stratified", "given", "time"]

@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, LongType, StringType
 
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking import tokens
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 
 class Tokenize(BaseModel, frozen=True, extra="forbid"):
@@ -30,6 +30,8 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] = Field(min_length=1, description="texts")

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 
 from pipelines.expressions import refused_word, unreadable
 from pipelines.rows import named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.faults import BadData, Fault
+from tracking.manifest import Served
 
 
 class Validate(BaseModel, frozen=True, extra="forbid"):
@@ -23,6 +24,8 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 2
+    place: ClassVar[Place] = "any"
+    served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = False
 
     rules: dict[str, str] = Field(

@@ -15,12 +15,12 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
-from pyspark.sql.types import BinaryType
+from pyspark.sql.types import BinaryType, IntegralType
 
 from pipelines.rows import iso_time, named
-from pipelines.table import Learned, Table
+from pipelines.table import Learned, Place, Table
 from tracking.faults import BadData
-from tracking.manifest import Column
+from tracking.manifest import Column, Served
 
 MOST_BYTES = 1.2
 """Stored bytes as a multiple of the raw ones, which the blocks of train may take."""
@@ -41,6 +41,8 @@ class Window(BaseModel, frozen=True, extra="forbid"):
     """
 
     version: ClassVar[int] = 1
+    place: ClassVar[Place] = "after split"
+    served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
 
     time: str = Field(description="column with the time: a number, or a text that Spark reads as a timestamp")
@@ -159,7 +161,9 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         """The rows with their time as a number, whose they are, and whether they lack something or come again."""
         time = named(self.time)
         is_text = frame.schema[self.time].dataType.typeName() == "string"
-        seconds = iso_time(time).cast("double") if is_text else time.cast("double")
+        seconds = iso_time(time) if is_text else time
+        if not isinstance(frame.schema[self.time].dataType, IntegralType):  # whole numbers stay, however large
+            seconds = seconds.cast("double")
         frame = frame.withColumn("_text", time.cast("string")).withColumn("_time", seconds)
         frame = frame.withColumn("_entity", named(self.entity).cast("string") if self.entity else F.lit(""))
         absent = F.col("_time").isNull() | F.col("_entity").isNull()
@@ -173,7 +177,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         """The rows with the number of their stretch and their place in it; rows to be refused in none."""
         order = Over.partitionBy("split", "_entity", "_out").orderBy("_time")
         frame = steps.withColumn("_out", F.col("_missing") | F.col("_again"))
-        gap = F.col("_time") - F.lag("_time").over(order)
+        gap = (F.col("_time") - F.lag("_time").over(order)).cast("double")
         # times are rounded by their texts: a thousandth of a step is no gap
         is_gap = F.lit(False) if spacing == "any" else F.abs(gap - spacing) > abs(float(spacing)) * 1e-3
         frame = frame.withColumn("_new", F.coalesce(is_gap, F.lit(False)).cast("int"))
@@ -233,7 +237,8 @@ def _common(steps: DataFrame) -> float:
     """The time between two steps that comes most often; of equals the shortest."""
     good = steps.where("NOT _missing AND NOT _again")
     order = Over.partitionBy("split", "_entity").orderBy("_time")
-    gaps = good.select((F.col("_time") - F.lag("_time").over(order)).alias("gap")).where("gap IS NOT NULL")
+    gap = (F.col("_time") - F.lag("_time").over(order)).cast("double")
+    gaps = good.select(gap.alias("gap")).where("gap IS NOT NULL")
     found = gaps.groupBy(F.round("gap", 9).alias("gap")).count().orderBy(F.desc("count"), "gap").head()
     if found is None:
         raise BadData.at("step window", "no two time steps in train; look at the time column and the missing numbers")

@@ -223,3 +223,11 @@ def test_the_manifest_holds_the_proof_with_its_figures(settings, tmp_path, spark
     }
     assert "leakage: 6 of 6 checks hold" in told
     assert "to look at: equal inputs in two splits: contents 2" in told
+
+
+def test_classes_that_look_alike_are_counted_by_column():
+    column = Column(name="city", dtype="int64", role="input", meaning="category", classes=("Graz", "Wien", "graz"))
+    found = list(checks.alike_classes([column], ()))
+    assert [check.figures for check in found] == [{"column": "city", "classes": 2, "such as": ["'Graz' ~ 'graz'"]}]
+    assert "classes that look alike: column city, classes 2" in "\n".join(checks.told(found))
+    assert list(checks.alike_classes([column.model_copy(update={"classes": ("Graz", "Wien")})], ())) == []

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 from pathlib import Path
 
@@ -6,7 +7,8 @@ import pytorch_lightning as lightning
 import torch
 
 from tests.training.fitted import BATCHES, ROWS, Steps, fitted, job_of, pictures, rows
-from tracking.faults import TrainingFailed, WrongRecipe
+from tracking.faults import BadData, TrainingFailed, WrongRecipe
+from tracking.manifest import Step
 from training import checkpoints
 from training.layers.statistics import batch_norms
 
@@ -295,3 +297,12 @@ def test_batches_are_not_left_out_for_ever(tmp_path):
     dataset = rows(tmp_path / "rows", spoil=range(70))
     with pytest.raises(TrainingFailed, match="11 of 11 steps were not finite, too many to be skipped"):
         fitted(tmp_path / "fit", dataset, fit={"nan": "skip"})
+
+
+@pytest.mark.bad_input
+def test_no_hour_is_trained_behind_a_step_that_serving_does_not_know(tmp_path):
+    dataset = rows(tmp_path)
+    spin = Step(name="spin", version=1, config={}, learned={}, rows_in=1, rows_out=1, seconds=0)
+    manifest = dataset.manifest.model_copy(update={"steps": (spin,)})
+    with pytest.raises(BadData, match="step spin: does not say how it is served, so no model can be served behind it"):
+        job_of(tmp_path / "run", dataclasses.replace(dataset, manifest=manifest))

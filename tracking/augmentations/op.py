@@ -68,10 +68,24 @@ def draw_seed(generator: np.random.Generator) -> int:
     return int(generator.integers(1 << 62))
 
 
+def in_place_of(own: Any, before: NDArray[np.float64], values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
+    """Cells of `own`, held in floats as `before`, that were changed to `values`: None where these are not finite.
+
+    What was not changed stays as it is: a whole number of more than 53 bits has no float of its own.
+    """
+    cells = np.array(own, dtype=object)
+    is_changed = np.isfinite(values) & (values != before)
+    cells[is_changed] = as_dtype(values[is_changed], np.dtype(dtype)).tolist()
+    cells[~np.isfinite(values)] = None
+    return cells
+
+
 def as_dtype(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """The values in `dtype`; whole-number types get rounded and clipped ones."""
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
         values = np.clip(np.rint(values), info.min, info.max)
+        is_inside = values < float(info.max)  # of 2**63 - 1, which is no float, that is the next one
+        return np.where(is_inside, np.where(is_inside, values, 0).astype(dtype), info.max).astype(dtype)
     changed: NDArray[Any] = values.astype(dtype)
     return changed

@@ -48,6 +48,15 @@ def test_each_folder_is_a_class(spark, folder):
     assert table.columns[1].classes == ("cats", "dogs")
 
 
+def test_folders_whose_names_are_one_text_are_one_class(spark, tmp_path):
+    for name in ("Caf\u00e9", "Cafe\u0301", "Bar"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / f"{len(name)}.png")
+    table = read(spark, tmp_path)
+    assert table.columns[1].classes == ("Bar", "Caf\u00e9")
+    assert sorted(row[0] for row in rows_of(table, "label")) == [0, 1, 1]
+
+
 def test_pictures_that_keep_their_sizes_tell_them(spark, folder):
     rows = rows_of(read(spark, folder, height=11, width=21, resize="keep"), "image", "picture_height", "picture_width")
     assert [row[1:] for row in rows] == [(10, 20), (10, 21)] * 2

@@ -103,6 +103,23 @@ def test_a_table_is_read_by_its_declared_types(spark, tmp_path):
     assert [column.dtype for column in table.columns] == ["int64", "float64", "string"]
 
 
+def test_categories_are_read_in_one_form_and_keys_as_they_stand(spark, tmp_path):
+    columns = {
+        "id": {"type": "string", "role": "key"},
+        "city": {"type": "string", "classes": ["Gr\u00e4z", "Bonn"]},
+        "kind": {"type": "string", "role": "target"},
+    }
+    path = tmp_path / "rows.csv"
+    rows = "id,city,kind\n\u00e9,Gra\u0308z\u00a0,x\ne\u0301,\u2003Gr\u00e4z,\ufeffx\nc,Bonn,x\u200b\n"
+    path.write_text(rows, encoding="utf-8")
+    found = Table(files=[{"name": "rows.csv"}], columns=columns).read(spark, {"rows.csv": path}, 0)
+    assert rows_of(found, "id", "city", "kind") == [
+        ("\u00e9", "Gr\u00e4z", "x"),
+        ("e\u0301", "Gr\u00e4z", "x"),
+        ("c", "Bonn", "x"),
+    ]
+
+
 @pytest.mark.parametrize(("ending", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress)])
 def test_a_packed_file_with_a_header_is_read(spark, tmp_path, ending, pack):
     path = tmp_path / f"rows.csv{ending}"

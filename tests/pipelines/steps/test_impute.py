@@ -106,7 +106,7 @@ def test_a_served_text_in_a_filled_column_of_numbers_is_still_refused(spark):
         ({"columns": ("wnd",), "method": "mean"}, r"'wnd'.*'wind'"),
         ({"columns": ("city",), "method": "median"}, "texts have no median"),
         ({"columns": ("wind",), "method": "mean"}, "wind: no value in train"),
-        ({"columns": ("city",), "method": "constant", "value": 3}, "3.0 does not fit its string values"),
+        ({"columns": ("city",), "method": "constant", "value": 3}, "3 does not fit its string values"),
     ],
 )
 def test_what_cannot_be_filled_is_refused_with_the_column(spark, fields, told):

@@ -1,0 +1,34 @@
+"""Columns computed from the others of a row."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tracking.faults import BadData
+from tracking.formula_columns import column_of, computed
+from tracking.manifest import Column, Computed
+from tracking.transform import Kind, Learned, put
+
+
+def _compute(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    """Raises BadData for a value that is null, as the preparation does."""
+    facts = Computed.model_validate(learned)
+    cells = computed(facts.formula, frame)
+    if facts.role != "key" and not cells.known.all():
+        row = int((~cells.known).argmax())
+        told = (
+            f"is null in row {row} ({int((~cells.known).sum())} such rows); give {sorted(facts.formula.inputs)} values"
+        )
+        raise BadData.at(f"feature {name!r}", told)
+    return put(frame, name, column_of(cells, facts.formula.type).to_numpy())
+
+
+def _leave_out(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return frame.drop(columns=name)
+
+
+def _before(column: Column, name: str, learned: Learned) -> tuple[Column, ...]:
+    return Computed.model_validate(learned).reads if column.name == name else (column,)
+
+
+KINDS = {"": Kind(_compute, _leave_out, _before)}

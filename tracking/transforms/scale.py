@@ -1,0 +1,33 @@
+"""Numbers on a common scale."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tracking import preprocess, quantiles
+from tracking.manifest import Column
+from tracking.transform import Kind, Learned, put
+
+
+def _scale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return put(frame, name, preprocess.scaled(frame[name].to_numpy(), learned))
+
+
+def _unscale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return put(frame, name, frame[name].astype("float64") / learned["factor"] + learned["offset"])
+
+
+def _rank(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return put(frame, name, quantiles.forward(frame[name].to_numpy(), learned["quantiles"], learned["law"]))
+
+
+def _unrank(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
+    return put(frame, name, quantiles.backward(frame[name].to_numpy(), learned["quantiles"], learned["law"]))
+
+
+def _before_scale(column: Column, name: str, learned: Learned) -> tuple[Column, ...]:
+    is_scaled = column.name == name and column.layout == "scalar"
+    return (column.model_copy(update={"dtype": "float64"}) if is_scaled else column,)
+
+
+KINDS = {"": Kind(_scale, _unscale, _before_scale), "quantile": Kind(_rank, _unrank, _before_scale)}
