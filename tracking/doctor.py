@@ -6,15 +6,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
 from tracking.alive import Hold, reap
 from tracking.faults import Refusal
 from tracking.settings import Settings
 from tracking.spool import send, unsent
-from tracking.store import open_store, shown
+from tracking.store import Client, open_store
+from tracking.store_errors import StoreError, shown
 
 LEAST_DISK_GIB = 2
 
@@ -37,7 +36,7 @@ def asked(name: str, question: Callable[[], str], mend: str) -> Check:
 
 def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
     """Tracking store, metrics not yet sent, runs whose process is gone, room on the disk."""
-    yield asked("tracking", lambda: _tracking(settings), "start the server, or unset MLFLOW_TRACKING_URI")
+    yield asked("tracking", lambda: _tracking(settings), "do what it says, or unset MLFLOW_TRACKING_URI")
     yield _unsent(settings, send_spool)
     settings.home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.home).free / (1 << 30)
@@ -55,12 +54,7 @@ def _tracking(settings: Settings) -> str:
 def _unsent(settings: Settings, send_spool: bool) -> Check:
     waiting = unsent(settings)
     if waiting and send_spool:
-        try:
-            client = open_store(settings)
-            sent = sum(_sent(client, settings, file) for file in waiting)
-        except (Refusal, MlflowException, OSError) as error:
-            return Check(name="metrics", ok=False, found=f"not sent: {error}", mend="start the tracking server")
-        return Check(name="metrics", ok=True, found=f"sent what {sent} runs had left")
+        return _send(settings, waiting)
     if waiting:
         return Check(
             name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send"
@@ -68,7 +62,24 @@ def _unsent(settings: Settings, send_spool: bool) -> Check:
     return Check(name="metrics", ok=True, found="all sent")
 
 
-def _sent(client: MlflowClient, settings: Settings, file: Path) -> bool:
+def _send(settings: Settings, waiting: list[Path]) -> Check:
+    """Send what each run left: what a store refuses of one does not keep the others back."""
+    again = "do what it says, then millstream doctor --send"
+    try:
+        client = open_store(settings)
+    except Refusal as error:
+        return Check(name="metrics", ok=False, found=f"not sent: {error}", mend=again)
+    sent, refused = 0, list[str]()
+    for file in waiting:
+        try:
+            sent += _sent(client, settings, file)
+        except (StoreError, OSError) as error:
+            refused.append(f"run {file.stem}, not sent: {error} (kept in {file})")
+    told = [f"sent what {sent} runs had left", *refused]
+    return Check(name="metrics", ok=not refused, found="; ".join(told), mend=again if refused else "")
+
+
+def _sent(client: Client, settings: Settings, file: Path) -> bool:
     """Whether the spool was ours to send: a run that another process goes on with just now sends its own."""
     hold = Hold.take(settings.checkpoints / file.stem)
     if hold is None:

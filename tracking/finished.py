@@ -7,12 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-
 from tracking.faults import BadData, Fault, WrongRecipe
 from tracking.settings import Settings
-from tracking.store import open_store
+from tracking.store import Client, open_store
+from tracking.store_errors import StoreError
 
 PARENT = "mlflow.parentRunId"
 MODEL = "models:/"
@@ -59,8 +57,10 @@ def of_model(uri: str, settings: Settings) -> Finished:
     client = open_store(settings)
     try:
         run = client.get_run(str(_version(client, uri.removeprefix(MODEL)).run_id))
-    except MlflowException as error:
-        said = str(error).splitlines()[0]
+    except StoreError as error:
+        if not error.has_looked:
+            raise
+        said = error.faults[0].message
         raise BadData.at(uri, f"no such model ({said}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
     if not run.data.tags.get("dataset_version"):
         raise WrongRecipe.at(uri, "was trained in an environment: there are no rows to compare on")
@@ -90,15 +90,15 @@ def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: st
             raise WrongRecipe.at("compare", f"what is compared must be of one {common}: {listed}")
 
 
-def _version(client: MlflowClient, address: str) -> Any:
+def _version(client: Client, address: str) -> Any:
     """MLflow's own entry of the model NAME/VERSION or NAME@ALIAS."""
     if "@" in address:
-        return client.get_model_version_by_alias(*address.split("@", 1))
+        return client.get_model_version_by_alias(*address.rsplit("@", 1))
     name, _, version = address.partition("/")
     return client.get_model_version(name, version)
 
 
-def _newest(client: MlflowClient, experiment: str, budget: str | None) -> Finished | None:
+def _newest(client: Client, experiment: str, budget: str | None) -> Finished | None:
     only = f" and tags.budget = '{budget}'" if budget else ""
     where = f"attributes.status = 'FINISHED' and tags.identity != '' and tags.dataset_version != ''{only}"
     token = None

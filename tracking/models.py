@@ -15,7 +15,6 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
@@ -24,11 +23,13 @@ from tracking import manifest as contract
 from tracking import parts
 from tracking.faults import BadData
 from tracking.manifest import Column, Manifest
+from tracking.names import registered_name
 from tracking.preprocess import UNKNOWN_CLASS
-from tracking.registry import Entry, registered_name
+from tracking.registry import Entry
 from tracking.run import Run
 from tracking.settings import Settings
 from tracking.store import open_store
+from tracking.store_errors import StoreError, answering
 
 _TYPES: dict[str, DataType | Array] = {
     "string": DataType.string,
@@ -129,12 +130,13 @@ def _files(uri: str, settings: Settings) -> Path:
         )
         raise BadData.at(uri, f"{told}; registered: {parts.suggest(registered_name(uri), names)}")
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=_copies().name)))
-    except (MlflowException, OSError) as error:
-        told = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadData.at(
-            uri, f"no such model ({told}); give models:/NAME/VERSION, models:/NAME@champion or a folder"
-        ) from None
+        with answering(client.uri):
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=_copies().name)))
+    except StoreError as error:
+        if not error.has_looked:
+            raise
+        told = f"no such model ({error.faults[0].message})"
+        raise BadData.at(uri, f"{told}; give models:/NAME/VERSION, models:/NAME@champion or a folder") from None
 
 
 @cache

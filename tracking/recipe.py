@@ -39,7 +39,7 @@ class Data(BaseModel, frozen=True, extra="forbid"):
     source: dict[str, Any] = Field(description="`name` of a file in pipelines/sources and its fields")
     steps: tuple[dict[str, Any], ...] = Field((), description="one `step: {fields}` each, in the order of work")
     name: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9_-]*$", description="name of the dataset; default: the source's"
+        None, pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200, description="name of the dataset; default: the source's"
     )
 
     @field_validator("steps", mode="before")

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from tracking import fields, parts, yaml_text
+from tracking import fields, names, parts, yaml_text
 from tracking.faults import Fault, WrongRecipe
 from tracking.recipe import BUDGETS, Budget, Located, Recipe, config_of
 
@@ -75,6 +75,8 @@ def locate(
         _place(lines, fields.canonical(value, field), {"": where})
     located = Located(value, name, file, budget, lines, tuple(overrides), sets)
     faults += config_of(Recipe, value, located, "")[1]
+    unfit = names.unfit(name) if "task" in value else None  # a recipe of data alone registers nothing
+    faults += [Fault(where=str(file), message=unfit)] if unfit else []
     return replace(located, faults=tuple(faults))
 
 

@@ -6,13 +6,17 @@ import math
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
+import mlflow
 from pydantic import BaseModel
 
+from tracking.names import registered_name
 from tracking.recipe import parse_mark
+from tracking.store import Client
+from tracking.store_errors import EXISTS, StoreError, answering
 
 CANDIDATE, CHAMPION = "candidate", "champion"
+LONGEST_ABOUT = 5000
+"""Letters of a model's description that every database of MLflow's takes."""
 
 
 class Entry(BaseModel, frozen=True):
@@ -29,27 +33,22 @@ class Entry(BaseModel, frozen=True):
         return registered_name(self.recipe)
 
 
-def registered_name(recipe: str) -> str:
-    """MLflow takes no slash in the name of a registered model."""
-    return recipe.replace("/", ".")
-
-
-def log_model(client: MlflowClient, run_id: str, folder: Path, entry: Entry | None) -> str:
+def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) -> str:
     """Log the folder of an MLflow model with a run, and register it by `entry`, if there is one; its address."""
     client.log_artifacts(run_id, str(folder), "model")
     return f"models:/{entry.name}/{register(client, run_id, entry)}" if entry else f"runs:/{run_id}/model"
 
 
-def register(client: MlflowClient, run_id: str, entry: Entry) -> str:
+def register(client: Client, run_id: str, entry: Entry) -> str:
     """Register the model that was logged with a run, and set its aliases; its version.
 
     It becomes `candidate`, unless a newer one is, and `champion` when there is none, or it beats the present one by the
     recipe's first pass mark on the same dataset version. Registered again it stays the version that it was.
     """
     try:
-        client.create_registered_model(entry.name, description=entry.about)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        client.create_registered_model(entry.name, description=entry.about[:LONGEST_ABOUT])
+    except StoreError as error:
+        if error.code != EXISTS:
             raise
     version = _version(client, run_id, entry)
     candidate = _holder(client, entry.name, CANDIDATE)
@@ -60,7 +59,7 @@ def register(client: MlflowClient, run_id: str, entry: Entry) -> str:
     return version
 
 
-def _version(client: MlflowClient, run_id: str, entry: Entry) -> str:
+def _version(client: Client, run_id: str, entry: Entry) -> str:
     """The version of a run's model: that of an earlier try, whose answer may have been lost, or else a new one."""
     source = f"{client.get_run(run_id).info.artifact_uri}/model"
     for found in client.search_model_versions(f"run_id = '{run_id}'"):
@@ -70,15 +69,15 @@ def _version(client: MlflowClient, run_id: str, entry: Entry) -> str:
     return str(client.create_model_version(entry.name, source, run_id, tags=tags).version)
 
 
-def _beats_champion(client: MlflowClient, entry: Entry) -> bool:
+def _beats_champion(client: Client, entry: Entry) -> bool:
     champion = _holder(client, entry.name, CHAMPION)
-    if champion is None:
+    if champion is None or not _has_files(client, champion):
         return True
     if champion.tags.get("dataset_version") != entry.dataset_version or not entry.marks:
         return False
     metric, mark = next(iter(entry.marks.items()))
     better, _ = parse_mark(metric, mark)
-    before = client.get_run(champion.run_id).data.metrics.get(metric)
+    before = _metrics(client, champion).get(metric)
     now = entry.metrics.get(metric)
     if now is None or math.isnan(now):
         return False
@@ -86,8 +85,23 @@ def _beats_champion(client: MlflowClient, entry: Entry) -> bool:
     return before is None or math.isnan(before) or (better(now, before) and now != before)
 
 
-def _holder(client: MlflowClient, name: str, alias: str) -> Any:
+def _metrics(client: Client, champion: Any) -> dict[str, float]:
+    """Those of its run; none when that is gone for good (`mlflow gc`)."""
     try:
-        return client.get_model_version_by_alias(name, alias)
-    except MlflowException:
-        return None  # nobody is
+        return dict(client.get_run(champion.run_id).data.metrics)
+    except StoreError as error:
+        if not error.is_missing:
+            raise
+        return {}
+
+
+def _has_files(client: Client, version: Any) -> bool:
+    """Whether there is anything left to load of a version."""
+    with answering(client.uri):
+        return bool(mlflow.artifacts.list_artifacts(artifact_uri=version.source, tracking_uri=client.uri))
+
+
+def _holder(client: Client, name: str, alias: str) -> Any:
+    """The version of an alias; None when nobody has it."""
+    version = client.get_registered_model(name).aliases.get(alias)
+    return None if version is None else client.get_model_version(name, version)

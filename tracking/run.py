@@ -8,18 +8,18 @@ import platform
 import shlex
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from matplotlib.figure import Figure
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Param
+from mlflow.entities import Param
 from mlflow.entities import Run as MlflowRun
-from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH, MAX_TAG_VAL_LENGTH
 
 from tracking import alive
 from tracking.alive import Hold
@@ -27,16 +27,19 @@ from tracking.balance import plans
 from tracking.disk import is_full
 from tracking.faults import BadEnvironment, Stopped, WrongRecipe
 from tracking.figures.balance import balance
+from tracking.inputs import Input, log_input
 from tracking.manifest import Manifest
+from tracking.names import param_name
 from tracking.recipe import Located
 from tracking.registry import Entry, log_model
-from tracking.remote import Place, Remote
+from tracking.remote import Place
 from tracking.settings import Settings
 from tracking.spool import CLOSE_WITHIN_S, Spool, file_of, send
-from tracking.store import experiment, is_gone, open_store
+from tracking.store import Client, experiment, open_store
+from tracking.store_errors import StoreError, shown
 
-INPUT_ATTEMPTS = 3
-LONGEST_PARAM = 6000
+LETTERS_AT_ONCE = 200_000
+"""Of params in one request; MLflow takes 1 MB, and so do most proxies."""
 LEAVE_WITHIN_S = 5.0
 """How long a run that is stopped or fails waits for its store: less than others, as who stops it may kill it next."""
 ENDED = frozenset(["ended", "go_on"])
@@ -50,9 +53,7 @@ Told = TypeVar("Told")
 class Run:
     """A run in the store. As a context it ends as it was left: finished, failed, or stopped with the way to go on."""
 
-    def __init__(
-        self, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located, hold: Hold
-    ) -> None:
+    def __init__(self, client: Client, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> None:
         self.client = client
         self.settings = settings
         self.id = str(found.info.run_id)
@@ -64,6 +65,8 @@ class Run:
         """The command that goes on with it."""
         self._hold = hold
         self._is_handed_over = False
+        self._refusal: StoreError | None = None
+        """What the store answered, the last time, in the place of taking what it was told."""
         self.spool = Spool(settings, self.id)
         self.spool.start(client)
 
@@ -71,16 +74,24 @@ class Run:
     def start(cls, settings: Settings, located: Located, *, parent: str | None = None) -> Self:
         """A new run in the experiment of the recipe's name, with the resolved recipe.
 
-        Raises BadEnvironment when the store cannot be reached.
+        Raises BadEnvironment when the store cannot be reached, or does not take a run, its params or its files. What it
+        answers later stops no run: what it does not take waits in the spool.
         """
         client = open_store(settings)
         tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
         found = client.create_run(experiment(client, settings, located.name), tags=tags)
-        run = cls(client, settings, found, located, _held(settings, found))
-        run._params(located.resolved())
-        run.text("recipe.yaml", _yaml(located))
-        run.text("environment.txt", _installed())
-        return run
+        hold = _held(settings, found)
+        try:
+            for params in _params(located.resolved()):
+                client.log_batch(found.info.run_id, params=params)
+            client.log_text(found.info.run_id, _yaml(located), "recipe.yaml")
+            client.log_text(found.info.run_id, _installed(), "environment.txt")
+        except StoreError:
+            with suppress(StoreError):
+                client.set_terminated(found.info.run_id, "FAILED")
+            hold.release()
+            raise
+        return cls(client, settings, found, located, hold)
 
     @classmethod
     def resume(cls, settings: Settings, located: Located, run_id: str) -> Self:
@@ -89,7 +100,9 @@ class Run:
         client = open_store(settings)
         try:
             found = client.get_run(run_id)
-        except MlflowException:
+        except StoreError as error:
+            if not error.is_missing:
+                raise
             raise WrongRecipe.at(f"--resume {run_id}", "no such run in the store; `millstream ui` shows them") from None
         recipe = found.data.tags.get("recipe")
         if recipe != located.name:
@@ -123,7 +136,7 @@ class Run:
         return None
 
     @classmethod
-    def _again(cls, client: MlflowClient, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> Self:
+    def _again(cls, client: Client, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> Self:
         run = cls(client, settings, found, located, hold)
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
@@ -142,38 +155,35 @@ class Run:
 
     def tag(self, **tags: str) -> None:
         def now() -> None:
-            for name, value in tags.items():
+            for name, value in cut.items():
                 self.client.set_tag(self.id, name, value)
 
-        self._tell(now, lambda: self.spool.add_tags(tags))
+        cut = {name: value[:MAX_TAG_VAL_LENGTH] for name, value in tags.items()}
+        self._tell(now, lambda: self.spool.add_tags(cut))
 
     def _tell(self, now: Callable[[], Told], later: Callable[[], None]) -> Told | None:
-        """Tell the store. Where it has gone since the run began, that waits in the spool, and there is no answer."""
+        """Tell the store. Where it is gone, or refuses that, it waits in the spool, and there is no answer."""
         if not self.spool.is_behind:
             try:
                 return now()
-            except (MlflowException, OSError) as error:
-                if not is_gone(error):
+            except StoreError as error:
+                if is_full(error):
                     raise
-                self.spool.is_behind = True
+                self._refusal = error
+                self.spool.refusal = error
         later()
         return None
 
+    @property
+    def _reason(self) -> str:
+        """Why something waits in the spool."""
+        refusal = self.spool.refusal or self._refusal
+        return str(refusal) if refusal else f"{shown(self.client.uri)}: the tracking store does not answer"
+
     def dataset(self, manifest: Manifest, folder: Place) -> None:
         """Log the dataset version as the run's input, with our digest; its manifest, checks and class counts."""
-        digests = {split: facts.digest for split, facts in manifest.splits.items()}
-        source = json.dumps({"uri": str(folder)})
-        profile = json.dumps({split: facts.rows for split, facts in manifest.splits.items()})
-        # MLflow's own digests collide; ours names the content of the train split
-        entity = Dataset(
-            name=manifest.name,
-            digest=digests["train"],
-            source_type=folder.scheme if isinstance(folder, Remote) else "local",
-            source=source,
-            schema=json.dumps({"columns": [column.name for column in manifest.columns]}),
-            profile=profile,
-        )
-        self._input(DatasetInput(entity, [InputTag("mlflow.data.context", "training")]))
+        given = Input.of(manifest, folder)
+        self._tell(lambda: log_input(self.client, self.id, given), lambda: self.spool.add_input(given))
         self.tag(dataset=manifest.name, dataset_version=manifest.version)
         self.text("manifest.json", manifest.text())
         self.text(
@@ -181,18 +191,6 @@ class Run:
         )
         for at, plan in enumerate(plans(manifest.steps), 1):
             self.figure(f"balance_{at}", balance(plan))
-
-    def _input(self, given: DatasetInput) -> None:
-        """MLflow looks whether it knows a dataset and then adds it: of two runs that do so at once it refuses one,
-        which finds the other's entry when it asks again."""
-        for attempt in reversed(range(INPUT_ATTEMPTS)):
-            try:
-                self.client.log_inputs(self.id, [given])
-                return
-            except MlflowException:
-                if not attempt:
-                    raise
-                time.sleep(0.1)
 
     def figure(self, name: str, figure: Figure) -> None:
         """A picture, as `figures/<name>.png`."""
@@ -218,13 +216,13 @@ class Run:
         )
 
     def model(self, folder: Path, entry: Entry | None) -> str:
-        """Log the folder of an MLflow model, and register it by `entry`; its address. While the store is gone that is
-        the folder, which is kept until `millstream doctor --send` has logged it."""
+        """Log the folder of an MLflow model, and register it by `entry`; its address. Where the store does not take it
+        that is the folder, which is kept until `millstream doctor --send` has logged it."""
         address = self._tell(
             lambda: log_model(self.client, self.id, folder, entry), lambda: self.spool.add_model(folder, entry)
         )
         if address is None:
-            sys.stderr.write(f"the tracking store does not answer: the model is kept in {folder}\n")
+            sys.stderr.write(f"{self._reason}\nthe model is kept in {folder}\n")
         return address or str(folder)
 
     def hand_over(self) -> None:
@@ -236,7 +234,8 @@ class Run:
     def finish(
         self, status: str = "FINISHED", tags: Mapping[str, str] | None = None, wait_s: float = CLOSE_WITHIN_S
     ) -> bool:
-        """End the run; False when the store was gone or full: what it was not told stays in the spool."""
+        """End the run; False when the store was gone, full, or refused something: what it did not take stays in the
+        spool."""
         arrived = self.spool.close(self.client, status, tags, wait_s)
         self._hold.release()
         return arrived
@@ -250,20 +249,25 @@ class Run:
         if self._is_handed_over:
             return
         if not (self.finish() if error is None else self._break_off(error)):
-            sys.stderr.write(f"the tracking store does not answer: metrics are kept in {self.spool.file}; ")
-            sys.stderr.write("`millstream doctor --send` sends them\n")
+            sys.stderr.write(f"{self._reason}\nwhat it did not take is kept in {self.spool.file}; ")
+            sys.stderr.write("`millstream doctor --send` sends it, the model too\n")
 
     def _break_off(self, error: BaseException) -> bool:
         """End the run with why it ended, and how it goes on (tags `ENDED`)."""
         # a disk that is full is like a signal: once there is room, the run goes on
         stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment) or is_full(error)
-        tags = {"ended": f"{type(error).__name__}: {error}"[:500], "go_on": self.go_on}
+        tags = {"ended": f"{type(error).__name__}: {error}"[:500], "go_on": self.go_on[:MAX_TAG_VAL_LENGTH]}
         return self.finish("KILLED" if stopped else "FAILED", tags, LEAVE_WITHIN_S)
 
-    def _params(self, resolved: dict[str, Any]) -> None:
-        flat = [Param(name, value[:LONGEST_PARAM]) for name, value in flatten(resolved).items()]
-        for start in range(0, len(flat), 100):
-            self.client.log_batch(self.id, params=flat[start : start + 100])
+
+def _params(resolved: dict[str, Any]) -> Iterator[list[Param]]:
+    """The resolved recipe, flat, in requests of a size that the store takes."""
+    params = [Param(name, value[:MAX_PARAM_VAL_LENGTH]) for name, value in flatten(resolved).items()]
+    while params:
+        letters = accumulate(len(one.key) + len(one.value) for one in params[:MAX_PARAMS_TAGS_PER_BATCH])
+        fitting = max(1, sum(total <= LETTERS_AT_ONCE for total in letters))
+        yield params[:fitting]
+        del params[:fitting]
 
 
 def _held(settings: Settings, found: MlflowRun) -> Hold:
@@ -274,31 +278,41 @@ def _held(settings: Settings, found: MlflowRun) -> Hold:
     return hold
 
 
-def _tell_left(client: MlflowClient, settings: Settings, run_id: str) -> None:
+def _tell_left(client: Client, settings: Settings, run_id: str) -> None:
     """Send what a run that we hold could not send, its end as well, before it goes on."""
     left = file_of(settings, run_id)
     if left.exists():
-        send(client, left)
+        try:
+            send(client, left)
+        except StoreError as error:
+            if error.is_gone:
+                raise  # what it refuses waits on, and keeps no run from going on
 
 
-def flatten(tree: Any, path: str = "") -> dict[str, str]:
-    """The leaves of nested data by dotted path; lists of plain values are one leaf."""
-    if isinstance(tree, dict) and tree:
-        return {
-            name: leaf
-            for key, value in tree.items()
-            for name, leaf in flatten(value, f"{path}.{key}" if path else key).items()
-        }
-    if isinstance(tree, list) and any(isinstance(one, dict | list) for one in tree):
-        return {name: leaf for at, value in enumerate(tree) for name, leaf in flatten(value, f"{path}.{at}").items()}
-    clean = "".join(one if one.isalnum() or one in "_-./ :" else "_" for one in path)
-    return {clean: str(tree)}
+def flatten(tree: Any) -> dict[str, str]:
+    """The leaves of nested data by dotted path, as a name of a param; lists of plain values are one leaf."""
+    found: dict[str, str] = {}
+    for path, leaf in _leaves(tree):
+        found[param_name(path, found)] = leaf
+    return found
+
+
+def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(tree, dict):
+        inside = tree.items()
+    elif isinstance(tree, list) and any(isinstance(one, dict | list) for one in tree):
+        inside = enumerate(tree)
+    if not inside:
+        yield path, str(tree)
+    for key, value in inside:
+        yield from _leaves(value, f"{path}.{key}" if path else str(key))
 
 
 def _tags(located: Located) -> dict[str, str]:
     return {
         "recipe": located.name,
-        "about": str(located.recipe.about),
+        "about": str(located.recipe.about)[:MAX_TAG_VAL_LENGTH],
         "budget": located.budget,
         "code_version": _code_version(),
         "stack": json.dumps(_stack()),

@@ -1,8 +1,9 @@
 """Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
 
-A line of the spool is a list of metrics; tags, a file or a model that the server was not there for; or how and why the
-run ended. Beside it stands how many lines the server has, and in a folder the files. A metric that was sent twice (the
-answer was lost) changes nothing: a tracking store keeps equal points once.
+A line of the spool is a list of metrics; tags, an input, a file or a model that the server was not there for, or that
+it refused; or how and why the run ended. Beside it stands how many lines the server was asked to take and which of them
+it refused, and in a folder the files. A metric that was sent twice (the answer was lost) changes nothing: a tracking
+store keeps equal points once.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import Metric
-from mlflow.exceptions import MlflowException
 
+from tracking.inputs import Input, log_input
 from tracking.registry import Entry, log_model
 from tracking.settings import Settings
-from tracking.store import is_gone
+from tracking.store import Client
+from tracking.store_errors import StoreError
 
 EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -49,8 +50,13 @@ class Spool:
         self._unwritten: dict[str, Any] | None = None
         """How the run ended, where the disk had no room for it."""
         self._has_arrived = False
-        self.is_behind = False
+        self.refusal: StoreError | None = None
+        """What the server answered, the last time, in the place of taking what it was sent."""
+
+    @property
+    def is_behind(self) -> bool:
         """Whether the server did not answer, the last time."""
+        return self.refusal is not None and self.refusal.is_gone
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
         """Keep the metrics of a step; the time stamp is now."""
@@ -68,18 +74,21 @@ class Spool:
         shutil.copyfile(path, kept)
         self._write({"file": name, "to": to})
 
+    def add_input(self, given: Input) -> None:
+        self._write({"input": given.model_dump()})
+
     def add_model(self, folder: Path, entry: Entry | None) -> None:
         """Remember the folder of a model that is to be logged, and registered."""
         self._write({"model": str(folder), "entry": entry.model_dump() if entry else None})
 
-    def start(self, client: MlflowClient) -> None:
+    def start(self, client: Client) -> None:
         """Send in the background from now on."""
         self._thread = threading.Thread(target=self._run, args=(client,), name="spool", daemon=True)
         self._thread.start()
 
     def close(
         self,
-        client: MlflowClient,
+        client: Client,
         status: str | None = None,
         tags: Mapping[str, str] | None = None,
         wait_s: float = CLOSE_WITHIN_S,
@@ -104,7 +113,7 @@ class Spool:
             self._out.close()
             if self._has_arrived:
                 send(client, self.file)  # nothing is left to send, and it is removed
-        except (MlflowException, OSError):
+        except (StoreError, OSError):
             return False
         return self._has_arrived
 
@@ -112,22 +121,28 @@ class Spool:
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
 
-    def _run(self, client: MlflowClient) -> None:
+    def _run(self, client: Client) -> None:
         pause = EVERY_S
         while not self._end.is_set():
             self._wake.wait(pause)
             self._wake.clear()
-            try:
-                send(client, self.file, keep=True)
-                pause, self.is_behind = EVERY_S, False
-            except (MlflowException, OSError) as error:
-                # a store that is full is there, and has to refuse by itself what it has no room for
-                pause, self.is_behind = min(LONGEST_PAUSE_S, pause * 2), is_gone(error)
-        with suppress(MlflowException, OSError):
+            pause = EVERY_S if self._send(client) else min(LONGEST_PAUSE_S, pause * 2)
+        with suppress(StoreError):
             if self._unwritten is not None:
                 _tell_end(client, self.run_id, self._unwritten)
+            self._has_arrived = self._send(client) and self._unwritten is None
+
+    def _send(self, client: Client) -> bool:
+        """Whether the server took all."""
+        try:
             send(client, self.file, keep=True)
-            self._has_arrived = self._unwritten is None
+            self.refusal = None
+        except StoreError as error:
+            self.refusal = error
+            return False
+        except OSError:
+            return False
+        return True
 
 
 def file_of(settings: Settings, run_id: str) -> Path:
@@ -144,28 +159,41 @@ def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
     return (told["status"], told["at"]) if isinstance(told, dict) and "status" in told else None
 
 
-def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
+def send(client: Client, file: Path, *, keep: bool = False) -> int:
     """Send the lines of a spool that the server does not have; how many. A spool that is sent whole is removed,
     unless its run still writes (`keep`); what a process that died, or a full disk, left of a line is nothing to send.
 
-    Raises MlflowException or OSError when the server is not there; all that it took is remembered.
+    A line that the server refuses stays for the next time, and those after it are sent. Raises StoreError for the first
+    one refused, or at once when the server is not there; all that it took is remembered.
     """
     done_file = file.with_suffix(".sent")
-    done = int(done_file.read_text()) if done_file.exists() else 0
+    done, *refused = map(int, done_file.read_text().split()) if done_file.exists() else (0,)
     with file.open(encoding="utf-8") as lines:
-        waiting = list(lines)[done:]
-    whole = [line for line in waiting if line.endswith("\n")]
-    sent = 0
-    while sent < len(whole):
-        first = json.loads(whole[sent])
-        if isinstance(first, dict):
-            _tell(client, file, first)
-            sent += 1
-        else:
-            taken, metrics = _some(whole[sent:])
-            client.log_batch(file.stem, metrics=metrics)
+        whole = [line for line in lines if line.endswith("\n")]
+    waiting = [*refused, *range(done, len(whole))]
+    sent, most, left, refusal = 0, MOST_AT_ONCE, list[int](), None
+    while waiting:
+        taken, metrics = _some([whole[at] for at in waiting[:most]])
+        try:
+            if taken:
+                client.log_batch(file.stem, metrics=metrics)
+            else:
+                taken = 1
+                _tell(client, file, json.loads(whole[waiting[0]]))
             sent += taken
-        _replace(done_file, str(done + sent))
+        except StoreError as error:
+            if error.is_gone:
+                raise
+            if error.is_of_content and taken > 1:
+                most = taken // 2
+                continue
+            refusal = refusal or error
+            left += waiting[:taken]
+        done = max(done, waiting[taken - 1] + 1)
+        del waiting[:taken]
+        _replace(done_file, " ".join(map(str, [done, *left, *(at for at in waiting if at < done)])))
+    if refusal is not None:
+        raise refusal
     if not keep:
         shutil.rmtree(file.with_suffix(""), ignore_errors=True)
         file.unlink(missing_ok=True)
@@ -173,13 +201,18 @@ def send(client: MlflowClient, file: Path, *, keep: bool = False) -> int:
     return sent
 
 
-def _tell(client: MlflowClient, file: Path, line: Mapping[str, Any]) -> None:
+def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
     """Tell the server a line of the spool that is no list of metrics."""
     run_id = file.stem
     if "file" in line:
         client.log_artifact(run_id, str(file.with_suffix("") / line["file"]), line["to"] or None)
+    elif "input" in line:
+        log_input(client, run_id, Input.model_validate(line["input"]))
     elif "model" in line:
-        log_model(client, run_id, Path(line["model"]), Entry.model_validate(line["entry"]) if line["entry"] else None)
+        folder = Path(line["model"])
+        if not folder.is_dir():
+            raise StoreError.at(folder, f"the model of run {run_id} was kept here, and is gone; its metrics are sent")
+        log_model(client, run_id, folder, Entry.model_validate(line["entry"]) if line["entry"] else None)
     elif "status" in line:
         _tell_end(client, run_id, line)
     else:
@@ -187,7 +220,7 @@ def _tell(client: MlflowClient, file: Path, line: Mapping[str, Any]) -> None:
             client.set_tag(run_id, name, value)
 
 
-def _tell_end(client: MlflowClient, run_id: str, end: Mapping[str, Any]) -> None:
+def _tell_end(client: Client, run_id: str, end: Mapping[str, Any]) -> None:
     for name, value in end.get("tags", {}).items():  # an older spool has none
         client.set_tag(run_id, name, value)
     client.set_terminated(run_id, end["status"], end["at"])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 # before mlflow is imported: it reads these then
 for _name, _value in {
@@ -20,6 +19,8 @@ for _name, _value in {
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # who is told to come back in an hour would wait for it
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_TRUNCATE_LONG_VALUES": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -28,22 +29,39 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 import mlflow  # noqa: E402
-import requests  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
-from requests.exceptions import RetryError, Timeout  # noqa: E402
-from sqlalchemy.exc import SQLAlchemyError  # noqa: E402
+from mlflow.entities import LifecycleStage  # noqa: E402
+from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
+from mlflow.utils.rest_utils import http_request  # noqa: E402
 
 from tracking.alone import alone  # noqa: E402
-from tracking.disk import is_full  # noqa: E402
-from tracking.faults import BadEnvironment, WrongRecipe, chain  # noqa: E402
+from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
 from tracking.settings import LOOPBACK, Settings  # noqa: E402
+from tracking.store_errors import SQLITE, answering, shown  # noqa: E402
 
-SQLITE = "sqlite:///"
 LOCK = ".tracking.lock"
+UI_STORE = "MLFLOW_BACKEND_STORE_URI"
 
 
-def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
+class Client:
+    """MLflow's client of a store, whose every call gives a result or raises StoreError."""
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client = client
+        self.uri = uri
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._client, name)
+
+        @wraps(call)
+        def answered(*values: Any, **more: Any) -> Any:
+            with answering(self.uri):
+                return call(*values, **more)
+
+        return answered
+
+
+def open_store(settings: Settings, timeout_s: float = 10.0) -> Client:
     """A client of a store that answers. Raises BadEnvironment when it cannot be made, opened or reached."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -51,7 +69,8 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = settings.tracking_uri
     if uri.startswith(("http://", "https://")):
-        _probe(uri, timeout_s)
+        with answering(uri):
+            _probe(uri, timeout_s)
     elif uri.startswith("file:") or "://" not in uri:
         raise WrongRecipe.at(
             "MLFLOW_TRACKING_URI", f"{shown(uri)}: MLflow keeps no runs in files any more; use sqlite:///FILE"
@@ -61,19 +80,11 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> MlflowClient:
     file = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    with alone(settings.home / LOCK):
-        # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both
-        # try
-        try:
-            with _made_whole(file) if file is not None else nullcontext():
-                client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-                client.search_experiments(max_results=1)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            told = f"the tracking store does not answer ({first_line(error)})"
-            if file is not None and is_full(error):
-                told += f"; {shutil.disk_usage(file.parent).free} bytes are free: make room, or set MILLSTREAM_HOME"
-            raise BadEnvironment.at(shown(uri), told) from error
-    return client
+    # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both try
+    with alone(settings.home / LOCK), answering(uri), _made_whole(file) if file is not None else nullcontext():
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+    return Client(client, uri)
 
 
 @contextmanager
@@ -93,10 +104,15 @@ def _made_whole(file: Path) -> Iterator[None]:
     mark.unlink(missing_ok=True)
 
 
-def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
+def experiment(client: Client, settings: Settings, name: str) -> str:
     """The id of an experiment, made if need be; artifacts of a SQLite store lie beside it."""
     with alone(settings.home / LOCK):
         found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+            words = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            told = f"experiment {name!r} was deleted and lies in the trash; `{words}` restores it, `mlflow gc"
+            told += f" --experiment-ids {found.experiment_id}` removes it for good, or rename the recipe's file"
+            raise BadEnvironment.at(shown(client.uri), told)
         if found is not None:
             return str(found.experiment_id)
         local = settings.tracking_uri.startswith(SQLITE)
@@ -104,36 +120,17 @@ def experiment(client: MlflowClient, settings: Settings, name: str) -> str:
         return str(client.create_experiment(name, artifact_location=folder.as_uri() if local else None))
 
 
-def shown(uri: str) -> str:
-    """An address without its user and password."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+def ui(host: str = LOOPBACK, port: int = 5000) -> list[str]:
+    """The command line that serves MLflow's pages, on loopback unless told otherwise.
 
-
-def ui(settings: Settings, host: str = LOOPBACK, port: int = 5000) -> list[str]:
-    """The command line that serves MLflow's pages over the store, on loopback unless told otherwise."""
-    program = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", settings.tracking_uri]
-    return [*program, "--host", host, "--port", str(port)]
+    Which store they are over it reads from `UI_STORE` in its environment: a command line is seen by all users.
+    """
+    return [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
 
 
 def _probe(uri: str, timeout_s: float) -> None:
-    try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=timeout_s):
-            return
-    except urllib.error.HTTPError:
-        return  # it answers; what it thinks of us, the first call will tell
-    except (OSError, ValueError) as error:
-        told = f"no tracking server answers ({error}); start it"
-        raise BadEnvironment.at(
-            shown(uri), f"{told}, or unset MLFLOW_TRACKING_URI to work offline, in a file"
-        ) from None
+    """Whether a server answers at all, by the way that MLflow itself goes: with its certificates, proxies, credentials.
 
-
-def is_gone(error: BaseException) -> bool:
-    """Whether no server answered; one that refuses something does answer."""
-    errors = chain(error, lambda one: one.__cause__ or one.__context__)
-    return any(isinstance(one, ConnectionError | Timeout | RetryError | requests.ConnectionError) for one in errors)
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, without the trace or the statement that others add, and without a password."""
-    return shown(str(error).splitlines()[0]) if str(error) else type(error).__name__
+    What it thinks of us, the first call will tell.
+    """
+    http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=timeout_s, raise_on_status=False)

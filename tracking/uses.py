@@ -7,15 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow import MlflowClient
 from mlflow.entities import ViewType
-from mlflow.exceptions import MlflowException
-from sqlalchemy.exc import SQLAlchemyError
 
-from tracking.faults import BadEnvironment
 from tracking.manifest import Manifest
 from tracking.settings import Settings
-from tracking.store import open_store, shown
+from tracking.store import Client, open_store
+from tracking.store_errors import StoreError
 
 PAGE = 1000
 
@@ -50,15 +47,13 @@ def uses(settings: Settings) -> Uses:
         for model in _pages(client.search_model_versions):
             if version := model.tags.get("dataset_version"):
                 found.by_version[version].append(f"model {model.name}/{model.version}")
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BadEnvironment.at(
-            shown(settings.tracking_uri), f"cannot say which versions are in use ({told})"
-        ) from None
+    except StoreError as error:
+        (fault,) = error.faults
+        raise StoreError.at(fault.where, f"cannot say which versions are in use: {fault.message}") from error
     return found
 
 
-def _runs(client: MlflowClient) -> Iterator[Any]:
+def _runs(client: Client) -> Iterator[Any]:
     """All runs, those too that were deleted: they can be restored, and their models are still there."""
     everything = ViewType.ALL
     found = _pages(lambda **page: client.search_experiments(view_type=everything, **page))

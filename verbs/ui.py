@@ -15,11 +15,11 @@ from verbs.group import cli
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(host: str, port: int) -> None:
     """Serve MLflow's pages over the tracking store, until Ctrl-C."""
-    from tracking.store import open_store
+    from tracking.store import UI_STORE, open_store
     from tracking.store import ui as command_line
 
     settings = asked.workplace()
     open_store(settings)
     asked.say(f"http://{host}:{port}")
-    program = command_line(settings, host, port)
-    os.execv(program[0], program)
+    program = command_line(host, port)
+    os.execve(program[0], program, {**os.environ, UI_STORE: settings.tracking_uri})

@@ -8,7 +8,6 @@ import time
 from itertools import count, islice
 
 import pytest
-from mlflow.exceptions import MlflowException
 
 from tests.tracking.recipes import write
 from tracking.disk import is_full, refusal
@@ -18,6 +17,7 @@ from tracking.run import Run
 from tracking.settings import Settings
 from tracking.spool import EVERY_S
 from tracking.store import open_store
+from tracking.store_errors import StoreError
 
 pytestmark = pytest.mark.fault
 
@@ -76,7 +76,7 @@ def test_a_store_that_is_full_refuses_and_is_not_taken_for_one_that_is_gone(disk
     filling = filled(disk, 0)
     told(run, count(), 2000)
     time.sleep(3 * EVERY_S)  # so that the spool's thread has tried
-    with pytest.raises(MlflowException) as refused:
+    with pytest.raises(StoreError, match="make room") as refused:
         run.tag(passed="t" * 4000)
     assert is_full(refused.value)
     filling.unlink()

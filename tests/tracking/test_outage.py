@@ -153,7 +153,10 @@ def test_a_model_is_registered_once_when_the_answer_is_lost(settings, located, t
 
     with monkeypatch.context() as cut:
         cut.setattr(MlflowClient, "create_model_version", unanswered)
-        assert metrics_check(settings, send_spool=True) == (False, "not sent: the connection was closed")
+        ok, found = metrics_check(settings, send_spool=True)
+        assert not ok
+        assert f"run {run_id}, not sent: {settings.tracking_uri}: " in found
+        assert "the connection was closed" in found
     client = open_store(settings)
     if is_overtaken:
         register(client, other, ENTRY)

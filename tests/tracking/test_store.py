@@ -7,7 +7,8 @@ import pytest
 
 from tracking.faults import BadEnvironment, WrongRecipe
 from tracking.settings import Settings
-from tracking.store import open_store, shown
+from tracking.store import open_store
+from tracking.store_errors import shown
 
 OPEN = """
 import sys

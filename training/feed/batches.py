@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
@@ -19,6 +19,7 @@ from tracking.parts import find
 from training.feed.augment import Augmented
 from training.feed.batch import Batch
 from training.feed.blocks import blocks_of
+from training.feed.engines import petastorm
 from training.feed.epoch import Drawing, Epoch, lengths_of, samples_of
 from training.feed.order import NO_ROW, Plan, default_lanes, own_lanes
 from training.feed.reading import Engine, Reading
@@ -31,9 +32,9 @@ HANDED_OVER = 4
 """How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
 
 
-def default_engine() -> Engine:
-    """petastorm where it is installed, else arrow."""
-    return "petastorm" if importlib.util.find_spec("petastorm") else "arrow"
+def default_engine(columns: Iterable[str] = ()) -> Engine:
+    """petastorm where it is installed and reads the names of all `columns`, else arrow."""
+    return "petastorm" if importlib.util.find_spec("petastorm") and not petastorm.unreadable(columns) else "arrow"
 
 
 class Feed:
@@ -70,12 +71,12 @@ class Feed:
         self.lanes = reading.lanes or default_lanes(reading.batch_size)
         self.ranks = ranks
         self.shuffle = shuffle
-        self.engine: Engine = reading.engine or default_engine()
         self._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
         is_drawn = reading.sampling == "weighted" and shuffle
         # a weight says how often a row comes, or how much it counts, and not both
         read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
         self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest), is_worth_threads(dataset.folder))
+        self.engine: Engine = reading.engine or default_engine(column.name for column in self.shards.columns)
         self._samples = samples_of(self.shards)
         self._drawing = Drawing.of(self.shards, reading.seed) if is_drawn else None
         self._bucket = reading.bucket_batches if shuffle else 0

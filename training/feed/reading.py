@@ -33,7 +33,9 @@ class Reading(BaseModel, frozen=True, extra="forbid"):
     bucket_batches: int = Field(
         0, ge=0, description="batches among which sequences of like length change places to save padding; 0: none"
     )
-    engine: Engine | None = Field(None, description="reader; default: petastorm where installed")
+    engine: Engine | None = Field(
+        None, description="reader; default: petastorm where installed and it reads the columns' names"
+    )
     memory: Memory = Field("auto", description="whether a split is held decoded; auto: if it fits")
     cache_mib: float = Field(2048, ge=0, le=MOST_MIB, description="memory for a split that is held decoded, a host")
 

@@ -12,6 +12,7 @@ import torch
 
 from tests.datasets import make_dataset
 from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, SMALL_WINDOW, TARGET_MAP, feed, made, values
+from tests.training.signatures import number
 from tracking.cache import LIMIT, Cache
 from tracking.dataset import Dataset
 from tracking.faults import BadData, BadEnvironment, WrongRecipe
@@ -222,6 +223,15 @@ def test_an_engine_that_is_not_installed_is_refused_with_the_other(dataset, monk
     assert default_engine() == "arrow"
     with pytest.raises(BadEnvironment, match="use engine arrow"):
         feed(dataset, engine="petastorm")
+
+
+@pytest.mark.parametrize("name", ["two words", "class", "_hidden", "how satisfied, by e-mail?", "q" * 260])
+def test_columns_whose_names_petastorm_cannot_read_are_read_by_arrow(tmp_path, name):
+    columns = [number(name), *COLUMNS]
+    held = values(20) | {name: np.arange(20, dtype=np.float32)}
+    one = feed(make_dataset(tmp_path, {"train": held}, columns), engine=None)
+    assert one.engine == (default_engine() if name.startswith("q") else "arrow")
+    assert sum(int(batch.mask_B.sum()) for batch in one) == 20
 
 
 def test_weights_are_one_without_a_weight_column(tmp_path):

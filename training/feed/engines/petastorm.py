@@ -7,8 +7,9 @@ which file a batch came. So each batch brings `sample_id`, whose first value nam
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import ExitStack
+from keyword import iskeyword
 from typing import Any
 
 import numpy as np
@@ -82,10 +83,15 @@ def _reader(shards: Shards, files: Sequence[Any]) -> Any:
     )
 
 
+def unreadable(names: Iterable[str]) -> list[str]:
+    """The columns of whose names petastorm cannot make a named tuple."""
+    return [name for name in names if not name.isidentifier() or name.startswith("_") or iskeyword(name)]
+
+
 def _patterns(shards: Shards) -> list[str]:
-    """The columns' names. Raises BadData for names of which petastorm cannot make a named tuple."""
+    """The columns' names. Raises BadData for those that petastorm cannot read."""
     names = [column.name for column in shards.columns]
-    wrong = [name for name in names if not name.isidentifier() or name.startswith("_")]
+    wrong = unreadable(names)
     if wrong:
         told = f"columns {wrong} have names that petastorm cannot read; use engine arrow or rename them"
         raise BadData.at(shards.dataset.folder, told)
