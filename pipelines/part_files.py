@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.hidden import is_hidden
 from pipelines.lines import is_empty
 from pipelines.named_file import SplitFile, called_each
 from pipelines.table import OriginFile
 from tracking.faults import BadData
 from tracking.remote import Place, Remote, files_below, place
 
-_HIDDEN = ("_", ".")
-"""How names begin that Hadoop does not show: marks of success, checksums, what is being written."""
+_UNFINISHED = "_"
+"""How names begin, beside hidden ones, that Hadoop does not show: marks of success, what is being written."""
 _LOGS = ("_delta_log", "_spark_metadata", ".hoodie")
 """Folders that say which of the files beside them count: some are there that were taken out of the table."""
 
@@ -76,9 +77,9 @@ def shown(root: Place) -> list[str]:
     log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in found)), None)
     if log is not None:
         raise BadData.at(root, f"holds {log}, by which some of its files do not count; save it as plain files")
-    names = [name for name in found if not any(part.startswith(_HIDDEN) for part in name.split("/"))]
+    names = [name for name in found if not (name.startswith(_UNFINISHED) or "/_" in name or is_hidden(name))]
     if not names:
-        told = "no part file in it (names that begin with _ or . do not count)"
+        told = "no part file in it (names that begin with _ or ., and what systems keep in folders, do not count)"
         raise BadData.at(root, f"{told}; expected files such as part-00000.csv: write the table again")
     return names
 

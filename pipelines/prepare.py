@@ -6,15 +6,18 @@ import hashlib
 import json
 import shlex
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import checks, in_feed, leaks, origin, publish, stores
+from pipelines import checks, failed_jobs, in_feed, leaks, origin, publish, stores
 from pipelines.flow import Flow, Say
 from pipelines.rows import named
 from pipelines.served import undeclared
@@ -57,14 +60,33 @@ def faults(located: Located) -> list[Fault]:
     return _work(located)[1] if located.sections.get("data") is not None else []
 
 
-def prepare(located: Located, settings: Settings, *, master: str | None = None, say: Say = print) -> Prepared:
+def work_of(located: Located) -> Work | None:
+    """What the data section asks for; None when it is wrong, or there is none."""
+    return _work(located)[0] if located.sections.get("data") is not None else None
+
+
+def prepare(
+    located: Located,
+    settings: Settings,
+    *,
+    master: str | None = None,
+    say: Say = print,
+    needed: Mapping[str, str] = MappingProxyType({}),
+) -> Prepared:
     """Make the recipe's dataset version, or find it: the same input names the same version.
 
+    `needed` are the splits that have to have rows beside those that the recipe's steps name, each with what for.
     Raises WrongRecipe, BadData or BadEnvironment; then nothing is left that was not there before.
     """
-    started = time.monotonic()
     work = _checked(located)
-    start = partial(session, master, settings)
+    with failed_jobs.told(", ".join(origin.named(work.source)) or f"source {work.source_name}"):
+        return _prepare(work, settings, partial(session, master, settings), say, needed)
+
+
+def _prepare(
+    work: Work, settings: Settings, start: Callable[[], SparkSession], say: Say, needed: Mapping[str, str]
+) -> Prepared:
+    started = time.monotonic()
     store = stores.open_store(settings, start)
     for name in origin.named(work.source):
         stores.reach(place(name), start)
@@ -81,8 +103,10 @@ def prepare(located: Located, settings: Settings, *, master: str | None = None, 
         with publish.room(store, scratch_of(settings)):
             paths = {file.name: path for file, path in found.items()}
             table = work.source.read(start(), paths, work.seed)
-            _make(work, table, version, records, store, say)
-    return _told(Dataset.open(folder, store.where), reused, started)
+            _make(work, table, version, records, store, say, needed)
+    dataset = Dataset.open(folder, store.where)
+    _check_needed(needed, {name: split.rows for name, split in dataset.manifest.splits.items()})
+    return _told(dataset, reused, started)
 
 
 def find(located: Located, settings: Settings) -> Dataset:
@@ -109,7 +133,15 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
-def _make(work: Work, table: Table, version: str, records: tuple[File, ...], store: Store, say: Say) -> None:
+def _make(
+    work: Work,
+    table: Table,
+    version: str,
+    records: tuple[File, ...],
+    store: Store,
+    say: Say,
+    needed: Mapping[str, str],
+) -> None:
     source = _source_record(work, records, table)
     flow, done = Flow.of(table), []
     for name, step in work.steps:
@@ -119,6 +151,7 @@ def _make(work: Work, table: Table, version: str, records: tuple[File, ...], sto
     flow = flow.settled()
     table = flow.table
     counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})
+    _check_needed(needed, {split: sum(of.values()) for split, of in counts.items()})
     found = (
         *(check for one in done for check in one.checks),
         checks.fits(one.fit for one in done),
@@ -169,6 +202,19 @@ def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
         would = "give more rows or larger shares, or look at the quarantine reasons"
         raise BadData.at("data.steps", f"no row is left for {' and '.join(empty)} (rows by split: {told}); {would}")
     return found
+
+
+def _check_needed(needed: Mapping[str, str], rows: Mapping[str, int]) -> None:
+    """Raises BadData with each split that has no row, and what it is needed for."""
+    BadData.unless_empty(
+        Fault(
+            where="data.steps",
+            message=f"no row is left for {name} (rows by split: {dict(rows)}), and {why}; split some off, or look at "
+            "the quarantine reasons",
+        )
+        for name, why in needed.items()
+        if not rows.get(name)
+    )
 
 
 def _work(located: Located) -> tuple[Work | None, list[Fault]]:

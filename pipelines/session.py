@@ -15,9 +15,10 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pyspark
 from py4j.protocol import Py4JError
 from pyspark import SparkConf, SparkContext
@@ -88,7 +89,7 @@ def _started(address: str | None, scratch: Path) -> SparkSession:
     conf = conf if address is None else conf.setMaster(address)
     where = f"spark master {address or 'of spark-submit'}"
     try:
-        with _interrupts_kept():
+        with _interrupts_kept(), _no_java_left():
             SparkContext.getOrCreate(conf)
         return SparkSession.builder.getOrCreate()
     except (PySparkRuntimeError, Py4JError, RuntimeError, OSError) as error:
@@ -108,6 +109,20 @@ def _interrupts_kept() -> Iterator[None]:
     yield
     if before is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _no_java_left() -> Iterator[None]:
+    """Ends the Java that was being started when a signal came: PySpark knows of it only once it has answered."""
+    before = set(psutil.Process().children(recursive=True))
+    try:
+        yield
+    except BaseException:
+        if SparkContext._gateway is None:
+            for process in set(psutil.Process().children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        raise
 
 
 def _is_of_no_interrupt(record: logging.LogRecord) -> bool:

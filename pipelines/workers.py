@@ -29,6 +29,7 @@ _LACKS = re.compile(r"No module named '([\w.]+)'")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 _OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH|Python in worker has different version")
 _SAID = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception|ArrowInvalid): \S.*)$", re.MULTILINE)
+_TASK = re.compile(r".*Lost task [^)]*\) \(\S+ executor \w+\): ")
 _GIVEN_UP = re.compile(r"Job \d+ cancelled as part of cancellation of all jobs")
 
 
@@ -110,7 +111,7 @@ def cause(error: object) -> str:
     """What went wrong, without the stacks of Java and Python."""
     text = str(error).partition("Driver stacktrace")[0]
     found = _SAID.findall(text)
-    return str(found[-1]) if found else (text.strip().splitlines() or ["nothing was said"])[0]
+    return _TASK.sub("", str(found[-1]) if found else (text.strip().splitlines() or ["nothing was said"])[0])
 
 
 def _look_around(rows: Iterator[int]) -> Iterator[int]:

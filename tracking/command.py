@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Any
 import click
 
 from tracking.disk import is_full, refusal
-from tracking.faults import Ended, Refusal, Stopped, Terminated, WrongRecipe, interrupt_of
+from tracking.faults import BadEnvironment, Ended, Refusal, Stopped, Terminated, WrongRecipe, causes, interrupt_of
 from tracking.printable import printable
 from tracking.settings import Settings
 
@@ -68,9 +70,10 @@ class Verbs(click.Group):
             if as_json:
                 click.echo(json.dumps(_misused(error)))
             raise
-        except Refusal as refused:  # of a verb that answers nothing: `ui`
-            _refused(refused)
-            ctx.exit(refused.exit_code)
+        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+            raise  # click's own ways to end
+        except (KeyboardInterrupt, Exception) as error:  # of a verb that answers nothing: `ui`
+            ctx.exit(_broken_off(error)[1])
 
 
 class _Failed(dict[str, Any]):
@@ -86,7 +89,7 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
 
 
 def _broken_off(error: BaseException) -> tuple[_Failed, int]:
-    """What is said of an error, and the exit code; one that nobody foresaw is raised again."""
+    """What is said of an error, and the exit code."""
     if isinstance(error, Ended):
         return _Failed(error.answer), error.exit_code
     if isinstance(error, Stopped):
@@ -102,10 +105,23 @@ def _broken_off(error: BaseException) -> tuple[_Failed, int]:
     if isinstance(error, click.UsageError):
         error.show()
         return _misused(error), error.exit_code
-    if not is_full(error):
+    if isinstance(error, SystemExit):
         raise error
-    full = refusal(error, Settings.read(os.environ).home)
-    return _refused(full), full.exit_code
+    refused = refusal(error, Settings.read(os.environ).home) if is_full(error) else _unforeseen(error)
+    return _refused(refused), refused.exit_code
+
+
+def _unforeseen(error: BaseException) -> Refusal:
+    """What is said of an error that no code turned into a refusal: a line, and the file that has its trace."""
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
+    named = next((one.filename for one in causes(error) if isinstance(one, OSError) and one.filename), None)
+    with tempfile.NamedTemporaryFile("w", prefix="millstream-", suffix=".txt", encoding="utf-8", delete=False) as file:
+        file.writelines(traceback.format_exception(error))
+    if named is not None:
+        return BadEnvironment.at(named, f"{said}; look at the file, its folder and its owner (trace: {file.name})")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    told = f"{said}; this was not foreseen: report it with the trace in {file.name}"
+    return BadEnvironment.at(f"{where.filename}:{where.lineno}", told)
 
 
 def _misused(error: click.UsageError) -> _Failed:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
-from tracking.faults import BadEnvironment, Refusal, chain
+from tracking.faults import BadEnvironment, Refusal, causes
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOLD = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
@@ -17,7 +16,7 @@ _TOLD = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk
 
 def is_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that there is no room."""
-    return any(_says_full(one) for one in _origins(error))
+    return any(_says_full(one) for one in causes(error))
 
 
 def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
@@ -29,7 +28,7 @@ def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
 
 def refusal(error: BaseException, home: Path) -> Refusal:
     """What a command that broke off since there was no room says, where nobody nearer to the file has said it."""
-    named = [one.filename for one in _origins(error) if isinstance(one, OSError) and one.filename]
+    named = [one.filename for one in causes(error) if isinstance(one, OSError) and one.filename]
     free = shutil.disk_usage(home).free if home.exists() else 0
     told = f"the disk is full: {free} bytes are free for what {home} holds"
     return BadEnvironment.at(
@@ -40,8 +39,3 @@ def refusal(error: BaseException, home: Path) -> Refusal:
 
 def _says_full(error: BaseException) -> bool:
     return (isinstance(error, OSError) and error.errno in FULL) or any(told in str(error) for told in _TOLD)
-
-
-def _origins(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and one after the other those that it came from."""
-    return chain(error, lambda one: one.__cause__ or (None if one.__suppress_context__ else one.__context__))

@@ -6,7 +6,7 @@ Each kind carries the exit code of the command (0 and 1 are not faults: done, do
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -102,18 +102,21 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends work as Ctrl-C does: libraries that clean up after the one do so after the other."""
 
 
-def chain(
-    error: BaseException | None, before: Callable[[BaseException], BaseException | None]
-) -> Iterator[BaseException]:
-    """The error, the one `before` it, and so on; each once, since an error may be raised from itself."""
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, those that it was raised from, and those during whose handling it came: each once, nearest first.
+
+    Each once, since an error can be raised from itself, or from one that came of it.
+    """
+    left = [error] if error is not None else []
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = before(error)
+    while left:
+        one = left.pop(0)
+        if id(one) not in seen:
+            seen.add(id(one))
+            yield one
+            left += [cause for cause in (one.__cause__, one.__context__) if cause is not None]
 
 
 def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
     """The Ctrl-C or SIGTERM that an error is, or during whose cleaning up it came."""
-    errors = chain(error, lambda one: one.__context__ or one.__cause__)
-    return next((one for one in errors if isinstance(one, KeyboardInterrupt)), None)
+    return next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)

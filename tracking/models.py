@@ -87,7 +87,8 @@ def log_model(
         loader_module="training.serve",
         data_path=str(folder),
         mlflow_model=model,
-        pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in requirements],
+        # a local build (2.13.0+cpu) is on no index
+        pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in requirements],
         input_example=None,
     )
     _write_example(local / _EXAMPLE, example, inputs)

@@ -28,12 +28,17 @@ def summary(parent: Run, located: Located, done: list[tuple[Any, Any]]) -> dict[
     parent.metrics(metrics)
     parent.tag(passed="" if passed is None else str(passed).lower(), dataset_version=str(first.dataset_version))
     weights = hashlib.sha256("".join(trained.weights for _, trained in done).encode()).hexdigest()
+    each = {
+        "prepare_seconds": sum(prepared.seconds for prepared, _ in done if prepared),
+        "train_seconds": sum(trained.seconds for _, trained in done),
+    }
     told = {
         "run_id": parent.id,
         "metrics": metrics,
         "passed": passed,
         "weights": weights,
-        "seconds": sum(trained.seconds for _, trained in done),
+        "seconds": sum(each.values()),
+        **each,
         "runs": len(done),
     }
     result: dict[str, Any] = {**(prepared.model_dump() if prepared else {}), **first.model_dump(), **told}

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from tracking.faults import WrongRecipe
+from tracking.faults import BadData, Fault, WrongRecipe
 from tracking.manifest import Manifest, Signature
 from tracking.recipe import Located
 from tracking.seeds import key
 from training import check
 from training.fit_config import Fit
 from training.initialise import initialise
+from training.memory import told_when_short
+from training.rehearsal import Unfit, rehearse, tried
 from training.task import Task
 
 
@@ -49,6 +51,38 @@ class Parts:
             network = network.to(memory_format=torch.channels_last)
         task: Task = self.task(self.task_config, network, signature, self.fit)
         return task
+
+
+def task_on(parts: Parts, signature: Signature, located: Located) -> Task:
+    """The task for data of this signature. Raises WrongRecipe where network, task and data do not fit together."""
+    try:
+        if not signature.inputs:
+            told = "the data have no column to read; give one the role input, as a number or encoded"
+            raise BadData.at("network", told)
+        with told_when_short(located.name), tried():
+            task = parts.build(signature)
+            rehearse(task)
+        return task
+    except (BadData, WrongRecipe) as refused:
+        raise WrongRecipe(*(_placed(fault, located) for fault in refused.faults)) from None
+    except Unfit as unfit:
+        names = f"network {located.section('network')['name']}, task {located.section('task')['name']}"
+        found = ", ".join(f"{one.name} ({one.meaning}, {one.dtype}, {one.shape})" for one in signature.inputs)
+        whole = [one.name for one in signature.inputs if one.meaning in ("image", "video") and one.dtype == "int64"]
+        would = (
+            f"put `- scale: {{column: {whole[0]}, method: unit}}` after the split" if whole else "change one of them"
+        )
+        raise WrongRecipe.at(
+            located.where("network"), f"{names}: cannot work with {found} ({unfit}); {would}"
+        ) from None
+
+
+def _placed(fault: Fault, located: Located) -> Fault:
+    """A fault of the network or the task, with where that stands in the recipe."""
+    section = fault.where.partition(" ")[0].rstrip(",")
+    if section not in ("network", "task"):
+        return fault
+    return Fault(where=located.where(section), message=f"{fault.where}: {fault.message}")
 
 
 def parts_of(located: Located) -> Parts:

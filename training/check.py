@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from tracking import parts, recipe
 from tracking.faults import Fault, WrongRecipe
 from tracking.recipe import Located
+from training import needed
 from training.fit_config import Fit
 from training.search import space
 
@@ -21,6 +22,8 @@ def faults(located: Located) -> list[Fault]:
     if fit is not None and task is not None and not task_class(task[0]).steps_by_rows:
         found += _own_step_faults(fit, located)
     found += part_config("training.networks", located, "network")[1]
+    if fit is not None and located.sections.get("data") is not None:
+        found += needed.split_faults(located, needed.splits(located, fit))
     if located.sections.get("environment") is not None:
         found += part_config("training.environments", located, "environment")[1]
     if located.section(space.SECTION):

@@ -7,7 +7,7 @@ from typing import Any
 from tracking.faults import WrongRecipe
 from tracking.recipe import Located
 from training import check
-from training.build import Parts
+from training.build import Parts, task_on
 from training.task import Task
 
 
@@ -20,7 +20,7 @@ def enter(parts: Parts, located: Located) -> Task:
     if part is None:
         raise WrongRecipe(*faults)
     environment, config = part
-    task: Any = parts.build(environment.signature(config))
+    task: Any = task_on(parts, environment.signature(config), located)
     if not hasattr(task, "enter"):
         raise WrongRecipe.at(
             located.where("task.name"), f"{type(task).__name__} learns from data:, not in an environment:"

@@ -46,7 +46,7 @@ def find(what: What, located: Located, run: Run, dataset: Dataset | None) -> Fou
     The same recipe, dataset and seed find the same rate. Raises WrongRecipe where there are no batches to try it on,
     and TrainingFailed where nothing would do.
     """
-    job = Job.of(located, run, dataset)
+    job = Job.of(located, run, dataset, test=False)
     if dataset is None or isinstance(job.task.network, Estimator):
         raise WrongRecipe.at(f"--find {what}", f"{located.name} takes no steps over batches of a dataset")
     run.tag(find=what)
@@ -81,7 +81,7 @@ def _batch_size(job: Job, dataset: Dataset) -> Found:
     before, bound = _taken(), _bound()
     for size in _sizes(job, dataset):
         parts = replace(job.parts, fit=job.fit.model_copy(update={"batch_size": size}))
-        again = Job.of(job.located, job.run, dataset, parts)
+        again = Job.of(job.located, job.run, dataset, parts, test=False)
         # two batches: at the second the optimizer has memory of its own
         steps = trainer(again.fit, max_epochs=1, limit_train_batches=2, **_bare(again))
         try:

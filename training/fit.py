@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -14,6 +17,7 @@ from torch import Tensor, nn
 
 from tracking import models
 from tracking.dataset import Dataset
+from tracking.disk import is_full
 from tracking.faults import TrainingFailed, WrongRecipe
 from tracking.figures.learning_curves import learning_curves
 from tracking.follower import Follower
@@ -25,9 +29,9 @@ from training.callbacks.record import History
 from training.estimator import Estimator
 from training.exact import ByLane
 from training.job import Job
-from training.memory import keep_freed_memory, told_when_short
+from training.memory import is_out_of_memory, keep_freed_memory, told_when_short
 from training.ranks import Ranks
-from training.resume import facts, identity
+from training.resume import ROOT, facts, identity
 from training.surface import surface
 from training.trainer import fitting
 
@@ -61,7 +65,7 @@ def train(
     """
     started = time.monotonic()
     keep_freed_memory()
-    job = Job.of(located, run, dataset, place=place)
+    job = Job.of(located, run, dataset, place=place, test=test)
     job.place.same(facts(located, dataset))
     run.tag(identity=identity(located, dataset))
     if dataset is not None:
@@ -70,7 +74,7 @@ def train(
             run.text("dataset.html", page.logged(dataset))
     history = History()
     trainer = fitting(job, history)
-    with told_when_short(located.name):
+    with told_when_short(located.name), _broken(job):
         if isinstance(job.task.network, Estimator):
             _fit_whole(job)
         else:
@@ -91,6 +95,21 @@ def train(
         weights=weights_digest(job.task.network),
         seconds=seconds,
     )
+
+
+@contextmanager
+def _broken(job: Job) -> Iterator[None]:
+    """Turns what a network, a task or a library raises into TrainingFailed with its place; of several ranks it stays
+    what it is, since it may be about one that is gone."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        if not job.place.is_alone or is_out_of_memory(error) or is_full(error):
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "nothing is said"
+        own = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(ROOT)]
+        told = f"{type(error).__name__}: {first}; look at the network, the task and the data that they are given"
+        raise TrainingFailed.at(f"{own[-1].filename}:{own[-1].lineno}", told) from error
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tracking.leaderboard import LESS_IS_BETTER
 from training.callbacks.average import SWA, AnyAverage
@@ -17,6 +17,8 @@ from training.initialise import Initialisation
 from training.optimizers import LBFGS, AdamW, AnyOptimizer
 from training.schedules import AnySchedule, Constant
 
+USUAL: Literal["adamw"] = "adamw"
+"""The optimizer of a recipe that names none."""
 OF_STEPS = (
     *("accumulate", "average", "channels_last", "clip", "compile", "early_stop", "exact", "init", "keep", "l1", "l2"),
     *("nan", "optimizer", "precision", "schedule", "sync_batch_norm", "warm_up"),
@@ -35,7 +37,9 @@ class Fit(Reading, frozen=True, extra="forbid"):
         None,
         description="how full, convolutional, recurrent and attention layers begin; default: the network's own way",
     )
-    optimizer: AnyOptimizer = Field(default_factory=lambda: AdamW(name="adamw"), description="what takes the steps")
+    optimizer: AnyOptimizer = Field(
+        default_factory=lambda: AdamW(name=USUAL), description="what takes the steps; default: adamw"
+    )
     schedule: AnySchedule = Field(Constant(), description="how the rate goes on over the steps")
     warm_up: float = Field(
         0.0, ge=0, lt=1, description="share of the steps over which the rate rises, before the schedule"
@@ -69,6 +73,12 @@ class Fit(Reading, frozen=True, extra="forbid"):
     exact: bool = Field(False, description="weights that are the same bits at any number of ranks; slower")
     sync_batch_norm: bool = Field(False, description="batch norms look at the batch of all ranks; on GPUs alone")
     timeout_s: float = Field(600, gt=0, description="how long a rank waits for another one before training ends")
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _usual(cls, optimizer: Any) -> Any:
+        """Fields of an optimizer that is not named are those of the usual one: `fit.optimizer.lr=0.1`, say."""
+        return {"name": USUAL, **optimizer} if isinstance(optimizer, dict) else optimizer
 
     @property
     def of_steps(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import torch
 
 from tracking import replay
 from tracking.dataset import Dataset
-from tracking.faults import BadData, WrongRecipe
+from tracking.faults import BadData, Fault, TrainingFailed, WrongRecipe
 from tracking.follower import Follower
-from tracking.manifest import Manifest
+from tracking.manifest import SPLITS, Manifest
 from tracking.recipe import Located
 from tracking.run import Run
-from training import checkpoints
-from training.build import Parts, parts_of
+from training import checkpoints, needed
+from training.build import Parts, parts_of, task_on
 from training.data import Splits
 from training.environment import enter
 from training.estimator import Estimator
@@ -24,6 +25,51 @@ from training.feed.order import default_lanes, own_lanes
 from training.fit_config import Fit
 from training.ranks import Ranks
 from training.task import Task
+
+
+def fitting_task(parts: Parts, manifest: Manifest, located: Located, *, test: bool = True) -> Task:
+    """The task for a dataset. Raises WrongRecipe where they do not fit together, a split is missing that the run will
+    need, or a metric."""
+    lacking = [
+        Fault(where=located.where("data.steps"), message=f"{why}, and the dataset has none; split some off")
+        for name, why in needed.splits(located, parts.fit, test=test).items()
+        if name not in manifest.splits
+    ]
+    task = task_on(parts, parts.signature(manifest), located)
+    WrongRecipe.unless_empty([*lacking, *needed.metric_faults(located, task, parts.fit, frozenset(manifest.splits))])
+    return task
+
+
+def foreseen_faults(located: Located, manifests: Sequence[Manifest], *more: str) -> list[Fault]:
+    """What would be refused of data that may have one of these manifests: that in which all of them agree.
+
+    Of a manifest without splits these are taken to be there. `more` are metrics that are asked for beside the recipe's.
+    """
+    parts = parts_of(located)
+    each = [_unfit(parts, manifest, located, more) for manifest in manifests]
+    places = [{fault.where for fault in found} for found in each]
+    return [fault for fault in (each[0] if each else []) if all(fault.where in found for found in places)]
+
+
+def _unfit(parts: Parts, manifest: Manifest, located: Located, more: Sequence[str]) -> list[Fault]:
+    try:
+        signature = parts.signature(manifest)
+    except BadData as unknown:
+        return [Fault(where=located.where("task"), message=fault.message) for fault in unknown.faults]
+    try:
+        task = task_on(parts, signature, located)
+    except (WrongRecipe, TrainingFailed) as refused:
+        return list(refused.faults)
+    return list(needed.metric_faults(located, task, parts.fit, frozenset(manifest.splits or SPLITS), more))
+
+
+def refuse_unfit(located: Located, dataset: Dataset | None, *, test: bool = True) -> None:
+    """Raises WrongRecipe for what `Job.of` would refuse, before there is a run."""
+    parts = parts_of(located)
+    if located.recipe.environment is not None:
+        enter(parts, located)
+    elif dataset is not None:
+        fitting_task(parts, dataset.manifest, located, test=test)
 
 
 @dataclass(frozen=True)
@@ -45,8 +91,11 @@ class Job:
         dataset: Dataset | None,
         parts: Parts | None = None,
         place: Ranks | None = None,
+        *,
+        test: bool = True,
     ) -> Job:
-        """Raises WrongRecipe with the faults of the recipe's sections, or when it has no dataset and needs one."""
+        """Raises WrongRecipe with the faults of the recipe's sections, when it has no dataset and needs one, or the
+        dataset is not what it needs; `test` says whether the test split will be looked at."""
         parts, place = parts or parts_of(located), place or Ranks()
         if parts.fit.threads:
             torch.set_num_threads(parts.fit.threads)
@@ -59,18 +108,14 @@ class Job:
             raise WrongRecipe.at(located.file, "a recipe with data: is trained on a dataset version; prepare it first")
         BadData.unless_empty(replay.faults(dataset.manifest))
         signature = parts.signature(dataset.manifest)
-        task, splits = parts.build(signature), Splits(dataset, signature, parts.fit)
+        task, splits = fitting_task(parts, dataset.manifest, located, test=test), Splits(dataset, signature, parts.fit)
         if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
             told = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
             raise WrongRecipe.at(located.where("network"), told)
         if parts.fit.exact:
             lanes = parts.fit.lanes or default_lanes(parts.fit.batch_size)
             task.gradients = ByLane(task, own_lanes(place.rank, place.ranks, lanes, parts.fit.batch_size), lanes)
-        job = cls(located, run, parts, task, splits, place)
-        if parts.fit.watches and not job.has_valid:
-            told = f"{', '.join(parts.fit.watches)}: looks at rows of valid, and the dataset has none; split some off"
-            raise WrongRecipe.at(located.where("fit"), told)
-        return job
+        return cls(located, run, parts, task, splits, place)
 
     @property
     def fit(self) -> Fit:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from tracking import alive
 from tracking.dataset import Dataset
-from tracking.faults import TrainingFailed
+from tracking.faults import BadData, TrainingFailed, WrongRecipe
 from tracking.finished import PARENT
 from tracking.recipe import Located
 from tracking.run import Run
@@ -74,7 +74,10 @@ def parent(
 
 def finished(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Hands) -> Row | None:
     """What a training gave whose run inside `parent` has ended, on the dataset version that it would have now."""
-    dataset = hands.find(recipe)
+    try:
+        dataset = hands.find(recipe)
+    except (WrongRecipe, BadData):
+        return None  # its run says so
     if dataset is None and recipe.recipe.data is not None:
         return None
     inside = f"tags.identity = '{identity(recipe, dataset)}' and tags.`{PARENT}` = '{parent.id}'"
@@ -93,12 +96,17 @@ def finished(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Han
 
 
 def run(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Hands) -> Row:
-    """Trains; one that breaks is a row that says so."""
+    """Trains; an error of recipe, data or training is a row that says so, and one of the environment is raised."""
     try:
         _, trained = hands.once(recipe, parent.id)
-    except TrainingFailed as failed:
-        return Row(values=dict(values), metrics={}, run_id="", seconds=None, failed=str(failed))
+    except (WrongRecipe, BadData, TrainingFailed) as error:
+        return failed(values, str(error))
     return Row(values=dict(values), metrics=_told(trained.metrics), run_id=trained.run_id, seconds=trained.seconds)
+
+
+def failed(values: Mapping[str, Any], why: str) -> Row:
+    """The row of a training that broke."""
+    return Row(values=dict(values), metrics={}, run_id="", seconds=None, failed=why)
 
 
 def table(rows: Iterable[Row], first: Iterable[str]) -> str:

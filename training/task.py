@@ -89,6 +89,10 @@ class Task(lightning.LightningModule):
         """The metrics of one stage by name, `loss` left out."""
         return {}
 
+    def measures(self, stage: Stage) -> list[str]:
+        """The names of what is measured on a stage."""
+        return ["loss", *self.metrics()]
+
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         """Update `metrics` with the real rows of `batch`, those where `mask_B` is true."""
 

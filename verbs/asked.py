@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tracking.faults import Refusal
 from tracking.printable import printable
 
 if TYPE_CHECKING:
@@ -107,6 +108,36 @@ def looking() -> Iterator[Settings]:
     except BadData:
         held.with_home()
         raise
+
+
+def unfit(located: Located, *metrics: str) -> list[Fault]:
+    """What can be known, before any row is read, of what the recipe trains and does not fit its data.
+
+    `metrics` are those that are asked for beside the recipe's own.
+    """
+    if not located.recipe.trains:
+        return []
+    from training.job import foreseen_faults, refuse_unfit
+
+    if located.recipe.data is None:
+        try:
+            refuse_unfit(located, None)
+        except Refusal as refused:
+            return list(refused.faults)
+        return []
+    from pipelines.foreseen import manifests
+
+    return foreseen_faults(located, manifests(located, settings()), *metrics)
+
+
+def needed(located: Located, *, test: bool = True) -> dict[str, str]:
+    """The splits that have to have rows for what the recipe trains, each with what for."""
+    if not located.recipe.trains:
+        return {}
+    from training import needed as at_the_end
+    from training.build import parts_of
+
+    return at_the_end.splits(located, parts_of(located).fit, test=test)
 
 
 def published(located: Located, settings: Settings) -> Dataset | None:

@@ -28,6 +28,8 @@ def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answ
     located, found = (
         asked.checked(recipe, budget, sets) if not is_study(recipe) else asked.base_of_study(recipe, budget, sets)
     )
+    if not found:
+        found = asked.unfit(located)
     told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
     if fields and not found:
         told["fields"] = training_check.fields(located)

@@ -29,18 +29,25 @@ def once(
     """What was prepared (None for an environment) and trained, in one run; without `test` in this process alone."""
     from pipelines import prepare as preparation
     from tracking.dataset import Dataset
+    from tracking.faults import WrongRecipe
     from training.fit import train as fit
+    from training.job import refuse_unfit
     from training.resume import begin
     from training.together import in_ranks, needs_launch
 
     # a dataset that is not there yet was never trained on
     has_data = located.recipe.data is not None
     known = asked.published(located, settings) if has_data and not fresh else None
+    if known is not None or not has_data:
+        refuse_unfit(located, known, test=test)
+    else:
+        WrongRecipe.unless_empty(asked.unfit(located))
     fresh = fresh or (has_data and known is None)
     with begin(located, settings, known, fresh=fresh, parent=parent, say=asked.say) as tracked:
         prepared, dataset = None, None
         if located.recipe.data is not None:
-            prepared = preparation.prepare(located, settings, master=master, say=asked.say)
+            needed = asked.needed(located, test=test)
+            prepared = preparation.prepare(located, settings, master=master, say=asked.say, needed=needed)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
         if not needs_launch(devices, nodes):

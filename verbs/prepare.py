@@ -37,4 +37,5 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
             "reused": False,
             "seconds": 0.0,
         }
-    return preparation.prepare(located, asked.workplace(), master=master, say=asked.say)
+    needed = asked.needed(located)
+    return preparation.prepare(located, asked.workplace(), master=master, say=asked.say, needed=needed)

@@ -28,7 +28,8 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
         from pipelines import prepare as preparation
 
         asked.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
-        return Answer(preparation.prepare(located, settings, master=options["master"], say=asked.say), 0)
+        prepared = preparation.prepare(located, settings, master=options["master"], say=asked.say)
+        return Answer(training.combined(prepared, None), 0)
     if located.recipe.repeat is None:
         result = training.combined(*once(located, settings, **options))
     else:

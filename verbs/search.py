@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,10 @@ from verbs import asked
 from verbs.group import cli
 from verbs.once import once
 from verbs.options import budget_option, master_option, sets_option
+
+if TYPE_CHECKING:
+    from tracking.faults import Fault
+    from tracking.recipe import Located
 
 STRATEGIES = ("tpe", "genetic", "swarm", "random")
 
@@ -69,6 +73,7 @@ def search(
             faults += asked.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
     WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
     looked_for, largest = metric_of(located, metric, direction)
+    WrongRecipe.unless_empty(_unmeasured(located, looked_for))
     options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
     hands = Hands(
         find=lambda trial: asked.published(trial, settings) if trial.recipe.data is not None else None,
@@ -87,6 +92,15 @@ def search(
         recipe=lambda values: asked.located(recipe, budget, (*sets, *searching.sets(values))),
     )
     return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=asked.say)
+
+
+def _unmeasured(located: Located, metric: str) -> list[Fault]:
+    """What is wrong with the metric that trials are compared by, as far as that is known before the first one."""
+    from training.needed import split_faults
+
+    split = {metric.partition("/")[0]: f"trials are compared by {metric}"}
+    lacking = list(split_faults(located, split)) if "valid" in split else []
+    return lacking or [fault for fault in asked.unfit(located, metric) if metric in fault.message]
 
 
 def _again(

@@ -54,6 +54,7 @@ def train(
     """
     from pipelines.spark_ranks import on_hosts
     from tracking.run import Run
+    from training.job import refuse_unfit
     from training.launch import launch
     from training.ranks import here
     from training.resume import begin
@@ -68,6 +69,8 @@ def train(
         if master is not None and not launches:
             raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
         used = None if launches else _dataset(located, settings, dataset)
+        if not launches:
+            refuse_unfit(located, used, test=not find)
     if launches:
         more = {"--dataset": dataset, "--resume": resume}
         words = [word for name, value in more.items() if value for word in (name, value)]

@@ -33,6 +33,14 @@ class Digits(BaseModel, frozen=True, extra="forbid"):
     def origin_files(self) -> tuple[OriginFile, ...]:
         return ()
 
+    def declared(self, classes: tuple[str, ...] = ()) -> tuple[Column, ...]:
+        return (
+            Column(
+                name="image", dtype="uint8", layout="tensor", shape=(1, 8, 8), axes="CHW", role="input", meaning="image"
+            ),
+            Column(name="label", dtype="int64", role="target", meaning="category", classes=tuple("0123456789")),
+        )
+
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         found = load_digits()
         images = found.images[: self.limit].astype(np.uint8)
@@ -43,10 +51,4 @@ class Digits(BaseModel, frozen=True, extra="forbid"):
                 "label": found.target[: self.limit].astype(np.int64),
             }
         )
-        columns = (
-            Column(
-                name="image", dtype="uint8", layout="tensor", shape=(1, 8, 8), axes="CHW", role="input", meaning="image"
-            ),
-            Column(name="label", dtype="int64", role="target", meaning="category", classes=tuple("0123456789")),
-        )
-        return from_pandas(spark, rows, columns)
+        return from_pandas(spark, rows, self.declared())

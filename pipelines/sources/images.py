@@ -1,4 +1,4 @@
-"""One's own pictures, without writing Python: PNG or JPEG in folders, named in a table, or held in Parquet.
+"""One's own pictures, without writing Python: in folders, named in a table, or held in Parquet.
 
 source: {name: images, folder: my-pictures, height: 64, width: 64}
 
@@ -52,13 +52,13 @@ class Listed(NamedFile, frozen=True, extra="forbid"):
     """A CSV file with a header and a row for each picture; the pictures lie beside it or in folders below."""
 
     image: str = Field(description="path of the picture below the table's folder, with values: `images/{id}.png`")
-    mask: str | None = Field(None, description="path of its mask, a PNG of whole numbers")
+    mask: str | None = Field(None, description="path of its mask: whole numbers, in a format without loss")
     label: str | None = Field(None, description="column that holds the class")
     split: str | None = Field(None, description="column that holds train, valid or test")
 
 
 class Held(BaseModel, frozen=True, extra="forbid"):
-    """Parquet files with the bytes of PNG or JPEG files in a column."""
+    """Parquet files with the bytes of picture files in a column."""
 
     files: tuple[SplitFile, ...] = Field(min_length=1)
     image: str = Field(description="column of bytes, or of records with a field `bytes`")
@@ -68,11 +68,12 @@ class Held(BaseModel, frozen=True, extra="forbid"):
 class Images(BaseModel, frozen=True, extra="forbid"):
     """Pictures of one size, from folders of classes, a table or Parquet. Classes stand in the order of their names.
 
-    They are turned upright by their EXIF mark; 16 bits of grey keep their upper 8. One that cannot be read is put
-    aside with its name and the reason.
+    All formats that Pillow reads are read: PNG, JPEG, BMP, GIF, TIFF, WebP, PPM and more; of several frames the first
+    one. They are turned upright by their EXIF mark; 16 bits of grey keep their upper 8. One that cannot be read, and
+    any other file of the folder that is not hidden, is put aside with its name and the reason.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     folder: str | None = Field(None, description="a folder, or its URL, that holds `<class>/<any name>.png`")
     table: Listed | None = None
@@ -107,9 +108,9 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return ()  # those in the folder
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-        """The pictures of the folder; or those and the masks that the table names, and that are there.
+        """The files of the folder; or those pictures and the masks that the table names, and that are there.
 
-        Raises BadData when there is no such folder, no picture in it, or the table is none.
+        Raises BadData when there is no such folder, no file in its folders, or the table is none.
         """
         if self.folder is not None:
             return picture_folder.listed(self.folder, folders, "class", "pictures")
@@ -141,6 +142,10 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         table = Table(rows.where("_reason IS NULL").drop("_reason"), columns)
         return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
 
+    def declared(self, classes: tuple[str, ...]) -> tuple[Column, ...]:
+        labels = [one.label for one in (self.table, self.parquet) if one is not None]
+        return self._columns(classes if self.folder is not None or any(labels) else None)
+
     @property
     def frame(self) -> Frame:
         return Frame(self.channels, self.height, self.width, self.resize)
@@ -160,14 +165,15 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return tuple(found)
 
     def _named(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
-        """The pictures of a folder or a table as rows with their paths."""
-        if self.table is None:
-            paths = [(Path(name), str(path)) for name, path in files.items()]
+        """The pictures of a folder or a table as rows with their paths, and the reasons of those that are put aside."""
+        if self.folder is not None:
+            found = picture_folder.sort(self.folder, files, "class", "pictures")
             rows: list[dict[str, str | None]] = [
-                {"sample_id": f"{name.parent.name}/{name.name}", "label": normal_form(name.parent.name), "path": path}
-                for name, path in paths
+                {"sample_id": name, "label": normal_form(name.partition("/")[0]), "path": str(path)}
+                for name, path in found.pictures.items()
             ]
-        else:
+            rows += [{"sample_id": name, "_reason": why} for name, why in found.aside.items()]
+        elif self.table is not None:
             rows = self._rows(files)
             beside = files[self.table.name].parent
             for row in rows:

@@ -48,9 +48,8 @@ class Mnist(BaseModel, frozen=True, extra="forbid"):
     def origin_files(self) -> tuple[OriginFile, ...]:
         return tuple(OriginFile(f"mnist/{name}.gz", f"{_URL}{name}.gz", sha256) for name, sha256 in _HASHES.items())
 
-    def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        parts = [self._part(split, files) for split in _PARTS]
-        columns = (
+    def declared(self, classes: tuple[str, ...] = ()) -> tuple[Column, ...]:
+        return (
             Column(
                 name="image",
                 dtype="uint8",
@@ -62,7 +61,10 @@ class Mnist(BaseModel, frozen=True, extra="forbid"):
             ),
             Column(name="label", dtype="int64", role="target", meaning="category", classes=CLASSES),
         )
-        return from_pandas(spark, pd.concat(parts, ignore_index=True), columns)
+
+    def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
+        parts = [self._part(split, files) for split in _PARTS]
+        return from_pandas(spark, pd.concat(parts, ignore_index=True), self.declared())
 
     def _part(self, split: str, files: Mapping[str, Path]) -> pd.DataFrame:
         stem = _PARTS[split]

@@ -98,6 +98,12 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         files = [replace(file.origin, or_folder=True) for file in self.files]
         return (*files, self.folds.file.origin) if self.folds else tuple(files)
 
+    def declared(self, classes: tuple[str, ...]) -> tuple[Column, ...] | None:
+        """The columns that the recipe declares; None where they are inferred from the rows."""
+        if not isinstance(self.columns, dict):
+            return None
+        return tuple(_column(name, one) for name, one in self.columns.items() if name != SPLIT)
+
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
         tables = part_files.located(self.files, files)

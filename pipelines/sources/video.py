@@ -1,4 +1,4 @@
-"""One's own clips, without writing Python: a folder of frames (PNG or JPEG) for each clip.
+"""One's own clips, without writing Python: a folder of frames for each clip.
 
 source: {name: video, folder: my-clips, frames: 16, stride: 8, height: 64, width: 64}
 """
@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,8 +30,11 @@ class Video(BaseModel, frozen=True, extra="forbid"):
     """Windows `<clip>/<number of the first frame>` of `<folder>/<clip>/<any name>.png`, frames in the order of names.
 
     Numbers in names count by their value: frame 9 comes before frame 10. `clip` is a key: split by it, so that
-    windows that share frames stay together. A window with a frame that cannot be read is put aside with the reason.
+    windows that share frames stay together. A window with a frame that cannot be read is put aside with the reason, and
+    so is any other file of the folder that is not hidden.
     """
+
+    version: ClassVar[int] = 2
 
     folder: str = Field(description="path or URL of the folder that holds the clips' folders")
     frames: int = Field(ge=1, le=1024, description="frames T of a window; a shorter clip is put aside")
@@ -47,7 +50,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
         return ()  # those in the folder
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-        """Raises BadData when there is no such folder, or no frame in it."""
+        """Raises BadData when there is no such folder, or no file in its folders."""
         return picture_folder.listed(self.folder, folders, "clip", "frames")
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
@@ -67,24 +70,30 @@ class Video(BaseModel, frozen=True, extra="forbid"):
                 yield pd.DataFrame(rows, columns=schema.names)
 
         partitions = max(1, -(-len(windows) // WINDOWS_A_PARTITION))
-        listed = spark.createDataFrame(windows, "sample_id string, clip string, paths array<string>")
+        listed = spark.createDataFrame(windows, "sample_id string, clip string, paths array<string>, reason string")
         rows = listed.repartition(partitions).mapInPandas(decoded, schema).persist()
         table = Table(rows.where("_reason IS NULL").drop("_reason"), columns)
         return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
 
     def _windows(self, files: Mapping[str, Path]) -> list[dict[str, Any]]:
         """The windows of every clip with the paths of their frames; a short clip is one window that is too short."""
-        found = []
-        for clip, names in groupby(sorted(files, key=_place), key=lambda name: Path(name).parent.name):
-            paths = [str(files[name]) for name in names]
+        listed = picture_folder.sort(self.folder, files, "clip", "frames")
+        found: list[dict[str, Any]] = [
+            {"sample_id": name, "clip": name.partition("/")[0], "paths": [], "reason": why}
+            for name, why in listed.aside.items()
+        ]
+        for clip, names in groupby(sorted(listed.pictures, key=_place), key=lambda name: Path(name).parent.name):
+            paths = [str(listed.pictures[name]) for name in names]
             last = max(0, len(paths) - self.frames)
             for start in range(0, last + 1, self.stride or self.frames):
                 window = paths[start : start + self.frames]
-                found.append({"sample_id": f"{clip}/{start:06d}", "clip": clip, "paths": window})
+                found.append({"sample_id": f"{clip}/{start:06d}", "clip": clip, "paths": window, "reason": None})
         return found
 
     def _row(self, window: Mapping[str, Any]) -> dict[str, Any]:
         row = {"sample_id": window["sample_id"], "clip": window["clip"], "frames": b""}
+        if window["reason"] is not None:
+            return row | {"_reason": window["reason"]}
         if len(window["paths"]) < self.frames:
             return row | {"_reason": f"the clip has fewer than {self.frames} frames"}
         frame = Frame(self.channels, self.height, self.width, self.resize)

@@ -64,19 +64,25 @@ def bomb():
     return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
 
 
+def ico(content):
+    """An icon that says it has 16 x 16 pixels, whatever the picture in it says."""
+    return struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(content), 22) + content
+
+
 def noise(mode="RGB", size=(9, 9)):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 4), np.uint8), "RGBA").convert(mode)
 
 
 NO_PICTURES = {
     "empty.png": (b"", "the file is empty"),
-    "text.png": (b"hello", "no whole PNG or JPEG"),
-    "cut.png": (encoded(noise(size=(50, 50)))[:900], "no whole PNG or JPEG"),
-    "cut.jpg": (encoded(noise(size=(50, 50)), "JPEG")[:700], "no whole PNG or JPEG"),
-    "film.png": (encoded(noise("P"), save_all=True, append_images=[noise("P")]), "is animated; expected one picture"),
-    "film.jpg": (encoded(noise("P"), "GIF", save_all=True, append_images=[noise("P")]), "no whole PNG or JPEG"),
+    "text.png": (b"hello", "no whole picture of a format that is read"),
+    "cut.png": (encoded(noise(size=(50, 50)))[:900], "no whole picture of a format that is read"),
+    "cut.jpg": (encoded(noise(size=(50, 50)), "JPEG")[:700], "no whole picture of a format that is read"),
+    "nested.ico": (ico(bomb()), "more than 100,000,000 pixels"),
+    "fractions.tiff": (encoded(noise("F"), "TIFF"), "holds fractions; expected whole numbers"),
+    "notes.txt": (b"hello", "is no picture of a format that is read"),
     "bomb.png": (bomb(), "more than 100,000,000 pixels"),
-    "script.jpg": (b"<svg onload=alert(1)>", "no whole PNG or JPEG"),
+    "script.jpg": (b"<svg onload=alert(1)>", "no whole picture of a format that is read"),
 }
 PICTURES = {
     "other-ending.jpg": encoded(noise()),
@@ -85,6 +91,10 @@ PICTURES = {
     "palette.png": encoded(noise("P")),
     "sixteen.png": encoded(Image.fromarray(np.full((9, 9), 40_000, np.uint16))),
     "alpha.png": encoded(noise("RGBA")),
+    "film.png": encoded(noise("P"), save_all=True, append_images=[noise("P")]),
+    "film.jpg": encoded(noise("P"), "GIF", save_all=True, append_images=[noise("P")]),
+    "no ending": encoded(noise(), "BMP"),
+    "UPPER.TIF": encoded(noise(), "TIFF"),
     "<b>'$(touch owned)`.png": encoded(noise()),
 }
 

@@ -81,8 +81,45 @@ def test_a_fault_is_told_with_its_line_and_what_would_do(checked, tmp_path, case
 
 @pytest.mark.parametrize("chosen", ["categories", "[label]"])
 def test_a_target_in_text_that_is_encoded_is_none(checked, tmp_path, chosen):
-    changes = TEXT_TARGET, steps(HASH, f"encode: {{columns: {chosen}}}")
+    changes = (
+        TEXT_TARGET,
+        steps("split: {by: hash, test: 0.2}", f"encode: {{columns: {chosen}}}"),
+        ("cnn/lenet, channels: [4, 8]", "mlp/mlp"),
+    )
     assert checked(write(tmp_path, WHOLE, *changes)) == (0, [])
+
+
+UNSCALED = (SPLIT + SCALE, SPLIT)
+NO_TEST = (SPLIT, "    - split: {by: stratified, valid: 0.1}\n")
+NO_VALID = (SPLIT, "    - split: {by: stratified, test: 0.2}\n")
+ENCODED = (TEXT_TARGET, steps("split: {by: hash, test: 0.2}", "encode: {columns: [label]}"))
+OF_X = ("cnn/lenet, channels: [4, 8]", "mlp/mlp"), ("classify, target: label", "classify, target: x")
+UNFIT = {
+    "a number of a class": ([("classify, target: label", "regress, target: label")], 7, "not one number a row"),
+    "a class of a number": ([*ENCODED, *OF_X], 7, "x has 0 classes"),
+    "images of a table": ([*ENCODED], 8, "takes one input that is image"),
+    "images that are not scaled": ([UNSCALED], 7, "scale: {column: image, method: unit}"),
+    "a target that is not there": ([("target: label", "target: lable")], 7, "no column 'lable'"),
+    "no rows of test": ([NO_TEST], 5, "gives no rows to test"),
+    "no rows of valid to keep the best by": ([NO_VALID, ("seed: 3", "seed: 3, keep: best")], 5, "no rows to valid"),
+    "a mark that is misspelt": ([("test/accuracy", "test/acuracy")], 13, "did you mean test/accuracy?"),
+    "a mark of another task": ([("test/accuracy", "test/rmse")], 13, "no such metric of this task"),
+    "a mark of two classes": ([("test/accuracy", "test/auc")], 13, "no such metric of this task"),
+    "a mark of a split that is not there": ([NO_VALID, ("test/loss", "valid/loss")], 5, "no rows to valid"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_what_does_not_fit_the_data_is_told_before_they_are_read_and_leaves_nothing(here, tmp_path, case):
+    changes, line, told = UNFIT[case]
+    file = write(tmp_path, WHOLE, *changes)
+    for verb in ("check", "run"):
+        answer = here(tmp_path / "home", verb, str(file), code=2)
+        (fault,) = answer["faults"]
+        assert fault["where"].endswith(f"mine.yaml:{line}"), fault
+        assert told in fault["message"], fault
+        assert len(answer["stderr"].splitlines()) <= 1
+    assert not list(tmp_path.rglob("tracking.db"))
 
 
 UNREADABLE = {

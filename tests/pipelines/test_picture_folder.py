@@ -1,6 +1,7 @@
 """Folders of pictures and of frames, wherever they lie: in the mirror, here, behind a URL."""
 
 import io
+import os
 import uuid
 
 import pytest
@@ -20,6 +21,15 @@ pytestmark = pytest.mark.spark
 KINDS = pytest.mark.parametrize("kind", ["mirror", "here", "file", "s3"])
 NAMES = [f"{clip}/f{at}.png" for clip in ("a", "a-b") for at in range(2)]
 MORE = {"a/notes.txt": b"no picture", "a/below/f0.png": b"too deep", "f0.png": b"not deep enough"}
+ASIDE = {
+    "a/notes.txt": "is no picture of a format that is read",
+    "a/below/f0.png": "lies in a folder of a folder",
+    "f0.png": "lies beside the folders",
+}
+HIDDEN = (
+    *("a/.DS_Store", "a/._f0.png", "a/Thumbs.db", "a-b/desktop.ini", ".ipynb_checkpoints/f0.png"),
+    *("__MACOSX/a/._f0.png", "a/.ipynb_checkpoints/f0-checkpoint.png", ".git/HEAD"),
+)
 ROWS = [(f"{name}", value) for value, name in enumerate(NAMES)]
 
 
@@ -29,7 +39,7 @@ def png(value):
     return out.getvalue()
 
 
-CONTENTS = {name: png(value) for value, name in enumerate(NAMES)} | MORE
+CONTENTS = {name: png(value) for value, name in enumerate(NAMES)} | MORE | {name: png(0) for name in HIDDEN}
 
 
 def put(folder):
@@ -66,7 +76,7 @@ def test_pictures_are_read_from_a_folder_anywhere(spark, folder):
     assert [row[0] for row in rows_of(table, "label")] == [
         0 if name.startswith("a/") else 1 for name, _ in sorted(ROWS)
     ]
-    assert table.refused.count() == 0
+    assert dict(table.refused.select("sample_id", "reason").collect()) == ASIDE
 
 
 @KINDS
@@ -74,19 +84,47 @@ def test_clips_are_read_from_a_folder_anywhere(spark, folder):
     table = read(spark, Video(folder=folder[0], frames=2, height=6, width=8, channels=1), folder[1])
     windows = [(name, list(frames[::48])) for name, frames in rows_of(table, "sample_id", "frames")]
     assert windows == [("a-b/000000", [2, 3]), ("a/000000", [0, 1])]
+    assert dict(table.refused.select("sample_id", "reason").collect()) == ASIDE
 
 
 @pytest.mark.parametrize("kind", ["here"])
 def test_the_mirror_comes_before_the_current_folder(folder, tmp_path):
     source = Video(folder=folder[0], frames=1, height=6, width=8)
-    assert {path.parent.parent.parent.name for path in origin.locate_all(source, folder[1]).values()} == {"here"}
+    found = origin.locate_all(source, folder[1])
+    assert all(path.is_relative_to(tmp_path / "here") for path in found.values())
     put(tmp_path / "mirror" / "my pictures")
     (tmp_path / "mirror" / "my pictures" / "a" / "f2.png").write_bytes(png(9))
     found = origin.locate_all(source, folder[1])
-    assert [(file.name, path) for file, path in found.items()] == [
-        (f"my pictures/{name}", tmp_path / "mirror" / "my pictures" / name)
-        for name in ("a/f0.png", "a/f1.png", "a/f2.png", "a-b/f0.png", "a-b/f1.png")
-    ]
+    root = tmp_path / "mirror" / "my pictures"
+    assert {file.name: path for file, path in found.items()} == {
+        f"my pictures/{name}": root / name for name in (*NAMES, "a/f2.png", *MORE)
+    }
+
+
+@pytest.mark.parametrize("kind", ["here"])
+def test_links_are_followed_once_and_an_empty_folder_is_put_aside(spark, folder, tmp_path):
+    root = tmp_path / "here" / "my pictures"
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "1.BMP").write_bytes(png(9))
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "a" / "round").symlink_to(root)
+    (root / "empty").mkdir()
+    (root / "hidden").mkdir()
+    (root / "hidden" / ".gitkeep").touch()
+    table = read(spark, Images(folder=folder[0], height=6, width=8, channels=1), folder[1])
+    assert table.column("label").classes == ("a", "a-b", "linked")
+    assert table.frame.where("sample_id = 'linked/1.BMP'").count() == 1
+    empty = {"empty/": "the folder is empty", "hidden/": "the folder is empty"}
+    assert dict(table.refused.select("sample_id", "reason").collect()) == ASIDE | empty
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("kind", ["here"])
+@pytest.mark.parametrize(("name", "told"), [("lost.png", "leads nowhere"), (b"\xff.png", "not UTF-8")])
+def test_a_name_of_which_nothing_can_be_read_is_refused(folder, tmp_path, name, told):
+    (tmp_path / "here" / "my pictures" / "a" / os.fsdecode(name)).symlink_to("nowhere")
+    with pytest.raises(BadData, match=told):
+        origin.locate_all(Images(folder=folder[0], height=6, width=8), folder[1])
 
 
 @pytest.mark.bad_input
@@ -123,7 +161,7 @@ def test_pictures_on_a_hadoop_file_system_are_prepared_and_again_when_one_change
     first = prepare.prepare(recipe, settings, say=quiet)
     assert sum(first.rows.values()) == 4
     names = [file.name for file in Dataset.open(first.path, settings.store).manifest.source.files]
-    assert names == [f"{hadoop}/{name}" for name in NAMES]
+    assert sorted(names) == sorted(f"{hadoop}/{name}" for name in (*NAMES, *MORE))
     assert prepare.prepare(recipe, settings, say=quiet).reused
     (tmp_path / "disk" / "a" / "f0.png").write_bytes(png(77) + b"longer")
     assert prepare.prepare(recipe, settings, say=quiet).version != first.version

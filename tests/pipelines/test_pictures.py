@@ -81,23 +81,38 @@ def test_one_pixel_becomes_a_whole_picture():
     ("content", "reason"),
     [
         (b"", "the file is empty"),
-        (b"hello", "no whole PNG or JPEG"),
-        (encoded(Image.effect_noise((50, 50), 9))[:900], "no whole PNG or JPEG"),
-        (encoded(Image.effect_noise((50, 50), 9), "JPEG")[:700], "no whole PNG or JPEG"),
-        (
-            encoded(Image.new("P", (9, 9)), "GIF", save_all=True, append_images=[Image.new("P", (9, 9), 3)]),
-            "no whole PNG or JPEG",
-        ),
-        (
-            encoded(Image.new("L", (9, 9)), save_all=True, append_images=[Image.new("L", (9, 9), 3)]),
-            "is animated; expected one picture",
-        ),
+        (b"hello", "no whole picture of a format that is read"),
+        (encoded(Image.effect_noise((50, 50), 9))[:900], "no whole picture of a format that is read"),
+        (encoded(Image.effect_noise((50, 50), 9), "JPEG")[:700], "no whole picture of a format that is read"),
+        (encoded(Image.effect_noise((50, 50), 9), "TIFF")[:700], "no whole picture of a format that is read"),
+        (encoded(Image.effect_noise((50, 50), 9), "EPS"), "no whole picture of a format that is read"),
+        (encoded(Image.new("F", (9, 9), 0.5), "TIFF"), "holds fractions"),
     ],
-    ids=["empty", "text", "cut PNG", "cut JPEG", "GIF", "animated PNG"],
+    ids=["empty", "text", "cut PNG", "cut JPEG", "cut TIFF", "program", "fractions"],
 )
 def test_what_is_no_picture_is_told_with_its_reason(content, reason):
     with pytest.raises(ValueError, match=reason):
         frame().pixels(content)
+
+
+EXACT = ("BMP", "DDS", "IM", "JPEG2000", "PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP")
+"""Formats in which Pillow writes colours without loss."""
+
+
+@pytest.mark.parametrize("form", EXACT)
+def test_the_same_pixels_come_of_every_format(form):
+    values = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+    content = encoded(Image.fromarray(values), form, **({"lossless": True} if form == "WEBP" else {}))
+    found = frame().pixels(content)
+    np.testing.assert_array_equal(found.transpose(1, 2, 0), values)
+
+
+@pytest.mark.parametrize("form", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_of_several_frames_the_first_one_is_read(form):
+    first, second = (Image.new("RGB", (6, 4), value) for value in ((250, 0, 0), (0, 0, 250)))
+    more = {"lossless": True} if form == "WEBP" else {}
+    content = encoded(first, form, save_all=True, append_images=[second], **more)
+    assert frame().pixels(content)[:, 0, 0].tolist() == [250, 0, 0]
 
 
 @pytest.mark.security
@@ -116,9 +131,20 @@ def test_a_mask_is_cut_like_its_picture_and_never_blended(dtype):
     assert set(frame(1, 16, 16).mask(mask, picture).ravel()) == {7}
     assert set(frame(1, 16, 17, "stretch").mask(mask, picture).ravel()) == {0, 7, 250}
     assert frame(1, 10, 30, "stretch").mask(mask, picture).tolist() == [numbers.tolist()]
+    if dtype == np.uint8:
+        assert frame(1, 10, 30, "stretch").mask(encoded(Image.fromarray(numbers), "BMP"), picture).tolist() == [
+            numbers.tolist()
+        ]
     padded = frame(1, 30, 30, "pad").mask(mask, picture)[0]
     assert padded[10:20].tolist() == numbers.tolist()
     assert padded[:10].max() == padded[20:].max() == 0
+
+
+@pytest.mark.bad_input
+def test_a_mask_that_is_packed_with_loss_is_refused():
+    picture = Image.new("L", (30, 10))
+    with pytest.raises(ValueError, match="mask: no whole picture"):
+        frame().mask(encoded(picture, "JPEG"), encoded(picture))
 
 
 @pytest.mark.bad_input

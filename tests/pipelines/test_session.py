@@ -1,14 +1,17 @@
 """Which Java and which Python the work is done with, and what is said when there is none."""
 
 import os
+import signal
+import subprocess
 import sys
 
 import pyspark
 import pytest
+from pyspark import SparkContext
 
 from pipelines import doctor, session, workers
 from tests.journey.command import told
-from tracking.faults import BadEnvironment
+from tracking.faults import BadEnvironment, Terminated
 
 SPARK_3 = pyspark.__version__.startswith("3.")
 RIGHT, WRONG = "17.0.9", "21.0.1" if SPARK_3 else "11.0.2"
@@ -148,3 +151,18 @@ def test_what_a_worker_said_is_told_without_the_stacks(error, expected):
     assert expected in found
     assert "\n" not in found
     assert os.linesep not in workers.cause(error)
+
+
+@pytest.mark.fault
+def test_a_signal_while_java_starts_leaves_no_java_behind(monkeypatch, tmp_path):
+    begun = []
+
+    def start(conf):
+        begun.append(subprocess.Popen(["sleep", "600"]))
+        raise Terminated
+
+    monkeypatch.setattr(SparkContext, "_gateway", None)
+    monkeypatch.setattr(SparkContext, "getOrCreate", start)
+    with pytest.raises(Terminated):
+        session._started("local[1]", tmp_path)
+    assert begun[0].wait(30) == -signal.SIGKILL

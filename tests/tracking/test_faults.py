@@ -3,8 +3,8 @@
 from itertools import islice
 
 from tracking.disk import is_full
-from tracking.faults import chain, interrupt_of
-from tracking.store import is_gone
+from tracking.faults import causes, interrupt_of
+from tracking.store_errors import StoreError
 
 
 def circle():
@@ -17,14 +17,14 @@ def test_errors_that_came_from_each_other_are_each_seen_once():
     first, second = circle()
     own = ValueError("from itself")
     own.__cause__ = own
-    assert list(islice(chain(first, lambda one: one.__cause__), 9)) == [first, second]
-    assert list(islice(chain(own, lambda one: one.__cause__), 9)) == [own]
-    assert list(chain(None, lambda one: one.__cause__)) == []
+    assert list(islice(causes(first), 9)) == [first, second]
+    assert list(islice(causes(own), 9)) == [own]
+    assert list(causes(None)) == []
 
 
 def test_each_walk_over_what_an_error_came_from_ends():
     first, _ = circle()
-    assert (interrupt_of(first), is_full(first), is_gone(first)) == (None, False, False)
+    assert (interrupt_of(first), is_full(first), StoreError.of(first, "http://x").is_gone) == (None, False, False)
     stopped = ValueError("while cleaning up")
     stopped.__context__ = KeyboardInterrupt()
     assert interrupt_of(stopped) is stopped.__context__

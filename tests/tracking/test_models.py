@@ -64,6 +64,14 @@ def test_a_model_says_what_it_takes_and_gives(settings, located):
     assert (models.model_folder(uri, settings) / "model.json").exists()
 
 
+def test_requirements_name_no_local_build(settings, located, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
+    _, uri = logged(settings, located, 0.9)
+    found = (models.describe(uri, settings).folder / "requirements.txt").read_text().splitlines()
+    assert "numpy==2.13.0" in found
+    assert not [one for one in found if "+" in one]
+
+
 LOOK = """
 import sys
 from tracking import models

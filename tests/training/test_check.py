@@ -4,6 +4,7 @@ from pydantic import ValidationError
 from tracking.recipe_file import load
 from training import check
 from training.fit_config import Fit
+from training.optimizers import AdamW
 
 
 @pytest.mark.parametrize("recipe", ["cnn/lenet-digits", "rl/dqn-cartpole", "generative/gan-mnist"])
@@ -38,3 +39,10 @@ def test_a_mean_of_no_epoch_is_refused():
     with pytest.raises(ValidationError, match=r"0\.76 of 4 epochs leaves none"):
         Fit(epochs=4, average={"name": "swa", "start": 0.76})
     assert Fit(epochs=4, average={"name": "swa", "start": 0.75}).average.start == 0.75
+
+
+def test_fields_of_an_optimizer_without_a_name_are_those_of_the_usual_one():
+    assert Fit.model_validate({"optimizer": {"lr": 0.5}}).optimizer == AdamW(name="adamw", lr=0.5)
+    assert Fit.model_validate({}).optimizer == AdamW(name="adamw")
+    with pytest.raises(ValidationError, match="momentum"):
+        Fit.model_validate({"optimizer": {"momentum": 0.9}})

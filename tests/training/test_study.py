@@ -7,7 +7,7 @@ import yaml
 
 from tests.training.fitted import FIT, rows
 from tracking import study_file
-from tracking.faults import TrainingFailed
+from tracking.faults import BadData, BadEnvironment, TrainingFailed, WrongRecipe
 from tracking.finished import PARENT
 from tracking.store import open_store
 from training.fit import train
@@ -112,3 +112,18 @@ def test_a_training_that_breaks_is_told_and_the_others_go_on(lab):
 
 def runs(lab):
     return lab.client.search_runs([lab.client.get_experiment_by_name("mine").experiment_id])
+
+
+@pytest.mark.parametrize("kind", [WrongRecipe, BadData])
+def test_combinations_of_wrong_recipe_or_data_are_rows_even_if_all_are(lab, kind):
+    lab.break_at = {"zeros": kind.at("here", "is wrong"), "he": kind.at("there", "is wrong, too")}
+    found = lab.study()
+    assert [row.failed for row in found.rows] == ["here: is wrong", "there: is wrong, too"]
+    assert found.ranked == []
+
+
+def test_what_the_environment_lacks_ends_the_study(lab):
+    lab.break_at = {"zeros": BadEnvironment.at("disk", "is full")}
+    with pytest.raises(BadEnvironment, match="is full"):
+        lab.study()
+    assert lab.ran == {"zeros": 1}

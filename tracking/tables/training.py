@@ -42,9 +42,11 @@ def evaluated(result: Any) -> None:
 
 
 def combined(prepared: Any, trained: Any) -> dict[str, Any]:
-    """What `run` tells: what was prepared and what was trained; the seconds are those of both."""
-    both = {**(prepared.model_dump() if prepared else {}), **trained.model_dump()}
-    return both | {"seconds": round((prepared.seconds if prepared else 0.0) + trained.seconds, 3)}
+    """What `run` tells: what was prepared and what was trained, None where nothing was; the seconds are of both."""
+    done = {"prepare_seconds": prepared, "train_seconds": trained}
+    each = {name: one.seconds if one else 0.0 for name, one in done.items()}
+    both = {name: value for one in done.values() if one for name, value in one.model_dump().items()}
+    return both | each | {"seconds": round(sum(each.values()), 3)}
 
 
 def _trained(told: Mapping[str, Any]) -> list[Row]:

@@ -121,7 +121,7 @@ def _trial(search: Search, values: Mapping[str, Any], parent: Run, hands: Hands)
     try:
         recipe = search.recipe(values)
     except WrongRecipe as wrong:
-        return Row(values=dict(values), metrics={}, run_id="", seconds=None, failed=str(wrong)), False
+        return nested.failed(values, str(wrong)), False
     row = nested.finished(parent, recipe, values, hands)
     return (row, False) if row is not None else (nested.run(parent, recipe, values, hands), True)
 

@@ -40,6 +40,7 @@ class Adversarial(Task):
     outputs: ClassVar = {"real": "double"}
     """The discriminator's probability that an image is a real one."""
     steps_by_rows: ClassVar = False
+    needs = ("generator", "discriminator", "latent")
 
     @classmethod
     def target_of(cls, config: Any) -> str | None:

@@ -60,7 +60,11 @@ class Classify(Task):
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises WrongRecipe for a target of less than two classes, and shares of classes for an estimator."""
         self.classes = signature.classes
+        if len(self.classes) < BINARY:
+            told = f"{config.target} has {len(self.classes)} classes, and it takes two to tell apart"
+            raise WrongRecipe.at("task classify", f"{told}; encode it by index, or take the task regress for a number")
         super().__init__(config, network, signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
         self.looked: Looked | None = None

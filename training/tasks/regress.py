@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import CatMetric, MeanAbsoluteError, MeanSquaredError, Metric, MetricCollection
 
+from tracking.faults import WrongRecipe
 from tracking.figures import frames
 from tracking.figures.fit import fit as fit_of
 from tracking.figures.residuals import residuals
@@ -46,7 +47,12 @@ class Regress(Task):
     outputs: ClassVar = {"prediction": "double"}
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
+        """Raises WrongRecipe for a target that is no number."""
         super().__init__(config, network, signature, fit)
+        if signature.target is None or signature.target.meaning in ("category", "tokens"):
+            found = f"is a {signature.target.meaning}" if signature.target else "is missing"
+            told = f"{config.target} {found}, and not one number a row or several; classify it, or take another target"
+            raise WrongRecipe.at(f"task {type(self).__name__.lower()}", told)
         self.affine = (signature.target.columns[0].affine if signature.target else None) or Affine()
         self.predicted, self.true, self.curve = CatMetric(), CatMetric(), CatMetric()
         self.course: list[Tensor] = []

@@ -23,7 +23,7 @@ from tracking.figures.samples import samples
 from tracking.manifest import Signature
 from training.feed.batch import Batch
 from training.fit_config import Fit
-from training.task import Task, as_numpy
+from training.task import Stage, Task, as_numpy
 
 GRID = 100
 SHOWN = 10
@@ -41,6 +41,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Variational(Task):
     """Loss is the negative lower bound of log p(x); `nll` of the test is the importance-sampled -log p(x)."""
 
+    needs = ("encode", "decode", "latent")
     outputs: ClassVar = {"latent": "Array(double)", "reconstruction_error": "double"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
@@ -53,6 +54,9 @@ class Variational(Task):
     def target_of(cls, config: Any) -> str | None:
         found: str | None = config.colour
         return found
+
+    def measures(self, stage: Stage) -> list[str]:
+        return [*super().measures(stage), *(["nll"] if stage == "test" else [])]
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         x = torch.bernoulli(batch.inputs[0].clamp(0, 1))

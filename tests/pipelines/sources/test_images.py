@@ -32,7 +32,7 @@ def source(folder, **fields):
 
 def read(spark, folder, **fields):
     made = source(folder, **fields)
-    return made.read(spark, {file.name: file.name for file in made.listed_files({}, [Path()])}, 0)
+    return made.read(spark, {file.name: Path(file.name) for file in made.listed_files({}, [Path()])}, 0)
 
 
 def test_each_folder_is_a_class(spark, folder):
@@ -83,13 +83,14 @@ def test_what_is_no_picture_is_put_aside_with_its_name(spark, folder):
     (folder / "cats" / "text.jpg").write_text("hello")
     whole = (folder / "dogs" / "0.png").read_bytes()
     (folder / "dogs" / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "cats" / "notes.txt").write_text("is not looked at")
+    (folder / "cats" / "notes.txt").write_text("no picture")
     table = read(spark, folder)
     assert len(rows_of(table, "sample_id")) == 6
     assert {row.sample_id: row.reason for row in table.refused.collect()} == {
         "cats/empty.png": "the file is empty",
-        "cats/text.jpg": "no whole PNG or JPEG",
-        "dogs/cut.png": "no whole PNG or JPEG",
+        "cats/text.jpg": "no whole picture of a format that is read",
+        "dogs/cut.png": "no whole picture of a format that is read",
+        "cats/notes.txt": "is no picture of a format that is read",
     }
 
 

@@ -19,7 +19,7 @@ def clip(folder, name, count):
 
 def read(spark, folder, **fields):
     source = Video(**{"folder": str(folder), "frames": 4, "height": 3, "width": 4, "channels": 1, **fields})
-    return source.read(spark, {file.name: file.name for file in source.listed_files({}, [Path()])}, 0)
+    return source.read(spark, {file.name: Path(file.name) for file in source.listed_files({}, [Path()])}, 0)
 
 
 def test_windows_have_their_frames_in_order(spark, tmp_path):

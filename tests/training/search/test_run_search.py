@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from tests.training.fitted import FIT, rows
-from tracking.faults import TrainingFailed, WrongRecipe
+from tracking.faults import BadData, BadEnvironment, TrainingFailed, WrongRecipe
 from tracking.finished import PARENT
 from tracking.recipe_file import load
 from tracking.store import open_store
@@ -114,6 +114,27 @@ def test_a_trial_that_breaks_is_told_and_the_others_go_on(lab):
     found = lab.search(trials=3, metric="valid/loss")
     assert [row.failed for row in found.trials] == [None, "step 3: the loss is nan", None]
     assert found.best.value == min(found.trials[at].metrics["valid/loss"] for at in (0, 2))
+
+
+@pytest.mark.parametrize("kind", [WrongRecipe, BadData, TrainingFailed])
+def test_a_trial_that_fails_is_a_row_with_its_reason_also_when_the_search_goes_on(lab, kind):
+    broken = kind.at("here", "is wrong")
+    lab.break_at = {2: broken}
+    found = lab.search(trials=3, strategy="random")
+    assert [row.failed for row in found.trials] == [None, "here: is wrong", None]
+    lab.break_at = {lab.ran.total() + 1: broken}
+    again = lab.search(trials=4, strategy="random")
+    assert [row.failed for row in again.trials] == [None, "here: is wrong", None, None]
+    assert told(again)[:3] == told(found)
+    assert lab.ran.total() == 3 + 2
+
+
+def test_what_the_environment_lacks_ends_the_search_which_goes_on_when_it_is_mended(lab):
+    lab.break_at = {2: BadEnvironment.at("disk", "is full")}
+    with pytest.raises(BadEnvironment, match="is full"):
+        lab.search(trials=3)
+    assert [row.failed for row in lab.search(trials=3).trials] == [None] * 3
+    assert lab.ran.total() == 4
 
 
 @pytest.mark.bad_input

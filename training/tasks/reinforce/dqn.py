@@ -94,6 +94,9 @@ class Dqn(Task):
     def configure_optimizers(self) -> Any:
         return self.optimizer_of(self.network, len(self.train_dataloader()) * self.fit.epochs * self.config.learn)
 
+    def measures(self, stage: str) -> list[str]:
+        return ["return", "return_deviation"]
+
     def training_step(self, batch: Any, index: int) -> None:
         """Act for a while, then learn from what the memory holds."""
         for _ in range(self.config.act):
