@@ -15,6 +15,8 @@ from typing import NamedTuple, Self
 
 import psutil
 
+from tracking.processes import living
+
 STAGING = ".staging-"
 LEFTOVER_HOURS = 48
 """When what another host has not touched for so long counts as left over: only it could tell for sure."""
@@ -51,10 +53,8 @@ class Mark(NamedTuple):
         """Whether its process is gone; of another host's whether it was last touched (seconds since 1970) long ago."""
         if self.host != socket.gethostname():
             return time.time() - touched > LEFTOVER_HOURS * 3600
-        try:
-            return int(psutil.Process(self.pid).create_time()) != self.started
-        except psutil.NoSuchProcess:
-            return True
+        process = living(self.pid)
+        return process is None or int(process.create_time()) != self.started
 
 
 def left_in(folder: Path) -> Iterator[Path]:

@@ -26,6 +26,7 @@ from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
 from pipelines import workers
+from tracking import access
 from tracking.faults import BadEnvironment, WrongRecipe, interrupt_of
 from tracking.printable import printable
 from tracking.settings import LOOPBACK, Settings
@@ -133,6 +134,8 @@ def scratch_of(settings: Settings) -> Path:
     """The folder in which Spark keeps what does not fit its memory."""
     scratch = settings.home / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
+    if not access.is_writable(scratch):  # Spark would end in Java's words
+        raise BadEnvironment.at(scratch, access.denied(scratch))
     return scratch
 
 

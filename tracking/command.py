@@ -15,10 +15,10 @@ from typing import Any
 
 import click
 
-from tracking.disk import is_full, refusal
+from tracking import access, disk
 from tracking.faults import BadEnvironment, Ended, Refusal, Stopped, Terminated, WrongRecipe, causes, interrupt_of
 from tracking.printable import printable
-from tracking.settings import Settings
+from tracking.settings import Settings, sqlite_file
 
 UNDER_THE_MARK = 1
 CODES = """Exit codes: 0 done; 1 done, but under the pass mark (with --require-pass); 2 the command or recipe is wrong;
@@ -107,7 +107,7 @@ def _broken_off(error: BaseException) -> tuple[_Failed, int]:
         return _misused(error), error.exit_code
     if isinstance(error, SystemExit):
         raise error
-    refused = refusal(error, Settings.read(os.environ).home) if is_full(error) else _unforeseen(error)
+    refused = _of_this_machine(error, Settings.read(os.environ)) or _unforeseen(error)
     return _refused(refused), refused.exit_code
 
 
@@ -122,6 +122,13 @@ def _unforeseen(error: BaseException) -> Refusal:
     where = traceback.extract_tb(error.__traceback__)[-1]
     told = f"{said}; this was not foreseen: report it with the trace in {file.name}"
     return BadEnvironment.at(f"{where.filename}:{where.lineno}", told)
+
+
+def _of_this_machine(error: BaseException, settings: Settings) -> Refusal | None:
+    """What a disk that is full, or a file of another user, is reported as where nobody nearer to the file did."""
+    if disk.is_full(error):
+        return disk.refusal(error, settings.home)
+    return access.refusal(error, sqlite_file(settings.tracking_uri))
 
 
 def _misused(error: click.UsageError) -> _Failed:

@@ -7,6 +7,7 @@ to (`pipelines.prepare.faults`, `training.build.faults`), with `config_of` from 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import math
 import operator
@@ -165,6 +166,11 @@ class Located:
     def resolved(self) -> dict[str, Any]:
         """The recipe as plain data, as it is written into the run."""
         return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets", "search"})
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that differ when anything of the resolved recipe does."""
+        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def config_of(

@@ -34,8 +34,12 @@ class Entry(BaseModel, frozen=True):
 
 
 def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) -> str:
-    """Log the folder of an MLflow model with a run, and register it by `entry`, if there is one; its address."""
-    client.log_artifacts(run_id, str(folder), "model")
+    """Log the folder of an MLflow model with a run, and register it by `entry`, if there is one; its address.
+
+    What is registered already never changes: a run that goes on after that keeps the model that it had.
+    """
+    if entry is None or _registered(client, run_id, entry) is None:
+        client.log_artifacts(run_id, str(folder), "model")
     return f"models:/{entry.name}/{register(client, run_id, entry)}" if entry else f"runs:/{run_id}/model"
 
 
@@ -61,12 +65,23 @@ def register(client: Client, run_id: str, entry: Entry) -> str:
 
 def _version(client: Client, run_id: str, entry: Entry) -> str:
     """The version of a run's model: that of an earlier try, whose answer may have been lost, or else a new one."""
-    source = f"{client.get_run(run_id).info.artifact_uri}/model"
+    if version := _registered(client, run_id, entry):
+        return version
+    tags = {"recipe": entry.recipe, "dataset_version": entry.dataset_version}
+    return str(client.create_model_version(entry.name, _source(client, run_id), run_id, tags=tags).version)
+
+
+def _registered(client: Client, run_id: str, entry: Entry) -> str | None:
+    """The version that a run's model has already."""
+    source = _source(client, run_id)
     for found in client.search_model_versions(f"run_id = '{run_id}'"):
         if (found.name, found.source) == (entry.name, source):
             return str(found.version)
-    tags = {"recipe": entry.recipe, "dataset_version": entry.dataset_version}
-    return str(client.create_model_version(entry.name, source, run_id, tags=tags).version)
+    return None
+
+
+def _source(client: Client, run_id: str) -> str:
+    return f"{client.get_run(run_id).info.artifact_uri}/model"
 
 
 def _beats_champion(client: Client, entry: Entry) -> bool:

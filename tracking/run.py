@@ -21,7 +21,7 @@ from mlflow.entities import Param
 from mlflow.entities import Run as MlflowRun
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH, MAX_TAG_VAL_LENGTH
 
-from tracking import alive
+from tracking import access, alive
 from tracking.alive import Hold
 from tracking.balance import plans
 from tracking.disk import is_full
@@ -98,34 +98,34 @@ class Run:
         """A run that was stopped, killed or failed, opened again. Raises WrongRecipe when there is none of that id, it
         is of another recipe, or another process works on it."""
         client = open_store(settings)
-        try:
-            found = client.get_run(run_id)
-        except StoreError as error:
-            if not error.is_missing:
-                raise
-            raise WrongRecipe.at(f"--resume {run_id}", "no such run in the store; `millstream ui` shows them") from None
-        recipe = found.data.tags.get("recipe")
-        if recipe != located.name:
-            raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
+        found = named(client, located, run_id)
         hold = _held(settings, found)
         _tell_left(client, settings, run_id)
         return cls._again(client, settings, found, located, hold)
 
     @classmethod
     def unfinished(
-        cls, settings: Settings, located: Located, identity: str, has_state: Callable[[Path], bool]
+        cls,
+        settings: Settings,
+        located: Located,
+        tags: Mapping[str, str],
+        has_state: Callable[[Path], bool],
+        *,
+        only_newest: bool = False,
     ) -> Self | None:
-        """The newest run of this identity that was stopped or killed and left a state behind, opened again.
+        """The newest run with these tags that was stopped or killed and left a state behind, opened again.
 
-        Passed over are runs that failed, since they would fail again, and those that another process works on.
+        Passed over are runs that failed, since they would fail again, those that another process works on, and those of
+        which `out_of_reach` tells.
         """
         client = open_store(settings)
         within = [experiment(client, settings, located.name)]
         alive.reap(client, settings, within)
-        told = f"tags.identity = '{identity}' and attributes.status = 'KILLED'"
-        for found in client.search_runs(within, told, order_by=["attributes.start_time DESC"]):
+        runs = _with_tags(client, within, tags)
+        for found in runs[:1] if only_newest else runs:
             folder = settings.checkpoints / str(found.info.run_id)
-            hold = Hold.take(folder) if has_state(folder) else None
+            is_left = found.info.status == "KILLED" and has_state(folder) and access.is_writable(*alive.files(folder))
+            hold = Hold.take(folder) if is_left else None
             if hold is None:
                 continue
             _tell_left(client, settings, str(found.info.run_id))
@@ -228,7 +228,7 @@ class Run:
     def hand_over(self) -> None:
         """Let another process go on with the run, which stays as it is."""
         self.spool.close(self.client)
-        self._hold.release()
+        self._hold.hand_over()
         self._is_handed_over = True
 
     def finish(
@@ -270,12 +270,57 @@ def _params(resolved: dict[str, Any]) -> Iterator[list[Param]]:
         del params[:fitting]
 
 
+def out_of_reach(
+    settings: Settings, located: Located, tags: Mapping[str, str], has_state: Callable[[Path], bool]
+) -> Iterator[str]:
+    """Which runs with these tags were broken off, or may have been, that cannot be gone on with here, and why; none
+    from before one that was finished."""
+    client = open_store(settings)
+    for found in _with_tags(client, [experiment(client, settings, located.name)], tags):
+        folder = settings.checkpoints / str(found.info.run_id)
+        if found.info.status == "FINISHED":
+            return
+        name = f"run {found.info.run_id} of host {_host(found)}"
+        if alive.may_run_elsewhere(settings, found):
+            yield f"{name} is not known to have ended, and its state is not in {folder.parent}"
+        elif found.info.status == "KILLED" and not has_state(folder):
+            yield f"{name} was broken off, and no checkpoint of it is in {folder.parent}"
+        elif found.info.status == "KILLED" and not access.is_writable(*alive.files(folder)):
+            yield f"{name} was broken off, and {folder} belongs to {access.owner(folder)}"
+
+
+def _with_tags(client: Client, experiments: list[str], tags: Mapping[str, str]) -> list[MlflowRun]:
+    """The newest first."""
+    same = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+    return list(client.search_runs(experiments, same, order_by=["attributes.start_time DESC"]))
+
+
+def named(client: Client, located: Located, run_id: str) -> MlflowRun:
+    """The run that `--resume` names. Raises WrongRecipe when there is none of that id, or it is of another recipe."""
+    try:
+        found = client.get_run(run_id)
+    except StoreError as error:
+        if not error.is_missing:
+            raise
+        raise WrongRecipe.at(f"--resume {run_id}", "no such run in the store; `millstream ui` shows them") from None
+    recipe = found.data.tags.get("recipe")
+    if recipe != located.name:
+        raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
+    return found
+
+
 def _held(settings: Settings, found: MlflowRun) -> Hold:
     run_id = str(found.info.run_id)
     hold = Hold.take(settings.checkpoints / run_id)
     if hold is None:
-        raise WrongRecipe.at(f"run {run_id}", "another process works on it; wait for it, or start with --fresh")
+        told = f"another process works on it, on host {_host(found)}; wait for it, or start with --fresh"
+        raise WrongRecipe.at(f"run {run_id}", told)
     return hold
+
+
+def _host(found: MlflowRun) -> str:
+    """Where the process that has worked on a run last has run."""
+    return str(found.data.tags.get("hosts", "unknown"))
 
 
 def _tell_left(client: Client, settings: Settings, run_id: str) -> None:
@@ -314,6 +359,7 @@ def _tags(located: Located) -> dict[str, str]:
         "recipe": located.name,
         "about": str(located.recipe.about)[:MAX_TAG_VAL_LENGTH],
         "budget": located.budget,
+        "settings": located.fingerprint,
         "code_version": _code_version(),
         "stack": json.dumps(_stack()),
         **alive.process(),

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from tracking import access
 from tracking.cache import LIMIT, Cache
 from tracking.disk import is_full
 from tracking.faults import BadEnvironment, WrongRecipe
 
+SQLITE = "sqlite:///"
 LOOPBACK = "127.0.0.1"
 CACHE_GIB = 10
 
@@ -50,6 +53,8 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         except OSError as error:
             if is_full(error):
                 raise
+            if refused := access.refusal(error, None):
+                raise refused from None
             told = f"cannot be made a folder ({error.strerror}: {error.filename})"
             raise BadEnvironment.at(self.home, f"{told}; set MILLSTREAM_HOME to a folder of yours") from None
         return self
@@ -67,8 +72,19 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             store=environment.get("MILLSTREAM_STORE") or str(home / "datasets"),
             cache_gib=_gib(environment.get(LIMIT) or str(CACHE_GIB)),
             mirror=Path(mirror).expanduser().absolute() if mirror else None,
-            tracking_uri=environment.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'tracking.db'}",
+            tracking_uri=environment.get("MLFLOW_TRACKING_URI") or _sqlite(home / "tracking.db"),
         )
+
+
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """The file of a SQLite store; None for another one."""
+    address = tracking_uri.partition("?")[0]
+    return Path(unquote(address.removeprefix(SQLITE))).absolute() if address.startswith(SQLITE) else None
+
+
+def _sqlite(file: Path) -> str:
+    """The address of a SQLite store: a query would begin at a question mark."""
+    return f"{SQLITE}{str(file).replace('%', '%25').replace('?', '%3F')}"
 
 
 def _gib(told: str) -> float:

@@ -209,7 +209,7 @@ def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
     elif "input" in line:
         log_input(client, run_id, Input.model_validate(line["input"]))
     elif "model" in line:
-        folder = Path(line["model"])
+        folder = _kept(file, line["model"])
         if not folder.is_dir():
             raise StoreError.at(folder, f"the model of run {run_id} was kept here, and is gone; its metrics are sent")
         log_model(client, run_id, folder, Entry.model_validate(line["entry"]) if line["entry"] else None)
@@ -218,6 +218,13 @@ def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
     else:
         for name, value in line["tags"].items():
             client.set_tag(run_id, name, value)
+
+
+def _kept(file: Path, folder: str) -> Path:
+    """The folder of a model in the home of its spool, also where that was moved since."""
+    below = folder.rpartition(f"/checkpoints/{file.stem}/")[2]
+    here = file.parent.parent / "checkpoints" / file.stem / below
+    return here if here.is_dir() else Path(folder)
 
 
 def _tell_end(client: Client, run_id: str, end: Mapping[str, Any]) -> None:

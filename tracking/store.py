@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -34,10 +33,11 @@ from mlflow.entities import LifecycleStage  # noqa: E402
 from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
 from mlflow.utils.rest_utils import http_request  # noqa: E402
 
+from tracking import artifacts  # noqa: E402
 from tracking.alone import alone  # noqa: E402
 from tracking.faults import BadEnvironment, WrongRecipe  # noqa: E402
-from tracking.settings import LOOPBACK, Settings  # noqa: E402
-from tracking.store_errors import SQLITE, answering, shown  # noqa: E402
+from tracking.settings import LOOPBACK, Settings, sqlite_file  # noqa: E402
+from tracking.store_errors import answering, shown  # noqa: E402
 
 LOCK = ".tracking.lock"
 UI_STORE = "MLFLOW_BACKEND_STORE_URI"
@@ -77,13 +77,17 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> Client:
         )
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
-    file = Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+    file = sqlite_file(uri)
+    artifacts.use_present_places()
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
     # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both try
-    with alone(settings.home / LOCK), answering(uri), _made_whole(file) if file is not None else nullcontext():
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
+    with alone(settings.home / LOCK), answering(uri):
+        with _made_whole(file) if file is not None else nullcontext():
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+        if file is not None:
+            artifacts.correct(file)
     return Client(client, uri)
 
 
@@ -100,6 +104,7 @@ def _made_whole(file: Path) -> Iterator[None]:
         file.write_bytes(b"")  # and not another file: MLflow keeps files open that it could not use
     if not file.exists():
         mark.touch()
+        file.touch()  # SQLite would make a file that nobody else may write, whatever the umask
     yield
     mark.unlink(missing_ok=True)
 
@@ -115,9 +120,9 @@ def experiment(client: Client, settings: Settings, name: str) -> str:
             raise BadEnvironment.at(shown(client.uri), told)
         if found is not None:
             return str(found.experiment_id)
-        local = settings.tracking_uri.startswith(SQLITE)
-        folder = settings.home / "artifacts" / re.sub(r"[^\w-]+", "-", name)
-        return str(client.create_experiment(name, artifact_location=folder.as_uri() if local else None))
+        file = sqlite_file(settings.tracking_uri)
+        folder = artifacts.location(file, name) if file else None
+        return str(client.create_experiment(name, artifact_location=folder.as_uri() if folder else None))
 
 
 def ui(host: str = LOOPBACK, port: int = 5000) -> list[str]:

@@ -16,8 +16,8 @@ from requests.exceptions import RetryError, SSLError, Timeout
 
 from tracking.disk import is_full
 from tracking.faults import BadEnvironment, Fault
+from tracking.settings import SQLITE
 
-SQLITE = "sqlite:///"
 MISSING, EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 INVALID, LATER = "INVALID_PARAMETER_VALUE", "TEMPORARILY_UNAVAILABLE"
 """MLflow's own names of errors."""

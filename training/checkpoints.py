@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -130,6 +131,23 @@ def save(content: dict[str, Any], path: Path) -> None:
     finally:
         beside.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def copy(path: Path, folder: Path) -> None:
+    """Put a copy of a checkpoint, if there is one, into another run's folder: whole or not at all."""
+    beside = folder / f".{path.name}.{os.getpid()}"
+    try:
+        shutil.copyfile(path, beside)
+        beside.replace(folder / path.name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if is_full(error):
+            told = no_room(folder, path.stat().st_size)
+            raise BadEnvironment.at(folder / path.name, f"{told} and resume") from error
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load(path: Path) -> dict[str, Any]:

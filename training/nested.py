@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tracking import alive
+from tracking import alive, artifacts
 from tracking.dataset import Dataset
 from tracking.faults import BadData, TrainingFailed, WrongRecipe
 from tracking.finished import PARENT
@@ -63,6 +63,8 @@ def parent(
     )
     if found and not fresh:
         say(f"run {found[0].info.run_id} of the {kind} goes on; --fresh starts anew")
+        if alive.may_run_elsewhere(settings, found[0]):
+            say(f"its last process, on host {found[0].data.tags['hosts']}, is not known to have ended")
         run = Run.resume(settings, base, found[0].info.run_id)
     else:
         run = Run.start(settings, base)
@@ -125,7 +127,8 @@ def table(rows: Iterable[Row], first: Iterable[str]) -> str:
 
 def folder(parent: Run) -> str:
     """Where the artifacts of a run lie: a folder, or an address in the tracking store."""
-    return str(parent.client.get_run(parent.id).info.artifact_uri).removeprefix("file://")
+    uri = str(parent.client.get_run(parent.id).info.artifact_uri)
+    return artifacts.folder_of(uri, parent.settings.tracking_uri)
 
 
 def _told(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -197,6 +197,11 @@ def here() -> Ranks:
     return Ranks.of(os.environ)
 
 
+def restarts() -> int:
+    """How often torchrun has started this process again, after a rank was lost."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0)
+
+
 @cache
 def meeting(place: Ranks) -> Store:
     """Where ranks leave word for each other; they meet there once. Raises BadEnvironment when they did not."""

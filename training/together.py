@@ -15,7 +15,7 @@ from training.build import parts_of
 from training.feed.order import default_lanes, own_lanes
 from training.fit import Trained, train
 from training.launch import launch
-from training.ranks import here
+from training.ranks import here, restarts
 from training.told_once import told_once
 
 Start = Callable[[list[str], int], tuple[Any, int]]
@@ -51,15 +51,18 @@ def in_ranks(located: Located, ranks: int, *words: str, start: Start = launch) -
 
 
 def here_as_rank(
-    located: Located, settings: Settings, dataset: Dataset | None, open_run: Callable[[], Run], **options: Any
+    located: Located, settings: Settings, dataset: Dataset | None, open_run: Callable[[bool], Run], **options: Any
 ) -> Trained | None:
     """Trains in this process, alone or as one rank; None for a rank that is not the first.
 
-    `open_run` is asked by the first rank alone. Raises as `train` does, and Ended for what the first rank tells.
+    `open_run` is asked by the first rank alone, and is passed whether torchrun has started the ranks again. Raises as
+    `train` does, and Ended for what the first rank tells.
     """
     place = here()
     with told_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
-        own = open_run() if place.is_first else None
+        # a host that has just come counts from 0
+        restarted = place.agree(restarts()) > 0
+        own = open_run(restarted) if place.is_first else None
         told = place.gather(telling(own) if own else "")[0]
         with own or Follower.of(told, settings) as run, place.watched():
             result = train(located, run, dataset, place=place, **options)

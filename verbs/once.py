@@ -32,24 +32,26 @@ def once(
     from tracking.faults import WrongRecipe
     from training.fit import train as fit
     from training.job import refuse_unfit
-    from training.resume import begin
+    from training.resume import begin, report_out_of_reach
     from training.together import in_ranks, needs_launch
 
-    # a dataset that is not there yet was never trained on
+    # a dataset that is not there yet was never trained on here
     has_data = located.recipe.data is not None
     known = asked.published(located, settings) if has_data and not fresh else None
-    if known is not None or not has_data:
-        refuse_unfit(located, known, test=test)
-    else:
+    is_unknown = has_data and known is None
+    if is_unknown:
         WrongRecipe.unless_empty(asked.unfit(located))
-    fresh = fresh or (has_data and known is None)
-    with begin(located, settings, known, fresh=fresh, parent=parent, say=asked.say) as tracked:
+    else:
+        refuse_unfit(located, known, test=test)
+    with begin(located, settings, known, fresh=fresh or is_unknown, parent=parent, say=asked.say) as tracked:
         prepared, dataset = None, None
         if located.recipe.data is not None:
             needed = asked.needed(located, test=test)
             prepared = preparation.prepare(located, settings, master=master, say=asked.say, needed=needed)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
+            if is_unknown and not fresh:
+                report_out_of_reach(located, settings, dataset, asked.say)
         if not needs_launch(devices, nodes):
             return prepared, fit(located, tracked, dataset, register=register, test=test)
         tracked.hand_over()

@@ -18,6 +18,7 @@ from verbs.options import recipe_options, training_options
 if TYPE_CHECKING:
     from tracking.dataset import Dataset
     from tracking.recipe import Located
+    from tracking.run import Run
     from tracking.settings import Settings
 
 
@@ -53,11 +54,10 @@ def train(
     Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
     """
     from pipelines.spark_ranks import on_hosts
-    from tracking.run import Run
     from training.job import refuse_unfit
     from training.launch import launch
     from training.ranks import here
-    from training.resume import begin
+    from training.resume import again, begin
     from training.together import here_as_rank, in_ranks, needs_launch
     from training.told_once import told_once
 
@@ -80,12 +80,10 @@ def train(
     if find:
         return Answer(_found(find, located, settings, used), 0)
 
-    def open_run() -> Run:
+    def open_run(restarted: bool) -> Run:
         if resume is None:
-            return begin(located, settings, used, fresh=fresh, say=asked.say)
-        run = Run.resume(settings, located, resume)
-        asked.say(f"run {run.id}")
-        return run
+            return begin(located, settings, used, fresh=fresh, restarted=restarted, say=asked.say)
+        return again(located, settings, used, resume, say=asked.say)
 
     result = here_as_rank(located, settings, used, open_run, register=not unregistered)
     if result is None:

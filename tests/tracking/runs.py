@@ -22,8 +22,12 @@ def left(settings, located, identity, status="KILLED"):
     return run.id
 
 
+def has_state(folder):
+    return (folder / "state").exists()
+
+
 def unfinished(settings, located, identity):
-    return Run.unfinished(settings, located, identity, lambda folder: (folder / "state").exists())
+    return Run.unfinished(settings, located, {"identity": identity}, has_state)
 
 
 LEAVE_RUNNING = """

@@ -108,7 +108,8 @@ def test_a_run_whose_server_is_gone_for_good_ends_and_keeps_its_metrics(tmp_path
     (kept,) = unsent(settings)
     server.start()
     client = open_store(settings)
-    assert reap(client, settings) == []  # this process is there still
+    assert reap(client, settings) == [run.id]  # this process is alive, and works on it no more
+    assert client.get_run(run.id).info.status == "FINISHED"
     assert send(client, kept) == 2
     assert course(client, run.id, "train/loss") == [(1, 3.0)]
     assert client.get_run(run.id).info.status == "FINISHED"

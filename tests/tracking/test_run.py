@@ -162,7 +162,7 @@ from tracking.recipe_file import load
 from tracking.run import Run
 from tracking.settings import Settings
 settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})
-run = Run.unfinished(settings, load(sys.argv[2]), "held", lambda folder: True)
+run = Run.unfinished(settings, load(sys.argv[2]), {"identity": "held"}, lambda folder: True)
 print(run.id, flush=True)
 time.sleep(600)
 """
