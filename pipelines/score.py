@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
@@ -27,7 +27,7 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringT
 from pipelines import failed_job, origin, scoring_input, stores
 from pipelines.mark import Mark, left_in
 from pipelines.part_files import parts
-from pipelines.rows import in_arrow
+from pipelines.rows import exact, in_arrow
 from pipelines.scoring_input import ScoringInput
 from pipelines.scoring_layout import Files, Reading
 from pipelines.session import session
@@ -36,9 +36,6 @@ from tracking import models
 from tracking.faults import BadData
 from tracking.remote import place
 from tracking.settings import Settings
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _TYPES: dict[str, DataType] = {
     "string": StringType(),
@@ -158,15 +155,3 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
                 yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more], names)
 
     return in_arrow(frame, pieces, schema)
-
-
-def exact(values: pa.Array) -> pd.Series[Any]:
-    """The values for the model: whole numbers as they are also where some are missing, and times of any year."""
-    import pandas as pd
-
-    if pa.types.is_integer(values.type) and values.null_count:
-        return pd.Series(values.to_pylist(), dtype=object)
-    if pa.types.is_timestamp(values.type):
-        return pd.Series(values.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False))
-    found: pd.Series[Any] = values.to_pandas()
-    return found

@@ -19,7 +19,7 @@ from verbs.options import master_option
 @click.argument("output")
 @master_option
 def score(model: str, source: str, output: str, master: str | None) -> Any:
-    """Score a table of raw columns on Spark: Parquet or CSV in, Parquet out, whole or nothing.
+    """Score a table of raw columns on Spark: CSV, JSON lines, Parquet or ORC in, Parquet out, whole or nothing.
 
     \b
     Example: millstream score models:/mlp.adult/1 people.csv scored

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +21,7 @@ from pipelines.scoring_layout import Files, Reading
 from pipelines.sources.table import Table
 from tests.pipelines.described import described
 from tracking.faults import BadData
+from tracking.recipe_file import load
 
 pytestmark = pytest.mark.spark
 COLUMNS = {
@@ -271,3 +274,20 @@ def test_folders_called_after_values_are_columns_of_texts(spark, tmp_path):
     table = scoring_input.read(spark, Files.of("in", tmp_path / "in"), Reading.of(described(source, INPUTS)))
     rows = table.frame.toDF(*table.names, *table.frame.columns[len(table.names) :]).collect()
     assert {(row["k"], row["zip"]) for row in rows} == {("01067", "01067"), ("4109", "4109")}
+
+
+@pytest.mark.mirror
+def test_the_origin_of_adult_is_a_table_to_score(spark):
+    """No header, `?` for what is missing, a dot behind each income of one of the files."""
+    path = Path(os.environ["MILLSTREAM_MIRROR"]) / "adult" / "adult-test.csv"
+    source = Table.model_validate(
+        {name: value for name, value in load("mlp/adult").sections["data"]["source"].items() if name != "name"}
+    )
+    inputs = [name for name, column in source.columns.items() if column.role == "input"]
+    table = scoring_input.read(spark, Files.of(str(path), path), Reading.of(described(source, inputs)))
+    rows = table.frame.toDF(*table.names)
+    lines = [line.split(", ") for line in path.read_text().splitlines() if line.strip()]
+    assert rows.count() == len(lines) == 16281
+    missing = sum(line[1] == "?" for line in lines)
+    assert rows.where("workclass IS NULL").count() == missing > 0
+    assert {row[0] for row in rows.select("income").distinct().collect()} == {"<=50K", ">50K"}
