@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import os
 import shutil
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +95,7 @@ def content_hash(path: Path) -> str:
                 left -= len(piece) if compressed else 0
                 if left < 0:
                     raise BadData.at(path, f"unfolds to more than {MOST_UNFOLDED} times its size; unpack it yourself")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise BadData.at(path, f"cannot be read to its end ({error}); get the file again") from error
     return digest.hexdigest()
 
@@ -157,7 +159,7 @@ def _download(file: OriginFile, url: str, target: Path) -> Path:
             with copy.open("wb") as out:
                 shutil.copyfileobj(answer, out)
             _check(copy, file)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise BadData.at(
             url, f"cannot be fetched ({error}); put {file.name} into the folder of MILLSTREAM_MIRROR"
         ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tarfile
+import zlib
 from pathlib import Path
 
 from pydantic import BaseModel, Field
@@ -50,8 +51,8 @@ def _members(archive: Path, pattern: str, fold: int) -> list[int]:
                 )
             member = tar.extractfile(name)
             text = member.read().decode() if member else ""
-    except (KeyError, tarfile.TarError, UnicodeDecodeError) as error:
+            return [int(float(number)) for number in text.split()]
+    except (KeyError, ValueError, OverflowError, OSError, EOFError, zlib.error, tarfile.TarError) as error:
         raise BadData.at(
             archive, f"no list of rows {name!r} in it ({error}); look at folds.train, .test and .fold"
         ) from None
-    return [int(float(number)) for number in text.split()]

@@ -29,15 +29,15 @@ def summary(parent: Run, located: Located, done: list[tuple[Any, Any]]) -> dict[
     parent.tag(passed="" if passed is None else str(passed).lower(), dataset_version=str(first.dataset_version))
     weights = hashlib.sha256("".join(trained.weights for _, trained in done).encode()).hexdigest()
     each = {
-        "prepare_seconds": sum(prepared.seconds for prepared, _ in done if prepared),
-        "train_seconds": sum(trained.seconds for _, trained in done),
+        "prepare_seconds": round(sum(prepared.seconds for prepared, _ in done if prepared), 3),
+        "train_seconds": round(sum(trained.seconds for _, trained in done), 3),
     }
     told = {
         "run_id": parent.id,
         "metrics": metrics,
         "passed": passed,
         "weights": weights,
-        "seconds": sum(each.values()),
+        "seconds": round(sum(each.values()), 3),
         **each,
         "runs": len(done),
     }

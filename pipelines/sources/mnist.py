@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -93,7 +94,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             content = stream.read()
         zeros, kind, axes = struct.unpack_from(">HBB", content)
         shape = struct.unpack_from(f">{axes}I", content, 4)
-    except (OSError, EOFError, struct.error) as error:
+    except (OSError, EOFError, zlib.error, struct.error) as error:
         raise BadData.at(path, f"not a whole gzipped IDX file ({error}); get it again") from error
     body = len(content) - 4 - 4 * axes
     if zeros != 0 or kind != 8 or body != int(np.prod(shape)):

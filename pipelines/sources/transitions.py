@@ -13,6 +13,7 @@ Axes: n rows, O numbers of an observation, A numbers of an action.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -120,7 +121,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
             with np.load(path, allow_pickle=False) as found:
                 return {name: found[name] for name in found.files}
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, LookupError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise BadData.at(path, f"cannot be read as {path.suffix} ({error}); objects are not unpickled") from None
     return {str(name): frame[name].to_numpy() for name in frame.columns}
 
