@@ -38,6 +38,12 @@ class LocalStore:
         return removed
 
     @contextmanager
+    def probe(self, name: str) -> Iterator[Path]:
+        """A folder that was not there before: who sees it sees this store, and not one of its own at the same path."""
+        with self.staging(name, "probe") as staged:
+            yield staged.folder
+
+    @contextmanager
     def staging(self, name: str, version: str) -> Iterator[LocalStaging]:
         """A version in the making, in a folder that is gone afterwards unless it was committed.
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import checks, failed_jobs, in_feed, leaks, origin, publish, stores
+from pipelines import checks, failed_jobs, in_feed, leaks, origin, preflight, publish, stores
 from pipelines.flow import Flow, Say
 from pipelines.rows import named
 from pipelines.served import undeclared
@@ -32,6 +32,11 @@ from tracking.manifest import SPLITS, File, Manifest
 from tracking.recipe import Data, Located
 from tracking.remote import place
 from tracking.settings import Settings
+
+SHARED = (
+    "put it, MILLSTREAM_HOME and MILLSTREAM_MIRROR on a file system that driver and workers share under the same path; "
+    "MILLSTREAM_STORE may be a URL as s3://BUCKET/FOLDER"
+)
 
 
 class Prepared(BaseModel, frozen=True):
@@ -102,7 +107,10 @@ def _prepare(
     else:
         with publish.room(store, scratch_of(settings)):
             paths = {file.name: path for file, path in found.items()}
-            table = work.source.read(start(), paths, work.seed)
+            spark = start()
+            with store.probe(work.name) as written:
+                preflight.check(spark, [written, *found.values()], SHARED)
+            table = work.source.read(spark, paths, work.seed)
             _make(work, table, version, records, store, say, needed)
     dataset = Dataset.open(folder, store.where)
     _check_needed(needed, {name: split.rows for name, split in dataset.manifest.splits.items()})

@@ -50,6 +50,11 @@ class RemoteStore:
         return removed
 
     @contextmanager
+    def probe(self, name: str) -> Iterator[Remote]:
+        """What a worker is to reach."""
+        yield self.where / name
+
+    @contextmanager
     def staging(self, name: str, version: str) -> Iterator[RemoteStaging]:
         """A version in the making; whatever was written is gone afterwards unless it was committed.
 

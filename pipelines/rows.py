@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -144,16 +143,6 @@ def in_arrow(frame: DataFrame, function: Batches, schema: StructType | str) -> D
         return function(_renamed(batch, names) for batch in batches)
 
     return _plain(frame).mapInArrow(named_again, schema)
-
-
-def exact(values: pa.Array) -> pd.Series[Any]:
-    """Values of arrow for pandas: whole numbers as they are also where some are missing, and times of any year."""
-    if pa.types.is_integer(values.type) and values.null_count:
-        return pd.Series(values.to_pylist(), dtype=object)
-    if pa.types.is_timestamp(values.type):
-        return pd.Series(values.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False))
-    found: pd.Series[Any] = values.to_pandas()
-    return found
 
 
 def groups_in_pandas(

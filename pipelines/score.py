@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,13 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
-from pipelines import failed_job, origin, scoring_input, stores
-from pipelines.mark import Mark, left_in
+from pipelines import exact, origin, preflight, scoring_errors, scoring_input, stores
 from pipelines.part_files import parts
-from pipelines.rows import exact, in_arrow
+from pipelines.rows import in_arrow
 from pipelines.scoring_input import ScoringInput
 from pipelines.scoring_layout import Files, Reading
 from pipelines.session import session
+from pipelines.sink import SHARED, Sink
 from pipelines.table import OriginFile
 from tracking import models
 from tracking.faults import BadData
@@ -62,34 +63,25 @@ class Scored(BaseModel, frozen=True):
 def score(model_uri: str, source: str, output: str, settings: Settings, *, master: str | None = None) -> Scored:
     """Write the table `source` with the model's predictions beside its columns to `output`.
 
-    `output` is a folder of Parquet that must not exist: it appears when all rows are scored. Raises BadData for input
-    that cannot be read, misses columns, or would be overwritten.
+    `output` is a folder of Parquet, or its URL, that must not exist: it appears when all rows are scored. Raises
+    BadData for input that cannot be read, misses columns, or would be overwritten.
     """
     started = time.monotonic()
-    target, source = Path(output).absolute(), _absolute(source)
-    if target.exists():
-        raise BadData.at(target, "is there already; give a path that is not, nothing is overwritten")
+    source, start = _absolute(source), partial(session, master, settings)
+    sink = Sink.of(output, start)
     model = models.describe(model_uri, settings)
-    start = partial(session, master, settings)
     files = Files.of(source, _local(source, start, settings))
     spark = start()
+    preflight.check(spark, files.paths, SHARED)
     with _refusing(files):
         table = scoring_input.read(spark, files, Reading.of(model))
     clash = [name for name in table.names if name.lower() in {output.lower() for output in model.outputs}]
     if clash:
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
-    for left in left_in(target.parent):
-        shutil.rmtree(left, ignore_errors=True)
-    staged = target.with_name(str(Mark.mine("scored")))
-    try:
-        folder = _at_the_workers(spark, model.folder)
-        with _refusing(files):
-            _predict(table, folder, model.outputs).write.parquet(f"file:{staged}")
-            rows = spark.read.parquet(f"file:{staged}").count()
-        staged.rename(target)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return Scored(rows=rows, output=str(target), seconds=round(time.monotonic() - started, 3))
+    folder = _at_the_workers(spark, model.folder)
+    with _refusing(files):
+        rows = sink.write(table.frame, lambda read: _predict(replace(table, frame=read), folder, model.outputs))
+    return Scored(rows=rows, output=str(sink.target), seconds=round(time.monotonic() - started, 3))
 
 
 def _absolute(source: str) -> str:
@@ -113,7 +105,7 @@ def _refusing(files: Files) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        refused = failed_job.refusal(files.where, error, files.damaged)
+        refused = scoring_errors.refusal(files.where, error, files.damaged)
         if refused is None:
             raise
         raise refused from error
@@ -144,12 +136,12 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
 
     def pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import mlflow  # on the worker, once a partition
-        import pandas as pd
 
         model: Any = mlflow.pyfunc.load_model(folder()).get_raw_model()
         for batch in batches:
             if batch.num_rows:
-                raw = pd.DataFrame({name: exact(batch.column(at)) for name, at in inputs.items()})
+                taken = pa.RecordBatch.from_arrays([batch.column(at) for at in inputs.values()], list(inputs))
+                raw = exact.to_pandas(taken)
                 found = model.predict(raw)
                 more = [pa.array(list(found[name]), kind, from_pandas=True) for name, kind in kinds.items()]
                 yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more], names)

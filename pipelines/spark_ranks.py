@@ -30,7 +30,7 @@ def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> t
     ranks refused or failed, and BadEnvironment when the cluster cannot run them.
     """
     spark = session(master, settings)
-    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | workers.s3_environment()
     environment["MILLSTREAM_HOME"] = str(settings.home.absolute())
     has_gpus = spark.sparkContext.getConf().contains(GPUS)
     distributor = TorchDistributor(num_processes=ranks, local_mode=False, use_gpu=has_gpus)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import atexit
-import importlib
+import os
 import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from pipelines.worker_daemon import NEEDED
+from pipelines import preflight
 from tracking.faults import BadEnvironment
 from tracking.settings import LOOPBACK
 
@@ -53,17 +52,18 @@ def check_master(address: str) -> None:
 
 
 def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
-    """Give the workers our packages, and see that one of them can use them.
+    """Give the workers our packages, and see that each of them can use them.
 
-    Raises BadEnvironment when no worker takes a job in time, or its Python is another one or lacks a package.
+    Raises BadEnvironment when no worker takes a job in time, or the Python of one is another or lacks a package.
     """
     context = spark.sparkContext
     context.addPyFile(str(packages))
+    context.environment.update(s3_environment())
     late = threading.Timer(within_s, context.cancelAllJobs)
     late.daemon = True
     late.start()
     try:
-        context.parallelize([0], 1).mapPartitions(_look_around).collect()
+        preflight.on_each_worker(context, preflight.imports)
     except (Py4JJavaError, PySparkException) as error:
         raise BadEnvironment.at(
             f"spark master {context.master}", _told(str(error), context.pythonExec, within_s)
@@ -73,6 +73,11 @@ def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
     if not context.getConf().contains(_PARTITIONS):
         # Spark's 200 are for large clusters; who has one says so in spark-defaults.conf
         spark.conf.set(_PARTITIONS, str(max(LEAST_PARTITIONS, PARTITIONS_A_CORE * context.defaultParallelism)))
+
+
+def s3_environment() -> dict[str, str]:
+    """The variables by which this process reaches S3: credentials, region, endpoint. Workers are given the same."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
 def keep_watch(spark: SparkSession, within_s: float) -> None:
@@ -112,13 +117,6 @@ def cause(error: object) -> str:
     text = str(error).partition("Driver stacktrace")[0]
     found = _SAID.findall(text)
     return _TASK.sub("", str(found[-1]) if found else (text.strip().splitlines() or ["nothing was said"])[0])
-
-
-def _look_around(rows: Iterator[int]) -> Iterator[int]:
-    """On a worker: what all of our jobs import."""
-    for name in NEEDED:
-        importlib.import_module(name)
-    yield from rows
 
 
 def _told(error: str, python: str, within_s: float) -> str:

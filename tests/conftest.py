@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.hosts import can_be_made
 from tracking.settings import Settings
 
 MIRROR = "MILLSTREAM_MIRROR"
@@ -30,12 +31,15 @@ hypothesis.settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of the origin files are left out, by name and not as skipped, where there is no mirror."""
-    if os.environ.get(MIRROR):
-        return
-    without = [item for item in items if item.get_closest_marker("mirror")]
-    config.hook.pytest_deselected(items=without)
-    items[:] = [item for item in items if item not in without]
+    """Tests that this machine cannot run are left out, counted by pytest as deselected and not as skipped: those of the
+    origin files without a mirror, those of several hosts without root or iproute2."""
+    lacking = {
+        name for name, is_there in (("mirror", bool(os.environ.get(MIRROR))), ("hosts", can_be_made())) if not is_there
+    }
+    without = [item for item in items if any(item.get_closest_marker(name) for name in lacking)]
+    if without:
+        config.hook.pytest_deselected(items=without)
+        items[:] = [item for item in items if item not in without]
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from tracking.disk import is_full, no_room
 from tracking.faults import BadEnvironment, Fault, TrainingFailed, WrongRecipe
 from training.provenance import KEY, Provenance
+from training.ranks import Ranks
 
 BEST = "best.ckpt"
 DAMAGED = ".damaged"
@@ -39,15 +40,15 @@ class WholeCheckpoints(CheckpointIO):
     Each file says which recipe and dataset version it is of, and is read for a run of the same alone.
     """
 
-    def __init__(self, provenance: Provenance, module: nn.Module) -> None:
-        self.provenance, self.module = provenance, module
+    def __init__(self, provenance: Provenance, module: nn.Module, place: Ranks) -> None:
+        self.provenance, self.module, self.place = provenance, module, place
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         save({**checkpoint, KEY: self.provenance.facts}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Raises WrongRecipe with every difference to the recipe, the data or the code that the file is read for."""
-        content = load(Path(path))
+        content = load_for_all(Path(path), self.place)
         self.provenance.check(content.get(KEY, {}))
         WrongRecipe.unless_empty(_differences(Path(path), content["state_dict"], self.module.state_dict()))
         return content
@@ -154,16 +155,31 @@ def load(path: Path) -> dict[str, Any]:
     """Tensors and plain values. Raises TrainingFailed for a file that is damaged or would run code."""
     try:
         with path.open("rb") as file:
-            fault = _broken(file)
-            if fault is None:
-                file.seek(0)
-                content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-                return content
+            return _loaded(file, path)
     except FileNotFoundError:
         raise TrainingFailed.at(path, "no checkpoint there") from None
+
+
+def load_for_all(path: Path, place: Ranks) -> dict[str, Any]:
+    """As `load`, on all ranks the first one's file: it alone writes, and the others may be on hosts without it."""
+    if place.is_alone:
+        return load(path)
+    content = place.broadcast(path.read_bytes() if place.is_first and path.exists() else b"")
+    if not content:
+        raise TrainingFailed.at(path, "no checkpoint there")
+    return _loaded(io.BytesIO(content), path)
+
+
+def _loaded(file: IO[bytes], path: Path) -> dict[str, Any]:
+    fault = _broken(file)
+    if fault is not None:
+        raise TrainingFailed.at(path, f"not a whole checkpoint: {fault}")
+    file.seek(0)
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen kinds for a foreign archive, all of them mean the same here
         raise TrainingFailed.at(path, f"not a checkpoint of tensors: {error}") from error
-    raise TrainingFailed.at(path, f"not a whole checkpoint: {fault}")
+    return content
 
 
 class _Counted(io.BytesIO):

@@ -138,13 +138,14 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
 
 
 def _best(job: Job) -> dict[str, Tensor]:
-    """The weights that were best on valid. Raises TrainingFailed, with what to do, when they are lost."""
+    """The weights that were best on valid, as the first rank keeps them. Raises TrainingFailed, with what to do, when
+    they are lost."""
     advice = "train from the start with --fresh"
-    if not job.best.exists():
+    if job.place.gather(str(job.best.exists()))[0] != str(True):
         told = f"no best weights are kept: {job.fit.monitor} was never a number, or they were lost after the last look"
         raise TrainingFailed.at(job.best, f"{told}; {advice}")
     try:
-        found: dict[str, Tensor] = checkpoints.load(job.best)["network"]
+        found: dict[str, Tensor] = checkpoints.load_for_all(job.best, job.place)["network"]
     except TrainingFailed as damaged:
         raise TrainingFailed.at(job.best, f"{damaged.faults[0].message}; the best weights are lost, {advice}") from None
     return found

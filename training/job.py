@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,8 +98,8 @@ class Job:
         """Raises WrongRecipe with the faults of the recipe's sections, when it has no dataset and needs one, or the
         dataset is not what it needs; `test` says whether the test split will be looked at."""
         parts, place = parts or parts_of(located), place or Ranks()
-        if parts.fit.threads:
-            torch.set_num_threads(parts.fit.threads)
+        if threads := parts.fit.threads or _share_of_cores(place):
+            torch.set_num_threads(threads)
         if located.recipe.environment is not None:
             if not place.is_alone:
                 told = "an environment is stepped by one process; leave --devices and --nodes out"
@@ -144,3 +145,10 @@ class Job:
         if self.manifest is None:
             return len(self.task.train_dataloader())
         return max(1, -(-self.manifest.splits["train"].rows // self.fit.batch_size))
+
+
+def _share_of_cores(place: Ranks) -> int | None:
+    """Threads of each of several ranks of a host, where nobody has set a number; None leaves it to torch."""
+    if place.local_ranks == 1 or "OMP_NUM_THREADS" in os.environ:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // place.local_ranks)

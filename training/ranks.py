@@ -16,21 +16,29 @@ from functools import cache
 
 import torch
 import torch.distributed as dist
-from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from torch.distributed.distributed_c10d import Store
 from torch.distributed.rendezvous import rendezvous
 
 from tracking.faults import BadEnvironment, Fault, WrongRecipe
+from training import liveness, rank_environment, watchdog
+from training.liveness import Peer, Responder
 
-TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
-SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
-GONE = ("timed out", "timeout", "connection closed", "reset by peer", "broken pipe")
+GONE = (
+    "timed out",
+    "timeout",
+    "connection closed",
+    "connection refused",
+    "reset by peer",
+    "broken pipe",
+    "no route to host",
+    "unreachable",
+)
 """What torch says when a rank does not answer."""
 MEETING_S = 300
 """How long ranks wait at the start until all are there: hosts do not start alike."""
-MISSED_S = 5.0
-"""How long is waited for a rank that is looked for, once another one has waited for it in vain."""
+LEAVE_WITHIN_S = 30.0
+"""How long a rank takes at most to end, once it has waited for another one in vain."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,12 @@ class Ranks:
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Ranks:
         """Raises WrongRecipe when the environment says only a part of it."""
-        for names in (TORCHRUN, SLURM):
-            said = [environment.get(name, "") for name in names]
-            if all(one.isdigit() for one in said):
-                return cls(*map(int, said))
-            if any(said) and names is TORCHRUN:
-                told = dict(zip(names, said, strict=True))
-                raise WrongRecipe.at("environment", f"{told} says only a part of who this process is; use torchrun")
-        return cls()
+        numbers = rank_environment.read(environment)
+        return cls(*numbers) if numbers else cls()
+
+    @property
+    def name(self) -> str:
+        return f"rank {self.rank} of {self.ranks}"
 
     @property
     def is_first(self) -> bool:
@@ -75,30 +81,47 @@ class Ranks:
         if self.is_alone:
             yield self
             return
-        wait = timedelta(seconds=timeout_s)
         store = meeting(self)
+        # a store whose host is gone is waited for without an end, whatever time-out it was given
+        lost = BadEnvironment.at(
+            self.name, f"the ranks did not connect; look at the logs and hosts of all {self.ranks}"
+        )
+        with watchdog.limit(MEETING_S + 2 * timeout_s, lost):
+            self._connect(store, timedelta(seconds=timeout_s))
+        responder = Responder(only_this_host=self.nodes == 1)
+        try:
+            with self.watched():
+                _PEERS.update(enumerate(map(Peer.of, self.gather(responder.record))))
+            yield self
+        finally:
+            responder.close()  # first: who then loses the connection asks whether this process is there
+            _PEERS.clear()
+            dist.destroy_process_group()
+
+    def _connect(self, store: Store, wait: timedelta) -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=wait)
-            # a group of their own for words, and one to call with when a rank is stuck in the middle of another's work
-            _GROUPS.update({name: dist.new_group(backend="gloo", timeout=wait) for name in ("words", "call")})
-        except dist.DistError as error:
+            # a group of its own for what ranks agree on, beside the one of the gradients
+            _GROUPS["words"] = dist.new_group(backend="gloo", timeout=wait)
+        except RuntimeError as error:  # DistError among them; gloo itself raises no other
             told = f"another rank has gone since they met ({error}); look at the logs of all {self.ranks}"
-            raise BadEnvironment.at(f"rank {self.rank} of {self.ranks}", told) from error
-        try:
-            yield self
-        finally:
-            dist.destroy_process_group()
+            raise BadEnvironment.at(self.name, told) from error
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Raises BadEnvironment naming the ranks that do not answer, where torch says that it has waited in vain."""
+        """Raises BadEnvironment naming the ranks that do not answer, where torch says that it has waited in vain.
+
+        From then on this process ends within `LEAVE_WITHIN_S`, whatever a library still waits for.
+        """
         try:
             yield
         except RuntimeError as error:
             if self.is_alone or not any(words in str(error).lower() for words in GONE):
                 raise
-            raise BadEnvironment.at(f"rank {self.rank} of {self.ranks}", self._missing()) from error
+            lost = BadEnvironment.at(self.name, self._missing(error))
+            watchdog.start(LEAVE_WITHIN_S, lost)
+            raise lost from error
 
     def agree(self, value: int) -> int:
         """The largest of the ranks' values, the same on all of them."""
@@ -120,6 +143,17 @@ class Ranks:
         dist.all_gather(told, mine, group=self._group)
         return [bytes(one.tolist()).rstrip(b"\0").decode() for one in told]
 
+    def broadcast(self, content: bytes) -> bytes:
+        """The bytes of the first rank, on all of them."""
+        if self.is_alone:
+            return content
+        sent = torch.zeros(self.agree(len(content) if self.is_first else 0), dtype=torch.uint8)
+        if self.is_first and content:
+            sent = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        if len(sent):
+            dist.broadcast(sent, 0, group=self._group)
+        return sent.numpy().tobytes()
+
     def same(self, facts: Mapping[str, str]) -> None:
         """Raises WrongRecipe on every rank, with all that differs, unless all were started with the same facts."""
         told = [json.loads(one) for one in self.gather(json.dumps(dict(facts)))]
@@ -137,59 +171,20 @@ class Ranks:
     def _group(self) -> dist.ProcessGroup | None:
         return _GROUPS["words"]
 
-    def _missing(self) -> str:
+    def _missing(self, error: RuntimeError) -> str:
         """Who does not answer, and what would do."""
-        missing = "a rank"
-        try:
-            dist.monitored_barrier(_GROUPS["call"], timedelta(seconds=MISSED_S), wait_all_ranks=True)
-        except RuntimeError as error:
-            missing = _named(str(error)) or missing
-        return f"{missing} does not answer; look at its log and host, then resume with any number of ranks"
+        missing = liveness.lost({rank: peer for rank, peer in _PEERS.items() if rank != self.rank})
+        if not missing:
+            told = f"another rank was waited for in vain, though all answer ({error})"
+            return f"{told}; look at their logs, then resume with any number of ranks"
+        verb = "does" if len(missing) == 1 else "do"
+        named = ", ".join(f"rank {rank} on host {peer.host}" for rank, peer in missing.items())
+        return f"{named} {verb} not answer; look at the log and the host, then resume with any number of ranks"
 
 
-class Placed(ClusterEnvironment):
-    """Tells Lightning what we know: processes that are started by others, and have found each other."""
-
-    def __init__(self, place: Ranks) -> None:
-        super().__init__()
-        self.place = place
-
-    @property
-    def creates_processes_externally(self) -> bool:
-        return True
-
-    @property
-    def main_address(self) -> str:
-        return os.environ["MASTER_ADDR"]
-
-    @property
-    def main_port(self) -> int:
-        return int(os.environ["MASTER_PORT"])
-
-    @staticmethod
-    def detect() -> bool:
-        return not here().is_alone
-
-    def world_size(self) -> int:
-        return self.place.ranks
-
-    def set_world_size(self, size: int) -> None:
-        """It is known already."""
-
-    def global_rank(self) -> int:
-        return self.place.rank
-
-    def set_global_rank(self, rank: int) -> None:
-        """It is known already."""
-
-    def local_rank(self) -> int:
-        return self.place.local_rank
-
-    def node_rank(self) -> int:
-        return self.place.rank // self.place.local_ranks
-
-
-_GROUPS: dict[str, dist.ProcessGroup | None] = {"words": None, "call": None}
+_GROUPS: dict[str, dist.ProcessGroup | None] = {"words": None}
+_PEERS: dict[int, Peer] = {}
+"""All ranks that have joined."""
 
 
 def here() -> Ranks:
@@ -205,20 +200,12 @@ def restarts() -> int:
 @cache
 def meeting(place: Ranks) -> Store:
     """Where ranks leave word for each other; they meet there once. Raises BadEnvironment when they did not."""
-    if "MASTER_ADDR" not in os.environ:  # SLURM says where the ranks are, and not where they are to meet
-        slurm = SLURMEnvironment()
+    if not all(name in os.environ for name in rank_environment.MEETING):
+        slurm = SLURMEnvironment()  # it says where the ranks are, and not where they are to meet
         os.environ |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
     try:
         store: Store = next(rendezvous("env://", place.rank, place.ranks, timeout=timedelta(seconds=MEETING_S)))[0]
     except dist.DistError as error:
         told = f"the ranks did not meet in {MEETING_S} s ({error}); look at the logs of all {place.ranks}"
-        raise BadEnvironment.at(f"rank {place.rank} of {place.ranks}", told) from error
+        raise BadEnvironment.at(place.name, told) from error
     return store
-
-
-def _named(told: str) -> str | None:
-    """The ranks that a barrier waited for in vain, in its own words: `Ranks 1, 3 failed to pass ...`."""
-    before, found, _ = told.partition(" failed to pass monitoredBarrier")
-    if not found:
-        return None
-    return before.rpartition("\n")[2].rpartition("] ")[2].strip().lower() or None

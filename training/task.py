@@ -23,6 +23,7 @@ from training.descent import Losses, Step, descend
 from training.estimator import Estimator
 from training.feed.batch import Batch
 from training.fit_config import Fit
+from training.gathered import all_gather
 from training.gradients import Averaged, Gradients
 from training.layers.statistics import batch_norms, remembered
 from training.schedules import scheduler
@@ -94,7 +95,7 @@ class Task(lightning.LightningModule):
         return ["loss", *self.metrics()]
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
-        """Update `metrics` with the real rows of `batch`, those where `mask_B` is true."""
+        """Update `metrics` with the real rows of `batch`, those where `mask_B` is true; there is at least one."""
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         """What two models are compared by, of each real row, (b,) by name, beside its loss: `tracking.significance`."""
@@ -115,6 +116,11 @@ class Task(lightning.LightningModule):
     def films(self) -> dict[str, bytes]:
         """Moving pictures by name, as GIF, drawn after the test."""
         return {}
+
+    def setup(self, stage: str) -> None:
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.dist_sync_fn = all_gather
 
     def on_fit_start(self) -> None:
         if self.fit.compile:
@@ -193,8 +199,10 @@ class Task(lightning.LightningModule):
     def _evaluation_step(self, batch: Batch, stage: Stage) -> dict[str, Any]:
         per_row, output = self.rows(batch)
         stage_metrics: Any = self.measured[stage]
-        stage_metrics["loss"].update(per_row[batch.mask_B])
-        self.measure(stage_metrics["rest"], output, batch)
+        # of several ranks one may have no row of the last batch
+        if batch.is_full or bool(batch.mask_B.any()):
+            stage_metrics["loss"].update(per_row[batch.mask_B])
+            self.measure(stage_metrics["rest"], output, batch)
         return {"loss": per_row, "output": output}
 
     def _report(self, stage: Stage) -> None:

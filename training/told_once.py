@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from torch.distributed import DistError
 from torch.distributed.distributed_c10d import Store
 
 from tracking.faults import Ended, Refusal
-from training.ranks import Ranks, meeting
+from training import watchdog
+from training.ranks import LEAVE_WITHIN_S, Ranks, meeting
 
 REFUSED = "refused by the first rank"
 HEARD_WITHIN_S = 30.0
 """How long a rank that refuses waits for the first one to say the same: hosts are not equally fast."""
+MORE_S = 5.0
+"""What the store's own time-out may be late."""
 
 
 @contextmanager
@@ -31,17 +35,32 @@ def told_once(place: Ranks) -> Iterator[None]:
     try:
         yield
     except Refusal as refused:
+        words = str(refused)
         if place.is_first:
-            store.set(REFUSED, str(refused))
-        elif _heard(store) == str(refused):
+            _within(lambda: store.set(REFUSED, words), refused)
+        elif refused.faults[0].where != place.name and _within(lambda: _said(store), refused) == words:
             raise Ended(refused.answer, refused.exit_code) from None
         raise
 
 
-def _heard(store: Store) -> str | None:
-    """What the first rank refuses; None when it does not, or is gone with the store."""
-    try:
-        store.wait([REFUSED], timedelta(seconds=HEARD_WITHIN_S))
-        return store.get(REFUSED).decode()
-    except DistError:
-        return None
+def _said(store: Store) -> str:
+    """What the first rank refuses."""
+    store.wait([REFUSED], timedelta(seconds=HEARD_WITHIN_S))
+    return str(store.get(REFUSED).decode())
+
+
+def _within(ask: Callable[[], str | None], refused: Refusal) -> str | None:
+    """What the store answers; None when it does not, as it may be gone with the first rank or its host."""
+    heard: list[str | None] = []
+
+    def asked() -> None:
+        with suppress(DistError):
+            heard.append(ask())
+
+    # a store whose host has no power any more answers neither in the time given nor after it
+    asking = threading.Thread(target=asked, daemon=True)
+    asking.start()
+    asking.join(HEARD_WITHIN_S + MORE_S)
+    if asking.is_alive():  # torch may wait for it while this process ends
+        watchdog.start(LEAVE_WITHIN_S, refused)
+    return heard[0] if heard else None

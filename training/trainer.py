@@ -5,16 +5,11 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable
-from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as lightning
-import torch
 from pytorch_lightning.callbacks import Callback, Checkpoint
-from pytorch_lightning.strategies import DDPStrategy
 
-from tracking.faults import WrongRecipe
 from tracking.follower import Follower
 from training.callbacks.average import Average
 from training.callbacks.best import Best
@@ -33,8 +28,8 @@ from training.fit_config import Fit
 from training.job import Job
 from training.lean import NoProfiler, PlainPrecision
 from training.provenance import Provenance
-from training.ranks import Placed
 from training.schedules import Plateau
+from training.strategy import options_of
 
 LOG_EVERY = 50
 """Steps between two points of a training curve, in epochs that have so many."""
@@ -71,10 +66,10 @@ def fitting(job: Job, history: History) -> lightning.Trainer:
         check_val_every_n_epoch=job.fit.validate_every,
         log_every_n_steps=min(LOG_EVERY, job.batches),
         logger=False if isinstance(job.run, Follower) else RunLogger(job.run),
-        plugins=[WholeCheckpoints(Provenance.of(job.located, job.manifest), job.task)],
+        plugins=[WholeCheckpoints(Provenance.of(job.located, job.manifest), job.task, job.place)],
         default_root_dir=str(job.folder),
         **({} if job.has_valid else {"limit_val_batches": 0}),
-        **({} if job.place.is_alone else _together(job)),
+        **({} if job.place.is_alone else options_of(job)),
     )
 
 
@@ -94,31 +89,6 @@ def callbacks(job: Job, history: History) -> list[Callback]:
     added = [one for one in chosen if one is not None]
     shown = [FeedFigures(), Bar()] if job.place.is_first else []
     return [Guard(fit.nan), history, *shown, *added, last, StopOnSignal(last, job.place)]
-
-
-class Unwrapped(DDPStrategy):
-    """Ranks whose gradients come together by themselves: see `training.exact`."""
-
-    def configure_ddp(self) -> None:
-        """Nothing wraps the task."""
-
-
-def _together(job: Job) -> dict[str, Any]:
-    """What Lightning is told of several ranks, which have found each other."""
-    fit, place = job.fit, job.place
-    if fit.sync_batch_norm and not torch.cuda.is_available():
-        raise WrongRecipe.at("fit.sync_batch_norm", "torch has it on GPUs alone; leave it out, or take norm: group")
-    # a task that steps its networks in turn uses a part of them in each step
-    average = partial(DDPStrategy, find_unused_parameters=not job.task.steps_by_rows)
-    strategy = (Unwrapped if fit.exact else average)(
-        cluster_environment=Placed(place), timeout=timedelta(seconds=fit.timeout_s)
-    )
-    return {
-        "strategy": strategy,
-        "devices": place.local_ranks,
-        "num_nodes": place.nodes,
-        "sync_batchnorm": fit.sync_batch_norm,
-    }
 
 
 def _quiet() -> None:

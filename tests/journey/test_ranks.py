@@ -322,7 +322,7 @@ def test_what_only_the_second_rank_refuses_is_told_by_it(home, tmp_path):
 def by_hand(home, rank, *words, **more):
     """One rank of two, as SLURM would start it."""
     who = {"SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": str(rank), "SLURM_NTASKS_PER_NODE": "2"}
-    where = {"SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NAME": "train"}
+    where = {"SLURM_NODELIST": "127.0.0.1", "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0"}
     return started(home, "train", str(home / "lenet.yaml"), "--fresh", *words, **who, **where, **more)
 
 

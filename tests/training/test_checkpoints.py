@@ -16,6 +16,7 @@ from tracking.faults import BadEnvironment, TrainingFailed, WrongRecipe
 from training import checkpoints
 from training.checkpoints import WholeCheckpoints
 from training.provenance import Provenance
+from training.ranks import Ranks
 
 
 def test_what_is_saved_is_loaded_again(tmp_path):
@@ -156,7 +157,9 @@ def test_a_run_of_which_every_checkpoint_is_damaged_says_so(tmp_path):
 @pytest.mark.bad_input
 def test_a_checkpoint_of_other_code_is_refused_with_every_difference(tmp_path):
     def plugin(*layers):
-        return WholeCheckpoints(Provenance(tmp_path / "recipe.yaml", {"dataset version": "v1"}), nn.Sequential(*layers))
+        return WholeCheckpoints(
+            Provenance(tmp_path / "recipe.yaml", {"dataset version": "v1"}), nn.Sequential(*layers), Ranks()
+        )
 
     path = tmp_path / "step-00000001.ckpt"
     saved = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))

@@ -52,9 +52,11 @@ def plane(codes_ND: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
     if codes_ND.shape[1] == 2:
         return codes_ND, ("first dimension", "second dimension")
     centred = codes_ND - codes_ND.mean(axis=0)
-    _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
+    # a single code has one direction, which says nothing, and a plane has two
+    added = np.zeros((max(0, 2 - len(centred)), centred.shape[1]))
+    _, sizes, directions = np.linalg.svd(np.concatenate([centred, added]), full_matrices=False)
     # a direction has no sign of its own: its largest part is made positive, so that two runs draw the same map
     signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
-    share = sizes**2 / (sizes**2).sum()
+    share = sizes**2 / max((sizes**2).sum(), np.finfo(np.float64).tiny)
     first, second = (f"principal part {at + 1} ({share[at]:.0%} of the variance)" for at in range(2))
     return centred @ (directions[:2] * signs[:2, None]).T, (first, second)

@@ -19,13 +19,13 @@ from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.clustering import AdjustedRandScore
-from torchmetrics.utilities import dim_zero_cat
 
 from tracking.faults import BadData
 from tracking.figures.clusters import clusters
 from tracking.manifest import Signature
 from training.estimator import joined
 from training.feed.batch import Batch
+from training.first_rows import FirstRows
 from training.fit_config import Fit
 from training.neighbour_map import neighbour_map
 from training.task import Task, as_numpy
@@ -83,7 +83,9 @@ class Cluster(Task):
         class_B = (batch.truth[real],) if self.config.against else ()
         # each metric takes what it has a name for
         against = dict(zip(("target",), class_B, strict=False))
-        metrics.update(x_BD=x_BD, number_B=number_B, value=(number_B >= 0).float(), preds=number_B, **against)
+        metrics.update(
+            x_BD=x_BD, number_B=number_B, value=(number_B >= 0).float(), preds=number_B, index=batch.index, **against
+        )
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((x_BD, number_B, *class_B))
 
@@ -92,6 +94,8 @@ class Cluster(Task):
         return {"cluster": as_numpy(number_B), "distance": as_numpy(distance_B.double())}
 
     def figures(self) -> dict[str, Figure]:
+        if not self.shown:
+            return self.figures_of_network()
         x_ND, cluster_N, *class_N = (as_numpy(torch.cat(one)[:SHOWN]) for one in zip(*self.shown, strict=True))
         labels = {"cluster": cluster_N} | ({"class": class_N[0]} if class_N else {})
         found = {"clusters": clusters(x_ND, labels, self.signature.classes)} | self.figures_of_network()
@@ -102,27 +106,20 @@ class Cluster(Task):
         return found
 
 
-class Silhouette(Metric):
+class Silhouette(FirstRows):
     """Mean over rows of (b - a) / max(a, b): a is the mean distance to its own cluster, b to the nearest other.
 
     Rows of no cluster are left out. It is 0 where all rows are of one cluster, or each of its own.
     """
 
-    x: list[Tensor]
-    number: list[Tensor]
-
     def __init__(self) -> None:
-        super().__init__()
-        self.add_state("x", [], dist_reduce_fx="cat")
-        self.add_state("number", [], dist_reduce_fx="cat")
+        super().__init__(MOST, "x", "number")
 
-    def update(self, x_BD: Tensor, number_B: Tensor) -> None:
-        if sum(map(len, self.x)) < MOST:
-            self.x.append(x_BD[number_B >= 0])
-            self.number.append(number_B[number_B >= 0])
+    def update(self, x_BD: Tensor, number_B: Tensor, index: int = 0) -> None:
+        self.keep(index, x_BD[number_B >= 0], number_B[number_B >= 0])
 
     def compute(self) -> Tensor:
-        x_ND, number_N = (dim_zero_cat(one)[:MOST] for one in (self.x, self.number))
+        x_ND, number_N = self.first()
         if not 1 < len(torch.unique(number_N)) < len(number_N):
             return torch.tensor(0.0)
         return torch.tensor(float(silhouette_score(as_numpy(x_ND), as_numpy(number_N))))

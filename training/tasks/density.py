@@ -76,6 +76,8 @@ class Density(Task):
 
     @torch.no_grad()
     def figures(self) -> dict[str, Figure]:
+        if not self.shown:
+            return self.figures_of_network()
         x_ND, log_N = (as_numpy(torch.cat(one)[:SHOWN]) for one in zip(*self.shown, strict=True))
         found = {"log_densities": log_densities(log_N)} | self.figures_of_network()
         if len(self.signature.inputs) == 1 and width(self.signature) == PLANE:

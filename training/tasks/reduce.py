@@ -86,7 +86,9 @@ class Reduce(Task):
         class_B = (batch.truth[real],) if self.config.colour else ()
         # each metric takes what it has a name for
         against = dict(zip(("class_B",), class_B, strict=False))
-        metrics.update(preds=again_BD, target=x_BD, again_BD=again_BD, x_BD=x_BD, codes_BZ=codes_BZ, **against)
+        metrics.update(
+            preds=again_BD, target=x_BD, again_BD=again_BD, x_BD=x_BD, codes_BZ=codes_BZ, index=batch.index, **against
+        )
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((x_BD, again_BD, codes_BZ, *class_B))
 
@@ -97,6 +99,8 @@ class Reduce(Task):
         return {"code": list(as_numpy(codes_BZ.double())), "reconstruction_error": as_numpy(error_B.double())}
 
     def figures(self) -> dict[str, Figure]:
+        if not self.shown:
+            return self.figures_of_network()
         x_ND, again_ND, codes_NZ, *colour_N = (
             as_numpy(torch.cat(one)[:SHOWN]) for one in zip(*self.shown, strict=True)
         )

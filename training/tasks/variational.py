@@ -10,18 +10,20 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
-from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
+from torchmetrics import CatMetric, MeanSquaredError, Metric, MetricCollection
 
 from tracking.figures.latent import latent
 from tracking.figures.samples import samples
 from tracking.manifest import Signature
 from training.feed.batch import Batch
+from training.first_rows import FirstRows
 from training.fit_config import Fit
 from training.task import Stage, Task, as_numpy
 
@@ -46,7 +48,7 @@ class Variational(Task):
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
-        self.nll, self.measured_images = MeanMetric(), 0
+        self.nll = FirstMean(config.images)
         self.codes, self.colours = CatMetric(), CatMetric()
         self.first: Tensor | None = None
 
@@ -91,6 +93,9 @@ class Variational(Task):
         found = {
             "samples": samples(as_numpy(torch.sigmoid(self.network.decode(drawn))), title="decoded from the prior")
         }
+        # all ranks take part, one without a row as well
+        both = (as_numpy(torch.as_tensor(one.compute())) for one in (self.codes, self.colours))
+        codes_NZ, colours_N = (np.atleast_1d(one) for one in both)
         if self.first is not None:
             codes = self.network.encode(self.first)[0]
             again = torch.sigmoid(self.network.decode(codes))
@@ -98,9 +103,11 @@ class Variational(Task):
             found["reconstructions"] = samples(
                 as_numpy(pairs), len(self.first), title="test images, and what their codes give"
             )
-            found["interpolation"] = samples(as_numpy(self._between(codes)), SHOWN, title="from one code to another")
-            colours = as_numpy(self.colours.compute()) if self.config.colour else None
-            found["latent"] = latent(as_numpy(self.codes.compute()), colours, self.signature.classes)
+            if len(codes) > 1:
+                found["interpolation"] = samples(
+                    as_numpy(self._between(codes)), SHOWN, title="from one code to another"
+                )
+            found["latent"] = latent(codes_NZ, colours_N if self.config.colour else None, self.signature.classes)
         return found
 
     def _between(self, codes_BZ: Tensor) -> Tensor:
@@ -114,10 +121,26 @@ class Variational(Task):
         self.codes.update(mean_BZ)
         if self.config.colour:
             self.colours.update(batch.truth[batch.mask_B])
-        left = self.config.images - self.measured_images
-        for x in binary[: max(0, left)]:
-            self.nll.update(-log_likelihood(self.network, x[None], self.config.samples))
-            self.measured_images += 1
+        for x in binary[: self.nll.left]:
+            self.nll.update(-log_likelihood(self.network, x[None], self.config.samples)[None], batch.index)
+
+
+class FirstMean(FirstRows):
+    """The mean over the first rows of a split."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most, "values")
+
+    @property
+    def left(self) -> int:
+        """How many rows of this rank are still to be measured."""
+        return max(0, self.most - sum(map(len, self.index)))
+
+    def update(self, value_B: Tensor, index: int) -> None:
+        self.keep(index, value_B)
+
+    def compute(self) -> Tensor:
+        return self.first()[0].mean()
 
 
 def bernoulli(logits: Tensor, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from py4j.protocol import Py4JError
 
-from pipelines.failed_job import refusal
+from pipelines.scoring_errors import refusal
 from tracking.faults import BadData, BadEnvironment, Fault
 
 WORKER = """An exception was thrown from the Python worker. Please see the stack trace below.
