@@ -124,7 +124,8 @@ def _way(manifest: Manifest) -> tuple[tuple[Column, ...], list[_Change]]:
             changes.append(change)
     by_name: dict[str, Column] = {}
     for column in columns:
-        by_name.setdefault(column.name, column)
+        if column.name not in by_name or column.dtype.startswith("int"):  # scale tells all numbers as floats
+            by_name[column.name] = column
     return tuple(by_name.values()), changes[::-1]
 
 

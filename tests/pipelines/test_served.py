@@ -130,7 +130,7 @@ def test_a_served_model_computes_features_of_a_row_and_asks_for_what_other_rows_
     assert tags["brought"] == "waves (features), trips1 (rolling), usual1 (rolling)"
     assert models.describe(trained.model_uri, settings).inputs.keys() == set(asked)
     model = serve.load(models.model_folder(trained.model_uri, settings))
-    served[asked].to_parquet("new.parquet")
+    served[asked].to_parquet("new.parquet", coerce_timestamps="us")
     score(trained.model_uri, "new.parquet", "scored", settings)
     scored = pq.read_table("scored").to_pandas().sort_values("at")
     alone = model.predict(served[asked].sort_values("at"))
