@@ -7,7 +7,8 @@ RUN apt-get update \
 
 WORKDIR /opt/millstream
 COPY constraints/default.txt constraints/default.txt
-COPY pyproject.toml README.md LICENSE millstream.py ./
+COPY pyproject.toml README.md LICENSE ./
+COPY millstream millstream
 COPY pipelines pipelines
 COPY tracking tracking
 COPY training training
@@ -25,6 +26,6 @@ ENV MILLSTREAM_HOME=/data/home \
     PYTHONUNBUFFERED=1
 VOLUME /data
 HEALTHCHECK --interval=30s --timeout=30s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "from pipelines.session import find_java; print(find_java())"]
+    CMD ["python", "-c", "from millstream.pipelines.spark.session import find_java; print(find_java())"]
 ENTRYPOINT ["tini", "--"]
 CMD ["millstream", "--help"]

@@ -7,7 +7,8 @@ RUN apt-get update \
 
 WORKDIR /opt/millstream
 COPY constraints/default.txt constraints/default.txt
-COPY pyproject.toml README.md LICENSE millstream.py ./
+COPY pyproject.toml README.md LICENSE ./
+COPY millstream millstream
 COPY pipelines pipelines
 COPY tracking tracking
 COPY training training

@@ -17,21 +17,24 @@ from pydantic import BaseModel
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import checks, failed_jobs, in_feed, leaks, origin, preflight, publish, stores
-from pipelines.flow import Flow, Say
-from pipelines.rows import named
-from pipelines.served import undeclared
-from pipelines.session import scratch_of, session
-from pipelines.stores import Store
-from pipelines.table import Table
-from tracking import manifest as contract
-from tracking import parts, recipe
-from tracking.dataset import Dataset
-from tracking.faults import BadData, Fault, WrongRecipe
-from tracking.manifest import SPLITS, File, Manifest
-from tracking.recipe import Data, Located
-from tracking.remote import place
-from tracking.settings import Settings
+from millstream.pipelines.checks import feed_augmentation, split_checks, static_leakage
+from millstream.pipelines.checks.serving import undeclared
+from millstream.pipelines.execute_steps import Flow, Say
+from millstream.pipelines.publish import publish, stores
+from millstream.pipelines.publish.stores import Store
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.spark import failed_jobs, preflight
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.spark.session import scratch_of, session
+from millstream.pipelines.table import Table
+from millstream.tracking.dataset import manifest as contract
+from millstream.tracking.dataset.filesystems import place
+from millstream.tracking.dataset.manifest import SPLITS, File, Manifest
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData, Fault, WrongRecipe
+from millstream.tracking.recipe import plugins, schema
+from millstream.tracking.recipe.schema import Data, Located
+from millstream.tracking.settings import Settings
 
 SHARED = (
     "put it, MILLSTREAM_HOME and MILLSTREAM_MIRROR on a file system that driver and workers share under the same path; "
@@ -84,7 +87,7 @@ def prepare(
     Raises WrongRecipe, BadData or BadEnvironment; then nothing is left that was not there before.
     """
     work = _checked(located)
-    with failed_jobs.told(", ".join(origin.named(work.source)) or f"source {work.source_name}"):
+    with failed_jobs.told(", ".join(origin_files.named(work.source)) or f"source {work.source_name}"):
         return _prepare(work, settings, partial(session, master, settings), say, needed)
 
 
@@ -93,10 +96,10 @@ def _prepare(
 ) -> Prepared:
     started = time.monotonic()
     store = stores.open_store(settings, start)
-    for name in origin.named(work.source):
+    for name in origin_files.named(work.source):
         stores.reach(place(name), start)
-    found = origin.locate_all(work.source, settings)
-    records = tuple(origin.record(file, path) for file, path in found.items())
+    found = origin_files.locate_all(work.source, settings)
+    records = tuple(origin_files.record(file, path) for file, path in found.items())
     version = version_of(work, records)
     store.sweep(work.name)
     folder = store.where / work.name / version
@@ -120,7 +123,9 @@ def _prepare(
 def find(located: Located, settings: Settings) -> Dataset:
     """The recipe's dataset version, which was prepared before. Raises BadData when it was not."""
     work = _checked(located)
-    records = tuple(origin.record(file, path) for file, path in origin.locate_all(work.source, settings).items())
+    records = tuple(
+        origin_files.record(file, path) for file, path in origin_files.locate_all(work.source, settings).items()
+    )
     folder = place(settings.store) / work.name / version_of(work, records)
     if not (folder / contract.FILE).is_file():
         command = shlex.join(["millstream", "prepare", *located.words])
@@ -155,20 +160,20 @@ def _make(
     for name, step in work.steps:
         flow, one = flow.through(name, step, work.seed, say)
         done.append(one)
-    BadData.unless_empty(in_feed.faults([one.record for one in done]))
+    BadData.unless_empty(feed_augmentation.faults([one.record for one in done]))
     flow = flow.settled()
     table = flow.table
     counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})
     _check_needed(needed, {split: sum(of.values()) for split, of in counts.items()})
     found = (
         *(check for one in done for check in one.checks),
-        checks.fits(one.fit for one in done),
-        *checks.leakage(table),
-        *checks.alike_classes(table.columns, (one.record for one in done)),
+        split_checks.fits(one.fit for one in done),
+        *split_checks.leakage(table),
+        *split_checks.alike_classes(table.columns, (one.record for one in done)),
     )
-    for told in checks.told(found):
+    for told in split_checks.told(found):
         say(told)
-    checks.refuse(found)
+    split_checks.refuse(found)
     with store.staging(work.name, version) as staged:
         splits = publish.write_splits(table, staged, counts, work.seed)
         for name, split in splits.items():
@@ -226,15 +231,15 @@ def _check_needed(needed: Mapping[str, str], rows: Mapping[str, int]) -> None:
 
 
 def _work(located: Located) -> tuple[Work | None, list[Fault]]:
-    data, found = recipe.config_of(Data, located.section("data"), located, "data")
+    data, found = schema.config_of(Data, located.section("data"), located, "data")
     if data is None:
         return None, found
-    source, more = _part("pipelines.sources", data.source, located, "data.source")
+    source, more = _part("millstream.pipelines.sources", data.source, located, "data.source")
     found += more
     steps = []
     for at, entry in enumerate(data.steps):
         (name, fields), field = next(iter(entry.items())), f"data.steps.{at}"
-        step, more = _part("pipelines.steps", {"name": name, **(fields or {})}, located, field)
+        step, more = _part("millstream.pipelines.steps", {"name": name, **(fields or {})}, located, field)
         found += more
         if step is not None:
             found += [located.fault(f"{field}.{name}", told) for told in undeclared(name, type(step))]
@@ -251,20 +256,25 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
 def _part(package: str, section: dict[str, Any], located: Located, field: str) -> tuple[Any, list[Fault]]:
     if not isinstance(section, dict):
         return None, [located.fault(field, f"expected fields, found {section!r}")]
-    module, fields, found = recipe.part_of(package, section, located, field)
+    module, fields, found = schema.part_of(package, section, located, field)
     if module is None:
         return None, found
     inner = f"{field}.{section['name']}" if package.endswith("steps") else field
-    return recipe.config_of(parts.class_of(module), fields, located, inner)
+    return schema.config_of(plugins.class_of(module), fields, located, inner)
 
 
-def _order_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
-    roles = leaks.declared(source, located.section("task").get("target"))
-    found = [*leaks.of_order(steps), *leaks.of_weights(steps), *leaks.of_target(steps, roles), *in_feed.of_order(steps)]
+def _order_faults(steps: list[static_leakage.Step], source: Any, located: Located) -> list[Fault]:
+    roles = static_leakage.declared(source, located.section("task").get("target"))
+    found = [
+        *static_leakage.of_order(steps),
+        *static_leakage.of_weights(steps),
+        *static_leakage.of_target(steps, roles),
+        *feed_augmentation.of_order(steps),
+    ]
     return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
 
 
-def _target_faults(steps: list[leaks.Step], source: Any, located: Located) -> list[Fault]:
+def _target_faults(steps: list[static_leakage.Step], source: Any, located: Located) -> list[Fault]:
     """A target that the source declares as text, and that no step makes numbers of: no network can tell it."""
     target, columns = located.section("task").get("target"), getattr(source, "columns", None)
     column = columns.get(target) if isinstance(columns, dict) and isinstance(target, str) else None

@@ -25,18 +25,21 @@ from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
 
-from pipelines import exact, origin, preflight, scoring_errors, scoring_input, stores
-from pipelines.part_files import parts
-from pipelines.rows import in_arrow
-from pipelines.scoring_input import ScoringInput
-from pipelines.scoring_layout import Files, Reading
-from pipelines.session import session
-from pipelines.sink import SHARED, Sink
-from pipelines.table import OriginFile
-from tracking import models
-from tracking.faults import BadData
-from tracking.remote import place
-from tracking.settings import Settings
+from millstream.pipelines.publish import stores
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.readers.part_files import parts
+from millstream.pipelines.scoring import errors, input_table
+from millstream.pipelines.scoring.input_table import ScoringInput
+from millstream.pipelines.scoring.layout import Files, Reading
+from millstream.pipelines.scoring.sink import SHARED, Sink
+from millstream.pipelines.spark import arrow_pandas, preflight
+from millstream.pipelines.spark.frames import in_arrow
+from millstream.pipelines.spark.session import session
+from millstream.pipelines.table import OriginFile
+from millstream.tracking.dataset.filesystems import place
+from millstream.tracking.errors import BadData
+from millstream.tracking.runs import model_logging
+from millstream.tracking.settings import Settings
 
 _TYPES: dict[str, DataType] = {
     "string": StringType(),
@@ -69,12 +72,12 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     started = time.monotonic()
     source, start = _absolute(source), partial(session, master, settings)
     sink = Sink.of(output, start)
-    model = models.describe(model_uri, settings)
+    model = model_logging.describe(model_uri, settings)
     files = Files.of(source, _local(source, start, settings))
     spark = start()
     preflight.check(spark, files.paths, SHARED)
     with _refusing(files):
-        table = scoring_input.read(spark, files, Reading.of(model))
+        table = input_table.read(spark, files, Reading.of(model))
     clash = [name for name in table.names if name.lower() in {output.lower() for output in model.outputs}]
     if clash:
         raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
@@ -95,7 +98,7 @@ def _local(source: str, start: Callable[[], object], settings: Settings) -> Path
     if isinstance(where, Path):
         return where
     stores.reach(where, start)
-    copies = [origin.locate(part, settings) for part in parts(OriginFile(source, or_folder=True), [])]
+    copies = [origin_files.locate(part, settings) for part in parts(OriginFile(source, or_folder=True), [])]
     return copies[0] if len(copies) == 1 else copies[0].parent
 
 
@@ -105,7 +108,7 @@ def _refusing(files: Files) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        refused = scoring_errors.refusal(files.where, error, files.damaged)
+        refused = errors.refusal(files.where, error, files.damaged)
         if refused is None:
             raise
         raise refused from error
@@ -141,7 +144,7 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
         for batch in batches:
             if batch.num_rows:
                 taken = pa.RecordBatch.from_arrays([batch.column(at) for at in inputs.values()], list(inputs))
-                raw = exact.to_pandas(taken)
+                raw = arrow_pandas.to_pandas(taken)
                 found = model.predict(raw)
                 more = [pa.array(list(found[name]), kind, from_pandas=True) for name, kind in kinds.items()]
                 yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more], names)

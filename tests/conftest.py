@@ -13,8 +13,8 @@ from typing import Any
 import hypothesis
 import pytest
 
+from millstream.tracking.settings import Settings
 from tests.hosts import can_be_made
-from tracking.settings import Settings
 
 MIRROR = "MILLSTREAM_MIRROR"
 
@@ -50,7 +50,7 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def spark(session_home: Path):
-    from pipelines.session import session
+    from millstream.pipelines.spark.session import session
 
     settings = Settings.read({"MILLSTREAM_HOME": str(session_home)})
     running = session("local[2]", settings)
@@ -108,7 +108,7 @@ def here(capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
 
     Answers as `tests.journey.command.told` does; `code` may be several.
     """
-    from millstream import cli
+    from millstream.__main__ import cli
     from tests.journey.command import ROOT, environment
 
     def call(home: Path, *words: str, code: int | tuple[int, ...] = 0, cwd: Path = ROOT, **more: str) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipelines.compression import compression
-from tracking import manifest as contract
-from tracking.dataset import Dataset, sha256_of
-from tracking.digest import MODULUS, hexadecimal, rows_digest
-from tracking.manifest import Column, Manifest, Shard, Source, Split
+from millstream.pipelines.publish.compression import compression
+from millstream.tracking.dataset import manifest as contract
+from millstream.tracking.dataset.manifest import Column, Manifest, Shard, Source, Split
+from millstream.tracking.dataset.version import Dataset, sha256_of
+from millstream.tracking.verification.content_digest import MODULUS, hexadecimal, rows_digest
 
 Values = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pyspark
 
-from pipelines.session import find_java
+from millstream.pipelines.spark.session import find_java
 
 HOME = Path(pyspark.__file__).parent
 WITHIN_S = 120

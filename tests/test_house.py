@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines import score
-from tracking import models
-from tracking.parts import class_of
+from millstream.pipelines import score
+from millstream.tracking.recipe.plugins import class_of
+from millstream.tracking.runs import model_logging
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("pipelines", "training", "tracking", "verbs")
@@ -47,9 +47,9 @@ def test_every_part_is_named_in_a_test(folder):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "training/tasks").rglob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_what_a_task_gives_has_a_type_in_the_registry_and_on_spark(path):
-    module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    module = importlib.import_module(".".join(("millstream", *path.relative_to(ROOT).with_suffix("").parts)))
     given = set(class_of(module).outputs.values())
-    assert given <= models._TYPES.keys()
+    assert given <= model_logging._TYPES.keys()
     assert given <= score._TYPES.keys()
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-import millstream
+from millstream.__main__ import cli
 from tests.tracking.recipes import WHOLE, write
 from tests.training.fitted import rows
 
@@ -18,7 +18,7 @@ def called(capfd):
 
     def call(*words):
         with pytest.raises(SystemExit) as ended:
-            millstream.cli(words, prog_name="millstream")
+            cli(words, prog_name="millstream")
         out, err = capfd.readouterr()
         return ended.value.code, out, err
 
@@ -31,9 +31,9 @@ HEAVY = ("torch", "pyspark", "mlflow", "pandas", "numpy", "pytorch_lightning")
 def test_help_waits_for_no_heavy_package():
     script = f"""
 import sys
-import millstream
+from millstream.__main__ import cli
 try:
-    millstream.cli(["--help"])
+    cli(["--help"])
 except SystemExit:
     pass
 print([name for name in {HEAVY!r} if name in sys.modules])
@@ -43,7 +43,7 @@ print([name for name in {HEAVY!r} if name in sys.modules])
     assert "Exit codes: 0 done" in found.stdout
 
 
-@pytest.mark.parametrize("verb", sorted(millstream.cli.commands))
+@pytest.mark.parametrize("verb", sorted(cli.commands))
 def test_every_verb_explains_itself(called, verb):
     code, out, _ = called(verb, "--help")
     assert code == 0

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pipelines import prepare
-from tracking import study_file
-from tracking.leaderboard import LESS_IS_BETTER
-from tracking.recipe import BUDGETS
-from tracking.recipe_file import catalogue, load, studies, summaries
-from training import check
+from millstream.pipelines import prepare
+from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
+from millstream.tracking.recipe import study
+from millstream.tracking.recipe.loader import catalogue, load, studies, summaries
+from millstream.tracking.recipe.schema import BUDGETS
+from millstream.training.assembly import validate
 
 RECIPES = sorted(catalogue())
 
@@ -16,15 +16,15 @@ RECIPES = sorted(catalogue())
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_fits_the_code(name, budget):
     located = load(name, budget=budget)
-    assert [*located.faults, *prepare.faults(located), *check.faults(located)] == []
+    assert [*located.faults, *prepare.faults(located), *validate.faults(located)] == []
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
 @pytest.mark.parametrize("name", sorted(studies()))
 def test_every_combination_of_a_study_fits_the_code(name, budget):
-    found = study_file.load(name, budget=budget)
+    found = study.load(name, budget=budget)
     assert found.faults == ()
-    assert [fault for _, one in found.combinations for fault in prepare.faults(one) + check.faults(one)] == []
+    assert [fault for _, one in found.combinations for fault in prepare.faults(one) + validate.faults(one)] == []
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
-from tracking import access
-from tracking.cache import LIMIT, Cache
-from tracking.disk import is_full
-from tracking.faults import BadEnvironment, WrongRecipe
+from millstream.tracking.dataset.shard_cache import LIMIT, Cache
+from millstream.tracking.errors import BadEnvironment, WrongRecipe
+from millstream.tracking.host import file_access
+from millstream.tracking.host.disk_full import is_full
 
 SQLITE = "sqlite:///"
 LOOPBACK = "127.0.0.1"
@@ -53,7 +53,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         except OSError as error:
             if is_full(error):
                 raise
-            if refused := access.refusal(error, None):
+            if refused := file_access.refusal(error, None):
                 raise refused from None
             told = f"cannot be made a folder ({error.strerror}: {error.filename})"
             raise BadEnvironment.at(self.home, f"{told}; set MILLSTREAM_HOME to a folder of yours") from None

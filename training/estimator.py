@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tracking.figures.importance import importance, importance_map
-from tracking.manifest import Signature
-from training.feed.batch import Batch
-from training.ranks import Ranks
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.figures.importance import importance, importance_map
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.feed.batch import Batch
 
 
 class Estimator(nn.Module):

@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tracking.faults import WrongRecipe
-from tracking.manifest import Signature
-from training.descent import Losses, Step, descend
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.gathered import all_gather
-from training.gradients import Averaged, Gradients
-from training.layers.statistics import batch_norms, remembered
-from training.schedules import scheduler
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.config.schedules import scheduler
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.metrics.across_ranks import all_gather
+from millstream.training.optimization.batch_norm import batch_norms, remembered
+from millstream.training.optimization.gradient_reduction import Averaged, Gradients
+from millstream.training.optimization.optimizer_step import Losses, Step, descend
 
 Stage = str
 """`valid` or `test`."""
@@ -98,7 +98,10 @@ class Task(lightning.LightningModule):
         """Update `metrics` with the real rows of `batch`, those where `mask_B` is true; there is at least one."""
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """What two models are compared by, of each real row, (b,) by name, beside its loss: `tracking.significance`."""
+        """What two models are compared by, of each real row, (b,) by name, beside its loss.
+
+        See `tracking.comparison.significance`.
+        """
         return {}
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:

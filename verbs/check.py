@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from tracking.command import Answer, verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
-from verbs.options import recipe_options
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import Answer, verb
+from millstream.verbs.terminal.options import recipe_options
 
 
 @verb(cli, preparation.checked)
@@ -22,14 +21,16 @@ def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answ
     \b
     Example: millstream check my/recipe.yaml --set network.channels=[8,16]
     """
-    from tracking.study_file import is_study
-    from training import check as training_check
+    from millstream.tracking.recipe.study import is_study
+    from millstream.training.assembly import validate as training_check
 
     located, found = (
-        asked.checked(recipe, budget, sets) if not is_study(recipe) else asked.base_of_study(recipe, budget, sets)
+        arguments.checked(recipe, budget, sets)
+        if not is_study(recipe)
+        else arguments.base_of_study(recipe, budget, sets)
     )
     if not found:
-        found = asked.unfit(located)
+        found = arguments.unfit(located)
     told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
     if fields and not found:
         told["fields"] = training_check.fields(located)

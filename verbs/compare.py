@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import ranking
-from verbs import asked
-from verbs.group import cli
-from verbs.once import once
+from millstream.experiments.run_recipe import once
+from millstream.verbs.terminal import arguments, ranking
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
 
 
 @verb(cli, ranking.compared)
@@ -28,17 +27,17 @@ def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bo
     Example: millstream compare classical/tree-mnist classical/forest-mnist --train
              millstream compare models:/cnn.lenet-mnist@champion models:/cnn.lenet-mnist/7
     """
-    from tracking.finished import MODEL, newest
-    from training.compare import compare as rank
+    from millstream.experiments.compare import compare as rank
+    from millstream.tracking.comparison.finished_runs import MODEL, newest
 
-    settings = asked.workplace()
+    settings = arguments.workplace()
     models = [one for one in named if one.startswith(MODEL)]
-    located = [asked.located(one, budget or "cpu", ()) for one in named if one not in models]
+    located = [arguments.located(one, budget or "cpu", ()) for one in named if one not in models]
     names = list(dict.fromkeys(one.name for one in located))
     if missing:
         had = {one.recipe for one in newest(settings, names, budget)} if names else set()
         for one in located:
             if one.name not in had:
-                asked.say(f"{one.name} has no finished run: it is run now")
+                arguments.say(f"{one.name} has no finished run: it is run now")
                 once(one, settings, master=None, devices=1, nodes=1, fresh=False)
-    return rank(settings, [*names, *dict.fromkeys(models)], metric=metric, budget=budget, say=asked.say)
+    return rank(settings, [*names, *dict.fromkeys(models)], metric=metric, budget=budget, say=arguments.say)

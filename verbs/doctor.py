@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking.command import Answer, verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import Answer, verb
 
 if TYPE_CHECKING:
-    from tracking.settings import Settings
+    from millstream.tracking.settings import Settings
 
 
 @verb(cli, preparation.checks)
@@ -24,11 +23,11 @@ def doctor(send: bool, fed: str | None) -> Answer:
     \b
     Example: millstream doctor --feed cnn/lenet-mnist
     """
-    from pipelines import doctor as preparing
-    from tracking import doctor as remembering
-    from training import doctor as training
+    from millstream.pipelines import health as preparing
+    from millstream.tracking import health as remembering
+    from millstream.training.diagnostics import health as training
 
-    settings = asked.workplace()
+    settings = arguments.workplace()
     found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
     if fed is not None:
         found += _feed_checks(fed, settings)
@@ -37,10 +36,10 @@ def doctor(send: bool, fed: str | None) -> Answer:
 
 
 def _feed_checks(recipe: str, settings: Settings) -> list[Any]:
-    from pipelines.prepare import find
-    from training import doctor as training
-    from training.build import parts_of
+    from millstream.pipelines.prepare import find
+    from millstream.training.assembly.build import parts_of
+    from millstream.training.diagnostics import health as training
 
-    located = asked.located(recipe, "cpu", ())
+    located = arguments.located(recipe, "cpu", ())
     parts = parts_of(located)
-    return list(training.feed_checks(find(located, settings), parts, asked.say))
+    return list(training.feed_checks(find(located, settings), parts, arguments.say))

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import training
-from verbs import asked
-from verbs.group import cli
+from millstream.verbs.terminal import arguments, training
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
 
 
 @verb(cli, training.evaluated)
@@ -21,6 +20,6 @@ def evaluate(model: str, split: str) -> Any:
     \b
     Example: millstream evaluate models:/cnn.lenet-digits@champion
     """
-    from training.evaluate import evaluate as measure
+    from millstream.training.loop.evaluate import evaluate as measure
 
-    return measure(model, asked.workplace(), split=split)
+    return measure(model, arguments.workplace(), split=split)

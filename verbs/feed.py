@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
-from verbs.options import recipe_options
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
+from millstream.verbs.terminal.options import recipe_options
 
 if TYPE_CHECKING:
-    from tracking.dataset import Dataset
-    from training.feed.reading import Reading
+    from millstream.tracking.dataset.version import Dataset
+    from millstream.training.feed.plan.config import Reading
 
 
 @verb(cli, preparation.walked)
@@ -34,7 +33,7 @@ def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options:
     \b
     Example: millstream feed cnn/lenet-mnist --ranks 4 --engine arrow --show batch.png
     """
-    from training.feed.walk import walk
+    from millstream.training.diagnostics.feed_hash import walk
 
     dataset, signature, reading = _fed(recipe, budget, sets)
     chosen = {name: value for name in ("engine", "memory") if (value := options.pop(name))}
@@ -43,19 +42,19 @@ def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options:
 
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:
     """Dataset, signature and way of reading of a recipe, or those that a bare dataset gets."""
-    from pipelines.prepare import find
-    from tracking.recipe_file import catalogue
-    from training.build import parts_of
-    from training.feed.reading import Reading
+    from millstream.pipelines.prepare import find
+    from millstream.tracking.recipe.loader import catalogue
+    from millstream.training.assembly.build import parts_of
+    from millstream.training.feed.plan.config import Reading
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
-        located = asked.located(name, budget, sets)
-        with asked.looking() as held:
+        located = arguments.located(name, budget, sets)
+        with arguments.looking() as held:
             dataset = find(located, held)
         if located.recipe.trains:
             parts = parts_of(located)
             return dataset, parts.signature(dataset.manifest), parts.fit
     else:
-        dataset = asked.dataset(name)
+        dataset = arguments.dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
     return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Reading()

@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import inspection
-from verbs import asked
-from verbs.group import cli
+from millstream.verbs.terminal import arguments, inspection
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
 
 
 @verb(cli, inspection.inspected)
@@ -23,12 +22,12 @@ def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
     \b
     Example: millstream inspect mnist --html mnist.html
     """
-    from tracking.inspection import look, page
+    from millstream.tracking.inspection import look, page
 
     if row is not None:
-        return look.ancestry(asked.dataset(dataset), row)
-    found = look.look_at(asked.dataset(dataset))
+        return look.ancestry(arguments.dataset(dataset), row)
+    found = look.look_at(arguments.dataset(dataset))
     if html is not None:
         page.write(found, html)
-        asked.say(f"{html} is written")
+        arguments.say(f"{html} is written")
     return found.told()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracking.command import verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
-from verbs.options import master_option, recipe_options
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
+from millstream.verbs.terminal.options import master_option, recipe_options
 
 
 @verb(cli, preparation.prepared)
@@ -22,11 +21,11 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     \b
     Example: millstream prepare cnn/lenet-mnist --master spark://host:7077
     """
-    from pipelines import prepare as preparation
+    from millstream.pipelines import prepare as preparation
 
-    located = asked.located(recipe, budget, sets)
+    located = arguments.located(recipe, budget, sets)
     if located.recipe.data is None:
-        asked.say(f"{located.name} learns in an environment: there is nothing to prepare")
+        arguments.say(f"{located.name} learns in an environment: there is nothing to prepare")
         nothing = {"train": 0, "valid": 0, "test": 0}
         return {
             "dataset": None,
@@ -37,5 +36,5 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
             "reused": False,
             "seconds": 0.0,
         }
-    needed = asked.needed(located)
-    return preparation.prepare(located, asked.workplace(), master=master, say=asked.say, needed=needed)
+    needed = arguments.needed(located)
+    return preparation.prepare(located, arguments.workplace(), master=master, say=arguments.say, needed=needed)

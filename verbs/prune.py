@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
 
 
 @verb(cli, preparation.pruned)
@@ -22,6 +21,6 @@ def prune(dataset: str | None, keep: int, yes: bool) -> Any:
     \b
     Example: millstream prune mnist --keep 3
     """
-    from pipelines.prune import prune as tidy
+    from millstream.pipelines.publish.prune import prune as tidy
 
-    return tidy(asked.workplace(), dataset, keep=keep, yes=yes)
+    return tidy(arguments.workplace(), dataset, keep=keep, yes=yes)

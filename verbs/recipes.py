@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import preparation
-from verbs.group import cli
+from millstream.verbs.terminal import preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
 
 
 @verb(cli, preparation.recipes)
@@ -19,12 +19,12 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
     \b
     Example: millstream recipes --family cnn
     """
-    from tracking import parts
-    from tracking.faults import WrongRecipe
-    from tracking.recipe_file import summaries
+    from millstream.tracking.errors import WrongRecipe
+    from millstream.tracking.recipe import plugins
+    from millstream.tracking.recipe.loader import summaries
 
     found = summaries()
     families = {one["family"] for one in found}
     if family is not None and family not in families:
-        raise WrongRecipe.at(f"--family {family}", f"no recipe is of it; {parts.suggest(family, families)}")
+        raise WrongRecipe.at(f"--family {family}", f"no recipe is of it; {plugins.suggest(family, families)}")
     return [one for one in found if family in (None, one["family"])]

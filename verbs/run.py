@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tracking.command import UNDER_THE_MARK, Answer, verb
-from tracking.tables import training
-from verbs import asked
-from verbs.group import cli
-from verbs.once import once, repeated
-from verbs.options import master_option, recipe_options, training_options
+from millstream.experiments.run_recipe import once, repeated
+from millstream.verbs.terminal import arguments, training
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import UNDER_THE_MARK, Answer, verb
+from millstream.verbs.terminal.options import master_option, recipe_options, training_options
 
 
 @verb(cli, training.run)
@@ -23,12 +22,12 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
     Example: millstream run cnn/lenet-digits --budget smoke
     """
 
-    located, settings = asked.located(recipe, budget, sets), asked.workplace()
+    located, settings = arguments.located(recipe, budget, sets), arguments.workplace()
     if not located.recipe.trains:
-        from pipelines import prepare as preparation
+        from millstream.pipelines import prepare as preparation
 
-        asked.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
-        prepared = preparation.prepare(located, settings, master=options["master"], say=asked.say)
+        arguments.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
+        prepared = preparation.prepare(located, settings, master=options["master"], say=arguments.say)
         return Answer(training.combined(prepared, None), 0)
     if located.recipe.repeat is None:
         result = training.combined(*once(located, settings, **options))

@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
-from verbs.options import master_option
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
+from millstream.verbs.terminal.options import master_option
 
 
 @verb(cli, preparation.scored)
@@ -24,6 +23,6 @@ def score(model: str, source: str, output: str, master: str | None) -> Any:
     \b
     Example: millstream score models:/mlp.adult/1 people.csv scored
     """
-    from pipelines.score import score as batch_score
+    from millstream.pipelines.score import score as batch_score
 
-    return batch_score(model, source, output, asked.workplace(), master=master)
+    return batch_score(model, source, output, arguments.workplace(), master=master)

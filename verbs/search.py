@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import ranking
-from verbs import asked
-from verbs.group import cli
-from verbs.once import once
-from verbs.options import budget_option, master_option, sets_option
+from millstream.experiments.run_recipe import once
+from millstream.verbs.terminal import arguments, ranking
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
+from millstream.verbs.terminal.options import budget_option, master_option, sets_option
 
 if TYPE_CHECKING:
-    from tracking.faults import Fault
-    from tracking.recipe import Located
+    from millstream.tracking.errors import Fault
+    from millstream.tracking.recipe.schema import Located
 
 STRATEGIES = ("tpe", "genetic", "swarm", "random")
 
@@ -55,13 +54,13 @@ def search(
     \b
     Example: millstream search mlp/adult --trials 30 --over 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'
     """
-    from tracking.faults import WrongRecipe
-    from training.nested import Hands
-    from training.search import run_search as searching
-    from training.search.metric import metric_of
-    from training.search.space import space_of
+    from millstream.experiments.nested_runs import Hands
+    from millstream.experiments.search import run_search as searching
+    from millstream.experiments.search.metric import metric_of
+    from millstream.experiments.search.space import space_of
+    from millstream.tracking.errors import WrongRecipe
 
-    located, settings = asked.located(recipe, budget, sets), asked.workplace()
+    located, settings = arguments.located(recipe, budget, sets), arguments.workplace()
     if not located.recipe.trains or located.recipe.repeat is not None:
         raise WrongRecipe.at(located.file, "a search varies a recipe that trains, once a trial (--set repeat=null)")
     space, faults = space_of(located, _written(over))
@@ -70,13 +69,13 @@ def search(
     # before the first trial: each end alone
     for field, one in space.fields.items():
         for end in one.ends:
-            faults += asked.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
+            faults += arguments.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
     WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
     looked_for, largest = metric_of(located, metric, direction)
     WrongRecipe.unless_empty(_unmeasured(located, looked_for))
     options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
     hands = Hands(
-        find=lambda trial: asked.published(trial, settings) if trial.recipe.data is not None else None,
+        find=lambda trial: arguments.published(trial, settings) if trial.recipe.data is not None else None,
         once=lambda trial, parent: once(trial, settings, parent=parent, test=trial.recipe.data is None, **options),
     )
     wanted = searching.Search(
@@ -89,18 +88,18 @@ def search(
         again=shlex.join(
             ["millstream", "search", *located.words, *_again(strategy, trials, over, metric, direction, seed)]
         ),
-        recipe=lambda values: asked.located(recipe, budget, (*sets, *searching.sets(values))),
+        recipe=lambda values: arguments.located(recipe, budget, (*sets, *searching.sets(values))),
     )
-    return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=asked.say)
+    return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=arguments.say)
 
 
 def _unmeasured(located: Located, metric: str) -> list[Fault]:
     """What is wrong with the metric that trials are compared by, as far as that is known before the first one."""
-    from training.needed import split_faults
+    from millstream.training.loop.preconditions import split_faults
 
     split = {metric.partition("/")[0]: f"trials are compared by {metric}"}
     lacking = list(split_faults(located, split)) if "valid" in split else []
-    return lacking or [fault for fault in asked.unfit(located, metric) if metric in fault.message]
+    return lacking or [fault for fault in arguments.unfit(located, metric) if metric in fault.message]
 
 
 def _again(
@@ -115,8 +114,8 @@ def _again(
 
 def _written(over: tuple[str, ...]) -> dict[str, Any]:
     """What --over says, by field."""
-    from tracking import yaml_text
-    from tracking.faults import WrongRecipe
+    from millstream.tracking.errors import WrongRecipe
+    from millstream.tracking.recipe import yaml_lines
 
     found: dict[str, Any] = {}
     for text in over:
@@ -124,5 +123,5 @@ def _written(over: tuple[str, ...]) -> dict[str, Any]:
         if not equals or not field or not given.strip():
             told = "expected FIELD=RANGE, such as 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'"
             raise WrongRecipe.at(f"--over {text}", told)
-        found[field] = yaml_text.parse(given, f"--over {field}")[0]
+        found[field] = yaml_lines.parse(given, f"--over {field}")[0]
     return found

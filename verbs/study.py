@@ -6,12 +6,11 @@ from typing import Any
 
 import click
 
-from tracking.command import verb
-from tracking.tables import ranking
-from verbs import asked
-from verbs.group import cli
-from verbs.once import once
-from verbs.options import budget_option, master_option, sets_option
+from millstream.experiments.run_recipe import once
+from millstream.verbs.terminal import arguments, ranking
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import verb
+from millstream.verbs.terminal.options import budget_option, master_option, sets_option
 
 
 @verb(cli, ranking.studied)
@@ -26,16 +25,16 @@ def study(name: str, budget: Any, sets: tuple[str, ...], master: str | None, fre
     \b
     Example: millstream study initialisation --budget smoke
     """
-    from tracking.faults import WrongRecipe
-    from training.nested import Hands
-    from training.study import run_study
+    from millstream.experiments.nested_runs import Hands
+    from millstream.experiments.study import run_study
+    from millstream.tracking.errors import WrongRecipe
 
-    located, faults = asked.checked_study(name, budget, sets)
+    located, faults = arguments.checked_study(name, budget, sets)
     WrongRecipe.unless_empty(faults)
-    settings = asked.workplace()
+    settings = arguments.workplace()
     options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
     hands = Hands(
-        find=lambda one: asked.published(one, settings) if one.recipe.data is not None else None,
+        find=lambda one: arguments.published(one, settings) if one.recipe.data is not None else None,
         once=lambda one, parent: once(one, settings, parent=parent, **options),
     )
-    return run_study(located, settings, hands, fresh=fresh, say=asked.say)
+    return run_study(located, settings, hands, fresh=fresh, say=arguments.say)

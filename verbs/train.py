@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking.command import Answer, verb
-from tracking.tables import training
-from verbs import asked
-from verbs.group import cli
-from verbs.once import code
-from verbs.options import recipe_options, training_options
+from millstream.experiments.run_recipe import code
+from millstream.verbs.terminal import arguments, training
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import Answer, verb
+from millstream.verbs.terminal.options import recipe_options, training_options
 
 if TYPE_CHECKING:
-    from tracking.dataset import Dataset
-    from tracking.recipe import Located
-    from tracking.run import Run
-    from tracking.settings import Settings
+    from millstream.tracking.dataset.version import Dataset
+    from millstream.tracking.recipe.schema import Located
+    from millstream.tracking.runs.run import Run
+    from millstream.tracking.settings import Settings
 
 
 @verb(cli, training.trained_or_found)
@@ -53,18 +52,18 @@ def train(
     \b
     Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
     """
-    from pipelines.spark_ranks import on_hosts
-    from training.job import refuse_unfit
-    from training.launch import launch
-    from training.ranks import here
-    from training.resume import again, begin
-    from training.together import here_as_rank, in_ranks, needs_launch
-    from training.told_once import told_once
+    from millstream.pipelines.spark.distributed_training import on_hosts
+    from millstream.training.distributed.deduplicate_errors import told_once
+    from millstream.training.distributed.launch import launch
+    from millstream.training.distributed.ranks import here
+    from millstream.training.loop.entry_point import here_as_rank, in_ranks, needs_launch
+    from millstream.training.loop.job import refuse_unfit
+    from millstream.training.loop.resume import again, begin
 
     if resume and fresh:
         raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
     with told_once(here()):
-        located, settings = asked.located(recipe, budget, sets), asked.workplace()
+        located, settings = arguments.located(recipe, budget, sets), arguments.workplace()
         launches = needs_launch(devices, nodes)
         if master is not None and not launches:
             raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
@@ -82,8 +81,8 @@ def train(
 
     def open_run(restarted: bool) -> Run:
         if resume is None:
-            return begin(located, settings, used, fresh=fresh, restarted=restarted, say=asked.say)
-        return again(located, settings, used, resume, say=asked.say)
+            return begin(located, settings, used, fresh=fresh, restarted=restarted, say=arguments.say)
+        return again(located, settings, used, resume, say=arguments.say)
 
     result = here_as_rank(located, settings, used, open_run, register=not unregistered)
     if result is None:
@@ -93,8 +92,8 @@ def train(
 
 def _dataset(located: Located, settings: Settings, path: str | None) -> Dataset | None:
     """The version at a path, or else that of the recipe; None for an environment."""
-    from pipelines import prepare as preparation
-    from tracking.dataset import Dataset
+    from millstream.pipelines import prepare as preparation
+    from millstream.tracking.dataset.version import Dataset
 
     if located.recipe.data is None:
         return None
@@ -103,9 +102,9 @@ def _dataset(located: Located, settings: Settings, path: str | None) -> Dataset 
 
 def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:
     """A value that would do, looked for in a run of its own."""
-    from tracking.run import Run
-    from training.find import find
+    from millstream.experiments.lr_finder import find
+    from millstream.tracking.runs.run import Run
 
     with Run.start(settings, located) as run:
-        asked.say(f"run {run.id}")
+        arguments.say(f"run {run.id}")
         return find(what, located, run, dataset)

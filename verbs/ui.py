@@ -6,8 +6,8 @@ import os
 
 import click
 
-from verbs import asked
-from verbs.group import cli
+from millstream.verbs.terminal import arguments
+from millstream.verbs.terminal.cli import cli
 
 
 @cli.command()
@@ -15,11 +15,11 @@ from verbs.group import cli
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(host: str, port: int) -> None:
     """Serve MLflow's pages over the tracking store, until Ctrl-C."""
-    from tracking.store import UI_STORE, open_store
-    from tracking.store import ui as command_line
+    from millstream.tracking.runs.mlflow_store import UI_STORE, open_store
+    from millstream.tracking.runs.mlflow_store import ui as command_line
 
-    settings = asked.workplace()
+    settings = arguments.workplace()
     open_store(settings)
-    asked.say(f"http://{host}:{port}")
+    arguments.say(f"http://{host}:{port}")
     program = command_line(host, port)
     os.execve(program[0], program, {**os.environ, UI_STORE: settings.tracking_uri})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from tracking.command import Answer, verb
-from tracking.tables import preparation
-from verbs import asked
-from verbs.group import cli
+from millstream.verbs.terminal import arguments, preparation
+from millstream.verbs.terminal.cli import cli
+from millstream.verbs.terminal.command import Answer, verb
 
 
 @verb(cli, preparation.faults)
@@ -21,7 +20,7 @@ def verify(dataset: str) -> Answer:
     \b
     Example: millstream verify mnist/3f0c5ab64d6c2f1e
     """
-    from tracking.verify import verify as compare
+    from millstream.tracking.verification.verify import verify as compare
 
-    found = compare(asked.dataset(dataset), asked.say)
+    found = compare(arguments.dataset(dataset), arguments.say)
     return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)

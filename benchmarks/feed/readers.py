@@ -76,8 +76,8 @@ def torch_loader(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
 
 
 def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> None:
+    from millstream.tracking.dataset.manifest import Affine, Column
     from tests.datasets import make_dataset
-    from tracking.manifest import Affine, Column
 
     column = Column(
         name="image",
@@ -94,9 +94,9 @@ def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> Non
 
 def feed(folder: Path, rank: int, ranks: int, **fields: Any) -> Iterator[Epoch]:
     """Epochs of Millstream's feed; each plans, opens, starts its threads and ends them."""
-    from tracking.dataset import Dataset
-    from training.feed.batches import Feed
-    from training.feed.reading import Reading
+    from millstream.tracking.dataset.version import Dataset
+    from millstream.training.feed.feed import Feed
+    from millstream.training.feed.plan.config import Reading
 
     dataset = Dataset.open(folder / "made" / "v1", folder)
     sample = int(np.prod(dataset.manifest.columns[0].shape))

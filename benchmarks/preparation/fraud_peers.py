@@ -121,8 +121,8 @@ def with_polars(way: str, out: Path, files: list[str]) -> None:
 
 
 def with_spark(way: str, out: Path, files: list[str]) -> None:
-    from pipelines.session import session
-    from tracking.settings import Settings
+    from millstream.pipelines.spark.session import session
+    from millstream.tracking.settings import Settings
 
     spark = session(None, Settings.read({"MILLSTREAM_HOME": str(out)}))
     rows = spark.read.parquet(*(f"file:{file}" for file in files))

@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.preparation.process import cost, machine, step_of
-from tracking.augmentations.image import CHANGES
-from tracking.augmentations.op import drawn, through
-from tracking.recipe_file import load
+from millstream.tracking.augmentations.image import CHANGES
+from millstream.tracking.augmentations.op import drawn, through
+from millstream.tracking.recipe.loader import load
 
 RECIPE, WANTED = "balance/digits-augment", 0.5
 LOOP, STEP = "the ops, one core", "millstream, the step"

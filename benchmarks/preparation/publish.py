@@ -30,16 +30,16 @@ from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
 from rich.table import Table as Shown
 
-from pipelines import hadoop, publish
-from pipelines.local_store import LocalStore
-from pipelines.session import session
-from pipelines.table import Table
+from millstream.pipelines.publish import hadoop_fs, publish
+from millstream.pipelines.publish.local_store import LocalStore
+from millstream.pipelines.spark.session import session
+from millstream.pipelines.table import Table
+from millstream.tracking.dataset.manifest import Column, Split
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.settings import Settings
+from millstream.tracking.verification.content_digest import hexadecimal, rows_digest
+from millstream.tracking.verification.verify import verify
 from tests.pipelines.published import manifest_of
-from tracking.dataset import Dataset
-from tracking.digest import hexadecimal, rows_digest
-from tracking.manifest import Column, Split
-from tracking.settings import Settings
-from tracking.verify import verify
 
 NUMBERS = 20
 PIXELS = 3 * 32 * 32
@@ -105,8 +105,8 @@ class _BySpark:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, frame: DataFrame, files: Sequence[str]) -> list[hadoop.Written]:
-        found = hadoop.write(frame, f"file://{self.folder}/scratch", f"file://{self.folder}", files, "0" * 8)
+    def write(self, frame: DataFrame, files: Sequence[str]) -> list[hadoop_fs.Written]:
+        found = hadoop_fs.write(frame, f"file://{self.folder}/scratch", f"file://{self.folder}", files, "0" * 8)
         shutil.rmtree(self.folder / "scratch")
         for path in self.folder.glob("split=*/part-*"):
             _synced(path, None)

@@ -22,15 +22,15 @@ import pytorch_lightning as lightning
 import torch
 from torch import Tensor
 
-from pipelines.prepare import prepare
-from tracking.dataset import Dataset
-from tracking.recipe_file import load
-from tracking.run import Run
-from tracking.settings import Settings
-from training import trainer
-from training.callbacks.record import History
-from training.feed.batch import Batch
-from training.job import Job
+from millstream.pipelines.prepare import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.runs.run import Run
+from millstream.tracking.settings import Settings
+from millstream.training.callbacks.run_logger import History
+from millstream.training.feed.batch import Batch
+from millstream.training.loop import trainer
+from millstream.training.loop.job import Job
 
 RECIPES = ("mlp/adult", "cnn/lenet-mnist", "rnn/gru-names")
 WARM_UP = 1

@@ -22,13 +22,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.version import Dataset
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.feed.feed import Feed
+from millstream.training.feed.plan.config import Reading
+from millstream.training.networks.classical.xgboost import Config, XGBoost, build
 from tests.datasets import make_dataset
-from tracking.dataset import Dataset
-from tracking.manifest import Column
-from training.feed.batches import Feed
-from training.feed.reading import Reading
-from training.networks.classical.xgboost import Config, XGBoost, build
-from training.ranks import Ranks
 
 COLUMNS = 40
 TEST_ROWS = 100_000

@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipelines.prepare import prepare
-from tracking.dataset import Dataset
-from tracking.recipe_file import load
-from tracking.settings import Settings
+from millstream.pipelines.prepare import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
 
 WANTED_S = 2.0
 

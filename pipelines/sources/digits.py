@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 from sklearn.datasets import load_digits
 
-from pipelines.rows import from_pandas
-from pipelines.table import OriginFile, Table
-from tracking.manifest import Column
+from millstream.pipelines.spark.frames import from_pandas
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import Column
 
 HIGHEST = 16
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import SparkSession
 
-from pipelines.rows import schema_of
-from pipelines.sources.mnist import SIDE, Mnist, read_idx
-from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
-from tracking.manifest import Column
-from tracking.seeds import key
+from millstream.pipelines.sources.mnist import SIDE, Mnist, read_idx
+from millstream.pipelines.spark.frames import schema_of
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.tracking.seeds import key
 
 CANVAS = 64
 ROWS_A_PARTITION = 5000

@@ -33,16 +33,16 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from pipelines import parquet, picture_folder
-from pipelines.categories import normal
-from pipelines.named_file import NamedFile, SplitFile, called
-from pipelines.pictures import SIZES, Frame, Resize, content_of, size_of
-from pipelines.rows import fewest, named, schema_of
-from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
-from tracking.manifest import SPLITS, Column
-from tracking.remote import files_below, place
-from tracking.text_forms import normal_form
+from millstream.pipelines.readers import image_folder, parquet_schema
+from millstream.pipelines.readers.file_spec import NamedFile, SplitFile, called
+from millstream.pipelines.readers.images import SIZES, Frame, Resize, content_of, size_of
+from millstream.pipelines.spark.categories import normal
+from millstream.pipelines.spark.frames import fewest, named, schema_of
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.filesystems import files_below, place
+from millstream.tracking.dataset.manifest import SPLITS, Column
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.text_normalization import normal_form
 
 FILES_A_PARTITION = 500
 _LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
@@ -113,7 +113,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         Raises BadData when there is no such folder, no file in its folders, or the table is none.
         """
         if self.folder is not None:
-            return picture_folder.listed(self.folder, folders, "class", "pictures")
+            return image_folder.listed(self.folder, folders, "class", "pictures")
         if self.table is None:
             return ()
         paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
@@ -167,7 +167,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
     def _named(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
         """The pictures of a folder or a table as rows with their paths, and the reasons of those that are put aside."""
         if self.folder is not None:
-            found = picture_folder.sort(self.folder, files, "class", "pictures")
+            found = image_folder.sort(self.folder, files, "class", "pictures")
             rows: list[dict[str, str | None]] = [
                 {"sample_id": name, "label": normal_form(name.partition("/")[0]), "path": str(path)}
                 for name, path in found.pictures.items()
@@ -279,7 +279,7 @@ def _csv_rows(path: Path, table: Listed) -> list[dict[str, str]]:
 
 
 def _parquet(spark: SparkSession, held: Held, file: SplitFile, path: Path) -> DataFrame:
-    frame = parquet.read(spark, path)
+    frame = parquet_schema.read(spark, path)
     missing = [name for name in (held.image, held.label) if name is not None and name not in frame.columns]
     if missing:
         raise BadData.at(path, f"no columns {missing}; it has {frame.columns}")

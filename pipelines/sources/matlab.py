@@ -18,11 +18,11 @@ from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 from scipy.io import loadmat
 
-from pipelines.named_file import NamedFile
-from pipelines.rows import from_pandas
-from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
-from tracking.manifest import SPLITS, Affine, Column
+from millstream.pipelines.readers.file_spec import NamedFile
+from millstream.pipelines.spark.frames import from_pandas
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import SPLITS, Affine, Column
+from millstream.tracking.errors import BadData
 
 
 class Matlab(BaseModel, frozen=True, extra="forbid"):

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 
-from pipelines.rows import from_pandas
-from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
-from tracking.manifest import Column
-from tracking.seeds import key
+from millstream.pipelines.spark.frames import from_pandas
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.tracking.seeds import key
 
 SIDE = 28
 CLASSES = tuple("0123456789")

@@ -23,14 +23,14 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import DataFrame, SparkSession, Window, WindowSpec
 from pyspark.sql import functions as F
 
-from pipelines import table as flow
-from pipelines.named_file import SplitFile
-from pipelines.rows import iso_time, named, with_places
-from pipelines.sources.table import Table
-from pipelines.table import OriginFile
-from pipelines.table_columns import TableColumn
-from tracking.faults import BadData
-from tracking.manifest import Column
+from millstream.pipelines import table as flow
+from millstream.pipelines.readers.file_spec import SplitFile
+from millstream.pipelines.readers.table_schema import TableColumn
+from millstream.pipelines.sources.table import Table
+from millstream.pipelines.spark.frames import iso_time, named, with_places
+from millstream.pipelines.table import OriginFile
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 
 _UNITS_US = {
     "ms": 1_000,

@@ -17,20 +17,20 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines import formats, parquet, part_files
-from pipelines import table as flow
-from pipelines.casts import typed
-from pipelines.judged import judged, stripped
-from pipelines.lines import JAVA_NAMES, Encoding
-from pipelines.named_file import SplitFile
-from pipelines.part_files import Parts
-from pipelines.published_folds import Folds, check_rows_are_lines
-from pipelines.rows import SPLIT, fewest, iso_time, named, unfit_names, with_places
-from pipelines.table import OriginFile
-from pipelines.table_columns import Layout, TableColumn, inferred
-from pipelines.text_tables import QUOTES, WHITESPACE, csv_rows
-from tracking.faults import BadData
-from tracking.manifest import Column
+from millstream.pipelines import table as flow
+from millstream.pipelines.readers import parquet_orc_jdbc, parquet_schema, part_files
+from millstream.pipelines.readers.casts import typed
+from millstream.pipelines.readers.csv_json import QUOTES, WHITESPACE, csv_rows
+from millstream.pipelines.readers.file_spec import SplitFile
+from millstream.pipelines.readers.lines import JAVA_NAMES, Encoding
+from millstream.pipelines.readers.part_files import Parts
+from millstream.pipelines.readers.published_folds import Folds, check_rows_are_lines
+from millstream.pipelines.readers.row_validation import judged, stripped
+from millstream.pipelines.readers.table_schema import Layout, TableColumn, inferred
+from millstream.pipelines.spark.frames import SPLIT, fewest, iso_time, named, unfit_names, with_places
+from millstream.pipelines.table import OriginFile
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
 
@@ -140,11 +140,11 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     def _rows(self, spark: SparkSession, tables: Sequence[Parts], layout: Layout) -> DataFrame:
         if self.database is not None:
             none, url, name = F.lit(None).cast("string"), self.database.url, self.database.table
-            frame = typed(formats.jdbc(spark, url, name), name, layout)
+            frame = typed(parquet_orc_jdbc.jdbc(spark, url, name), name, layout)
             return frame.drop("_part").withColumns({"_file": none, "_split": none})
         pieces = []
         for table in tables:
-            frame = formats.READERS[self.format](spark, list(table.paths.values()), layout)
+            frame = parquet_orc_jdbc.READERS[self.format](spark, list(table.paths.values()), layout)
             file = F.get(F.array(*map(F.lit, table.paths)), F.col("_part"))
             split = F.lit(table.file.split).cast("string")
             pieces.append(frame.withColumns({"_file": file, "_split": split}).drop("_part"))
@@ -155,11 +155,13 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             return self.columns
         paths = [path for table in tables for path in table.paths.values()]
         if self.database is not None:
-            frame = formats.jdbc(spark, self.database.url, self.database.table)
+            frame = parquet_orc_jdbc.jdbc(spark, self.database.url, self.database.table)
         elif self.format == "csv":
             frame = self._seen(spark, paths)
         elif self.format == "parquet":
-            frame = reduce(DataFrame.unionByName, [parquet.read(spark, *alike) for alike in parquet.alike(paths)])
+            frame = reduce(
+                DataFrame.unionByName, [parquet_schema.read(spark, *alike) for alike in parquet_schema.alike(paths)]
+            )
         else:
             frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(_urls(paths))
         found = inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))

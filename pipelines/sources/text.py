@@ -33,14 +33,14 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from pipelines.categories import normal
-from pipelines.lines import Encoding, numbered
-from pipelines.named_file import NamedFile, SplitFile, SplitName, called
-from pipelines.rows import fewest, with_places
-from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
-from tracking.manifest import Column
-from tracking.text_forms import normal_form
+from millstream.pipelines.readers.file_spec import NamedFile, SplitFile, SplitName, called
+from millstream.pipelines.readers.lines import Encoding, numbered
+from millstream.pipelines.spark.categories import normal
+from millstream.pipelines.spark.frames import fewest, with_places
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.text_normalization import normal_form
 
 _CONTROL = r"[\x01-\x08\x0B\x0C\x0E-\x1F\x7F]"
 _SHOWN = 1000

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 
-from pipelines.named_file import NamedFile, called
-from pipelines.rows import from_pandas
-from pipelines.table import OriginFile, Table
-from tracking.faults import BadData
-from tracking.manifest import Column
+from millstream.pipelines.readers.file_spec import NamedFile, called
+from millstream.pipelines.spark.frames import from_pandas
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 
 _MARKS = {False: False, True: True, "false": False, "true": True}
 """What says whether an episode ended; 0 and 1 are equal to False and True."""

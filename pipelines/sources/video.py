@@ -17,11 +17,11 @@ from pydantic import BaseModel, Field
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType, StructField, StructType
 
-from pipelines import picture_folder
-from pipelines.pictures import Frame, Resize, content_of
-from pipelines.rows import schema_of
-from pipelines.table import OriginFile, Table
-from tracking.manifest import Column
+from millstream.pipelines.readers import image_folder
+from millstream.pipelines.readers.images import Frame, Resize, content_of
+from millstream.pipelines.spark.frames import schema_of
+from millstream.pipelines.table import OriginFile, Table
+from millstream.tracking.dataset.manifest import Column
 
 WINDOWS_A_PARTITION = 50
 
@@ -51,7 +51,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
         """Raises BadData when there is no such folder, or no file in its folders."""
-        return picture_folder.listed(self.folder, folders, "clip", "frames")
+        return image_folder.listed(self.folder, folders, "clip", "frames")
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         shape = (self.frames, self.channels, self.height, self.width)
@@ -77,7 +77,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
 
     def _windows(self, files: Mapping[str, Path]) -> list[dict[str, Any]]:
         """The windows of every clip with the paths of their frames; a short clip is one window that is too short."""
-        listed = picture_folder.sort(self.folder, files, "clip", "frames")
+        listed = image_folder.sort(self.folder, files, "clip", "frames")
         found: list[dict[str, Any]] = [
             {"sample_id": name, "clip": name.partition("/")[0], "paths": [], "reason": why}
             for name, why in listed.aside.items()

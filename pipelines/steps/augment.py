@@ -11,16 +11,16 @@ import pandas as pd
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pyspark.sql import DataFrame
 
-from pipelines import lineage, rewrite
-from pipelines.rows import in_pandas, named
-from pipelines.steps.scale import moments
-from pipelines.table import Learned, Place, Table
-from tracking import parts
-from tracking.augmentations import image, modality, series, table, text
-from tracking.augmentations.modality import OPS, Modality
-from tracking.augmentations.op import Drawn, Op, drawn
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops import augment_cells, lineage
+from millstream.pipelines.spark.frames import in_pandas, named
+from millstream.pipelines.steps.scale import moments
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.augmentations import image, modality, series, table, text
+from millstream.tracking.augmentations.modality import OPS, Modality
+from millstream.tracking.augmentations.op import Drawn, Op, drawn
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe import plugins
 
 MISSING: dict[Modality, str] = {
     "image": "read them with the source images",
@@ -70,7 +70,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         for op in ops:
             if len(op) != 1 or next(iter(op)) not in known or not next(iter(op.values())) >= 0:
                 raise ValueError(
-                    f"{op}: expected one `op: strength` with a strength >= 0; {parts.suggest(str(*op), known)}"
+                    f"{op}: expected one `op: strength` with a strength >= 0; {plugins.suggest(str(*op), known)}"
                 )
         return ops
 
@@ -186,16 +186,16 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
             numbers = modality.numbers_of(within.columns)
             deviations = learned["deviations"]
             changes = table.changes(np.array([deviations[column.name] for column in numbers]))
-            return changes, lambda rows, done: rewrite.numbers(rows, done, numbers, changes)
+            return changes, lambda rows, done: augment_cells.numbers(rows, done, numbers, changes)
         if kind == "text":
             changes = text.changes(self.synonyms)
-            return changes, lambda rows, done: {chosen: rewrite.texts(rows[chosen], done, changes)}
+            return changes, lambda rows, done: {chosen: augment_cells.texts(rows[chosen], done, changes)}
         column = _column(within, chosen)
         if kind == "series":
-            return series.CHANGES, lambda rows, done: {chosen: rewrite.series(rows[chosen], done, column)}
+            return series.CHANGES, lambda rows, done: {chosen: augment_cells.series(rows[chosen], done, column)}
         masks = [self._moving(within, name, column.shape[1:]) for name in self.masks]
         boxes = self._moving(within, self.boxes, (4,)) if self.boxes else None
-        return image.CHANGES, lambda rows, done: rewrite.images(rows, done, column, masks, boxes)
+        return image.CHANGES, lambda rows, done: augment_cells.images(rows, done, column, masks, boxes)
 
     def _moving(self, within: Table, name: str, ending: tuple[int, ...]) -> Column:
         column = _column(within, name)

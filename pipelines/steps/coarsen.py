@@ -1,7 +1,8 @@
 """Makes a coarse picture of each fine one: what super-resolution is given, beside what it is to tell.
 
-The coarse one is made by bicubic resampling with antialiasing (`tracking/bicubic.py`), as in most of the literature
-since Timofte et al. 2013, doi:10.1109/ICCV.2013.241, and is kept as floats: rounding it would cost what PSNR measures.
+The coarse one is made by bicubic resampling with antialiasing (`tracking/serving/bicubic.py`), as in most of the
+literature since Timofte et al. 2013, doi:10.1109/ICCV.2013.241, and is kept as floats: rounding it would cost what
+PSNR measures.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, StructField, StructType
 
-from pipelines.pictures import SIZES
-from pipelines.rows import in_pandas, named
-from pipelines.table import Learned, Place, Table
-from tracking.bicubic import resampled
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.readers.images import SIZES
+from millstream.pipelines.spark.frames import in_pandas, named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.bicubic import resampled
 
 OPAQUE = 255
 

@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 
-from pipelines.near import Near, comparable, links
-from pipelines.table import Learned, Place, Table
-from tracking.faults import BadData
-from tracking.manifest import Served
+from millstream.pipelines.ops.near_duplicates import Near, comparable, links
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Served
+from millstream.tracking.errors import BadData
 
 
 class Decontaminate(BaseModel, frozen=True, extra="forbid"):

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.near import Near, near_groups
-from pipelines.rows import named
-from pipelines.table import Learned, Place, Table
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops.near_duplicates import Near, near_groups
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
 
 _KEPT = "equal_to"
 

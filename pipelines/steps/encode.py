@@ -11,13 +11,13 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, BinaryType, LongType
 
-from pipelines import tags, target_means
-from pipelines.categories import values_of
-from pipelines.rows import named
-from pipelines.table import Learned, Place, Table
-from tracking import preprocess
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops import multi_hot, target_encoding
+from millstream.pipelines.spark.categories import values_of
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import columns as preprocess
 
 _ENCODED = "_encoded"
 MOST_NUMBERED, MOST_PLACES = 100_000, 10_000
@@ -90,7 +90,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             "index": self._classes,
             "onehot": self._categories,
             "characters": self._vocabulary,
-            "tags": lambda train, column: tags.fit(train, column, self.separator, MOST_PLACES),
+            "tags": lambda train, column: multi_hot.fit(train, column, self.separator, MOST_PLACES),
             "target": lambda train, column: self._target_means(train, column, seed),
         }
         return {column.name: learn[self.method](train, column) for column in self._chosen(train)}
@@ -100,16 +100,16 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             "index": self._index,
             "onehot": self._onehot,
             "characters": self._characters,
-            "tags": tags.apply,
-            "target": lambda table, column, learned: target_means.apply(table, column, learned, seed),
+            "tags": multi_hot.apply,
+            "target": lambda table, column, learned: target_encoding.apply(table, column, learned, seed),
         }
         for column in self._chosen(table):
             table = steps[self.method](table, column, learned[column.name])
         return table
 
     @property
-    def _means(self) -> target_means.Means:
-        return target_means.Means(str(self.target), self.positive, self.smoothing, self.folds)
+    def _means(self) -> target_encoding.Means:
+        return target_encoding.Means(str(self.target), self.positive, self.smoothing, self.folds)
 
     def _chosen(self, table: Table) -> list[Column]:
         if self.columns == "categories":
@@ -153,7 +153,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
 
     def _target_means(self, train: Table, column: Column, seed: int) -> Learned:
         _distinct(train, column, MOST_NUMBERED)
-        return target_means.fit(train, column, self._means, seed)
+        return target_encoding.fit(train, column, self._means, seed)
 
     def _vocabulary(self, train: Table, column: Column) -> Learned:
         texts = train.frame.select(named(column.name).alias("text"))

@@ -8,14 +8,14 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 
-from pipelines import expressions
-from pipelines.expressions import refused_word, unreadable
-from pipelines.formulas import formula_of
-from pipelines.leaks import LOOK_BACK
-from pipelines.rows import escaped
-from pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
-from tracking.faults import BadData, Fault
-from tracking.manifest import Column, Computed, Meaning, Role, Served
+from millstream.pipelines.checks.static_leakage import LOOK_BACK
+from millstream.pipelines.spark.frames import escaped
+from millstream.pipelines.sql import expressions
+from millstream.pipelines.sql.expressions import refused_word, unreadable
+from millstream.pipelines.sql.formulas import formula_of
+from millstream.pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
+from millstream.tracking.dataset.manifest import Column, Computed, Meaning, Role, Served
+from millstream.tracking.errors import BadData, Fault
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string"}
 

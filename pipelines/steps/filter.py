@@ -7,10 +7,10 @@ from typing import ClassVar
 from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import functions as F
 
-from pipelines.expressions import refused_word, unreadable
-from pipelines.table import Learned, Place, Table
-from tracking.faults import BadData
-from tracking.manifest import Served
+from millstream.pipelines.sql.expressions import refused_word, unreadable
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Served
+from millstream.tracking.errors import BadData
 
 
 class Filter(BaseModel, frozen=True, extra="forbid"):

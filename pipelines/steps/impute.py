@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType
 
-from pipelines.counts import percentiles, present, value_counts
-from pipelines.rows import named
-from pipelines.table import Doubt, Learned, Place, Table
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops.value_counts import percentiles, present, value_counts
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.table import Doubt, Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
 
 MISSING = "_missing"
 MOST_WHOLE = 2**53

@@ -18,14 +18,14 @@ from pydantic import BaseModel, Field
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.lineage import earlier, free_name
-from pipelines.rows import draw, in_pandas, named
-from pipelines.table import Learned, Place, Table
-from tracking.augmentations.mix import between, is_mixable
-from tracking.augmentations.op import generator_of, in_place_of
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
-from tracking.seeds import key
+from millstream.pipelines.ops.lineage import earlier, free_name
+from millstream.pipelines.spark.frames import draw, in_pandas, named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.augmentations.mix import between, is_mixable
+from millstream.tracking.augmentations.op import generator_of, in_place_of
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
+from millstream.tracking.seeds import key
 
 ROWS_A_BUCKET = 10_000
 _COPY, _BUCKET, _HASH, _PARTNER = "_copy", "_bucket", "_hash", "_partner"

@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import BaseModel, Field
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-from pipelines.picture_columns import pictures_of
-from pipelines.rows import in_pandas, named
-from pipelines.table import Learned, Place, Table
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops.image_columns import pictures_of
+from millstream.pipelines.spark.frames import in_pandas, named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
 
 PLACES = ("patch_top", "patch_left")
 

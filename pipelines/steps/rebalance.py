@@ -10,13 +10,13 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from pipelines import copies, lineage, smote
-from pipelines.rows import draw, named
-from pipelines.steps.augment import Augment
-from pipelines.table import Learned, Place, Table
-from tracking.balance import Plan
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops import copy_rows, lineage, smote
+from millstream.pipelines.spark.frames import draw, named
+from millstream.pipelines.steps.augment import Augment
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.class_balance import Plan
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
 
 WEIGHT = "weight"
 READ = {
@@ -145,20 +145,20 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             return table.replacing(kept)
         # row k of n becomes copies k, k + n, k + 2n ... of the rows after the first n
         more = F.floor((after - place) / _lookup(plan.before, label)).cast("int")
-        every = table.replacing(table.frame.withColumn(copies.COPIES, F.greatest(more, F.lit(0))))
+        every = table.replacing(table.frame.withColumn(copy_rows.COPIES, F.greatest(more, F.lit(0))))
         return table.replacing(table.frame.unionByName(self._added(every, table, plan, seed)))
 
     def _added(self, every: Table, table: Table, plan: Plan, seed: int) -> DataFrame:
         """The new rows; `every` row says how many come of it."""
-        asked = every.replacing(every.frame.where(f"{copies.COPIES} > 0"))
+        asked = every.replacing(every.frame.where(f"{copy_rows.COPIES} > 0"))
         name = lineage.free_name(table.frame, "rebalance" if self.method == "augment" else self.method)
         if self.method == "duplicate":
-            return copies.duplicated(asked, name)
+            return copy_rows.duplicated(asked, name)
         if self.method == "augment":
-            return copies.augmented(asked, self._augment, {"deviations": plan.deviations}, seed, name)
+            return copy_rows.augmented(asked, self._augment, {"deviations": plan.deviations}, seed, name)
         rare = {one: count for one, count in plan.before.items() if plan.after[one] > count}
         if not rare:
-            return copies.duplicated(asked, name)  # of no row
+            return copy_rows.duplicated(asked, name)  # of no row
         label = _class_name(table, plan.column)
         options = smote.Options(neighbours=self.neighbours, block=self.block, seed=seed, name=name)
         rows = every.replacing(every.frame.where(label.isin(list(rare))))

@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType
 
-from pipelines.picture_columns import pictures_of
-from pipelines.rows import named
-from pipelines.table import Learned, Place, Table
-from tracking import pictures
-from tracking.manifest import Column, Served
+from millstream.pipelines.ops.image_columns import pictures_of
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.serving import resampling
 
 
 class Resize(BaseModel, frozen=True, extra="forbid"):
@@ -56,6 +56,6 @@ def _resized(column: Column, figures: dict[str, Any]) -> Any:
     @F.pandas_udf(BinaryType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
     def resized(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for piece in pieces:
-            yield piece.map(lambda content: pictures.resized(content, figures))
+            yield piece.map(lambda content: resampling.resized(content, figures))
 
     return resized(named(column.name))

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
-from pipelines.rows import groups_in_arrow, named
-from pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.spark.frames import groups_in_arrow, named
+from millstream.pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
 
 DAY_US = 86_400_000_000
 

@@ -17,12 +17,12 @@ from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import functions as F
 from pyspark.sql.types import FloatType
 
-from pipelines.counts import percentiles, present
-from pipelines.rows import named
-from pipelines.table import Learned, Place, Table
-from tracking import quantiles
-from tracking.faults import BadData
-from tracking.manifest import Affine, Column, Served
+from millstream.pipelines.ops.value_counts import percentiles, present
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Affine, Column, Served
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import quantiles
 
 Figures = dict[str, Any]
 

@@ -15,10 +15,10 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
-from pipelines.rows import draw, iso_time, named, share
-from pipelines.table import Doubt, Learned, Place, Roles, Table, Telling
-from tracking.faults import BadData
-from tracking.manifest import Served
+from millstream.pipelines.spark.frames import draw, iso_time, named, share
+from millstream.pipelines.table import Doubt, Learned, Place, Roles, Table, Telling
+from millstream.tracking.dataset.manifest import Served
+from millstream.tracking.errors import BadData
 
 DAY_S = 86_400
 

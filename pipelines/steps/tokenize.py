@@ -12,11 +12,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, LongType, StringType
 
-from pipelines.rows import named
-from pipelines.table import Learned, Place, Table
-from tracking import tokens
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import tokenizer
 
 
 class Tokenize(BaseModel, frozen=True, extra="forbid"):
@@ -78,8 +78,8 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         return [column for column in found.values() if column is not None]
 
     def _fit(self, train: Table, names: list[str]) -> Iterator[tuple[str, Learned]]:
-        markers = [tokens.BEGIN] * self.begin + [tokens.END] * self.end
-        special = [tokens.PADDING, tokens.UNKNOWN, *markers]
+        markers = [tokenizer.BEGIN] * self.begin + [tokenizer.END] * self.end
+        special = [tokenizer.PADDING, tokenizer.UNKNOWN, *markers]
         found, merges = (
             self._subwords(train, names, special) if self.by == "subwords" else (self._seen(train, names), [])
         )
@@ -100,26 +100,26 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
 
         counts = _texts(train, names).select(F.explode(pieces("text")).alias("token")).groupBy("token").count()
         rows = counts.where(F.col("count") >= self.minimum).orderBy(F.desc("count"), "token").limit(self.most).collect()
-        return [row[0] for row in rows if row[0] not in (tokens.PADDING, tokens.UNKNOWN)]
+        return [row[0] for row in rows if row[0] not in (tokenizer.PADDING, tokenizer.UNKNOWN)]
 
     def _subwords(self, train: Table, names: list[str], special: list[str]) -> tuple[list[str], list[list[str]]]:
         # the only place that needs the package; reading texts, here and in a served model, does without
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-        model = Tokenizer(models.BPE(unk_token=tokens.UNKNOWN))
+        model = Tokenizer(models.BPE(unk_token=tokenizer.UNKNOWN))
         model.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         trainer = trainers.BpeTrainer(
             vocab_size=self.most, min_frequency=max(2, self.minimum), special_tokens=special, show_progress=False
         )
         texts = _texts(train, names).orderBy("text").toLocalIterator()
-        spaced = (" ".join(tokens.spaced(tokens.normal(row[0], lower=self.lower))) for row in texts)
+        spaced = (" ".join(tokenizer.spaced(tokenizer.normal(row[0], lower=self.lower))) for row in texts)
         model.train_from_iterator(spaced, trainer)
         numbers = model.get_vocab()
         merges = [list(pair) for pair in json.loads(model.to_str())["model"]["merges"]]
         return sorted(set(numbers) - set(special), key=numbers.__getitem__), merges
 
     def _numbered(self, table: Table, column: Column, learned: Learned) -> Table:
-        reader, to = tokens.Reader.of({**learned, "longest": 1 << 40}), learned["to"]
+        reader, to = tokenizer.Reader.of({**learned, "longest": 1 << 40}), learned["to"]
         table.check_new("step tokenize, to", to)
 
         @F.pandas_udf(ArrayType(LongType()))  # type: ignore[call-overload,untyped-decorator,unused-ignore]
@@ -157,12 +157,12 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         whole = named(to)
         short = F.slice(whole, 1, self.longest - self.end)
         if self.end:
-            short = F.concat(short, F.array(F.lit(vocabulary.index(tokens.END)).cast("long")))
+            short = F.concat(short, F.array(F.lit(vocabulary.index(tokenizer.END)).cast("long")))
         return frame.withColumn(to, F.when(F.size(whole) > self.longest, short).otherwise(whole))
 
 
-def _reader(by: str, lower: bool) -> tokens.Reader:
-    return tokens.Reader(by, (), (), lower=lower, longest=1, begin=False, end=False)
+def _reader(by: str, lower: bool) -> tokenizer.Reader:
+    return tokenizer.Reader(by, (), (), lower=lower, longest=1, begin=False, end=False)
 
 
 def _texts(train: Table, names: list[str]) -> DataFrame:

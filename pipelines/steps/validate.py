@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from pipelines.expressions import refused_word, unreadable
-from pipelines.rows import named
-from pipelines.table import Learned, Place, Table
-from tracking.faults import BadData, Fault
-from tracking.manifest import Served
+from millstream.pipelines.spark.frames import named
+from millstream.pipelines.sql.expressions import refused_word, unreadable
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Served
+from millstream.tracking.errors import BadData, Fault
 
 
 class Validate(BaseModel, frozen=True, extra="forbid"):

@@ -17,10 +17,10 @@ from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, IntegralType
 
-from pipelines.rows import iso_time, named
-from pipelines.table import Learned, Place, Table
-from tracking.faults import BadData
-from tracking.manifest import Column, Served
+from millstream.pipelines.spark.frames import iso_time, named
+from millstream.pipelines.table import Learned, Place, Table
+from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.errors import BadData
 
 MOST_BYTES = 1.2
 """Stored bytes as a multiple of the raw ones, which the blocks of train may take."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tracking.recipe_file import catalogue, load, studies
+from millstream.tracking.recipe.loader import catalogue, load, studies
 
 ROOT = Path(__file__).parents[2]
 RECORDS = ROOT / "docs" / "records"

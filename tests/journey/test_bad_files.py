@@ -13,11 +13,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipelines import prepare
-from tracking.dataset import Dataset
-from tracking.faults import BadData
-from tracking.recipe_file import load
-from tracking.verify import verify
+from millstream.pipelines import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.verification.verify import verify
 
 pytestmark = [pytest.mark.spark, pytest.mark.bad_input]
 SPLIT = {"split": {"by": "hash", "test": 0.2}}

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-import millstream
+from millstream.__main__ import cli
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.loader import load
+from millstream.training.assembly.build import parts_of
 from tests.tracking.recipes import WHOLE, write
 from tests.training.signatures import image, manifest, number, signature, target, tokens
-from tracking.faults import BadData
-from tracking.recipe_file import load
-from training.build import parts_of
 
 pytestmark = pytest.mark.bad_input
 SPLIT = "    - split: {by: stratified, valid: 0.1, test: 0.2}\n"
@@ -65,7 +65,7 @@ def checked(capfd):
 
     def check(file, *words):
         with pytest.raises(SystemExit) as ended:
-            millstream.cli(["check", str(file), "--json", *words], prog_name="millstream")
+            cli(["check", str(file), "--json", *words], prog_name="millstream")
         return ended.value.code, json.loads(capfd.readouterr().out.splitlines()[-1])["faults"]
 
     return check

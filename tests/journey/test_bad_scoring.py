@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.score import score
+from millstream.pipelines.score import score
+from millstream.tracking.errors import BadData, BadEnvironment
+from millstream.tracking.settings import Settings
 from tests.journey.test_scoring import trained
-from tracking.faults import BadData, BadEnvironment
-from tracking.settings import Settings
 
 pytestmark = pytest.mark.spark
 TREE = """

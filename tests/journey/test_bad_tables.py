@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from pipelines import prepare
-from tracking.dataset import Dataset
-from tracking.faults import BadData
-from tracking.recipe_file import load
-from tracking.verify import verify
+from millstream.pipelines import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.verification.verify import verify
 
 pytestmark = [pytest.mark.spark, pytest.mark.bad_input]
 COLUMNS = {
@@ -147,7 +147,7 @@ TEXTS = ['say "hi"', "a,b", '"quoted"', "back\\slash", "\\", '""', 'x"y', "it's"
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=["unix", "windows", "mac"])
 def test_texts_are_read_as_other_programs_write_them(spark, tmp_path, ends):
-    from pipelines.sources.table import Table
+    from millstream.pipelines.sources.table import Table
 
     out = io.StringIO()
     rows = [(at, at / 2, text) for at, text in enumerate(TEXTS)]

@@ -11,15 +11,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipelines import prepare
-from pipelines.score import score
-from pipelines.session import find_java
+from millstream.pipelines import prepare
+from millstream.pipelines.score import score
+from millstream.pipelines.spark.session import find_java
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
+from millstream.tracking.verification.verify import verify
 from tests import spark_cluster
 from tests.journey.command import ROOT, answer, environment, started, told
-from tracking.dataset import Dataset
-from tracking.recipe_file import load
-from tracking.settings import Settings
-from tracking.verify import verify
 
 pytestmark = pytest.mark.spark
 DIGITS = ("cnn/lenet-digits", "--set", "data.source.limit=300")

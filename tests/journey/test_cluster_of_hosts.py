@@ -10,7 +10,7 @@ import time
 import pandas as pd
 import pytest
 
-from pipelines.session import find_java
+from millstream.pipelines.spark.session import find_java
 from tests.hosts import network
 from tests.journey.command import answer
 from tests.journey.test_cluster import GUSTS

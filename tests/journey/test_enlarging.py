@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from millstream.training.tasks.super_resolve import psnr_y
 from tests.journey.command import told
-from training.tasks.super_resolve import psnr_y
 
 RECIPE = """
 about: Finer views

@@ -6,10 +6,10 @@ import shutil
 
 import pytest
 
-from pipelines import prepare
-from tests.tracking.test_disk import filled
-from tracking.recipe_file import load
-from tracking.settings import Settings
+from millstream.pipelines import prepare
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
+from tests.tracking.host.test_disk_full import filled
 
 SMALL = ("--set", "data.source.limit=300", "--set", "fit.epochs=1", "--set", "fit.threads=1")
 

@@ -8,14 +8,14 @@ import time
 
 import pytest
 
-from pipelines import prepare
+from millstream.pipelines import prepare
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
+from millstream.training.distributed.liveness import ANSWER_WITHIN_S
+from millstream.training.distributed.ranks import LEAVE_WITHIN_S
 from tests.hosts import network
 from tests.journey.command import answer
 from tests.journey.test_ranks import LENET
-from tracking.recipe_file import load
-from tracking.settings import Settings
-from training.liveness import ANSWER_WITHIN_S
-from training.ranks import LEAVE_WITHIN_S
 
 pytestmark = [pytest.mark.hosts, pytest.mark.spark]
 TIMEOUT_S = 20

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from millstream.tracking.dataset.version import versions
 from tests.journey.command import ROOT, WITHIN_S, environment
-from tracking.dataset import versions
 
 DATA = ("cnn/lenet-digits", "--set", "data.source.limit=300", "--json")
 

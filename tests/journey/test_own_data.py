@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from millstream.tracking.dataset.version import Dataset
 from tests.journey.command import ROOT
-from tracking.dataset import Dataset
 
 PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/recipe.md"))
 BLOCKS = {re.search(r"about: (.+)", block)[1]: block for block in re.findall(r"```yaml\n(about: .+?)```", PAGES, re.S)}

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines import prepare
-from tracking.dataset import Dataset
-from tracking.recipe_file import load
-from training import serve
-from training.build import parts_of
-from training.data import Splits
+from millstream.pipelines import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.training.assembly import model_folder
+from millstream.training.assembly.build import parts_of
+from millstream.training.loop.data_module import Splits
 
 ROWS, RARE = 20_000, 0.04
 
@@ -62,9 +62,9 @@ def test_chances_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path,
     task = parts.build(signature)
     whole = Splits(dataset, signature, parts.fit).feed("train").whole()
     task.network.fit(whole.inputs, whole.truth, whole.weight_B)
-    serve.save(tmp_path / "model", located, task, dataset)
+    model_folder.save(tmp_path / "model", located, task, dataset)
     pulse = np.linspace(-3, 3, 25)
-    found = np.stack(serve.load(tmp_path / "model").predict(pd.DataFrame({"pulse": pulse}))["probabilities"])
+    found = np.stack(model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": pulse}))["probabilities"])
     # Bayes: log odds are 2 x and those of the classes; about 700 rare rows carry the fit
     bayes = 1 / (1 + (1 - RARE) / RARE * np.exp(-2 * pulse))
     np.testing.assert_allclose(found[:, 1], bayes, atol=0.06)

@@ -13,11 +13,11 @@ import time
 import psutil
 import pytest
 
-from pipelines import prepare
+from millstream.pipelines import prepare
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
 from tests.journey.command import ROOT, answer, environment, started, told
 from tests.journey.test_resume import run_of
-from tracking.recipe_file import load
-from tracking.settings import Settings
 
 DATA = """
 data:
@@ -261,7 +261,7 @@ def test_ranks_that_were_started_with_different_recipes_refuse_before_the_first_
 def test_ranks_with_different_code_refuse_before_the_first_step(home, tmp_path):
     for package in ("training", "tracking", "pipelines", "verbs", "recipes"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "millstream.py", tmp_path)
+    shutil.copytree(ROOT / "millstream", tmp_path / "millstream", symlinks=True)
     edited = tmp_path / "training" / "task.py"
     edited.write_text(edited.read_text() + "# edited\n")
     processes = [by_hand(home, 0), by_hand(home, 1, cwd=tmp_path, PYTHONPATH=str(tmp_path))]

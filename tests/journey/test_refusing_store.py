@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from millstream.tracking.health import checks
+from millstream.tracking.runs.mlflow_store import Client, open_store
+from millstream.tracking.settings import Settings
 from tests.tracking.front import ANSWERS, FOREVER, PASSWORD, Front
 from tests.tracking.server import Server
 from tests.training.fitted import rows
-from tracking.doctor import checks
-from tracking.settings import Settings
-from tracking.store import Client, open_store
 
 RECIPE = {
     "about": "a test",

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from pipelines import prepare
+from millstream.pipelines import prepare
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
 from tests.journey.command import answer, started, told, wait_for
-from tracking.recipe_file import load
-from tracking.settings import Settings
 
 DATA = """
 data:

@@ -11,20 +11,20 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines import prepare
-from pipelines.mark import STAGING
-from pipelines.score import score
+from millstream.pipelines import prepare
+from millstream.pipelines.publish.staging_name import STAGING
+from millstream.pipelines.score import score
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.runs import model_logging
+from millstream.tracking.runs.run import Run
+from millstream.training.assembly import model_folder
+from millstream.training.loop.evaluate import evaluate
+from millstream.training.loop.train import train
 from tests.journey.command import started, wait_for
 from tests.journey.test_resume import RECIPES
 from tests.pipelines.sources import moons
-from tracking import models
-from tracking.dataset import Dataset
-from tracking.faults import BadData
-from tracking.recipe_file import load
-from tracking.run import Run
-from training import serve
-from training.evaluate import evaluate
-from training.fit import train
 
 PRICES = """
 about: A number from numbers and a category
@@ -54,7 +54,7 @@ def trained(settings, file):
 
 def alone(settings, uri, raw):
     """What the model gives in this process."""
-    return serve.load(models.model_folder(uri, settings)).predict(raw)
+    return model_folder.load(model_logging.model_folder(uri, settings)).predict(raw)
 
 
 def prices(folder):

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from millstream import cli
-from tracking.recipe_file import catalogue, load
+from millstream.__main__ import cli
+from millstream.tracking.recipe.loader import catalogue, load
 
 EMBEDDED = ("digits", "generated")
 

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from pipelines import prepare
+from millstream.pipelines import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.training.assembly import model_folder
+from millstream.training.assembly.build import parts_of
+from millstream.training.loop.data_module import Splits
 from tests.training.tasks.made import measured
-from tracking.dataset import Dataset
-from tracking.recipe_file import load
-from training import serve
-from training.build import parts_of
-from training.data import Splits
 
 STEPS = [
     {"split": {"by": "hash", "test": 0.3}},
@@ -64,6 +64,6 @@ def test_a_mixed_row_is_learned_from_as_the_share_of_each_class(spark, settings,
     found = measured(task, test)
     told = task.eval().network(*test.inputs).argmax(dim=1)
     assert found["test/accuracy"] == pytest.approx((told == test.truth.argmax(dim=1)).float().mean())
-    serve.save(tmp_path / "model", located, task, dataset)
-    served = serve.load(tmp_path / "model").predict(pd.DataFrame({"pulse": [-2.0, 2.0]}))
+    model_folder.save(tmp_path / "model", located, task, dataset)
+    served = model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": [-2.0, 2.0]}))
     assert set(served["prediction"]) <= {"no", "yes"}

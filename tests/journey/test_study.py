@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from millstream.tracking.comparison.finished_runs import PARENT
+from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.settings import Settings
 from tests.journey.command import answer, started, told, wait_for
 from tests.tracking.recipes import WHOLE, write
-from tracking.finished import PARENT
-from tracking.settings import Settings
-from tracking.store import open_store
 
 SMALL = ("{name: digits}", "{name: digits, limit: 300}")
 STUDY = WHOLE + "vary: {fit.init: [zeros, he, xavier]}\ncurve: valid/loss\n"

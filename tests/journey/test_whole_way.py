@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import accuracy_score
 
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.runs.run import flatten
+from millstream.tracking.settings import Settings
 from tests.journey.command import ROOT, environment, told
-from tracking.dataset import Dataset
-from tracking.recipe_file import load
-from tracking.run import flatten
-from tracking.settings import Settings
-from tracking.store import open_store
 
 SMALL = ("--set", "data.source.limit=600")
 PYFUNC = """

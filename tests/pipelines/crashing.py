@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipelines.local_store import LocalStaging, LocalStore
-from pipelines.remote_store import RemoteStore
-from pipelines.shards import write_part
-from pipelines.stores import Store
+from millstream.pipelines.publish.local_store import LocalStaging, LocalStore
+from millstream.pipelines.publish.remote_store import RemoteStore
+from millstream.pipelines.publish.shard_writer import write_part
+from millstream.pipelines.publish.stores import Store
+from millstream.tracking.dataset.filesystems import files_below, place
+from millstream.tracking.dataset.manifest import Split
+from millstream.tracking.dataset.shard_cache import Cache
+from millstream.tracking.dataset.version import Dataset, latest, versions
+from millstream.tracking.verification.content_digest import hexadecimal
+from millstream.tracking.verification.verify import verify
 from tests.pipelines.published import manifest_of
-from tracking.cache import Cache
-from tracking.dataset import Dataset, latest, versions
-from tracking.digest import hexadecimal
-from tracking.manifest import Split
-from tracking.remote import files_below, place
-from tracking.verify import verify
 
 CRASHED = 9
 SCHEMA = pa.schema({**dict.fromkeys(("sample_id", "parent_id", "op"), pa.string()), "wind": pa.float64()})

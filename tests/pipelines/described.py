@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracking.manifest import Column, Manifest, Source, Step
-from tracking.models import Described
+from millstream.tracking.dataset.manifest import Column, Manifest, Source, Step
+from millstream.tracking.runs.model_logging import Described
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipelines.rows import from_pandas
-from tracking.manifest import Column
+from millstream.pipelines.spark.frames import from_pandas
+from millstream.tracking.dataset.manifest import Column
 
 NUMBER = Column(name="wind", dtype="float64", role="input", meaning="number", unit="m/s")
 CITY = Column(name="city", dtype="string", role="input", meaning="category")

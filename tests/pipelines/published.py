@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipelines import publish
-from pipelines.shards import names
+from millstream.pipelines.publish import publish
+from millstream.pipelines.publish.shard_writer import names
+from millstream.tracking.dataset.manifest import Manifest, Source, Split
+from millstream.tracking.verification.content_digest import hexadecimal
 from tests.pipelines.made import NUMBER, table
-from tracking.digest import hexadecimal
-from tracking.manifest import Manifest, Source, Split
 
 
 def manifest_of(splits, name="made", version="v1", quarantine=None, columns=(NUMBER,), put_aside=()):

@@ -10,16 +10,16 @@ import uuid
 
 import pytest
 
-from pipelines import prepare
-from pipelines.local_store import LocalStore
+from millstream.pipelines import prepare
+from millstream.pipelines.publish.local_store import LocalStore
+from millstream.tracking.dataset.filesystems import files_below, place
+from millstream.tracking.dataset.shard_cache import Cache
+from millstream.tracking.dataset.version import Dataset, versions
+from millstream.tracking.errors import BadEnvironment
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.verification.verify import verify
 from tests.journey.command import ROOT, answer, environment, started, told
 from tests.pipelines.crashing import publish
-from tracking.cache import Cache
-from tracking.dataset import Dataset, versions
-from tracking.faults import BadEnvironment
-from tracking.recipe_file import load
-from tracking.remote import files_below, place
-from tracking.verify import verify
 
 pytestmark = [pytest.mark.fault, pytest.mark.spark]
 

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from pipelines.hidden import is_hidden
-from pipelines.origin import content_hash
-from pipelines.part_files import parts
-from pipelines.published_folds import _members
-from pipelines.sources.matlab import _pieces
-from pipelines.sources.mnist import read_idx
-from pipelines.sources.transitions import _arrays
-from pipelines.table import OriginFile
-from tracking.faults import BadData
+from millstream.pipelines.readers.hidden_files import is_hidden
+from millstream.pipelines.readers.origin_files import content_hash
+from millstream.pipelines.readers.part_files import parts
+from millstream.pipelines.readers.published_folds import _members
+from millstream.pipelines.sources.matlab import _pieces
+from millstream.pipelines.sources.mnist import read_idx
+from millstream.pipelines.sources.transitions import _arrays
+from millstream.pipelines.table import OriginFile
+from millstream.tracking.errors import BadData
 
 pytestmark = pytest.mark.bad_input
 

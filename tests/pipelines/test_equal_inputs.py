@@ -2,13 +2,14 @@
 
 import pytest
 
-from pipelines import checks, publish
-from pipelines.local_store import LocalStore
+from millstream.pipelines.checks import split_checks
+from millstream.pipelines.publish import publish
+from millstream.pipelines.publish.local_store import LocalStore
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.verification.verify import verify
 from tests.pipelines.made import image, table
 from tests.pipelines.published import manifest_of
-from tracking.dataset import Dataset
-from tracking.manifest import Column
-from tracking.verify import verify
 
 NUMBERS = [Column(name=name, dtype="float64", role="input", meaning="number") for name in "ab"]
 LISTS = [
@@ -34,7 +35,7 @@ def test_spark_and_verify_find_the_same_equal_inputs(spark, tmp_path, pair):
     columns = [one for one in (*NUMBERS, *LISTS, TEXT, image(1, 2, 2)) if one.name in train]
     rows = [{"sample_id": "x", "split": "train", **train}, {"sample_id": "y", "split": "test", **test}]
     made = table(spark, rows, *columns)
-    found = checks.leakage(made)
+    found = split_checks.leakage(made)
     assert {one.name: one.figures for one in found}["equal inputs in two splits"] == {"contents": expected}
     store = LocalStore(tmp_path)
     with store.staging("made", "v1") as staged:

@@ -4,12 +4,12 @@ import shlex
 import pytest
 import yaml
 
-from pipelines import prepare
-from tracking.dataset import Dataset
-from tracking.faults import BadData, WrongRecipe
-from tracking.proofs import Watched
-from tracking.recipe_file import load
-from tracking.verify import verify
+from millstream.pipelines import prepare
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.verification.leakage_proofs import Watched
+from millstream.tracking.verification.verify import verify
 
 pytestmark = pytest.mark.spark
 
@@ -73,7 +73,7 @@ def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(s
 
 
 def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_path, monkeypatch):
-    from pipelines.sources.digits import Digits
+    from millstream.pipelines.sources.digits import Digits
 
     read, told = Digits.read, {}
     for partitions in (1, 7):

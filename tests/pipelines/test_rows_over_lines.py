@@ -8,11 +8,11 @@ import tarfile
 import pandas as pd
 import pytest
 
-from pipelines.sources.table import Table
-from pipelines.table_columns import MISFIT
-from pipelines.text_tables import OPEN_QUOTE
+from millstream.pipelines.readers.csv_json import OPEN_QUOTE
+from millstream.pipelines.readers.table_schema import MISFIT
+from millstream.pipelines.sources.table import Table
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 

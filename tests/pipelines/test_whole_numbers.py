@@ -12,25 +12,25 @@ from hypothesis import strategies as st
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, LongType, StringType, StructField, StructType
 
-from pipelines import exact
-from pipelines.flow import Flow
-from pipelines.rows import groups_in_pandas, in_pandas, schema_of
-from pipelines.steps.augment import Augment
-from pipelines.steps.deduplicate import Deduplicate
-from pipelines.steps.encode import Encode
-from pipelines.steps.features import Features
-from pipelines.steps.filter import Filter
-from pipelines.steps.impute import Impute
-from pipelines.steps.mixup import Mixup
-from pipelines.steps.rebalance import Rebalance
-from pipelines.steps.rolling import Rolling
-from pipelines.steps.scale import Scale
-from pipelines.steps.split import Split
-from pipelines.steps.tokenize import Tokenize
-from pipelines.steps.validate import Validate
-from pipelines.steps.window import Window
-from pipelines.table import Table
-from tracking.manifest import Column
+from millstream.pipelines.execute_steps import Flow
+from millstream.pipelines.spark import arrow_pandas
+from millstream.pipelines.spark.frames import groups_in_pandas, in_pandas, schema_of
+from millstream.pipelines.steps.augment import Augment
+from millstream.pipelines.steps.deduplicate import Deduplicate
+from millstream.pipelines.steps.encode import Encode
+from millstream.pipelines.steps.features import Features
+from millstream.pipelines.steps.filter import Filter
+from millstream.pipelines.steps.impute import Impute
+from millstream.pipelines.steps.mixup import Mixup
+from millstream.pipelines.steps.rebalance import Rebalance
+from millstream.pipelines.steps.rolling import Rolling
+from millstream.pipelines.steps.scale import Scale
+from millstream.pipelines.steps.split import Split
+from millstream.pipelines.steps.tokenize import Tokenize
+from millstream.pipelines.steps.validate import Validate
+from millstream.pipelines.steps.window import Window
+from millstream.pipelines.table import Table
+from millstream.tracking.dataset.manifest import Column
 
 pytestmark = pytest.mark.spark
 
@@ -202,8 +202,8 @@ def test_groups_and_pieces_come_to_pandas_and_back_as_they_are(spark):
 
 def test_times_after_2262_come_to_pandas_and_back():
     rows = pa.table({"time": pa.array([datetime.datetime(9999, 12, 31), None], pa.timestamp("us", "UTC"))})
-    assert exact.from_pandas(exact.to_pandas(rows), rows.schema).equals(rows)
-    assert exact.to_pandas(rows)["time"].dtype == pd.Series([], dtype="datetime64[us]").dtype
+    assert arrow_pandas.from_pandas(arrow_pandas.to_pandas(rows), rows.schema).equals(rows)
+    assert arrow_pandas.to_pandas(rows)["time"].dtype == pd.Series([], dtype="datetime64[us]").dtype
 
 
 def run_examples(check, soak):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
 from tests.tracking.recipes import write
-from tracking.recipe_file import load
-from tracking.settings import Settings
 
 
 @pytest.fixture

@@ -6,16 +6,16 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from tests.tracking.runs import course, left, running, unfinished
+from millstream.tracking.errors import Stopped
+from millstream.tracking.health import checks
+from millstream.tracking.runs.metric_spool import file_of, send, unsent
+from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.runs.registry import Entry, register
+from millstream.tracking.runs.run import LEAVE_WITHIN_S, Run
+from millstream.tracking.runs.run_lock import Hold, reap
+from millstream.tracking.settings import Settings
 from tests.tracking.server import Server
-from tracking.alive import Hold, reap
-from tracking.doctor import checks
-from tracking.faults import Stopped
-from tracking.registry import Entry, register
-from tracking.run import LEAVE_WITHIN_S, Run
-from tracking.settings import Settings
-from tracking.spool import file_of, send, unsent
-from tracking.store import open_store
+from tests.tracking.started_runs import course, left, running, unfinished
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from millstream.tracking.errors import BadEnvironment
+from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.settings import Settings
 from tests.tracking.front import PASSWORD, USER, Front
 from tests.tracking.server import Server
-from tracking.faults import BadEnvironment
-from tracking.settings import Settings
-from tracking.store import open_store
 
 pytestmark = pytest.mark.security
 

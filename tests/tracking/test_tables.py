@@ -3,11 +3,11 @@ import shlex
 
 import pytest
 
+from millstream.tracking.host.terminal_text import printable
+from millstream.tracking.inspection.look import ancestry, look_at
+from millstream.verbs.terminal import inspection, preparation, ranking, training
 from tests.datasets import make_dataset
 from tests.training.signatures import category, number, target
-from tracking.inspection.look import ancestry, look_at
-from tracking.printable import printable
-from tracking.tables import inspection, preparation, ranking, training
 
 COLUMNS = (number("a"), category("town", 3), target(2))
 

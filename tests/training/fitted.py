@@ -14,16 +14,17 @@ import torch
 import yaml
 from torch import Tensor
 
+from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.recipe.loader import load
+from millstream.tracking.recipe.schema import Located
+from millstream.training.callbacks.run_logger import History
+from millstream.training.checkpoints import archive
+from millstream.training.loop import train
+from millstream.training.loop.job import Job
+from millstream.training.loop.trainer import fitting
 from tests.datasets import make_dataset
 from tests.training.signatures import image, number, target
-from tracking.dataset import Dataset
-from tracking.manifest import Affine
-from tracking.recipe import Located
-from tracking.recipe_file import load
-from training import checkpoints, fit
-from training.callbacks.record import History
-from training.job import Job
-from training.trainer import fitting
 
 ROWS = {"train": 70, "valid": 20, "test": 15}
 BATCHES = 5
@@ -68,7 +69,7 @@ class Fitted:
 
     @property
     def weights(self) -> str:
-        return fit.weights_digest(self.network)
+        return train.weights_digest(self.network)
 
     @property
     def run(self) -> Any:
@@ -150,7 +151,7 @@ def fitted(
     job = job_of(folder, dataset, **sections)
     if start is not None:
         job.folder.mkdir(parents=True)
-        for file in (start, start.with_name(checkpoints.BEST)):
+        for file in (start, start.with_name(archive.BEST)):
             if file.exists():
                 shutil.copy(file, job.folder / file.name)
         job.run.resumed = True
@@ -159,8 +160,8 @@ def fitted(
     trainer.callbacks[:0] = watching
     threads = torch.get_num_threads()
     try:
-        fit._fit_steps(job, trainer)
-        metrics = fit._measure(job, trainer, test=True)
+        train._fit_steps(job, trainer)
+        metrics = train._measure(job, trainer, test=True)
     finally:
         torch.set_num_threads(threads)
     return Fitted(job, trainer, history, metrics)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracking.manifest import Affine, Column, InputField, Manifest, Signature, Source
+from millstream.tracking.dataset.manifest import Affine, Column, InputField, Manifest, Signature, Source
 
 
 def target(classes: int) -> Column:

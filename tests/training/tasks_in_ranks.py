@@ -14,21 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from millstream.training.config.fit import Fit
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.feed.batch import Batch
+from millstream.training.networks.generative import vae
+from millstream.training.task import Task
+from millstream.training.tasks.cluster import Cluster
+from millstream.training.tasks.cluster import Config as ClusterConfig
+from millstream.training.tasks.reduce import Config as ReduceConfig
+from millstream.training.tasks.reduce import Reduce
+from millstream.training.tasks.variational import Config as VariationalConfig
+from millstream.training.tasks.variational import Variational
 from tests.training.signatures import image, signature, target
 from tests.training.tasks import test_adversarial, test_cluster, test_reduce
 from tests.training.tasks.made import measured
 from tests.training.tasks.test_outcomes import CASES, classes, drawn
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.networks.generative import vae
-from training.ranks import Ranks
-from training.task import Task
-from training.tasks.cluster import Cluster
-from training.tasks.cluster import Config as ClusterConfig
-from training.tasks.reduce import Config as ReduceConfig
-from training.tasks.reduce import Reduce
-from training.tasks.variational import Config as VariationalConfig
-from training.tasks.variational import Variational
 
 SLOTS = 16
 SPLITS = (1, 9, 33)

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
+from millstream.training.distributed.ranks import Ranks
 from tests.journey.command import ROOT
 from tests.training.tasks_in_ranks import DRAWN, results
-from training.ranks import Ranks
 
 WITHIN_S = 300
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.augmentations.op import Parameters, as_dtype
+from millstream.tracking.augmentations.op import Parameters, as_dtype
 
 Boxes = NDArray[Any]
 Size = tuple[int, ...]

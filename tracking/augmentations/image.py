@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from tracking.augmentations import boxes
-from tracking.augmentations.op import Drawn, Op, Parameters, as_dtype, draw_seed, generator_of
+from millstream.tracking.augmentations import boxes
+from millstream.tracking.augmentations.op import Drawn, Op, Parameters, as_dtype, draw_seed, generator_of
 
 Image = NDArray[Any]
 SMOOTHING = 4.0

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.augmentations.op import as_dtype
-from tracking.manifest import Column
+from millstream.tracking.augmentations.op import as_dtype
+from millstream.tracking.dataset.manifest import Column
 
 
 def is_mixable(column: Column) -> bool:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal
 
-from tracking.augmentations import image, series, table, text
-from tracking.augmentations.op import Op
-from tracking.manifest import Column
+from millstream.tracking.augmentations import image, series, table, text
+from millstream.tracking.augmentations.op import Op
+from millstream.tracking.dataset.manifest import Column
 
 Modality = Literal["image", "text", "series", "table"]
 

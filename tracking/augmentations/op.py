@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.seeds import key
+from millstream.tracking.seeds import key
 
 Parameters = dict[str, Any]
 Drawn = Sequence[Mapping[str, Parameters]]

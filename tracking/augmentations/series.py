@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from tracking.augmentations.op import Op, Parameters, as_dtype, draw_seed, generator_of
+from millstream.tracking.augmentations.op import Op, Parameters, as_dtype, draw_seed, generator_of
 
 Series = NDArray[Any]
 KNOTS = 4

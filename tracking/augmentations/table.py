@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking.augmentations.op import Op, Parameters, draw_seed, generator_of
+from millstream.tracking.augmentations.op import Op, Parameters, draw_seed, generator_of
 
 Row = NDArray[Any]
 

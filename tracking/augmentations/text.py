@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from tracking.augmentations.op import Op, Parameters, draw_seed, generator_of
+from millstream.tracking.augmentations.op import Op, Parameters, draw_seed, generator_of
 
 Synonyms = Mapping[str, Sequence[str]]
 

@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.style import short
+from millstream.tracking.figures.style import short
 
 WIDE = 100
 """Characters of a line."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from tracking.balance import Plan
-from tracking.figures.style import COLOURS, panel, plain, short
+from millstream.tracking.dataset.class_balance import Plan
+from millstream.tracking.figures.style import COLOURS, panel, plain, short
 
 MOST = 40
 """Most classes that are drawn: the rarest half and the largest half of them."""

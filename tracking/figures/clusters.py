@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.latent import coloured, plane
+from millstream.tracking.figures.latent import coloured, plane
 
 NAMED = 30
 """Most clusters that are told by name."""

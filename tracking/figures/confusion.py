@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.style import panel, plain, short
+from millstream.tracking.figures.style import panel, plain, short
 
 NUMBERED = 20
 """Most classes for which the counts are written into the cells."""

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.style import COLOURS, panel
+from millstream.tracking.figures.style import COLOURS, panel
 
 LEVELS = 18
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.style import COLOURS, panel, plain, short
+from millstream.tracking.figures.style import COLOURS, panel, plain, short
 
 SHOWN = 20
 

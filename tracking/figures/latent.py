@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.style import panel, short
+from millstream.tracking.figures.style import panel, short
 
 
 def latent(

@@ -9,13 +9,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from tracking.figures.style import COLOURS, plain
+from millstream.tracking.figures.style import COLOURS, plain
 
 SIGNIFICANT = 0.05
 
 
 def leaderboard(rows: Sequence[Any]) -> Figure:
-    """The metric with its 95 % interval, seconds of training and of scoring a row; rows of `tracking.leaderboard`.
+    """The metric with its 95 % interval, seconds of training and of scoring a row; rows of
+    `tracking.comparison.leaderboard`.
 
     The best model and those that differ from it by no more than chance may are dark.
     """

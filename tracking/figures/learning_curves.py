@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from tracking.figures.style import COLOURS
+from millstream.tracking.figures.style import COLOURS
 
 Course = Sequence[Sequence[float]]
 

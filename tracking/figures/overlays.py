@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from tracking.figures.style import COLOURS
+from millstream.tracking.figures.style import COLOURS
 
 TRUE, TOLD = COLOURS[2], COLOURS[3]
 HALF = 0.5

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from tracking.figures.style import COLOURS, panel
+from millstream.tracking.figures.style import COLOURS, panel
 
 
 def rate_range(course: Sequence[tuple[float, float]], chosen: float) -> Figure:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from tracking.figures.style import COLOURS
+from millstream.tracking.figures.style import COLOURS
 
 
 def residuals(told_N: NDArray[Any], true_N: NDArray[Any], unit: str) -> Figure:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from tracking.figures.style import COLOURS, panel
+from millstream.tracking.figures.style import COLOURS, panel
 
 SMOOTHED = 20
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from tracking.figures.style import COLOURS, plain, short
+from millstream.tracking.figures.style import COLOURS, plain, short
 
 MOST = 5
 """Fields that have a panel."""

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tracking.figures.style import COLOURS, plain, short
+from millstream.tracking.figures.style import COLOURS, plain, short
 
 REPEATED = "fit.seed"
 """An axis of repetitions: it is drawn as the mean and the range, not as a difference."""

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.tree import plot_tree
 
-from tracking.figures.style import short
+from millstream.tracking.figures.style import short
 
 LEVELS = 3
 """Below these a tree is cut off: (...) stands for what is there."""

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
-from tracking.inspection.spread import Spread
+from millstream.tracking.inspection.spread import Spread
 
 MASK = (255, 96, 0)
 MOST_CURVES = 8

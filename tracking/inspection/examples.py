@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tracking.dataset import Dataset
-from tracking.inspection.lineage import Row, find
-from tracking.manifest import Column, Manifest, Shard
+from millstream.tracking.dataset.manifest import Column, Manifest, Shard
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.inspection.lineage import Row, find
 
 CLASSES, OF_EACH, CHANGED = 12, 8, 6
 LONGEST_TEXT = 1000

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tracking.dataset import Dataset
-from tracking.faults import BadData
-from tracking.manifest import ASIDE, Shard, Source
-from tracking.reading import opened, put_aside
-from tracking.remote import files_below
+from millstream.tracking.dataset.filesystems import files_below
+from millstream.tracking.dataset.manifest import ASIDE, Shard, Source
+from millstream.tracking.dataset.shard_reader import opened, put_aside
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
 
 Row = dict[str, Any]
 _LINES = ("table", "text")

@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tracking.dataset import Dataset
-from tracking.inspection.examples import Examples
-from tracking.inspection.lineage import Row, lineage
-from tracking.inspection.statistics import Gathering, Summary, gathering, summaries
-from tracking.manifest import Manifest, Shard
-from tracking.reading import opened
-from tracking.seeds import key
+from millstream.tracking.dataset.manifest import Manifest, Shard
+from millstream.tracking.dataset.shard_reader import opened
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.inspection.examples import Examples
+from millstream.tracking.inspection.lineage import Row, lineage
+from millstream.tracking.inspection.statistics import Gathering, Summary, gathering, summaries
+from millstream.tracking.seeds import key
 
 PIECE_ROWS = 4096
 LISTED = 8

@@ -16,16 +16,16 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from tracking.dataset import Dataset
-from tracking.faults import WrongRecipe
-from tracking.inspection import drawings
-from tracking.inspection.examples import label
-from tracking.inspection.figures import ends, figures
-from tracking.inspection.lineage import Row
-from tracking.inspection.look import Look, look_at, plain
-from tracking.inspection.rows import SHORT, Drawer, cut
-from tracking.inspection.statistics import Summary
-from tracking.manifest import Column, Manifest
+from millstream.tracking.dataset.manifest import Column, Manifest
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.inspection import drawings
+from millstream.tracking.inspection.examples import label
+from millstream.tracking.inspection.figures import ends, figures
+from millstream.tracking.inspection.lineage import Row
+from millstream.tracking.inspection.look import Look, look_at, plain
+from millstream.tracking.inspection.rows import SHORT, Drawer, cut
+from millstream.tracking.inspection.statistics import Summary
 
 HERE = Path(__file__).parent
 MOST_CLASSES, MOST_FILES, MOST_COLUMNS, MOST_CATEGORIES, MOST_WORDS = 40, 12, 200, 20, 12

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from tracking.inspection import drawings
-from tracking.inspection.lineage import Row
-from tracking.inspection.look import Look, plain
-from tracking.inspection.statistics import LENGTHS
-from tracking.manifest import Column
-from tracking.tokens import BEGIN, END, SPACE
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.inspection import drawings
+from millstream.tracking.inspection.lineage import Row
+from millstream.tracking.inspection.look import Look, plain
+from millstream.tracking.inspection.statistics import LENGTHS
+from millstream.tracking.serving.tokenizer import BEGIN, END, SPACE
 
 DRAWN = ("image", "video", "series", "tokens")
 MOST_TOKENS, MOST_FRAMES, MOST_VALUES = 200, 6, 16

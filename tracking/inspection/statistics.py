@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from tracking import tokens
-from tracking.inspection.spread import KEPT_VALUES, Moments, Numbers_N, Sample, Spread, edges_of
-from tracking.manifest import Column
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.inspection.spread import KEPT_VALUES, Moments, Numbers_N, Sample, Spread, edges_of
+from millstream.tracking.serving import tokenizer
 
 KEPT_TEXTS = 10_000
 MOST_DIFFERENT = 10_000
@@ -152,7 +152,7 @@ class _Texts(_Rows):
             frequent, counted = _most(self.counts), self.rows
         else:
             texts = self.sample.kept().tolist()
-            words = Counter(word for text in texts for word in tokens.words(text))
+            words = Counter(word for text in texts for word in tokenizer.words(text))
             frequent, counted = _most(words), len(texts)
         facts = {"frequent": frequent, "counted": counted, "different": different}
         return Summary(rows=self.rows, missing=self.missing, measured="characters", spread=spread, **facts)

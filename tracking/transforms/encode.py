@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tracking import preprocess
-from tracking.manifest import Column
-from tracking.transform import Kind, Learned, put
-from tracking.transforms.tokenize import before_tokens
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.serving import columns
+from millstream.tracking.serving.column_change import Kind, Learned, put
+from millstream.tracking.transforms.tokenize import before_tokens
 
 
 def _number(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return put(frame, name, preprocess.category_numbers(frame[name], learned["classes"], unknown=0))
+    return put(frame, name, columns.category_numbers(frame[name], learned["classes"], unknown=0))
 
 
 def _unnumber(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
@@ -20,18 +20,18 @@ def _unnumber(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
 
 
 def _hot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return put(frame, name, preprocess.one_hot(frame[name], learned["classes"]))
+    return put(frame, name, columns.one_hot(frame[name], learned["classes"]))
 
 
 def _unhot(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     rows = [np.frombuffer(row, "<f4") for row in frame[name]]
     return put(
-        frame, name, [learned["classes"][int(row.argmax())] if row.any() else preprocess.UNKNOWN_CLASS for row in rows]
+        frame, name, [learned["classes"][int(row.argmax())] if row.any() else columns.UNKNOWN_CLASS for row in rows]
     )
 
 
 def _mark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return put(frame, name, preprocess.tag_vectors(frame[name], learned["classes"], learned["separator"]))
+    return put(frame, name, columns.tag_vectors(frame[name], learned["classes"], learned["separator"]))
 
 
 def _unmark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
@@ -40,7 +40,7 @@ def _unmark(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
 
 
 def _mean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return put(frame, name, preprocess.target_means(frame[name], learned["means"], learned["prior"]))
+    return put(frame, name, columns.target_means(frame[name], learned["means"], learned["prior"]))
 
 
 def _unmean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def _unmean(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
 
 def _spell(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     options = {"lower": learned["lower"], "longest": learned["longest"]}
-    return put(frame, learned["to"], preprocess.token_numbers(frame[name], learned["vocabulary"], **options)).drop(
+    return put(frame, learned["to"], columns.token_numbers(frame[name], learned["vocabulary"], **options)).drop(
         columns=name
     )
 

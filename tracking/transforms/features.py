@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracking.faults import BadData
-from tracking.formula_columns import column_of, computed
-from tracking.manifest import Column, Computed
-from tracking.transform import Kind, Learned, put
+from millstream.tracking.dataset.manifest import Column, Computed
+from millstream.tracking.errors import BadData
+from millstream.tracking.formulas.columns import column_of, computed
+from millstream.tracking.serving.column_change import Kind, Learned, put
 
 
 def _compute(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:

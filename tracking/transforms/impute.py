@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracking import preprocess
-from tracking.manifest import Column
-from tracking.transform import Kind, Learned, put
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.serving import columns
+from millstream.tracking.serving.column_change import Kind, Learned, put
 
 
 def _fill(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     if learned["indicator"] is not None:
         frame = put(frame, learned["indicator"], frame[name].isna().astype("float32"))
-    return put(frame, name, preprocess.filled(frame[name], learned["fill"]))
+    return put(frame, name, columns.filled(frame[name], learned["fill"]))
 
 
 def _unfill(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracking import preprocess, quantiles
-from tracking.manifest import Column
-from tracking.transform import Kind, Learned, put
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.serving import columns, quantiles
+from millstream.tracking.serving.column_change import Kind, Learned, put
 
 
 def _scale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    return put(frame, name, preprocess.scaled(frame[name].to_numpy(), learned))
+    return put(frame, name, columns.scaled(frame[name].to_numpy(), learned))
 
 
 def _unscale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tracking import tokens
-from tracking.manifest import Column
-from tracking.transform import Kind, Learned, put
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.serving import tokenizer
+from millstream.tracking.serving.column_change import Kind, Learned, put
 
 
 def _tokenize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    reader = tokens.Reader.of(learned)
+    reader = tokenizer.Reader.of(learned)
     return put(frame, learned["to"], [reader.numbers(text) for text in frame[name]]).drop(columns=name)
 
 
 def _untokenize(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    reader = tokens.Reader.of(learned)
+    reader = tokenizer.Reader.of(learned)
     return put(frame, name, [reader.text(row) for row in frame[learned["to"]]])
 
 

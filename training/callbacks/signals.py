@@ -9,9 +9,9 @@ from typing import Any
 import pytorch_lightning as lightning
 from pytorch_lightning.callbacks import Checkpoint
 
-from tracking.faults import Stopped
-from training.callbacks.last import Last
-from training.ranks import Ranks
+from millstream.tracking.errors import Stopped
+from millstream.training.callbacks.save_checkpoint import Last
+from millstream.training.distributed.ranks import Ranks
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

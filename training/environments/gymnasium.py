@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 
-from tracking import parts
-from tracking.faults import BadData
-from tracking.manifest import Column, Signature
-from training.environments._drawings import CARTPOLE
+from millstream.tracking.dataset.manifest import Column, Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe import plugins
+from millstream.training.environments._drawings import CARTPOLE
 
 Env: TypeAlias = Any
 """A `gymnasium.Env`."""
@@ -38,7 +38,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         known = list(gymnasium.registry)
         # a name with a colon would import the module before it
         if name not in known:
-            raise ValueError(f"{name!r}: no such environment; {parts.suggest(name, known)}")
+            raise ValueError(f"{name!r}: no such environment; {plugins.suggest(name, known)}")
         return name
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tracking.faults import BadData
+from millstream.tracking.errors import BadData
 
 
 class Batch(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from training.layers.norm import Norm, norm
+from millstream.training.layers.norm import Norm, norm
 
 
 def convolutions(before: int, after: int, count: int, kind: Norm) -> list[nn.Module]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from tracking.bicubic import resampling
-from tracking.faults import BadData
-from tracking.manifest import Signature
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.bicubic import resampling
 
 GREY, CONTRAST = 0.5, 0.25
 """Mean and deviation of pixels from 0 to 1, about."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
 
 
 def channels_and_maps(signature: Signature, poolings: int, network: str) -> tuple[int, int]:

@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from tracking.figures.samples import samples
-from training.feed.batch import Batch
-from training.task import Task, as_numpy
+from millstream.tracking.figures.samples import samples
+from millstream.training.feed.batch import Batch
+from millstream.training.task import Task, as_numpy
 
 GRID = 100
 GENERATOR, DISCRIMINATOR = 0, 1

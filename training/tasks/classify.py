@@ -23,15 +23,15 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from tracking.faults import BadData, WrongRecipe
-from tracking.figures.confusion import confusion
-from tracking.manifest import Shares, Signature
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.ranking import Auc, AveragePrecision
-from training.sight import SHOWN, Looked, figures
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Shares, Signature
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.tracking.figures.confusion import confusion
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import Estimator
+from millstream.training.explain.grad_cam import SHOWN, Looked, figures
+from millstream.training.feed.batch import Batch
+from millstream.training.metrics.ranking import Auc, AveragePrecision
+from millstream.training.task import Task, as_numpy
 
 BINARY = 2
 

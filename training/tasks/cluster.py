@@ -20,15 +20,15 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.clustering import AdjustedRandScore
 
-from tracking.faults import BadData
-from tracking.figures.clusters import clusters
-from tracking.manifest import Signature
-from training.estimator import joined
-from training.feed.batch import Batch
-from training.first_rows import FirstRows
-from training.fit_config import Fit
-from training.neighbour_map import neighbour_map
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.figures.clusters import clusters
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import joined
+from millstream.training.explain.tsne_map import neighbour_map
+from millstream.training.feed.batch import Batch
+from millstream.training.metrics.first_rows import FirstRows
+from millstream.training.task import Task, as_numpy
 
 MOST = 5_000
 """Rows of a split, the first in stored order, whose silhouette is told: each is compared with each."""

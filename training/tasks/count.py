@@ -14,13 +14,13 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
 
-from tracking.faults import WrongRecipe
-from tracking.figures.residuals import residuals
-from tracking.manifest import Signature
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.figures.residuals import residuals
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.task import Task, as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

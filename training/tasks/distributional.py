@@ -15,16 +15,16 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
 
-from tracking.faults import WrongRecipe
-from tracking.figures.calibration import calibration
-from tracking.manifest import Signature
-from training.dropout_passes import leaves_out, passes
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.heads import AnyHead, Dropout, Law, quantile
-from training.task import as_numpy
-from training.tasks.regress import Regress
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.figures.calibration import calibration
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.objectives.distributions import AnyHead, Dropout, Law, quantile
+from millstream.training.objectives.mc_dropout import leaves_out, passes
+from millstream.training.task import as_numpy
+from millstream.training.tasks.regress import Regress
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

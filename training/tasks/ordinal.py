@@ -19,13 +19,13 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCohenKappa, MulticlassConfusionMatrix
 
-from tracking.faults import WrongRecipe
-from tracking.figures.confusion import confusion
-from tracking.manifest import Signature
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.figures.confusion import confusion
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.task import Task, as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -16,13 +16,13 @@ from pydantic import BaseModel, Field, field_validator
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanMetric, Metric, MetricCollection
 
-from tracking.faults import WrongRecipe
-from tracking.manifest import Signature
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.task import as_numpy
-from training.tasks.regress import Regress
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.task import as_numpy
+from millstream.training.tasks.regress import Regress
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -17,16 +17,16 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import MeanSquaredError, Metric, MetricCollection
 
-from tracking.faults import BadData
-from tracking.figures.latent import latent
-from tracking.figures.samples import samples
-from tracking.manifest import Signature
-from training.estimator import joined, pictures, width
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.neighbour_map import neighbour_map
-from training.neighbours_kept import NeighbourAccuracy, Trustworthiness
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.figures.latent import latent
+from millstream.tracking.figures.samples import samples
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import joined, pictures, width
+from millstream.training.explain.tsne_map import neighbour_map
+from millstream.training.feed.batch import Batch
+from millstream.training.metrics.neighbourhood import NeighbourAccuracy, Trustworthiness
+from millstream.training.task import Task, as_numpy
 
 MEASURED = ("number", "vector", "series", "image", "video", "mask")
 SHOWN = 2_000

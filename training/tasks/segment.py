@@ -18,13 +18,13 @@ from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, BinaryJaccardIndex
 
-from tracking.faults import BadData
-from tracking.figures.overlays import overlays
-from tracking.manifest import Signature
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.patches import cut, tiled
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.figures.overlays import overlays
+from millstream.training.config.fit import Fit
+from millstream.training.feed.batch import Batch
+from millstream.training.layers.image_tiles import cut, tiled
+from millstream.training.task import Task, as_numpy
 
 SHOWN = 12
 SMOOTH = 1.0

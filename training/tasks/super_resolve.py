@@ -19,14 +19,14 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from tracking.faults import BadData
-from tracking.figures.enlargements import enlargements
-from tracking.manifest import Affine, Signature
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.layers.enlarge import enlarged, enlargement
-from training.patches import cut
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Affine, Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.figures.enlargements import enlargements
+from millstream.training.config.fit import Fit
+from millstream.training.feed.batch import Batch
+from millstream.training.layers.enlarge import enlarged, enlargement
+from millstream.training.layers.image_tiles import cut
+from millstream.training.task import Task, as_numpy
 
 SHOWN = 5
 PEAK = 255.0

@@ -16,13 +16,13 @@ from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 
-from tracking.faults import WrongRecipe
-from tracking.manifest import Signature
-from training.estimator import Estimator
-from training.feed.batch import Batch
-from training.fit_config import Fit
-from training.ranking import MeanAuc, MeanAveragePrecision
-from training.task import Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.metrics.ranking import MeanAuc, MeanAveragePrecision
+from millstream.training.task import Task, as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

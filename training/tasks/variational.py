@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import CatMetric, MeanSquaredError, Metric, MetricCollection
 
-from tracking.figures.latent import latent
-from tracking.figures.samples import samples
-from tracking.manifest import Signature
-from training.feed.batch import Batch
-from training.first_rows import FirstRows
-from training.fit_config import Fit
-from training.task import Stage, Task, as_numpy
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.figures.latent import latent
+from millstream.tracking.figures.samples import samples
+from millstream.training.config.fit import Fit
+from millstream.training.feed.batch import Batch
+from millstream.training.metrics.first_rows import FirstRows
+from millstream.training.task import Stage, Task, as_numpy
 
 GRID = 100
 SHOWN = 10

@@ -9,8 +9,8 @@ from numpy.random import PCG64, Generator
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from pipelines.sources.generated import moons
-from tracking.seeds import key
+from millstream.pipelines.sources.generated import moons
+from millstream.tracking.seeds import key
 
 ANGLES = 500
 

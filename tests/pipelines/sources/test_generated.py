@@ -6,11 +6,11 @@ import pytest
 from pydantic import ValidationError
 from scipy.special import sinc as cardinal
 
-from pipelines import origin
-from pipelines.sources import generated
-from pipelines.sources.generated import Generated
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.sources import generated
+from millstream.pipelines.sources.generated import Generated
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 
@@ -112,7 +112,7 @@ def test_a_wrong_setting_is_refused(fields, told):
 @pytest.mark.mirror
 def test_digits_are_those_of_mnist(spark, settings):
     source = Generated(kind="digits", rows=4, steps=3, images="test")
-    files = {file.name: path for file, path in origin.locate_all(source, settings).items()}
+    files = {file.name: path for file, path in origin_files.locate_all(source, settings).items()}
     assert list(files) == ["mnist/t10k-images-idx3-ubyte.gz"]
     frames = [np.frombuffer(row[0], np.uint8) for row in rows_of(source.read(spark, files, 0), "frames")]
     # digits are bright on black: of 64x64 pixels two digits light some hundred

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from pipelines import origin
-from pipelines.sources.images import Images
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.sources.images import Images
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 
@@ -130,7 +130,7 @@ TABLE = {"name": "cells/index.csv", "image": "images/{id}.png", "mask": "masks/{
 
 def read_cells(spark, folder, settings, **fields):
     made = Images(**{"table": {**TABLE, "split": "part"}, "channels": 1, "height": 6, "width": 8, **fields})
-    found = origin.locate_all(made, settings.model_copy(update={"mirror": folder}))
+    found = origin_files.locate_all(made, settings.model_copy(update={"mirror": folder}))
     return made.read(spark, {file.name: path for file, path in found.items()}, 0)
 
 
@@ -154,7 +154,7 @@ def test_a_table_names_pictures_masks_classes_and_splits(spark, tmp_path, settin
 def test_pictures_that_a_table_names_count_as_files_of_the_source(tmp_path, settings):
     cells(tmp_path, ROWS[:2])
     made = Images(table=TABLE, height=6, width=8)
-    found = origin.locate_all(made, settings.model_copy(update={"mirror": tmp_path}))
+    found = origin_files.locate_all(made, settings.model_copy(update={"mirror": tmp_path}))
     assert [file.name for file in found] == [
         "cells/index.csv",
         *(f"cells/{part}/c{at}.png" for part in ("images", "masks") for at in range(2)),
@@ -248,7 +248,7 @@ def test_nuclei_are_read_with_their_masks(spark, settings):
         width=96,
         resize="stretch",
     )
-    found = origin.locate_all(made, settings)
+    found = origin_files.locate_all(made, settings)
     table = made.read(spark, {file.name: path for file, path in found.items()}, 0)
     assert (len(found), table.frame.count(), table.refused.count()) == (1 + 2 * 664, 664, 0)
     facts = {row["id"]: float(row["foreground_fraction"]) for row in csv.DictReader(next(iter(found.values())).open())}
@@ -264,7 +264,7 @@ def test_nuclei_are_read_with_their_masks(spark, settings):
 def test_cifar_is_read_from_parquet(spark, settings):
     name = "cifar10/test-00000.parquet"
     made = Images(parquet={"files": [{"name": name}], "image": "jpeg", "label": "class"}, height=32, width=32)
-    files = {file.name: path for file, path in origin.locate_all(made, settings).items()}
+    files = {file.name: path for file, path in origin_files.locate_all(made, settings).items()}
     table = made.read(spark, files, 0)
     counts = {row[0]: row[1] for row in table.frame.groupBy("label").count().collect()}
     assert counts == dict.fromkeys(range(10), 1000)

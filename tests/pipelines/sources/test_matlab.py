@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from pipelines import origin
-from pipelines.sources.matlab import Matlab
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.sources.matlab import Matlab
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 
@@ -73,7 +73,7 @@ def test_a_file_of_another_kind_is_refused(spark, tmp_path, content):
 @pytest.mark.mirror
 def test_chorales_are_read_in_their_splits(spark, settings):
     source = Matlab(file={"name": "polyphonic_music/JSB_Chorales.mat"})
-    files = {file.name: path for file, path in origin.locate_all(source, settings).items()}
+    files = {file.name: path for file, path in origin_files.locate_all(source, settings).items()}
     table = source.read(spark, files, 0)
     counts = {row[0]: row[1] for row in table.frame.groupBy("split").count().collect()}
     assert (counts, table.refused.count()) == ({"train": 229, "valid": 76, "test": 77}, 0)

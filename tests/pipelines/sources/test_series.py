@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines import origin
-from pipelines.sources.series import Series
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.sources.series import Series
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 
@@ -154,7 +154,7 @@ def test_the_transformer_data_are_read_whole(spark, settings):
     made = Series(
         files=[{"name": "ett/ETTh1.csv"}], time="date", frequency="1h", columns={name: {} for name in names}, window=432
     )
-    files = {file.name: path for file, path in origin.locate_all(made, settings).items()}
+    files = {file.name: path for file, path in origin_files.locate_all(made, settings).items()}
     table = made.read(spark, files, 0)
     found = table.frame.orderBy("time").select("time", *names).toPandas()
     expected = pd.read_csv(files["ett/ETTh1.csv"], float_precision="round_trip")

@@ -9,13 +9,13 @@ import pytest
 from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
-from pipelines import published_folds
-from pipelines.sources.digits import Digits
-from pipelines.sources.mnist import Mnist, read_idx
-from pipelines.sources.table import Table
-from pipelines.sources.text import Text
+from millstream.pipelines.readers import published_folds
+from millstream.pipelines.sources.digits import Digits
+from millstream.pipelines.sources.mnist import Mnist, read_idx
+from millstream.pipelines.sources.table import Table
+from millstream.pipelines.sources.text import Text
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 

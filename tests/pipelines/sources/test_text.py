@@ -3,10 +3,10 @@ import gzip
 import pytest
 from pydantic import ValidationError
 
-from pipelines import origin
-from pipelines.sources.text import Text
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.sources.text import Text
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 
@@ -131,7 +131,7 @@ def test_multi30k_is_read_in_pairs(spark, settings):
         for part, split in parts.items()
     ]
     made = Text(mode="parallel", pairs=pairs)
-    files = {file.name: path for file, path in origin.locate_all(made, settings).items()}
+    files = {file.name: path for file, path in origin_files.locate_all(made, settings).items()}
     table = made.read(spark, files, 0)
     counts = {row[0]: row[1] for row in table.frame.groupBy("split").count().collect()}
     assert (counts, table.refused.count()) == ({"train": 29000, "valid": 1014, "test": 1000}, 0)
@@ -146,7 +146,7 @@ def test_trec_is_read_with_its_classes(spark, settings):
     made = Text(
         mode="labelled", encoding="latin-1", files=[{"name": name, "split": split} for split, name in names.items()]
     )
-    files = {file.name: path for file, path in origin.locate_all(made, settings).items()}
+    files = {file.name: path for file, path in origin_files.locate_all(made, settings).items()}
     table = made.read(spark, files, 0)
     counts = {row[0]: row[1] for row in table.frame.groupBy("split").count().collect()}
     assert (counts, table.refused.count()) == ({"train": 5452, "test": 500}, 0)

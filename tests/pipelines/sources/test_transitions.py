@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from pipelines.sources.transitions import Transitions
+from millstream.pipelines.sources.transitions import Transitions
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import rows_of
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 

@@ -6,15 +6,15 @@ import pytest
 from pydantic import ValidationError
 from pyspark.sql import functions as F
 
-from pipelines.steps.augment import Augment
-from pipelines.steps.rebalance import Rebalance
+from millstream.pipelines.steps.augment import Augment
+from millstream.pipelines.steps.rebalance import Rebalance
+from millstream.tracking.augmentations.image import CHANGES, NEAREST, along
+from millstream.tracking.augmentations.op import through
+from millstream.tracking.augmentations.series import CHANGES as SERIES_CHANGES
+from millstream.tracking.augmentations.text import changes
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import LABEL, NUMBER, TEXT, image, rows_of, table
-from tracking.augmentations.image import CHANGES, NEAREST, along
-from tracking.augmentations.op import through
-from tracking.augmentations.series import CHANGES as SERIES_CHANGES
-from tracking.augmentations.text import changes
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 pytestmark = pytest.mark.spark
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)

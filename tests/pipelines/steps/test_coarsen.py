@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines import origin
-from pipelines.pictures import SIZES
-from pipelines.sources.images import Images
-from pipelines.steps.coarsen import Coarsen
-from pipelines.steps.patch import Patch
-from pipelines.steps.resize import Resize
+from millstream.pipelines.readers import origin_files
+from millstream.pipelines.readers.images import SIZES
+from millstream.pipelines.sources.images import Images
+from millstream.pipelines.steps.coarsen import Coarsen
+from millstream.pipelines.steps.patch import Patch
+from millstream.pipelines.steps.resize import Resize
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.bicubic import resampled
+from millstream.training.layers.enlarge import enlarged
+from millstream.training.tasks.super_resolve import psnr_y, ssim_y
 from tests.pipelines.made import NUMBER, image, rows_of, table
-from tracking.bicubic import resampled
-from tracking.faults import BadData
-from tracking.manifest import Column
-from training.layers.enlarge import enlarged
-from training.tasks.super_resolve import psnr_y, ssim_y
 
 pytestmark = pytest.mark.spark
 
@@ -88,7 +88,7 @@ PUBLISHED = {2: (33.66, 0.9299), 3: (30.39, 0.8682), 4: (28.42, 0.8104)}
 @pytest.mark.parametrize("scale", PUBLISHED)
 def test_bicubic_enlargement_of_set5_has_the_published_figures(spark, settings, scale):
     source = Images(folder="superres", height=512, width=512, channels=1, resize="keep")
-    files = {name: path for name, path in origin.locate_all(source, settings).items() if "set5" in str(path)}
+    files = {name: path for name, path in origin_files.locate_all(source, settings).items() if "set5" in str(path)}
     table = source.read(spark, {file.name: path for file, path in files.items()}, 0)
     table = Coarsen(scale=scale).apply(table, {}, 0)
     found = []

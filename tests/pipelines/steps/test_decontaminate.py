@@ -1,8 +1,8 @@
 import pytest
 
-from pipelines.steps.decontaminate import Decontaminate
+from millstream.pipelines.steps.decontaminate import Decontaminate
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import NUMBER, TEXT, rows_of, table
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from pipelines.steps.deduplicate import Deduplicate
+from millstream.pipelines.steps.deduplicate import Deduplicate
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, NUMBER, TEXT, rows_of, table
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import OneHotEncoder
 
-from pipelines.steps import encode
-from pipelines.steps.encode import Encode
+from millstream.pipelines.steps import encode
+from millstream.pipelines.steps.encode import Encode
+from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import columns, replay
 from tests.pipelines.made import CITY, LABEL, TEXT, rows_of, table
 from tests.training.signatures import manifest
-from tracking import preprocess, replay
-from tracking.faults import BadData
-from tracking.manifest import Column, Step
 
 pytestmark = pytest.mark.spark
 PRICE = Column(name="price", dtype="float64", role="target", meaning="number")
@@ -63,9 +63,7 @@ def test_serving_reads_rows_as_the_step_did(spark):
     rows = [{"city": name} for name in ("Graz", "Bonn", "Graz", "Kyiv")]
     learned = step.fit(table(spark, rows, CITY), 0)
     by_spark = [row[0] for row in rows_of(step.apply(table(spark, rows, CITY), learned, 0), "city")]
-    served = preprocess.category_numbers(
-        pd.Series([row["city"] for row in rows]), learned["city"]["classes"], unknown=0
-    )
+    served = columns.category_numbers(pd.Series([row["city"] for row in rows]), learned["city"]["classes"], unknown=0)
     assert by_spark == served.tolist()
 
 

@@ -3,13 +3,13 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from pipelines.steps import encode
-from pipelines.steps.encode import Encode
+from millstream.pipelines.steps import encode
+from millstream.pipelines.steps.encode import Encode
+from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import replay
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
 from tests.training.signatures import manifest
-from tracking import replay
-from tracking.faults import BadData
-from tracking.manifest import Column, Step
 
 pytestmark = pytest.mark.spark
 

@@ -1,10 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.steps.features import Features
-from pipelines.steps.filter import Filter
+from millstream.pipelines.steps.features import Features
+from millstream.pipelines.steps.filter import Filter
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, NUMBER, rows_of, table
-from tracking.faults import BadData
 
 pytestmark = pytest.mark.spark
 ROWS = [{"wind": 2.0, "city": "Graz"}, {"wind": 5.0, "city": "Bonn"}, {"wind": 4.0, "city": "Graz"}]

@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 from sklearn.impute import SimpleImputer
 
-from pipelines.steps.impute import Impute
+from millstream.pipelines.steps.impute import Impute
+from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import replay
 from tests.pipelines.made import CITY, NUMBER, rows_of, table
 from tests.training.signatures import manifest
-from tracking import replay
-from tracking.faults import BadData
-from tracking.manifest import Column, Step
 
 pytestmark = pytest.mark.spark
 

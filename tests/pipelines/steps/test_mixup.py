@@ -4,11 +4,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from pipelines.steps.encode import Encode
-from pipelines.steps.mixup import Mixup
+from millstream.pipelines.steps.encode import Encode
+from millstream.pipelines.steps.mixup import Mixup
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, LABEL, NUMBER, TEXT, rows_of, table
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 pytestmark = pytest.mark.spark
 AGE = Column(name="my age", dtype="int64", role="input", meaning="number")

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from pipelines.steps.patch import Patch
+from millstream.pipelines.steps.patch import Patch
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import image, rows_of, table
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 pytestmark = pytest.mark.spark
 

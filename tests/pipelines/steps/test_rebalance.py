@@ -9,17 +9,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from sklearn.utils.class_weight import compute_class_weight
 
-from pipelines.steps import rebalance
-from pipelines.steps.encode import Encode
-from pipelines.steps.rebalance import Count, Ratio, Rebalance, class_weights
+from millstream.pipelines.steps import rebalance
+from millstream.pipelines.steps.encode import Encode
+from millstream.pipelines.steps.rebalance import Count, Ratio, Rebalance, class_weights
+from millstream.tracking.augmentations.image import along
+from millstream.tracking.augmentations.op import through
+from millstream.tracking.augmentations.table import changes as noisy
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.columns import UNKNOWN_CLASS
 from tests.pipelines.made import CITY, LABEL, NUMBER, TEXT, image, rows_of, table
 from tests.training.signatures import target
-from tracking.augmentations.image import along
-from tracking.augmentations.op import through
-from tracking.augmentations.table import changes as noisy
-from tracking.faults import BadData
-from tracking.manifest import Column
-from tracking.preprocess import UNKNOWN_CLASS
 
 pytestmark = pytest.mark.spark
 COUNTS = {"a": 20, "b": 7, "c": 3}

@@ -3,12 +3,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipelines.steps.resize import Resize
+from millstream.pipelines.steps.resize import Resize
+from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import replay
 from tests.pipelines.made import NUMBER, image, rows_of, table
 from tests.training.signatures import manifest
-from tracking import replay
-from tracking.faults import BadData
-from tracking.manifest import Column, Step
 
 pytestmark = pytest.mark.spark
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.steps.rolling import Rolling, sums
+from millstream.pipelines.steps.rolling import Rolling, sums
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, rows_of, table
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 TIME = Column(name="time", dtype="datetime64[us]", role="key", meaning="number")
 PAID = Column(name="paid", dtype="float64", role="input", meaning="number")

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
-from pipelines.steps.scale import Scale, moments
+from millstream.pipelines.steps.scale import Scale, moments
+from millstream.tracking.dataset.manifest import Affine, Column, Step
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import replay
 from tests.pipelines.made import NUMBER, image, rows_of, table
 from tests.training.signatures import manifest
-from tracking import replay
-from tracking.faults import BadData
-from tracking.manifest import Affine, Column, Step
 
 pytestmark = pytest.mark.spark
 

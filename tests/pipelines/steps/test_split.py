@@ -7,10 +7,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines.steps.split import Split
+from millstream.pipelines.steps.split import Split
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 pytestmark = pytest.mark.spark
 

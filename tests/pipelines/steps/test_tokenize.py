@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.steps.tokenize import Tokenize
+from millstream.pipelines.steps.tokenize import Tokenize
+from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving import replay, tokenizer
 from tests.pipelines.made import TEXT, rows_of, table
 from tests.training.signatures import manifest
-from tracking import replay, tokens
-from tracking.faults import BadData
-from tracking.manifest import Column, Step
 
 ENGLISH = [
     "A dog runs over the green grass.",
@@ -84,7 +84,7 @@ def test_long_texts_are_put_aside_or_cut_and_empty_ones_put_aside(spark, too_lon
     reasons = {row.sample_id: row.reason for row in found.refused.collect()}
     assert {name: reasons[name] for name in ("s2", "s3")} == dict.fromkeys(("s2", "s3"), "text: empty")
     assert reasons.get("s1", "kept") == ("kept" if "s1" in kept else "text: over 5 tokens")
-    assert tokens.Reader.of(learned["text"]).numbers("abcd") == [2, 4, 5, 6, 3]
+    assert tokenizer.Reader.of(learned["text"]).numbers("abcd") == [2, 4, 5, 6, 3]
 
 
 @pytest.mark.spark
@@ -99,9 +99,9 @@ def test_subwords_are_those_of_the_package_that_learned_them(spark, most):
     merges = [tuple(pair) for pair in learned["merges"]]
     oracle = Tokenizer(models.BPE(numbers, merges, unk_token="(unknown)"))
     oracle.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    reader = tokens.Reader.of(learned)
+    reader = tokenizer.Reader.of(learned)
     for text in (*ENGLISH, "running Greens ünd laughter", "the  the\tdogdog"):
-        assert reader.numbers(text) == oracle.encode(" ".join(tokens.spaced(text))).ids
+        assert reader.numbers(text) == oracle.encode(" ".join(tokenizer.spaced(text))).ids
     assert reader.text(reader.numbers(ENGLISH[0])) == ENGLISH[0]
 
 
@@ -128,8 +128,8 @@ def test_serving_reads_texts_as_the_step_did(spark, by):
 
 @given(st.text(max_size=30), st.sampled_from(["characters", "words", "subwords"]), st.integers(3, 12))
 def test_tokens_are_never_padding_and_never_too_many(text, by, longest):
-    vocabulary = ("(pad)", "(unknown)", "(begin)", "(end)", "a", "b", "ab", tokens.SPACE)
-    reader = tokens.Reader(by, vocabulary, (("a", "b"),), lower=False, longest=longest, begin=True, end=True)
+    vocabulary = ("(pad)", "(unknown)", "(begin)", "(end)", "a", "b", "ab", tokenizer.SPACE)
+    reader = tokenizer.Reader(by, vocabulary, (("a", "b"),), lower=False, longest=longest, begin=True, end=True)
     found = np.array(reader.numbers(text))
     assert (found[0], found[-1]) == (2, 3)
     assert len(found) <= longest

@@ -1,10 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from pipelines.steps.validate import Validate
+from millstream.pipelines.steps.validate import Validate
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, NUMBER, rows_of, table
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 pytestmark = [pytest.mark.spark, pytest.mark.bad_input]
 ROWS = [

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.steps.window import Window, fitting_block, stored_steps
+from millstream.pipelines.steps.window import Window, fitting_block, stored_steps
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
 from tests.pipelines.made import table
-from tracking.faults import BadData
-from tracking.manifest import Column
 
 HOUR = Column(name="hour", dtype="int64", role="key", meaning="number")
 CLOCK = Column(name="clock", dtype="string", role="key", meaning="text")

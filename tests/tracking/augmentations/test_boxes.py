@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.augmentations.image import CHANGES, along
-from tracking.augmentations.op import generator_of
+from millstream.tracking.augmentations.image import CHANGES, along
+from millstream.tracking.augmentations.op import generator_of
 
 SIZE = (40, 60)
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import signal
 
-from tracking.augmentations.image import (
+from millstream.tracking.augmentations.image import (
     CHANGES,
     NEAREST,
     blur,
@@ -21,7 +21,7 @@ from tracking.augmentations.image import (
     scale,
     shift,
 )
-from tracking.augmentations.op import drawn, generator_of, through
+from millstream.tracking.augmentations.op import drawn, generator_of, through
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (2, 9, 9), dtype=np.uint8)
 SMOOTH = np.add.outer(np.arange(32.0), 3 * np.arange(32.0))[None]

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.augmentations.op import drawn, through
-from tracking.augmentations.series import CHANGES, cut, jitter, permute, scale, warp
+from millstream.tracking.augmentations.op import drawn, through
+from millstream.tracking.augmentations.series import CHANGES, cut, jitter, permute, scale, warp
 
 SERIES = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
 RAMP = np.arange(101.0)[:, None]

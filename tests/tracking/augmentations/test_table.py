@@ -1,7 +1,7 @@
 import numpy as np
 
-from tracking.augmentations.op import drawn, through
-from tracking.augmentations.table import changes
+from millstream.tracking.augmentations.op import drawn, through
+from millstream.tracking.augmentations.table import changes
 
 
 def test_noise_deviates_by_its_share_of_each_column_and_leaves_what_is_missing():

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking.augmentations.text import changes, characters, drop, swap, synonyms
+from millstream.tracking.augmentations.text import changes, characters, drop, swap, synonyms
 
 WORDS = st.lists(st.text("abcdeé", min_size=1, max_size=6), min_size=1, max_size=12)
 SEED = st.integers(0, 1 << 60)

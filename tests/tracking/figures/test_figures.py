@@ -5,28 +5,28 @@ import pytest
 from PIL import Image
 from sklearn.tree import DecisionTreeClassifier
 
-from tracking.balance import Plan
-from tracking.figures.attended_words import attended_words
-from tracking.figures.balance import balance
-from tracking.figures.calibration import calibration
-from tracking.figures.clusters import clusters
-from tracking.figures.confusion import confusion
-from tracking.figures.density_map import density_map, log_densities
-from tracking.figures.descent import descent
-from tracking.figures.enlargements import SIDE, enlargements, hardest
-from tracking.figures.fit import fit
-from tracking.figures.frames import film, frames
-from tracking.figures.importance import importance, importance_map
-from tracking.figures.latent import latent
-from tracking.figures.learning_curves import learning_curves
-from tracking.figures.rate_range import rate_range
-from tracking.figures.residuals import residuals
-from tracking.figures.returns import returns
-from tracking.figures.samples import samples
-from tracking.figures.seen import activation_maps, feature_maps, filters
-from tracking.figures.stacked import stacked
-from tracking.figures.tree import tree
-from tracking.figures.variance_kept import variance_kept
+from millstream.tracking.dataset.class_balance import Plan
+from millstream.tracking.figures.activations import activation_maps, feature_maps, filters
+from millstream.tracking.figures.attended_words import attended_words
+from millstream.tracking.figures.balance import balance
+from millstream.tracking.figures.calibration import calibration
+from millstream.tracking.figures.clusters import clusters
+from millstream.tracking.figures.confusion import confusion
+from millstream.tracking.figures.density_map import density_map, log_densities
+from millstream.tracking.figures.descent import descent
+from millstream.tracking.figures.enlargements import SIDE, enlargements, hardest
+from millstream.tracking.figures.fit import fit
+from millstream.tracking.figures.frames import film, frames
+from millstream.tracking.figures.importance import importance, importance_map
+from millstream.tracking.figures.latent import latent
+from millstream.tracking.figures.learning_curves import learning_curves
+from millstream.tracking.figures.rate_range import rate_range
+from millstream.tracking.figures.residuals import residuals
+from millstream.tracking.figures.returns import returns
+from millstream.tracking.figures.samples import samples
+from millstream.tracking.figures.stacked import stacked
+from millstream.tracking.figures.tree import tree
+from millstream.tracking.figures.variance_kept import variance_kept
 
 NASTY = ("$\\frac{1}{0}$", "<script>alert(1)</script>", "`; DROP TABLE", "日本" * 40, "")
 

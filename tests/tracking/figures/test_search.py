@@ -1,6 +1,6 @@
 import numpy as np
 
-from tracking.figures.search import search
+from millstream.tracking.figures.search import search
 
 TRIALS = [
     ({"fit.optimizer.lr": 1e-3, "fit.init": "he"}, 0.7),

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from millstream.tracking.figures.study import study
 from tests.tracking.figures.test_figures import NASTY, written
-from tracking.figures.study import study
 
 AXES = {"rows": ["10", "20", "40"], "fit.seed": ["7", "8"]}
 

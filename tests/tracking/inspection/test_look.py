@@ -3,11 +3,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from millstream.tracking.dataset.manifest import File, Source
+from millstream.tracking.errors import BadData
+from millstream.tracking.inspection.look import ancestry, look_at
 from tests.datasets import make_dataset
 from tests.training.signatures import image, number, target
-from tracking.faults import BadData
-from tracking.inspection.look import ancestry, look_at
-from tracking.manifest import File, Source
 
 COLUMNS = (number("a"), target(2))
 OP = '{"op": "augment", "copy": 1}'

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from millstream.tracking.dataset.manifest import Check, Column, File, Source, Step
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.inspection import page
+from millstream.tracking.inspection.look import look_at
 from tests.datasets import make_dataset
 from tests.training.signatures import image, number, tokens
-from tracking.faults import WrongRecipe
-from tracking.inspection import page
-from tracking.inspection.look import look_at
-from tracking.manifest import Check, Column, File, Source, Step
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>{{ 7 * 7 }}</style>&amp;"
 

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.inspection import statistics
+from millstream.tracking.inspection.spread import Sample
+from millstream.tracking.inspection.statistics import gathering, summaries
 from tests.training.signatures import category, image, number, tokens
-from tracking.inspection import statistics
-from tracking.inspection.spread import Sample
-from tracking.inspection.statistics import gathering, summaries
-from tracking.manifest import Column
 
 TEXT = Column(name="text", dtype="string", role="input", meaning="text")
 SERIES = Column(name="s", dtype="float32", layout="tensor", shape=(4, 2), axes="TC", role="input", meaning="series")

@@ -4,9 +4,9 @@ import signal
 import pytest
 import pytorch_lightning as lightning
 
+from millstream.tracking.errors import Stopped
+from millstream.training.checkpoints import archive
 from tests.training.fitted import BATCHES, fitted, rows
-from tracking.faults import Stopped
-from training import checkpoints
 
 
 class Signal(lightning.Callback):
@@ -38,7 +38,7 @@ def test_a_signal_ends_a_run_where_it_can_go_on(tmp_path, epoch, index):
         fitted(tmp_path / "stopped", dataset, Signal(epoch, index), fit=fit)
     assert signal.getsignal(signal.SIGTERM) == handler
     assert stopped.value.exit_code == 143
-    assert checkpoints.step_of(stopped.value.checkpoint) == epoch * BATCHES + index + 1
+    assert archive.step_of(stopped.value.checkpoint) == epoch * BATCHES + index + 1
     again = fitted(tmp_path / "again", dataset, start=stopped.value.checkpoint, fit=fit)
     assert again.weights == whole.weights
     assert again.history.curves == whole.history.curves

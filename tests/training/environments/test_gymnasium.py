@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tracking.faults import BadData
-from training.environments import gymnasium
-from training.environments.gymnasium import Config
+from millstream.tracking.errors import BadData
+from millstream.training.environments import gymnasium
+from millstream.training.environments.gymnasium import Config
 
 CARTPOLE = Config(id="CartPole-v1")
 

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from millstream.tracking.dataset.manifest import Affine, Column
+from millstream.tracking.dataset.version import Dataset
+from millstream.training.feed.feed import Feed
+from millstream.training.feed.plan.config import MIB, Reading
 from tests.datasets import make_dataset
-from tracking.dataset import Dataset
-from tracking.manifest import Affine, Column
-from training.feed.batches import Feed
-from training.feed.reading import MIB, Reading
 
 IMAGE_MAP, TARGET_MAP = Affine(offset=3.0, factor=1 / 255), Affine(offset=1.5, factor=0.3)
 COLUMNS = (

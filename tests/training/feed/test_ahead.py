@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tracking.remote import place
-from training.feed.windows import ahead, in_turn, is_worth_threads
+from millstream.tracking.dataset.filesystems import place
+from millstream.training.feed.read.windows import ahead, in_turn, is_worth_threads
 
 
 def numbers(closed):
@@ -64,7 +64,7 @@ def test_the_thread_has_no_helpers_and_the_others_keep_theirs():
     program = """
 import torch
 torch.set_num_threads(2)
-from training.feed.windows import ahead
+from millstream.training.feed.read.windows import ahead
 def told():
     while True:
         yield torch.get_num_threads()

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from millstream.tracking.augmentations import table, text
+from millstream.tracking.augmentations.op import drawn, through
+from millstream.tracking.dataset.manifest import Column, Step
+from millstream.training.diagnostics.feed_hash import walk
+from millstream.training.feed.feed import Feed
+from millstream.training.feed.plan.config import Reading
 from tests.datasets import make_dataset
-from tracking.augmentations import table, text
-from tracking.augmentations.op import drawn, through
-from tracking.manifest import Column, Step
-from training.feed.batches import Feed
-from training.feed.reading import Reading
-from training.feed.walk import walk
 
 ROWS, SEED = 400, 5
 WIND = Column(name="wind", dtype="float32", role="input", meaning="number")

@@ -4,10 +4,10 @@ import random
 
 import pytest
 
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
+from millstream.tracking.verification.verify import verify
 from tests.training.feed.made import feed, made
-from tracking.dataset import Dataset
-from tracking.faults import BadData
-from tracking.verify import verify
 
 
 @pytest.mark.fault

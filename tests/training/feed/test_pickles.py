@@ -6,8 +6,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from millstream.tracking.verification.verify import verify
 from tests.training.feed.made import ENGINES, feed, made
-from tracking.verify import verify
 
 
 class Trap:

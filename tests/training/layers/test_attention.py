@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.layers.attention import ChannelsThenPlaces, SelfAttention, SqueezeExcite, attention
+from millstream.training.layers.attention import ChannelsThenPlaces, SelfAttention, SqueezeExcite, attention
 
 
 def test_squeeze_and_excitation_scales_each_channel_by_what_the_means_say():

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from millstream.tracking.errors import BadData
+from millstream.tracking.serving.bicubic import resampled
+from millstream.training.layers.enlarge import enlarged, enlargement
 from tests.training.networks.cnn.enlarging import pair
 from tests.training.signatures import image, signature
-from tracking.bicubic import resampled
-from tracking.faults import BadData
-from training.layers.enlarge import enlarged, enlargement
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])

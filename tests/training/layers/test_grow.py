@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from training.layers.grow import Unpooled, grow, unpooled
+from millstream.training.layers.grow import Unpooled, grow, unpooled
 
 KINDS = ["nearest", "bilinear", "transposed", "shuffle", "unpool"]
 

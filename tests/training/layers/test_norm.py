@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.layers.norm import norm
+from millstream.training.layers.norm import norm
 
 
 def standard(x, axes):

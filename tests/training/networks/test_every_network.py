@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.tracking.recipe import plugins
+from millstream.training.estimator import Estimator
 from tests.training.signatures import category, image, number, signature, target, tokens
-from tracking import parts
-from tracking.faults import BadData, WrongRecipe
-from training.estimator import Estimator
 
 DATA = {
     "numbers": [number("a"), number("b")],
@@ -38,9 +38,9 @@ def example(field):
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize("name", parts.names("training.networks"))
+@pytest.mark.parametrize("name", plugins.names("millstream.training.networks"))
 def test_a_network_reads_the_data_or_says_why_not(name):
-    module = parts.find("training.networks", name)
+    module = plugins.find("millstream.training.networks", name)
     config = module.Config(**NEEDED.get(name, {}))
     read = 0
     for data, told in itertools.product(DATA.values(), TARGETS):

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.feed.batch import Batch
-from training.task import Task
+from millstream.training.feed.batch import Batch
+from millstream.training.task import Task
 
 
 def batch(*inputs: Tensor, target: Tensor | None = None, real: int | None = None) -> Batch:

@@ -1,12 +1,12 @@
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
+from millstream.training.config.fit import Fit
+from millstream.training.config.optimizers import SGD
+from millstream.training.networks.generative import gan
+from millstream.training.tasks.adversarial import Adversarial, Config, fooling_loss, made_loss, real_loss
 from tests.training.signatures import image, signature
 from tests.training.tasks.made import batch, measured, stepping
-from training.fit_config import Fit
-from training.networks.generative import gan
-from training.optimizers import SGD
-from training.tasks.adversarial import Adversarial, Config, fooling_loss, made_loss, real_loss
 
 
 def task(**config):

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Shares
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.networks.classical import tree
+from millstream.training.tasks.classify import Classify, Config, cross_entropy, squared
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
-from tracking.faults import BadData, WrongRecipe
-from tracking.manifest import Shares
-from training.fit_config import Fit
-from training.networks.classical import tree
-from training.tasks.classify import Classify, Config, cross_entropy, squared
 
 
 def task(classes, shares=None, column=None, network=None, **config):

@@ -4,13 +4,13 @@ import torch
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from torch import nn
 
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.networks.classical import forest, kmeans
+from millstream.training.networks.mlp import mlp
+from millstream.training.tasks.cluster import Cluster, Config
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
-from tracking.faults import BadData, WrongRecipe
-from training.fit_config import Fit
-from training.networks.classical import forest, kmeans
-from training.networks.mlp import mlp
-from training.tasks.cluster import Cluster, Config
 
 MADE = signature(number("a"), number("b"), number("c"), target(4))
 

@@ -6,12 +6,12 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import mean_poisson_deviance, root_mean_squared_error
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.tasks.count import Config, Count
 from tests.training.signatures import number, signature
 from tests.training.tasks.made import batch, measured
-from tracking.faults import WrongRecipe
-from tracking.manifest import Affine
-from training.fit_config import Fit
-from training.tasks.count import Config, Count
 
 MADE = signature(number("a"), number("calls", role="target"))
 

@@ -4,16 +4,16 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import nn
 
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.networks.classical import gaussian_mixture, kmeans, logistic
+from millstream.training.tasks.classify import Classify
+from millstream.training.tasks.classify import Config as ClassConfig
+from millstream.training.tasks.density import Config, Density
+from millstream.training.tasks.regress import Config as NumberConfig
+from millstream.training.tasks.regress import Regress
 from tests.training.signatures import category, image, number, signature, target
 from tests.training.tasks.made import batch, measured, stepping
-from tracking.faults import BadData, WrongRecipe
-from training.fit_config import Fit
-from training.networks.classical import gaussian_mixture, kmeans, logistic
-from training.tasks.classify import Classify
-from training.tasks.classify import Config as ClassConfig
-from training.tasks.density import Config, Density
-from training.tasks.regress import Config as NumberConfig
-from training.tasks.regress import Regress
 
 PLANE = signature(number("a"), number("b"))
 

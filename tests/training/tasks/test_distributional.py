@@ -4,16 +4,17 @@ import torch
 from scipy import stats
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.assembly import model_folder
+from millstream.training.checkpoints import archive
+from millstream.training.config.fit import Fit
+from millstream.training.networks.mlp import mlp
+from millstream.training.tasks.distributional import Config, Distributional
 from tests.datasets import make_dataset
 from tests.training.fitted import fitted
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
-from tracking.faults import WrongRecipe
-from tracking.manifest import Affine
-from training import checkpoints, serve
-from training.fit_config import Fit
-from training.networks.mlp import mlp
-from training.tasks.distributional import Config, Distributional
 
 SCALE = Affine(offset=40.0, factor=1 / 16)
 PRICES = signature(number("a"), number("price", role="target", affine=SCALE))
@@ -127,15 +128,15 @@ def test_a_trained_law_is_saved_and_told_again_and_its_course_goes_on_after_a_br
         "fit": {"epochs": 3, "checkpoint_every": 1, "keep_last": 1000},
     }
     whole = fitted(tmp_path / "whole", dataset, **sections)
-    start = checkpoints.newest_first(whole.job.folder)[4]
+    start = archive.newest_first(whole.job.folder)[4]
     again = fitted(tmp_path / "again", dataset, start=start, **sections)
     assert again.metrics == whole.metrics
     torch.testing.assert_close(again.job.task.course, whole.job.task.course, rtol=0, atol=0)
     assert len(whole.job.task.course) == 4  # three epochs, and the kept weights
-    saved = serve.save(tmp_path / "model", whole.job.located, whole.job.task, None)
+    saved = model_folder.save(tmp_path / "model", whole.job.located, whole.job.task, None)
     x = torch.randn(4, 1)
     with torch.no_grad():
-        expected, found = whole.job.task.eval().predict(x), serve.load(tmp_path / "model").task.predict(x)
+        expected, found = whole.job.task.eval().predict(x), model_folder.load(tmp_path / "model").task.predict(x)
     assert list(found) == list(saved.task.outputs)
     for name, values in expected.items():
         np.testing.assert_array_equal(found[name], values)

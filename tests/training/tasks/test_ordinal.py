@@ -7,12 +7,12 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score, mean_absolute_err
 from torch import nn
 from torch.nn import functional
 
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.networks.mlp import mlp
+from millstream.training.tasks.ordinal import Config, Ordinal, log_chances
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
-from tracking.faults import WrongRecipe
-from training.fit_config import Fit
-from training.networks.mlp import mlp
-from training.tasks.ordinal import Config, Ordinal, log_chances
 
 MADE = signature(number("a"), target(4))
 

@@ -4,6 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from millstream.tracking.comparison.significance import statistic
+from millstream.training.config.fit import Fit
+from millstream.training.task import as_numpy
+from millstream.training.tasks.density import Config, Density
 from tests.training.tasks import (
     test_classify,
     test_count,
@@ -17,10 +21,6 @@ from tests.training.tasks import (
     test_tags,
 )
 from tests.training.tasks.made import batch, measured
-from tracking.significance import statistic
-from training.fit_config import Fit
-from training.task import as_numpy
-from training.tasks.density import Config, Density
 
 ROWS, REAL = 40, 33
 

@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.tasks.quantiles import Config, Quantiles, pinball
 from tests.training.signatures import number, signature
 from tests.training.tasks.made import batch, measured
-from tracking.faults import WrongRecipe
-from tracking.manifest import Affine
-from training.fit_config import Fit
-from training.tasks.quantiles import Config, Quantiles, pinball
 
 SHARES = (0.1, 0.5, 0.9)
 MADE = signature(number("a"), number("price", role="target", affine=Affine(offset=40.0, factor=1 / 16)))

@@ -6,12 +6,12 @@ from sklearn.manifold import trustworthiness
 from sklearn.metrics import r2_score
 from torch import nn
 
+from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.networks.classical import kmeans, pca
+from millstream.training.tasks.reduce import Config, Reduce
 from tests.training.signatures import category, image, number, signature, target
 from tests.training.tasks.made import batch, measured, stepping
-from tracking.faults import BadData, WrongRecipe
-from training.fit_config import Fit
-from training.networks.classical import kmeans, pca
-from training.tasks.reduce import Config, Reduce
 
 IMAGES = signature(image(1, 4, 4), target(3))
 

@@ -7,11 +7,11 @@ from PIL import Image
 from sklearn import metrics as oracle
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Affine
+from millstream.training.config.fit import Fit
+from millstream.training.tasks.regress import Config, Regress
 from tests.training.signatures import number, signature
 from tests.training.tasks.made import batch, measured
-from tracking.manifest import Affine
-from training.fit_config import Fit
-from training.tasks.regress import Config, Regress
 
 SCALE = Affine(offset=40.0, factor=1 / 16)
 

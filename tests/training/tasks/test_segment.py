@@ -4,12 +4,12 @@ import torch
 from sklearn import metrics as oracle
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.training.config.fit import Fit
+from millstream.training.tasks.segment import Config, Segment, soft_dice
 from tests.training.signatures import image, number, signature
 from tests.training.tasks.made import batch, measured
-from tracking.faults import BadData
-from tracking.manifest import Column
-from training.fit_config import Fit
-from training.tasks.segment import Config, Segment, soft_dice
 
 
 class Same(nn.Module):

@@ -7,15 +7,15 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.errors import BadData
+from millstream.training.config.fit import Fit
+from millstream.training.layers.enlarge import enlarged
+from millstream.training.layers.image_tiles import cut
+from millstream.training.tasks.super_resolve import Config, SuperResolve, luma, pattern, psnr_y, ssim_y, turned
 from tests.training.networks.cnn.enlarging import pair
 from tests.training.signatures import image, number, signature
 from tests.training.tasks.made import batch, measured
-from tracking.faults import BadData
-from tracking.manifest import Affine
-from training.fit_config import Fit
-from training.layers.enlarge import enlarged
-from training.patches import cut
-from training.tasks.super_resolve import Config, SuperResolve, luma, pattern, psnr_y, ssim_y, turned
 
 SIZES = [(8, 6), (7, 6), (8, 5)]
 """Coarse ones, in frames of 8 x 6."""

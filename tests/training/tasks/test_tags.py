@@ -4,12 +4,12 @@ import torch
 from sklearn import metrics as oracle
 from torch import nn
 
+from millstream.tracking.errors import WrongRecipe
+from millstream.training.config.fit import Fit
+from millstream.training.networks.mlp import mlp
+from millstream.training.tasks.tags import Config, Tags
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
-from tracking.faults import WrongRecipe
-from training.fit_config import Fit
-from training.networks.mlp import mlp
-from training.tasks.tags import Config, Tags
 
 
 def vector(count, **fields):

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
+from millstream.training.config.fit import Fit
+from millstream.training.networks.generative import vae
+from millstream.training.tasks.variational import Config, Variational, bernoulli, kl_to_normal, log_likelihood
 from tests.training.signatures import image, signature, target
 from tests.training.tasks.made import batch, measured
-from training.fit_config import Fit
-from training.networks.generative import vae
-from training.tasks.variational import Config, Variational, bernoulli, kl_to_normal, log_likelihood
 
 
 def test_the_divergence_is_that_of_torch_distributions():

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from training.feed.blocks import dense
-from training.feed.shards import Piece, Shards
+from millstream.training.feed.read.columns import dense
+from millstream.training.feed.read.shards import Piece, Shards
 
 THREADS = 2
 AHEAD = 4

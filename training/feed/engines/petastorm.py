@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tracking.cache import LIMIT
-from tracking.faults import BadData, BadEnvironment
-from tracking.manifest import Column
-from tracking.remote import Remote
-from training.feed.blocks import dense
-from training.feed.shards import SAMPLE_ID, Piece, Shards
+from millstream.tracking.dataset.filesystems import Remote
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.shard_cache import LIMIT
+from millstream.tracking.errors import BadData, BadEnvironment
+from millstream.training.feed.read.columns import dense
+from millstream.training.feed.read.shards import SAMPLE_ID, Piece, Shards
 
 WORKERS = 8
 """petastorm sleeps 10 ms whenever its workers + 2 row groups are in flight; with 8 that is seldom."""

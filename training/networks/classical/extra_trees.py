@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from tracking.manifest import Signature
-from training.networks.classical import forest
-from training.scikit import Scikit
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.networks.classical import forest
+from millstream.training.networks.classical._scikit_learn import Scikit
 
 Config = forest.Config
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-from tracking.manifest import Signature
-from training.networks.classical.tree import Columns
-from training.scikit import Scikit
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.networks.classical._scikit_learn import Scikit
+from millstream.training.networks.classical.tree import Columns
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

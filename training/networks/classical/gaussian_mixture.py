@@ -16,11 +16,11 @@ from pydantic import BaseModel, Field
 from sklearn.mixture import GaussianMixture as Mixture
 from torch import Tensor
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.arrays import Arrays, Learned, rows
-from training.estimator import width
-from training.networks.classical.kmeans import centres
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.estimator import width
+from millstream.training.networks.classical._array_state import Arrays, Learned, rows
+from millstream.training.networks.classical.kmeans import centres
 
 COVARIANCES = {
     "full": ("full", "KDD"),

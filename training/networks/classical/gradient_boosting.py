@@ -8,8 +8,8 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
 
-from tracking.manifest import Signature
-from training.scikit import Scikit
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.networks.classical._scikit_learn import Scikit
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from sklearn import neighbors
 
-from tracking.manifest import Signature
-from training.arrays import Arrays, Learned
-from training.estimator import width
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.estimator import width
+from millstream.training.networks.classical._array_state import Arrays, Learned
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -17,11 +17,11 @@ from sklearn import cluster
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from tracking.faults import BadData
-from tracking.figures.samples import samples
-from tracking.manifest import Signature
-from training.arrays import Arrays, Learned, rows, squared_distances
-from training.estimator import pictures, width
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.figures.samples import samples
+from millstream.training.estimator import pictures, width
+from millstream.training.networks.classical._array_state import Arrays, Learned, rows, squared_distances
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from sklearn.linear_model import LinearRegression, Ridge
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.scikit import Scikit
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.networks.classical._scikit_learn import Scikit
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

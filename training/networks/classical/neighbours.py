@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.scikit import Scikit
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.networks.classical._scikit_learn import Scikit
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -16,12 +16,12 @@ from pydantic import BaseModel, Field
 from sklearn import decomposition
 from torch import Tensor
 
-from tracking.faults import BadData
-from tracking.figures.samples import samples
-from tracking.figures.variance_kept import variance_kept
-from tracking.manifest import Signature
-from training.arrays import Arrays, Learned, rows
-from training.estimator import pictures, width
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.tracking.figures.samples import samples
+from millstream.tracking.figures.variance_kept import variance_kept
+from millstream.training.estimator import pictures, width
+from millstream.training.networks.classical._array_state import Arrays, Learned, rows
 
 SHOWN = 20
 

@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from tracking.manifest import Signature
-from training.scikit import Scikit
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.networks.classical._scikit_learn import Scikit
 
 Columns = Literal["sqrt"] | Annotated[float, Field(gt=0, le=1)]
 """Of those that are looked at before each split, drawn anew: a share, or the square root of how many there are."""

@@ -21,10 +21,10 @@ from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.arrays import Arrays, Learned, rows
-from training.estimator import width
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.estimator import width
+from millstream.training.networks.classical._array_state import Arrays, Learned, rows
 
 HALVINGS = 60
 """Of the range of a precision, which is then known to a double's last digits."""

@@ -22,10 +22,10 @@ from pydantic import BaseModel, Field
 from xgboost.collective import CommunicatorContext
 from xgboost.tracker import RabitTracker
 
-from tracking.manifest import Signature
-from training.estimator import Estimator, flat, gains, log
-from training.feed.batch import Batch
-from training.ranks import Ranks
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.estimator import Estimator, flat, gains, log
+from millstream.training.feed.batch import Batch
 
 BINARY = 2
 PAGE_ROWS = 1 << 16

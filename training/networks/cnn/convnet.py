@@ -13,9 +13,9 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.layers.norm import Norm, norm
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.layers.norm import Norm, norm
 
 Least1 = Annotated[int, Field(ge=1)]
 Least0 = Annotated[int, Field(ge=0)]

@@ -14,9 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from tracking.manifest import Signature
-from training.layers.enlarge import completed, enlarged, enlargement
-from training.layers.grow import PlainGrowth, grow
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.layers.enlarge import completed, enlarged, enlargement
+from millstream.training.layers.grow import PlainGrowth, grow
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 

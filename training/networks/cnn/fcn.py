@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracking.manifest import Signature
-from training.layers.convolutions import convolutions
-from training.layers.norm import Norm
-from training.layers.pixelwise import channels_and_maps
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.layers.convolutions import convolutions
+from millstream.training.layers.norm import Norm
+from millstream.training.layers.pixelwise import channels_and_maps
 
 MOST = 8
 """The last stages have as many maps: the paper's 512, where the first has 64."""

@@ -11,9 +11,9 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.layers.norm import Norm, norm
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.layers.norm import Norm, norm
 
 SMALLEST = 4
 

@@ -17,9 +17,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.layers.attention import Attention, SelfAttention, attention
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.layers.attention import Attention, SelfAttention, attention
 
 Depth = Literal[18, 20, 32, 34, 44, 56, 110]
 

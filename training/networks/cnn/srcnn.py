@@ -11,8 +11,8 @@ from __future__ import annotations
 from pydantic import BaseModel, Field, field_validator
 from torch import Tensor, nn
 
-from tracking.manifest import Signature
-from training.layers.enlarge import completed, enlarged, enlargement
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.layers.enlarge import completed, enlarged, enlargement
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -12,9 +12,9 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from tracking.manifest import Signature
-from training.layers.enlarge import completed, enlarged, enlargement
-from training.layers.grow import PlainGrowth, grow
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.layers.enlarge import completed, enlarged, enlargement
+from millstream.training.layers.grow import PlainGrowth, grow
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -15,11 +15,11 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracking.manifest import Signature
-from training.layers.convolutions import convolutions
-from training.layers.grow import Growth, grow
-from training.layers.norm import Norm
-from training.layers.pixelwise import channels_and_maps
+from millstream.tracking.dataset.manifest import Signature
+from millstream.training.layers.convolutions import convolutions
+from millstream.training.layers.grow import Growth, grow
+from millstream.training.layers.norm import Norm
+from millstream.training.layers.pixelwise import channels_and_maps
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -13,10 +13,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
-from training.layers.convolutions import convolutions
-from training.layers.norm import Norm
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
+from millstream.training.layers.convolutions import convolutions
+from millstream.training.layers.norm import Norm
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 """Of each stage, before its pooling."""

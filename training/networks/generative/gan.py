@@ -11,8 +11,8 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from tracking.faults import BadData
-from tracking.manifest import Signature
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import BadData
 
 SLOPE = 0.2
 

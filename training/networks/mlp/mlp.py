@@ -15,9 +15,9 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tracking.faults import BadData
-from tracking.manifest import InputField, Signature
-from training.layers.norm import Norm, norm
+from millstream.tracking.dataset.manifest import InputField, Signature
+from millstream.tracking.errors import BadData
+from millstream.training.layers.norm import Norm, norm
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 

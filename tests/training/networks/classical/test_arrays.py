@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy.stats import entropy, multivariate_normal
 from sklearn import cluster, decomposition, manifold, mixture, neighbors
 
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.loader import load
+from millstream.training.networks.classical import dbscan, gaussian_mixture, kernel_density, kmeans, pca, tsne
 from tests.pipelines.sources import moons
 from tests.training.signatures import image, number, signature
-from tracking.faults import BadData
-from tracking.recipe_file import load
-from training.networks.classical import dbscan, gaussian_mixture, kernel_density, kmeans, pca, tsne
 
 PLANE = signature(number("a"), number("b"))
 CONFIGS = {

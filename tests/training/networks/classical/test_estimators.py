@@ -13,9 +13,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from tests.training.signatures import category, image, number, signature, target
-from tracking.faults import BadData
-from training.networks.classical import (
+from millstream.tracking.errors import BadData
+from millstream.training.networks.classical import (
     extra_trees,
     forest,
     gradient_boosting,
@@ -26,6 +25,7 @@ from training.networks.classical import (
     tree,
     xgboost,
 )
+from tests.training.signatures import category, image, number, signature, target
 
 CLASSES = 3
 SIGNATURE = signature(number("a"), number("b"), category("c", 4), target(CLASSES))

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
+from millstream.training.estimator import flat
+from millstream.training.loop import train
+from millstream.training.networks.classical import xgboost
 from tests.training import fitted
-from training import fit
-from training.estimator import flat
-from training.networks.classical import xgboost
 
 
 def grown(folder, dataset, **network):
     job = fitted.job_of(folder, dataset, network={"name": "classical/xgboost", "rounds": 20, "depth": 3, **network})
-    fit._fit_whole(job)
+    train._fit_whole(job)
     return job
 
 
@@ -48,8 +48,8 @@ def passed(pages):
 
 def test_what_is_asked_of_steps_that_are_not_taken_is_said(tmp_path, capsys):
     dataset, network = fitted.rows(tmp_path), {"name": "classical/xgboost", "rounds": 2}
-    fit._fit_whole(fitted.job_of(tmp_path / "plain", dataset, network=network))
+    train._fit_whole(fitted.job_of(tmp_path / "plain", dataset, network=network))
     assert capsys.readouterr().err == ""
     asked = {"l1": 0.1, "average": {"name": "ema"}, "init": "he"}
-    fit._fit_whole(fitted.job_of(tmp_path / "asked", dataset, network=network, fit=asked))
+    train._fit_whole(fitted.job_of(tmp_path / "asked", dataset, network=network, fit=asked))
     assert capsys.readouterr().err.startswith("fit: average, init, l1: say how steps are taken")

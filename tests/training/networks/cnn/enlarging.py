@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracking.manifest import Affine, Column, Signature
+from millstream.tracking.dataset.manifest import Affine, Column, Signature
 
 UNIT = Affine(factor=1 / 255)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.cnn import convnet
 from tests.training.signatures import image, signature, target
-from tracking.faults import BadData
-from training.networks.cnn import convnet
 
 
 def built(side=24, channels=4, **fields):

@@ -8,12 +8,12 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional
 
+from millstream.tracking.errors import BadData
+from millstream.training.layers.enlarge import enlarged
+from millstream.training.networks.cnn import espcn, srcnn, srresnet, vdsr
 from tests.checks import check_network
 from tests.training.networks.cnn.enlarging import pair
 from tests.training.signatures import image, signature, target
-from tracking.faults import BadData
-from training.layers.enlarge import enlarged
-from training.networks.cnn import espcn, srcnn, srresnet, vdsr
 
 GROWTHS = ("nearest", "bilinear", "transposed", "shuffle")
 SMALL = {

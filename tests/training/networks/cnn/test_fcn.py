@@ -4,12 +4,12 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn import functional
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.cnn import fcn
+from millstream.training.networks.cnn.fcn import Config
 from tests.checks import check_network
 from tests.training.networks.cnn.test_unet import mask
 from tests.training.signatures import image, number, signature
-from tracking.faults import BadData
-from training.networks.cnn import fcn
-from training.networks.cnn.fcn import Config
 
 
 def built(shape=(3, 32, 32), maps=1, **config):

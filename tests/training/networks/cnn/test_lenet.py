@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.cnn import lenet
+from millstream.training.networks.cnn.lenet import Config
 from tests.training.signatures import image, number, signature, target
-from tracking.faults import BadData
-from training.networks.cnn import lenet
-from training.networks.cnn.lenet import Config
 
 
 def test_lenet_has_the_papers_number_of_parameters():

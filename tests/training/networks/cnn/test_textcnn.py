@@ -1,10 +1,10 @@
 import pytest
 import torch
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.cnn import textcnn
+from millstream.training.networks.cnn.textcnn import Config
 from tests.training.signatures import image, signature, target, tokens
-from tracking.faults import BadData
-from training.networks.cnn import textcnn
-from training.networks.cnn.textcnn import Config
 
 SIGNATURE = signature(tokens(9, 12), target(3))
 LENGTHS = torch.tensor([9, 1, 4])

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+from millstream.training.networks.cnn import unet
+from millstream.training.networks.cnn.unet import Config
 from tests.training.signatures import image, number, signature
-from tracking.faults import BadData
-from tracking.manifest import Column
-from training.networks.cnn import unet
-from training.networks.cnn.unet import Config
 
 GROWTHS = ["nearest", "bilinear", "transposed", "shuffle", "unpool"]
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.cnn import convnet, lenet, nin, resnet, vgg
+from millstream.training.networks.cnn.resnet import Block
 from tests.training.signatures import image, number, signature, target
-from tracking.faults import BadData
-from training.networks.cnn import convnet, lenet, nin, resnet, vgg
-from training.networks.cnn.resnet import Block
 
 CIFAR = signature(image(3, 32, 32), target(10))
 SMALL = {

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.generative import gan
+from millstream.training.networks.generative.gan import Config
 from tests.checks import check_network
 from tests.training.signatures import image, signature
-from tracking.faults import BadData
-from training.networks.generative import gan
-from training.networks.generative.gan import Config
 
 
 def made(shape=(1, 8, 8), **config):

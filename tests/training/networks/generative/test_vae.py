@@ -1,9 +1,9 @@
 import torch
 
+from millstream.training.networks.generative import vae
+from millstream.training.networks.generative.vae import Config
 from tests.checks import check_network
 from tests.training.signatures import image, signature, target
-from training.networks.generative import vae
-from training.networks.generative.vae import Config
 
 
 class Drawing(torch.nn.Module):

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch.distributions import MultivariateNormal
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.mlp import flow
+from millstream.training.networks.mlp.flow import Config
 from tests.checks import check_network
 from tests.training.signatures import category, number, signature
-from tracking.faults import BadData
-from training.networks.mlp import flow
-from training.networks.mlp.flow import Config
 
 PLANE = signature(number("a"), number("b"))
 SMALL = Config(layers=2, hidden=(16,))

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
+from millstream.tracking.errors import BadData
+from millstream.training.networks.mlp import mlp
+from millstream.training.networks.mlp.mlp import Config
 from tests.checks import check_network
 from tests.training.signatures import category, image, number, signature, target, tokens
-from tracking.faults import BadData
-from training.networks.mlp import mlp
-from training.networks.mlp.mlp import Config
 
 MIXED = signature(number("a"), category("b", 3), number("c"), category("d", 5), target(4))
 

@@ -1,8 +1,8 @@
 import torch
 
+from millstream.training.networks.rnn import gru
+from millstream.training.networks.rnn.gru import Config
 from tests.training.signatures import signature, target, tokens
-from training.networks.rnn import gru
-from training.networks.rnn.gru import Config
 
 SIGNATURE = signature(tokens(6, 10), target(4))
 LENGTHS = torch.tensor([6, 2, 4])

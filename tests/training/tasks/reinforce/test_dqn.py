@@ -5,11 +5,11 @@ import numpy as np
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
-from training.environments import gymnasium
-from training.fit_config import Fit
-from training.networks.mlp import mlp
-from training.replay import Transitions
-from training.tasks.reinforce.dqn import Config, Dqn, td_target
+from millstream.training.config.fit import Fit
+from millstream.training.environments import gymnasium
+from millstream.training.networks.mlp import mlp
+from millstream.training.rl.replay_buffer import Transitions
+from millstream.training.tasks.reinforce.dqn import Config, Dqn, td_target
 
 CARTPOLE = gymnasium.Config(id="CartPole-v1")
 

@@ -1,0 +1,93 @@
+"""A leaderboard: models that were trained on one dataset version, each looked at again on the same test rows."""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+
+from millstream.tracking.comparison.finished_runs import MODEL, Finished, check_together, newest, of_model, together
+from millstream.tracking.comparison.leaderboard import Measured, Placed, chosen, log, placed
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.runs import model_logging
+from millstream.tracking.settings import Settings
+from millstream.training.assembly import model_folder
+from millstream.training.callbacks.row_outcomes import RowOutcomes
+from millstream.training.loop.data_module import Splits
+from millstream.training.loop.evaluate import dataset_of, measure
+
+MOST_TIMED, TIMES = 10_000, 5
+"""Rows whose scoring is timed, and how often: the shortest time is the least disturbed one."""
+
+
+def compare(
+    settings: Settings,
+    named: Sequence[str],
+    *,
+    metric: str | None = None,
+    budget: str | None = None,
+    say: Callable[[str], None],
+) -> list[Placed]:
+    """The newest finished run of each recipe and the models `models:/...` in `named`, best first.
+
+    Without any, a board of the newest runs for each dataset version. Nothing that a run noted of its model is used:
+    each is loaded and tells of all test rows again.
+    Raises WrongRecipe when they have no runs on one dataset version, BadData when that or a model is gone.
+    """
+    recipes = [one for one in named if not one.startswith(MODEL)]
+    found = newest(settings, recipes, budget) if recipes or not named else []
+    found += [of_model(one, settings) for one in named if one.startswith(MODEL)]
+    if named:
+        check_together(found, recipes, budget)
+    groups = [found] if named else together(found)
+    if not groups:
+        raise WrongRecipe.at("compare", "no two recipes have finished runs on one dataset version; run some first")
+    board = []
+    for group in groups:
+        board += log(ranked(group, settings, metric=metric, say=say), settings)
+    return board
+
+
+def ranked(
+    group: Sequence[Finished], settings: Settings, *, metric: str | None, say: Callable[[str], None]
+) -> list[Placed]:
+    """Runs on one dataset version, best first, each model loaded and measured again."""
+    measured = []
+    for at, one in enumerate(group, 1):
+        say(f"{one.dataset}/{one.version}: {one.recipe} ({at} of {len(group)})")
+        measured.append(_measured(one, settings))
+    return placed(measured, chosen(measured, metric))
+
+
+def _measured(run: Finished, settings: Settings) -> Measured:
+    model = model_folder.load(model_logging.model_folder(run.model_uri, settings))
+    if model.manifest is None:
+        raise WrongRecipe.at(f"recipe {run.recipe}", "was trained in an environment: there are no rows to compare on")
+    dataset, outcomes = dataset_of(model.manifest, settings), RowOutcomes()
+    found = measure(model, dataset, watching=[outcomes])
+    return Measured(
+        run=run,
+        metrics={name.removeprefix("test/"): value for name, value in found.metrics.items()},
+        outcomes=outcomes.sorted(),
+        rows=found.rows,
+        score_seconds=_score_seconds(model, dataset),
+    )
+
+
+def _score_seconds(model: model_folder.Model, dataset: Dataset) -> float:
+    """Seconds that predictions take a row, in this process and in the batches of serving; the feed is not in it."""
+    # no memory for slots without a row, and below no prediction of one: of large pictures there are few rows
+    at_once = min(model_folder.ROWS_AT_ONCE, dataset.manifest.splits["test"].rows)
+    fit = model.task.fit.model_copy(update={"batch_size": at_once, "lanes": None})
+    rows, seconds = 0, 0.0
+    with torch.no_grad():
+        for batch in Splits(dataset, model.task.signature, fit).make("test", shuffle=False):
+            inputs = batch.present().inputs
+            seconds += min(timeit.repeat(partial(model.task.predict, *inputs), number=1, repeat=TIMES))
+            rows += len(inputs[0])
+            if rows >= MOST_TIMED:
+                break
+    return seconds / rows

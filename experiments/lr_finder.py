@@ -1,0 +1,126 @@
+"""Looks for a learning rate or a batch size that would do, by a few steps that are thrown away."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+import psutil
+import torch
+from pydantic import BaseModel
+
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import TrainingFailed, WrongRecipe
+from millstream.tracking.figures.rate_range import rate_range
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.run import Run
+from millstream.training.callbacks.lr_range_test import RateRange
+from millstream.training.estimator import Estimator
+from millstream.training.loop.job import Job
+from millstream.training.loop.memory import is_out_of_memory
+from millstream.training.loop.trainer import trainer
+
+What = Literal["lr", "batch_size"]
+SHARE_OF_BEST = 0.1
+MEMORY_SHARE = 0.5
+"""Of the host's free memory that a batch may take; a GPU is filled until it refuses."""
+MIB = 1 << 20
+
+
+class Found(BaseModel, frozen=True):
+    """`tried` holds (rate, smoothed loss) or (batch size, MiB taken)."""
+
+    run_id: str
+    field: str
+    value: float
+    tried: list[tuple[float, float]]
+    about: str
+
+
+def find(what: What, located: Located, run: Run, dataset: Dataset | None) -> Found:
+    """A value for `fit.optimizer.lr` or `fit.batch_size`, with what was tried; a figure of it goes into the run.
+
+    The same recipe, dataset and seed find the same rate. Raises WrongRecipe where there are no batches to try it on,
+    and TrainingFailed where nothing would do.
+    """
+    job = Job.of(located, run, dataset, test=False)
+    if dataset is None or isinstance(job.task.network, Estimator):
+        raise WrongRecipe.at(f"--find {what}", f"{located.name} takes no steps over batches of a dataset")
+    run.tag(find=what)
+    return _rate(job) if what == "lr" else _batch_size(job, dataset)
+
+
+def _rate(job: Job) -> Found:
+    if not job.task.steps_by_rows:
+        raise WrongRecipe.at("--find lr", f"{job.located.section('task')['name']} has no single loss that should fall")
+    seen = RateRange()
+    trainer(job.fit, [seen], max_epochs=-1, **_bare(job)).fit(job.task, datamodule=job.splits)
+    value = below_the_best(seen.course)
+    job.run.figure("rate_range", rate_range(seen.course, value))
+    about = "a tenth of the rate at which the loss was lowest"
+    return Found(run_id=job.run.id, field="fit.optimizer.lr", value=value, tried=seen.course, about=about)
+
+
+def below_the_best(course: Sequence[tuple[float, float]]) -> float:
+    """A tenth, to two digits, of the rate at which the loss of a course (rate, loss) is lowest.
+
+    There it is about to rise; and a course that is smoothed lags behind. Raises TrainingFailed when it never fell.
+    """
+    rate, lowest = min(course, key=lambda point: point[1], default=(0.0, math.inf))
+    if not course or lowest >= course[0][1]:
+        raise TrainingFailed.at("--find lr", "no rate lowers the loss; look at the network and the data first")
+    return float(f"{rate * SHARE_OF_BEST:.1e}")
+
+
+def _batch_size(job: Job, dataset: Dataset) -> Found:
+    """The largest of the sizes doubled from the smallest possible that fits into memory."""
+    tried: list[tuple[float, float]] = []
+    before, bound = _taken(), _bound()
+    for size in _sizes(job, dataset):
+        parts = replace(job.parts, fit=job.fit.model_copy(update={"batch_size": size}))
+        again = Job.of(job.located, job.run, dataset, parts, test=False)
+        # two batches: at the second the optimizer has memory of its own
+        steps = trainer(again.fit, max_epochs=1, limit_train_batches=2, **_bare(again))
+        try:
+            steps.fit(again.task, datamodule=again.splits)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            break
+        taken = _taken() - before
+        tried.append((size, taken / MIB))
+        if 2 * taken > bound:
+            break
+    if not tried:
+        raise TrainingFailed.at("--find batch_size", "not even the smallest batch fits; take a smaller network")
+    largest, mib = tried[-1]
+    about = f"the largest that was tried and fits, with {mib:.0f} MiB"
+    return Found(run_id=job.run.id, field="fit.batch_size", value=largest, tried=tried, about=about)
+
+
+def _sizes(job: Job, dataset: Dataset) -> Iterator[int]:
+    """The smallest possible, then doubled while the train split has as many rows; lanes and parts divide each."""
+    size = math.lcm(job.fit.lanes or 1, job.fit.accumulate)
+    yield size
+    while (size := 2 * size) <= dataset.manifest.splits["train"].rows:
+        yield size
+
+
+def _bare(job: Job) -> dict[str, Any]:
+    """Options of a Trainer that leaves nothing behind."""
+    return {"limit_val_batches": 0, "logger": False, "enable_checkpointing": False, "default_root_dir": str(job.folder)}
+
+
+def _taken() -> int:
+    """Bytes that this process held at the most, on the device where there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def _bound() -> float:
+    """Bytes beyond which no larger batch is tried; a device says by itself when it is full."""
+    return math.inf if torch.cuda.is_available() else MEMORY_SHARE * psutil.virtual_memory().available

@@ -1,0 +1,135 @@
+"""Trainings inside one run, those of a study or a search: each is run once, and goes on after it was stopped."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from millstream.tracking.comparison.finished_runs import PARENT
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData, TrainingFailed, WrongRecipe
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs import artifact_paths, run_lock
+from millstream.tracking.runs.mlflow_store import experiment, open_store
+from millstream.tracking.runs.run import Run
+from millstream.tracking.settings import Settings
+from millstream.training.loop.resume import facts, identity
+
+Say = Callable[[str], None]
+TOLD = ("test/", "valid/", "network/")
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What nested trainings need of the preparation, which training does not know."""
+
+    find: Callable[[Located], Dataset | None]
+    """The dataset version of a recipe, if it was prepared before."""
+    once: Callable[[Located, str], Any]
+    """Prepares and trains a recipe inside the parent run of this id."""
+
+
+class Row(BaseModel, frozen=True):
+    """One training, and what was varied in it."""
+
+    values: dict[str, Any]
+    metrics: dict[str, float]
+    run_id: str
+    seconds: float | None
+    failed: str | None = None
+    """Why its training broke; the others go on."""
+
+
+def parent(
+    kind: str, base: Located, settings: Settings, *, more: Mapping[str, Any], fresh: bool, again: str, say: Say
+) -> Run:
+    """The newest run of this kind (`study`, `search`) with the same recipe and code, opened again; or a new one.
+
+    `more` is what else makes two of them the same, and `again` the command that a stopped one is told to go on with.
+    """
+    client = open_store(settings)
+    within = experiment(client, settings, base.name)
+    run_lock.reap(client, settings, [within])
+    same = hashlib.sha256(json.dumps({**facts(base, None), **more}, sort_keys=True).encode()).hexdigest()
+    found = client.search_runs(
+        [within], f"tags.{kind} = '{same}'", order_by=["attributes.start_time DESC"], max_results=1
+    )
+    if found and not fresh:
+        say(f"run {found[0].info.run_id} of the {kind} goes on; --fresh starts anew")
+        if run_lock.may_run_elsewhere(settings, found[0]):
+            say(f"its last process, on host {found[0].data.tags['hosts']}, is not known to have ended")
+        run = Run.resume(settings, base, found[0].info.run_id)
+    else:
+        run = Run.start(settings, base)
+        run.tag(**{kind: same})
+        say(f"run {run.id}")
+    run.go_on = again
+    return run
+
+
+def finished(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Hands) -> Row | None:
+    """What a training gave whose run inside `parent` has ended, on the dataset version that it would have now."""
+    try:
+        dataset = hands.find(recipe)
+    except (WrongRecipe, BadData):
+        return None  # its run says so
+    if dataset is None and recipe.recipe.data is not None:
+        return None
+    inside = f"tags.identity = '{identity(recipe, dataset)}' and tags.`{PARENT}` = '{parent.id}'"
+    within = [parent.client.get_run(parent.id).info.experiment_id]
+    ended = parent.client.search_runs(within, f"{inside} and attributes.status = 'FINISHED'", max_results=1)
+    if not ended:
+        return None
+    (run,) = ended
+    seconds = run.data.tags.get("train_seconds")
+    return Row(
+        values=dict(values),
+        metrics=_told(run.data.metrics),
+        run_id=run.info.run_id,
+        seconds=float(seconds) if seconds else None,
+    )
+
+
+def run(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Hands) -> Row:
+    """Trains; an error of recipe, data or training is a row that says so, and one of the environment is raised."""
+    try:
+        _, trained = hands.once(recipe, parent.id)
+    except (WrongRecipe, BadData, TrainingFailed) as error:
+        return failed(values, str(error))
+    return Row(values=dict(values), metrics=_told(trained.metrics), run_id=trained.run_id, seconds=trained.seconds)
+
+
+def failed(values: Mapping[str, Any], why: str) -> Row:
+    """The row of a training that broke."""
+    return Row(values=dict(values), metrics={}, run_id="", seconds=None, failed=why)
+
+
+def table(rows: Iterable[Row], first: Iterable[str]) -> str:
+    """CSV with a line a training; the columns `first` come first."""
+    flat: list[dict[str, Any]] = []
+    for row in rows:
+        end = {"seconds": row.seconds, "failed": row.failed, "run_id": row.run_id}
+        flat.append({**row.values, **row.metrics, **end})
+    names = dict.fromkeys([*first, *(name for row in flat for name in row)])
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(names), restval="")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def folder(parent: Run) -> str:
+    """Where the artifacts of a run lie: a folder, or an address in the tracking store."""
+    uri = str(parent.client.get_run(parent.id).info.artifact_uri)
+    return artifact_paths.folder_of(uri, parent.settings.tracking_uri)
+
+
+def _told(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name.startswith(TOLD)}

@@ -1,0 +1,81 @@
+"""One recipe the whole way, and a recipe once for each value of its repeated field."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from millstream.verbs.terminal import arguments
+from millstream.verbs.terminal.command import UNDER_THE_MARK
+
+if TYPE_CHECKING:
+    from millstream.tracking.recipe.schema import Located
+    from millstream.tracking.settings import Settings
+
+
+def once(
+    located: Located,
+    settings: Settings,
+    *,
+    master: str | None,
+    devices: int,
+    nodes: int,
+    fresh: bool,
+    parent: str | None = None,
+    register: bool = True,
+    test: bool = True,
+) -> tuple[Any, Any]:
+    """What was prepared (None for an environment) and trained, in one run; without `test` in this process alone."""
+    from millstream.pipelines import prepare as preparation
+    from millstream.tracking.dataset.version import Dataset
+    from millstream.tracking.errors import WrongRecipe
+    from millstream.training.loop.entry_point import in_ranks, needs_launch
+    from millstream.training.loop.job import refuse_unfit
+    from millstream.training.loop.resume import begin, report_out_of_reach
+    from millstream.training.loop.train import train as fit
+
+    # a dataset that is not there yet was never trained on here
+    has_data = located.recipe.data is not None
+    known = arguments.published(located, settings) if has_data and not fresh else None
+    is_unknown = has_data and known is None
+    if is_unknown:
+        WrongRecipe.unless_empty(arguments.unfit(located))
+    else:
+        refuse_unfit(located, known, test=test)
+    with begin(located, settings, known, fresh=fresh or is_unknown, parent=parent, say=arguments.say) as tracked:
+        prepared, dataset = None, None
+        if located.recipe.data is not None:
+            needed = arguments.needed(located, test=test)
+            prepared = preparation.prepare(located, settings, master=master, say=arguments.say, needed=needed)
+            tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
+            dataset = Dataset.open(prepared.path, settings.store, settings.cache)
+            if is_unknown and not fresh:
+                report_out_of_reach(located, settings, dataset, arguments.say)
+        if not needs_launch(devices, nodes):
+            return prepared, fit(located, tracked, dataset, register=register, test=test)
+        tracked.hand_over()
+    words = ["--resume", tracked.id, *(["--dataset", str(dataset.folder)] if dataset else [])]
+    return prepared, in_ranks(located, devices, *words, *([] if register else ["--unregistered"]))[0]
+
+
+def repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:
+    """The recipe once for each value of the repeated field, as nested runs; the metrics are their means."""
+    from millstream.tracking.runs.repeated_runs import summary
+    from millstream.tracking.runs.run import Run
+
+    located = arguments.located(recipe, budget, sets)
+    repeat = located.recipe.repeat
+    if repeat is None:
+        raise click.UsageError(f"{recipe} repeats nothing")
+    done = []
+    with Run.start(settings, located) as parent:
+        for at, value in enumerate(repeat.values):
+            arguments.say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
+            one = arguments.located(recipe, budget, (*sets, f"{repeat.field}={value}"))
+            done.append(once(one, settings, parent=parent.id, register=at == 0, **options | {"fresh": True}))
+        return summary(parent, located, done)
+
+
+def code(trained: Any, require_pass: bool) -> int:
+    return UNDER_THE_MARK if require_pass and trained.passed is False else 0

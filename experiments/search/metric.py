@@ -1,0 +1,33 @@
+"""By which metric trials are compared, and which value of it is the best."""
+
+from __future__ import annotations
+
+from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
+from millstream.tracking.recipe.schema import Located
+from millstream.training.config.fit import Fit
+
+
+def metric_of(located: Located, metric: str | None, direction: str | None) -> tuple[str, bool]:
+    """The metric's name, and whether its largest value is looked for.
+
+    Where it is not said: that of the recipe's first pass mark, on the valid split (an environment has no splits: as it
+    is in the mark); or else what the training watches, `fit.monitor`.
+    """
+    fit = Fit.model_validate(located.section("fit"))
+    named = metric or _marked(located) or fit.monitor
+    if direction is not None:
+        return named, direction == "max"
+    last = named.rpartition("/")[2]
+    for marked, mark in located.recipe.marks.items():
+        if marked.rpartition("/")[2] == last:
+            return named, mark.strip().startswith(">")
+    if named == fit.monitor:
+        return named, fit.looks_for_most
+    return named, last not in LESS_IS_BETTER
+
+
+def _marked(located: Located) -> str | None:
+    marked = next(iter(located.recipe.marks), None)
+    if marked is None or located.recipe.data is None:
+        return marked
+    return f"valid/{marked.rpartition('/')[2]}"

@@ -1,0 +1,163 @@
+"""Looks for the best values of a recipe's fields: trials as nested runs of one parent, one after the other."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from millstream.experiments import nested_runs
+from millstream.experiments.nested_runs import Hands, Row, Say
+from millstream.experiments.search.space import Range, Space
+from millstream.experiments.search.trials import Told
+from millstream.tracking.errors import TrainingFailed, WrongRecipe
+from millstream.tracking.figures.search import search as figure
+from millstream.tracking.recipe import plugins
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.run import Run
+from millstream.tracking.settings import Settings
+
+STRATEGIES = "millstream.experiments.search.strategies"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is looked for, where, and how."""
+
+    base: Located
+    space: Space
+    strategy: str
+    seed: int
+    metric: str
+    largest: bool
+    """Whether the largest value of the metric is looked for, or the smallest."""
+    again: str
+    """The command that goes on with it."""
+    recipe: Callable[[Mapping[str, Any]], Located]
+    """The recipe with these values. Raises WrongRecipe where they do not go together."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What two searches have in common of which one goes on with the trials of the other, the recipe left out."""
+        space = {name: one.model_dump(mode="json") for name, one in self.space.fields.items()}
+        return {"space": space, "strategy": self.strategy, "seed": self.seed, "metric": self.metric}
+
+
+class Best(BaseModel, frozen=True):
+    values: dict[str, Any]
+    value: float
+    run_id: str
+
+
+class Searched(BaseModel, frozen=True):
+    recipe: str
+    run_id: str
+    best: Best
+    trials: list[Row]
+    metric: str
+    largest: bool
+    strategy: str
+    figure: str
+    table: str
+    words: list[str]
+    """Of a command, after `millstream run` and the recipe: they train with the best values."""
+
+
+def run_search(search: Search, trials: int, settings: Settings, hands: Hands, *, fresh: bool, say: Say) -> Searched:
+    """`trials` trainings, those left out that an earlier search of the same recipe, fields and code has finished.
+
+    A strategy is told the points and losses of all trials before, and nothing else, so that a search that was broken
+    off ends as an unbroken one would have. The test split is looked at in none of them.
+    Raises TrainingFailed when all trials failed, WrongRecipe when they do not measure the metric.
+    """
+    propose = plugins.find(STRATEGIES, search.strategy).propose
+    options: dict[str, Any] = {"fresh": fresh, "again": search.again, "say": say}
+    with nested_runs.parent("search", search.base, settings, more=search.facts, **options) as parent:
+        rows: list[Row] = []
+        told: list[Told] = []
+        began, ran = time.monotonic(), 0
+        for at in range(trials):
+            point = propose(search.space, told, search.seed)
+            values = search.space.values(point)
+            row, was_run = _trial(search, values, parent, hands)
+            rows.append(row)
+            told.append(Told(point, _loss(search, row)))
+            ran += was_run
+            left = (time.monotonic() - began) / ran * (trials - at - 1) if ran else 0.0
+            say(f"{at + 1} of {trials}: {_said(search, row)}" + (f"; about {left:.0f} s to go" if left else ""))
+        best = _best(search, rows, told)
+        parent.figure("search", _figure(search, rows))
+        parent.text("trials.csv", nested_runs.table(rows, [*search.space.fields, search.metric]))
+        parent.tag(trials=str(trials), failed=str(sum(row.failed is not None for row in rows)))
+        parent.metrics({f"best/{search.metric.rpartition('/')[2]}": best.value})
+    where = nested_runs.folder(parent)
+    chosen = [word for one in (*search.base.sets, *sets(best.values)) for word in ("--set", one)]
+    return Searched(
+        recipe=search.base.words[0],
+        run_id=parent.id,
+        best=best,
+        trials=rows,
+        metric=search.metric,
+        largest=search.largest,
+        strategy=search.strategy,
+        figure=f"{where}/figures/search.png",
+        table=f"{where}/trials.csv",
+        words=["--budget", search.base.budget, *chosen],
+    )
+
+
+def sets(values: Mapping[str, Any]) -> list[str]:
+    """The words that set these values: `fit.optimizer.lr=0.01`."""
+    return [f"{field}={json.dumps(value)}" for field, value in values.items()]
+
+
+def _trial(search: Search, values: Mapping[str, Any], parent: Run, hands: Hands) -> tuple[Row, bool]:
+    """What the values gave, and whether they were run for it now."""
+    try:
+        recipe = search.recipe(values)
+    except WrongRecipe as wrong:
+        return nested_runs.failed(values, str(wrong)), False
+    row = nested_runs.finished(parent, recipe, values, hands)
+    return (row, False) if row is not None else (nested_runs.run(parent, recipe, values, hands), True)
+
+
+def _loss(search: Search, row: Row) -> float:
+    if row.failed:
+        return math.inf
+    if search.metric not in row.metrics:
+        known = plugins.suggest(search.metric, row.metrics)
+        raise WrongRecipe.at(f"--metric {search.metric}", f"a trial does not measure it; {known}")
+    value = row.metrics[search.metric]
+    if not math.isfinite(value):
+        return math.inf
+    return -value if search.largest else value
+
+
+def _best(search: Search, rows: Sequence[Row], told: Sequence[Told]) -> Best:
+    at = min(range(len(rows)), key=lambda one: told[one].loss)
+    row = rows[at]
+    if told[at].loss == math.inf:
+        raise TrainingFailed.at(
+            "search", f"none of {len(rows)} trials came to a number; the first one: {rows[0].failed}"
+        )
+    return Best(values=row.values, value=row.metrics[search.metric], run_id=row.run_id)
+
+
+def _said(search: Search, row: Row) -> str:
+    values = ", ".join(sets(row.values))
+    return (
+        f"{values}: failed: {row.failed}"
+        if row.failed
+        else f"{values}: {search.metric} {row.metrics[search.metric]:.5g}"
+    )
+
+
+def _figure(search: Search, rows: Sequence[Row]) -> Any:
+    logarithmic = [name for name, one in search.space.fields.items() if isinstance(one, Range) and one.log]
+    told = [(row.values, row.metrics.get(search.metric)) for row in rows]
+    return figure(told, search.metric, largest=search.largest, log=logarithmic)

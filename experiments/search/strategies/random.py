@@ -1,0 +1,13 @@
+"""Every place as likely, whatever came before. Source: Bergstra & Bengio 2012, Random search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from millstream.experiments.search.space import Point, Space
+from millstream.experiments.search.trials import Told, uniform
+
+
+def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
+    """The point of the next trial."""
+    return uniform(seed, len(told), len(space.fields))

@@ -1,0 +1,36 @@
+"""A particle swarm: each particle flies on, drawn to the best place of its own and to the best of all.
+
+Sources: Kennedy & Eberhart 1995, Particle Swarm Optimization; the weights that let it come to rest are those of
+Clerc & Kennedy 2002.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from millstream.experiments.search.space import Point, Space
+from millstream.experiments.search.trials import Told, best, draw, uniform
+
+PARTICLES = 8
+INERTIA = 0.7298
+PULL = 1.49618
+
+
+def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
+    """The point of the next trial: the particles take turns.
+
+    A particle's velocity is what it moved in its last turn: at a wall of the cube it has lost what led through it.
+    """
+    at = len(told)
+    if at < PARTICLES:
+        return uniform(seed, at, len(space.fields))
+    own = told[at % PARTICLES :: PARTICLES]
+    here, before = own[-1].point, own[-2 if len(own) > 1 else -1].point
+    (best_own,), (best_all,) = best(own, 1), best(told, 1)
+    moved = []
+    for axis, place in enumerate(here):
+        to_own = PULL * draw(seed, at, axis, "own") * (best_own.point[axis] - place)
+        to_all = PULL * draw(seed, at, axis, "all") * (best_all.point[axis] - place)
+        velocity = INERTIA * (place - before[axis]) + to_own + to_all
+        moved.append(min(max(place + velocity, 0.0), 1.0))
+    return tuple(moved)

@@ -1,0 +1,51 @@
+"""A tree of Parzen estimators, by optuna: where good trials are dense and bad ones are not.
+
+Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, section 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState, create_trial
+
+from millstream.experiments.search.space import Point, Space
+from millstream.experiments.search.trials import Told
+from millstream.tracking import seeds
+
+SEEDS = 2**32
+
+
+def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
+    """The point of the next trial; the first ten are drawn, as the estimators need something to estimate from.
+
+    The sampler is made anew each time, with a seed for each trial, so that a search which goes on draws what one that
+    was never broken off would have drawn.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    axes = {str(axis): _axis(count) for axis, count in enumerate(space.choices)}
+    sampler = optuna.samplers.TPESampler(seed=seeds.key("search", seed, "tpe", len(told)) % SEEDS)
+    study = optuna.create_study(sampler=sampler)
+    for one in told:
+        study.add_trial(_known(one, space, axes))
+    params = study.ask(axes).params
+    return tuple(_share(params[axis], count) for axis, count in zip(axes, space.choices, strict=True))
+
+
+def _axis(count: int | None) -> BaseDistribution:
+    return FloatDistribution(0.0, 1.0) if count is None else CategoricalDistribution(range(count))
+
+
+def _share(drawn: float, count: int | None) -> float:
+    """The coordinate of what was drawn: that of a choice is the middle of its room."""
+    return drawn if count is None else (drawn + 0.5) / count
+
+
+def _known(one: Told, space: Space, axes: dict[str, BaseDistribution]) -> optuna.trial.FrozenTrial:
+    pairs = zip(axes, one.point, space.choices, strict=True)
+    params = {axis: share if count is None else min(int(share * count), count - 1) for axis, share, count in pairs}
+    failed = one.loss == float("inf")
+    state = TrialState.FAIL if failed else TrialState.COMPLETE
+    return create_trial(state=state, value=None if failed else one.loss, params=params, distributions=axes)

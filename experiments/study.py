@@ -1,0 +1,133 @@
+"""Runs every combination of a study as nested runs of one parent, and tells what came of them."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from mlflow import MlflowClient
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel
+
+from millstream.experiments import compare, nested_runs
+from millstream.experiments.nested_runs import Hands, Row, Say
+from millstream.tracking.comparison import finished_runs, leaderboard
+from millstream.tracking.comparison.leaderboard import Placed
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.figures.leaderboard import leaderboard as leaderboard_figure
+from millstream.tracking.figures.stacked import stacked
+from millstream.tracking.figures.study import study as figure
+from millstream.tracking.recipe.study import LocatedStudy, Study
+from millstream.tracking.settings import Settings
+from millstream.training.loop.evaluate import evaluate
+
+
+class Studied(BaseModel, frozen=True):
+    run_id: str
+    rows: list[Row]
+    figure: str
+    """Where the figure lies: a file, or an address in the tracking store."""
+    table: str
+    metrics: tuple[str, ...]
+    ranked: list[Placed] = []
+    """The models in their order, where the study asks for it."""
+
+
+def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh: bool, say: Say) -> Studied:
+    """The combinations that are not finished yet, one after the other; then table and figure.
+
+    A study of the same recipe and code goes on in its run: what is finished stays, what was stopped goes on from its
+    checkpoint, and what was added to the file is run. Raises as a training does, a training that failed left out.
+    """
+    WrongRecipe.unless_empty(located.faults)
+    study = _checked(located)
+    again = shlex.join(["millstream", "study", *located.base.words])
+    with nested_runs.parent("study", located.base, settings, more={}, fresh=fresh, again=again, say=say) as parent:
+        rows, began, ran = [], time.monotonic(), 0
+        for at, (values, recipe) in enumerate(located.combinations, 1):
+            told = ", ".join(f"{axis} {label}" for axis, label in values.items())
+            row = nested_runs.finished(parent, recipe, values, hands)
+            if row is None:
+                left = (time.monotonic() - began) / ran * (len(located.combinations) - at + 1) if ran else None
+                say(f"{at} of {len(located.combinations)}: {told}" + (f"; about {left:.0f} s to go" if left else ""))
+                row, ran = nested_runs.run(parent, recipe, values, hands), ran + 1
+            row = _with_train_split(row, settings) if study.train_split and not row.failed else row
+            rows.append(row)
+            say(f"{told}: {_said(row, study)}")
+        parent.figure("study", _figure(study, rows, parent.client))
+        if study.pictures and (pictures := _pictures(study.pictures, rows, parent.client)):
+            parent.figure("pictures", stacked(pictures))
+        parent.text("study.csv", nested_runs.table(rows, [*study.vary, *study.metrics]))
+        board = _ranked(study.ranked, rows, parent.client, settings, say) if study.ranked else []
+        if board:
+            parent.figure("leaderboard", leaderboard_figure(board))
+            parent.text("leaderboard.csv", leaderboard.table(board))
+        parent.tag(combinations=str(len(rows)), failed=str(sum(row.failed is not None for row in rows)))
+    folder = nested_runs.folder(parent)
+    return Studied(
+        run_id=parent.id,
+        rows=rows,
+        figure=f"{folder}/figures/study.png",
+        table=f"{folder}/study.csv",
+        metrics=study.metrics,
+        ranked=board,
+    )
+
+
+def _checked(located: LocatedStudy) -> Study:
+    base = located.base.recipe
+    if located.study is None or not base.trains or base.repeat is not None:
+        raise WrongRecipe.at(located.base.file, "a study varies a recipe that trains, once for each combination")
+    return located.study
+
+
+def _with_train_split(row: Row, settings: Settings) -> Row:
+    found = evaluate(f"runs:/{row.run_id}/model", settings, split="train").metrics
+    return row.model_copy(update={"metrics": row.metrics | found})
+
+
+def _said(row: Row, study: Study) -> str:
+    if row.failed:
+        return f"failed: {row.failed}"
+    return "  ".join(f"{name} {row.metrics[name]:.4g}" for name in study.metrics if name in row.metrics)
+
+
+def _figure(study: Study, rows: list[Row], client: MlflowClient) -> Any:
+    curves = []
+    if study.curve:
+        for row in rows:
+            points = client.get_metric_history(row.run_id, study.curve) if row.run_id else []
+            curves.append((row.values, sorted((float(one.step), float(one.value)) for one in points)))
+    told = [(row.values, row.metrics) for row in rows]
+    return figure(study.axes, told, study.metrics, curves, curve=study.curve or "", log=study.log)
+
+
+def _ranked(metric: str, rows: list[Row], client: MlflowClient, settings: Settings, say: Say) -> list[Placed]:
+    """The models of the combinations that were trained, by their labels. Raises WrongRecipe when data vary, too."""
+    runs = [
+        replace(finished_runs.told(client.get_run(row.run_id)), recipe=", ".join(map(str, row.values.values())))
+        for row in rows
+        if not row.failed
+    ]
+    finished_runs.check_together(runs, [], None)
+    return compare.ranked(runs, settings, metric=metric, say=say) if runs else []
+
+
+def _pictures(name: str, rows: list[Row], client: MlflowClient) -> dict[str, NDArray[Any]]:
+    """The figure of that name of each run that has drawn it, under the values that were run."""
+    found = {}
+    for row in rows:
+        path = f"figures/{name}.png"
+        if not row.run_id or path not in {one.path for one in client.list_artifacts(row.run_id, "figures")}:
+            continue
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            Image.open(client.download_artifacts(row.run_id, path, folder)) as picture,
+        ):
+            found[", ".join(f"{axis} {label}" for axis, label in row.values.items())] = np.asarray(picture)
+    return found

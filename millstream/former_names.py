@@ -1,0 +1,34 @@
+"""Lets models that were registered before the packages moved below `millstream` still load.
+
+Such a model names its loader `training.serve`. MLflow imports that name, so it has to lead here; a `training` of the
+user's own stays what it is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+LOADER = "training.serve"
+PACKAGE = LOADER.partition(".")[0]
+
+
+class _Former(MetaPathFinder, Loader):
+    """Stands behind all other finders: asked for `training` only where nobody else has one."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return ModuleSpec(name, self, is_package=name == PACKAGE) if name in (LOADER, PACKAGE) else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ == LOADER:
+            vars(module)["_load_pyfunc"] = importlib.import_module("millstream.pyfunc")._load_pyfunc
+
+
+def register() -> None:
+    """Once for a process, however often it is called."""
+    if not any(isinstance(finder, _Former) for finder in sys.meta_path):
+        sys.meta_path.append(_Former())

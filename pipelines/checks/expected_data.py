@@ -1,0 +1,127 @@
+"""What can be known of a recipe's data before they are prepared: a version that was made of it, or what it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from millstream.pipelines.prepare import Work, work_of
+from millstream.tracking.dataset.filesystems import Remote, place
+from millstream.tracking.dataset.manifest import Affine, Column, Manifest, Source
+from millstream.tracking.dataset.version import versions
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.settings import Settings
+
+CLASSES = (2, 3)
+"""How many classes stand for those that only the data tell: some metrics are of two classes alone."""
+_KEEPING = ("split", "validate", "filter", "deduplicate", "decontaminate", "impute")
+"""Steps after which the columns are what they were."""
+
+
+@runtime_checkable
+class Declaring(Protocol):
+    """A source that may know its columns before it has read a row."""
+
+    def declared(self, classes: tuple[str, ...]) -> tuple[Column, ...] | None:
+        """The columns, with these classes where only the data tell which there are; None when it does not know."""
+        ...
+
+
+def manifests(located: Located, settings: Settings) -> list[Manifest]:
+    """What the manifest of the data may say of its columns; nothing when that is not known.
+
+    A version that was prepared says all. What is only declared comes once with two classes, once with more, and has no
+    splits.
+    """
+    work = work_of(located)
+    if work is None:
+        return []
+    made = next(_made(work, settings), None)
+    if made is not None:
+        return [made]
+    each = (_columns(work, tuple(f"class {at}" for at in range(count))) for count in CLASSES)
+    return [_declared(work, columns) for columns in each if columns is not None]
+
+
+def _made(work: Work, settings: Settings) -> Iterator[Manifest]:
+    """The versions of a local store that were made by the same source and steps, whatever was in the files then."""
+    if isinstance(place(settings.store), Remote):
+        return
+    steps = [(name, step.version, step.model_dump(mode="json")) for name, step in work.steps]
+    for folder in versions(settings.store, work.name):
+        try:
+            found = Manifest.read(folder)
+        except BadData:
+            continue  # whoever opens it is told
+        same = [(one.name, one.version, one.config) for one in found.steps] == steps and found.seed == work.seed
+        if same and (found.source.name, found.source.config) == (work.source_name, work.source.model_dump(mode="json")):
+            yield found
+
+
+def _declared(work: Work, columns: tuple[Column, ...]) -> Manifest:
+    source = Source(name=work.source_name, config={}, licence=work.source.licence, origin=work.source.origin, files=())
+    return Manifest(
+        name=work.name,
+        version="",
+        seed=work.seed,
+        created="",
+        source=source,
+        steps=(),
+        columns=columns,
+        splits={},
+        checks=(),
+        quarantine={},
+    )
+
+
+def _columns(work: Work, classes: tuple[str, ...]) -> tuple[Column, ...] | None:
+    found = work.source.declared(classes) if isinstance(work.source, Declaring) else None
+    for name, step in work.steps:
+        if found is None:
+            return None
+        if name in _KEEPING:
+            continue
+        change = _CHANGES.get(name)
+        found = change(step, found, classes) if change else None
+    return found
+
+
+def _encoded(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...] | None:
+    if step.method != "index":
+        return None
+
+    def one(column: Column) -> Column:
+        text = column.meaning == "category" and column.dtype == "string" and column.role != "key"
+        if not (text if step.columns == "categories" else column.name in step.columns):
+            return column
+        update = {"dtype": "int64", "meaning": "category", "classes": step.classes or classes}
+        return column.model_copy(update=update)
+
+    return tuple(map(one, columns))
+
+
+def _scaled(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...] | None:
+    chosen = step.columns if step.columns is not None else (step.column,)
+
+    def one(column: Column) -> Column:
+        is_number = column.role == "input" and column.meaning == "number" and column.layout == "scalar"
+        if not (is_number if chosen == "numbers" else column.name in chosen):
+            return column
+        is_kept = column.layout == "tensor" or column.role == "target"
+        return column.model_copy(update={"affine": Affine()} if is_kept else {"dtype": "float32"})
+
+    return None if step.method == "quantile" else tuple(map(one, columns))
+
+
+def _balanced(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...] | None:
+    if step.method != "weights":
+        return columns
+    return (*columns, Column(name="weight", dtype="float32", role="weight", meaning="number"))
+
+
+_CHANGES: dict[str, Callable[[Any, tuple[Column, ...], tuple[str, ...]], tuple[Column, ...] | None]] = {
+    "encode": _encoded,
+    "scale": _scaled,
+    "rebalance": _balanced,
+}

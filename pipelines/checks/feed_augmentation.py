@@ -1,0 +1,60 @@
+"""Whether the feed can do what steps with `where: feed` leave to it: it changes what the dataset holds in the end.
+
+`check` asks it of a recipe, as far as its steps tell; `prepare` asks again of what they did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from millstream.tracking.augmentations.modality import NUMBERS, fitting
+from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.errors import Fault
+from millstream.tracking.serving.tokenizer import MAKERS, learned_of
+
+HARMLESS = ("impute",)
+"""Steps that write to a column, and leave what it deviates by."""
+
+
+def faults(steps: Sequence[Step]) -> list[Fault]:
+    """What is wrong with steps that are left to the feed, by what the steps behind them did."""
+    return [
+        Fault(where=f"step {step.name}", message=f"where: feed, and {told}")
+        for at, step in enumerate(steps)
+        if step.name == "augment" and step.config["where"] == "feed"
+        for told in _told(step, steps[at + 1 :])
+    ]
+
+
+def of_order(steps: Sequence[tuple[str, Any]]) -> list[tuple[int, str]]:
+    """The place of each step of a recipe that is certain to be refused, and what is wrong; a wrong config is None."""
+    found = []
+    for at, (name, step) in enumerate(steps):
+        if name != "augment" or getattr(step, "where", None) != "feed":
+            continue
+        behind = steps[at + 1 :]
+        if fitting(op for one in step.ops for op in one) == ["text"] and not any(one in MAKERS for one, _ in behind):
+            found.append((at, f"where: feed, and {_no_tokens(step.column or 'the texts')}"))
+        scaled = [one for one, other in behind if one == "scale" and getattr(other, "columns", None) == NUMBERS]
+        if step.column == NUMBERS and scaled:
+            found.append((at, f"where: feed, and scale changes the {NUMBERS} behind it; put augment behind scale"))
+    return found
+
+
+def _no_tokens(column: str) -> str:
+    return f"nothing makes tokens of {column} behind it; put tokenize there, or use `where: spark`"
+
+
+def _told(step: Step, behind: Sequence[Step]) -> Iterator[str]:
+    column, kind = step.learned["column"], step.learned["modality"]
+    if kind == "table":
+        for one in behind:
+            rewritten = sorted(step.learned["deviations"].keys() & one.learned.keys())
+            if rewritten and one.name not in HARMLESS:
+                yield f"{one.name} changes the {NUMBERS} {rewritten} behind it; put augment behind {one.name}"
+    if kind == "text":
+        if learned_of(column, behind) is None:
+            yield _no_tokens(repr(column))
+        if any(one.learned.get("column") == column and one.name == "augment" for one in behind):
+            yield f"another augment changes {column!r}; put the ops of both into one step"

@@ -1,0 +1,121 @@
+"""What is certain to leak, seen before anything runs: from the order of the steps, and from what each of them reads.
+
+`check` asks it of a recipe, with the roles that the recipe declares; `prepare` asks again with those of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from millstream.pipelines.table import Computing, Reach, Reached, Reaching, Roles, Telling, Watchful
+
+LOOK_BACK = "give the window an ORDER BY so that it looks back, or PARTITION BY the key of the split"
+
+Step = tuple[str, Any]
+"""A step by its name, with its config; None where the config is wrong."""
+
+
+def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
+    """The place of each step that stands where it would leak, and what is wrong with that."""
+    names = [name for name, _ in steps]
+    split = names.index("split") if "split" in names else len(names)
+    gap = next((step.gap for _, step in steps if getattr(step, "by", None) == "time"), None)
+    reached: Reached = {}
+    resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
+    found = []
+    for at, (name, step) in enumerate(steps):
+        place = getattr(step, "place", "any")
+        if at < split and place == "after split":  # what learns from train, or changes train alone
+            told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
+            found.append((at, f"{told}: it would learn from test rows; put split first"))
+        if at > split and place == "before split":  # what looks for equals among all rows
+            found.append((at, "stands after the split: equal rows may be in two splits by then; put it before"))
+        if name == "split" and at != split:
+            found.append((at, "a second split; rows are split once"))
+        if resampled and at > resampled[0] and getattr(step, "looks_around", False):
+            maker = names[resampled[0]]
+            found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
+        if name == "encode" and getattr(step, "method", None) == "target":
+            found += [(at, _of_two_rows(maker)) for maker, one in steps[:at] if _mixes(maker, one)]
+        made = step.reaches(reached) if isinstance(step, Reaching) else {}
+        if split < len(steps):
+            found += [(at, told) for told in _of_other_splits(made, steps[split][1], is_after=at > split)]
+        if gap is not None:
+            found += [(at, told) for told in _of_later_rows(made, gap)]
+        reached = {**reached, **{column.lower(): reach for column, reach in made.items()}}
+    return found
+
+
+def _mixes(name: str, step: Any) -> bool:
+    """Whether a step makes rows of two: of the one they have the category or the target, of the other the fold."""
+    return (name == "mixup" and getattr(step, "resamples", True)) or (
+        name == "rebalance" and getattr(step, "method", None) == "smote"
+    )
+
+
+def _of_two_rows(maker: str) -> str:
+    return f"method: target stands after {maker}, whose rows are made of two, and in one's fold alone; put it before"
+
+
+def _of_other_splits(columns: Mapping[str, Reach], split: Any, *, is_after: bool) -> Iterator[str]:
+    """What is wrong with inputs that are computed from all rows of a group, where a group has rows of several splits.
+
+    Certain not to is a group by the split's `key` (perhaps by more), or by what tells the split. Of any other, where
+    rows are drawn one by one or by something else, some groups have test rows in them: a mean of train knows these. A
+    split by time is looked at by `_of_later_rows`; without a step `split` the source's own is not known here.
+    """
+    by = getattr(split, "by", "time")  # None where the split itself is wrong, and told
+    if by == "time" or (by != "given" and not (split.valid or split.test)):
+        return
+    apart = {split.key} | ({"split"} if is_after else set())
+    if by == "given" and not split.valid:
+        apart.add(split.column or "split")
+    together = {name.lower() for name in apart if name}
+    for name, reach in columns.items():
+        if reach.role == "input" and any(not one & together for one in reach.groups):
+            told = "reads all rows of a group, and a group has rows of several splits"
+            yield f"{name}: {told}; {LOOK_BACK}{'' if split.key else ', which has none'}"
+
+
+def _of_later_rows(columns: Mapping[str, Reach], gap: float) -> list[str]:
+    """What is wrong with columns that are computed from later rows, by their roles, where time splits with a gap."""
+    told = "reads rows that come later, and in a split by time these are another split's"
+    back = "look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"
+    apart = "give the split a gap of as many days as it looks ahead"
+    advice = {"input": back} if gap else {"input": back, "target": apart}
+    ahead = {name: one.role for name, one in columns.items() if one.looks_ahead and one.role in advice}
+    return [f"{name}: {told}; {advice[role]}" for name, role in ahead.items()]
+
+
+def of_step(step: object, roles: Roles, telling: Telling) -> list[str]:
+    """What a step would let a row know that it cannot know, with columns of these roles, and what tells the target."""
+    return step.leaks(roles, telling) if isinstance(step, Watchful) else []
+
+
+def telling_after(step: object, roles: Roles, telling: Telling) -> Telling:
+    """The columns that tell the target, once the step is done."""
+    return {**telling, **step.tells(roles, telling)} if isinstance(step, Computing) else telling
+
+
+def of_target(steps: Sequence[Step], roles: Roles) -> Iterator[tuple[int, str]]:
+    """The place of each step that would let a row know what it cannot know, and what is wrong with that."""
+    telling: Telling = {}
+    for at, (_, step) in enumerate(steps):
+        yield from ((at, told) for told in of_step(step, roles, telling))
+        telling = telling_after(step, roles, telling)
+
+
+def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
+    """The place of each rebalance behind one by weights, whose weights it would make wrong, and what to do."""
+    methods = {at: getattr(step, "method", "none") for at, (name, step) in enumerate(steps) if name == "rebalance"}
+    weighed = next((at for at, method in methods.items() if method == "weights"), len(steps))
+    told = "stands after weights, which are those of the rows before it; put method: weights last"
+    return [(at, told) for at, method in methods.items() if at > weighed and method != "none"]
+
+
+def declared(source: object, target: object) -> Roles:
+    """The roles that a recipe tells: of the columns that its source declares, and of its task's target."""
+    columns = getattr(source, "columns", None)
+    found: dict[str, str] = {name: one.role for name, one in columns.items()} if isinstance(columns, dict) else {}
+    return found | ({target: "target"} if isinstance(target, str) else {})

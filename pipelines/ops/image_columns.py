@@ -1,0 +1,25 @@
+"""Which columns of a table are pictures."""
+
+from __future__ import annotations
+
+from millstream.pipelines.readers.images import SIZES
+from millstream.pipelines.table import Table
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.errors import BadData
+
+
+def pictures_of(table: Table, columns: tuple[str, ...] | None, masks: tuple[str, ...], where: str) -> list[Column]:
+    """The named pictures (default: all images) and masks, of axes CHW.
+
+    Raises BadData for what is none, and for pictures of their own sizes: what the table says of those would be wrong
+    once the frames around them have changed.
+    """
+    if table.column(SIZES[0]) is not None:
+        raise BadData.at(where, "pictures keep their own sizes; read them with another `resize` than keep")
+    images = [column.name for column in table.columns if column.meaning == "image" and column.layout == "tensor"]
+    names = dict.fromkeys((*(columns if columns is not None else images), *masks))
+    found = {name: table.column(name) for name in names}
+    wrong = [name for name, one in found.items() if one is None or one.layout != "tensor" or len(one.shape) != 3]
+    if wrong or not found:
+        raise BadData.at(where, f"{wrong or 'columns'}: no pictures; images are {images}")
+    return [column for column in found.values() if column is not None]

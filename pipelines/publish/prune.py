@@ -1,0 +1,98 @@
+"""Removes dataset versions that nobody names any more."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from pydantic import BaseModel
+
+from millstream.pipelines.publish.stores import Store, open_store
+from millstream.pipelines.spark.session import session
+from millstream.tracking.dataset import version as dataset
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.errors import BadData
+from millstream.tracking.runs.version_references import Uses, uses
+from millstream.tracking.settings import Settings
+
+SHOWN = 3
+"""Runs and models that are told of one version; there may be thousands."""
+
+
+class Version(BaseModel, frozen=True):
+    """`why` says why it stays; one that goes has no reason to."""
+
+    dataset: str
+    version: str
+    bytes: int
+    why: tuple[str, ...] = ()
+
+
+class Pruned(BaseModel, frozen=True):
+    done: bool
+    goes: tuple[Version, ...]
+    stays: tuple[Version, ...]
+
+
+def prune(settings: Settings, name: str | None, *, keep: int, yes: bool) -> Pruned:
+    """Tell which versions of a dataset (or of all) go and why the others stay; with `yes`, remove them.
+
+    A version stays that `latest`, a run, a registered model or another version's `parents` name, that is among the
+    `keep` newest of its dataset, or whose manifest cannot be read. Raises BadEnvironment when the tracking store cannot
+    be asked, BadData when there is no such dataset.
+    """
+    named = uses(settings)
+    store = open_store(settings, partial(session, None, settings))
+    everything = _manifests(store)
+    if name is not None and name not in everything:
+        raise BadData.at(name, f"no such dataset in the store {store.where}; it has {sorted(everything)}")
+    parents = {
+        parent.rpartition("/")[2]: f"parent of {one}/{version}"
+        for one, found in everything.items()
+        for version, manifest in found.items()
+        for parent in (manifest.parents if manifest else ())
+    }
+    judged = [
+        one
+        for each in sorted(everything if name is None else [name])
+        for one in _judged(store, each, everything[each], keep, named, parents)
+    ]
+    goes = tuple(one for one in judged if not one.why)
+    if yes:
+        for one in goes:
+            if dataset.latest(store.where / one.dataset) != one.version:  # as it is by now
+                store.remove(one.dataset, one.version)
+    return Pruned(done=yes, goes=goes, stays=tuple(one for one in judged if one.why))
+
+
+def _manifests(store: Store) -> dict[str, dict[str, Manifest | None]]:
+    """The manifest of each version of each dataset; None for one that cannot be read."""
+    found: dict[str, dict[str, Manifest | None]] = {}
+    for folder in store.where.iterdir() if store.where.is_dir() else ():
+        for version in dataset.versions(store.where, folder.name):
+            try:
+                manifest = Manifest.read(version)
+            except BadData:
+                manifest = None
+            found.setdefault(folder.name, {})[version.name] = manifest
+    return found
+
+
+def _judged(
+    store: Store, name: str, found: dict[str, Manifest | None], keep: int, named: Uses, parents: dict[str, str]
+) -> list[Version]:
+    newest = sorted(found, key=lambda version: one.created if (one := found[version]) else "", reverse=True)[:keep]
+    latest = dataset.latest(store.where / name)
+    judged = []
+    for version, manifest in sorted(found.items()):
+        why = ["latest"] if version == latest else []
+        why += [f"one of the newest {keep}"] if version in newest else []
+        why += [parents[version]] if version in parents else []
+        if manifest is None:
+            why.append("its manifest cannot be read; `millstream verify` tells more")
+            judged.append(Version(dataset=name, version=version, bytes=0, why=tuple(why)))
+            continue
+        by = named.of(manifest)
+        why += by[:SHOWN] + ((f"and {len(by) - SHOWN} more",) if len(by) > SHOWN else ())
+        held = sum(shard.bytes for split in manifest.splits.values() for shard in split.shards)
+        judged.append(Version(dataset=name, version=version, bytes=held, why=tuple(why)))
+    return judged

@@ -1,0 +1,99 @@
+"""The one set of casts: how a value of a table becomes one of the type that a column is declared to have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    FractionalType,
+    NumericType,
+    StringType,
+    StructField,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, TableColumn, Type
+from millstream.pipelines.spark.frames import escaped, iso_time, named
+from millstream.tracking.errors import BadData, Fault
+
+NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)$"
+"""How a number is written; Java would also read `12d`, `7f` and `0x1p3`."""
+WHOLE = r"^[+-]?\d+\z"
+MALFORMED = "\ufffd"
+"""What stands in the place of bytes that are no UTF-8."""
+_TEXTS = (StringType, BinaryType, NumericType, BooleanType, DateType, TimestampType, TimestampNTZType)
+_NUMBERS = (StringType, NumericType, BooleanType, TimestampType)
+_TIMES = (StringType, NumericType, DateType, TimestampType, TimestampNTZType)
+_READ_FROM: dict[Type, tuple[type[DataType], ...]] = {
+    "string": _TEXTS,
+    "double": _NUMBERS,
+    "long": _NUMBERS,
+    "timestamp": _TIMES,
+}
+"""The types of Spark whose values may be read as one that is declared."""
+
+
+def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
+    """Columns that have types already, brought to the declared ones; a value that does not fit spoils its row.
+
+    Raises BadData for a column that is not there, or of a type that has no values of the declared one.
+    """
+    missing = [name for name in layout.columns if name not in frame.columns]
+    if missing:
+        raise BadData.at(where, f"no columns {missing}; it has {frame.columns}")
+    columns = [(frame.schema[name], declared) for name, declared in layout.columns.items()]
+    refuse_unreadable(where, columns)
+    values = {
+        field.name: from_type(escaped(field.name), field.dataType, declared).alias(field.name)
+        for field, declared in columns
+    }
+    none = F.lit(None).cast("string")
+    lost = [F.when(value.isNull() & named(name).isNotNull(), MISFIT) for name, value in values.items()]
+    places = (F.lit(0).alias("_part"), F.lit(0).cast("long").alias("_number"), none.alias("_line"))
+    return frame.select(*places, F.coalesce(*lost, none).alias(CORRUPT), *values.values())
+
+
+def from_type(sql: str, found: DataType, declared: TableColumn) -> SparkColumn:
+    """A value that has a type, as the declared one; null where it is none. `sql` is how Spark SQL calls it."""
+    value, kind = F.expr(sql), declared.type
+    if isinstance(found, BinaryType):
+        text = F.decode(value, "UTF-8")
+        return F.when(~text.contains(MALFORMED), text)
+    cast = F.expr(f"try_cast({sql} AS {TYPES[kind].simpleString()})")
+    if kind == "long" and isinstance(found, FractionalType):
+        return F.when(value == F.round(value), cast)  # a cast would cut the fraction off
+    return cast
+
+
+def from_text(sql: str, declared: TableColumn, decimal: str) -> SparkColumn:
+    """A value that stands in a text file, as the declared type; null where it is none."""
+    text = F.expr(sql)
+    if declared.type == "string":
+        return text
+    if declared.type == "timestamp":
+        return F.try_to_timestamp(text, F.lit(declared.form)) if declared.form else iso_time(text)
+    if declared.type == "long":
+        return F.when(text.rlike(WHOLE), F.expr(f"try_cast({sql} AS BIGINT)"))
+    number = text if decimal == "." else F.translate(text, ",.", ".,")
+    return F.when(F.trim(number).rlike(NUMBER), number.cast("double"))
+
+
+def refuse_unreadable(where: object, columns: Iterable[tuple[StructField, TableColumn]]) -> None:
+    """Raises BadData for columns of types that have no values of the declared ones."""
+    BadData.unless_empty(
+        Fault(
+            where=str(where),
+            message=f"column {field.name!r} is {field.dataType.simpleString()}, which is read as no {declared.type}; "
+            "make a column of single values of it, or leave it out",
+        )
+        for field, declared in columns
+        if not isinstance(field.dataType, _READ_FROM[declared.type])
+    )

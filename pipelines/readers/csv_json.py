@@ -1,0 +1,174 @@
+"""Tables that stand in files of text: CSV and JSON lines, of which each line or row is kept beside its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from csv import reader
+from pathlib import Path
+
+from pyspark import RDD
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructField, StructType
+
+from millstream.pipelines.readers.casts import from_text
+from millstream.pipelines.readers.lines import Encoding, first_line, numbered_each
+from millstream.pipelines.readers.multiline_csv import Values
+from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, TableColumn
+from millstream.pipelines.spark.frames import escaped
+from millstream.tracking.errors import BadData
+
+MORE = "is no single JSON object"
+OPEN_QUOTE = "a quote is not closed"
+WHITESPACE = "whitespace"
+QUOTES = {"quote": '"', "escape": '"'}
+"""A quote inside a quoted value is doubled, as RFC 4180 says and all programs write; Spark's default is a backslash."""
+MOST_VALUES = 20_000
+"""Values of a line; Spark's reader breaks down at more."""
+
+
+def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
+    """Raises BadData for a file that is empty, no UTF-8, or whose header lacks a column or is not the first's."""
+    names = _declared_in_header(paths, layout) if layout.header else list(layout.columns)
+    return _columns(csv_texts(spark, paths, layout, names), layout, cells(names))
+
+
+def csv_texts(spark: SparkSession, paths: Sequence[Path], layout: Layout, names: Sequence[str]) -> DataFrame:
+    """The values of CSV files of these columns as texts in `_row`, called as `cells` says it.
+
+    Beside them `file`, `number`, `line`, and `_broken`: why a line has not one value for each column.
+    """
+    blanks, count = layout.delimiter == WHITESPACE, len(names)
+    is_row = None if blanks else Values(layout.delimiter, count)
+    options = {
+        "sep": "\t" if blanks else layout.delimiter,
+        "nullValue": layout.null,
+        "mode": "PERMISSIVE",
+        "columnNameOfCorruptRecord": CORRUPT,
+        **QUOTES,
+        "ignoreLeadingWhiteSpace": "true",
+        "ignoreTrailingWhiteSpace": "true",
+    }
+    lines = numbered_each(spark, paths, layout.encoding, is_row).where("length(trim(line)) > 0")
+    if layout.header:
+        lines = lines.where("number > 1")
+    text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
+    text = F.when(_count("line", options["sep"]) < MOST_VALUES, text).otherwise("")
+    schema = _struct({place: StringType() for place in cells(names).values()}).simpleString()
+    rows = lines.withColumn("_row", F.from_csv(text, schema, options))
+    reasons = [F.when(_count("line", '"') % 2 == 1, OPEN_QUOTE)]
+    reasons.append(F.when(_count("line", options["sep"]) >= MOST_VALUES, f"has other than {count} values"))
+    if not layout.header:
+        pieces = F.size(F.split(F.trim("line"), r"\s+" if blanks else f"\\{layout.delimiter}", -1))
+        reasons.append(F.when(F.col("_row")[CORRUPT].isNotNull() & (pieces != count), f"has other than {count} values"))
+    return rows.withColumn("_broken", F.coalesce(*reasons, F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)))
+
+
+def cells(names: Sequence[str]) -> dict[str, str]:
+    """What the columns are called in the record of a row: their names may hold anything, and its schema is a text."""
+    return {name: f"c{at}" for at, name in enumerate(names)}
+
+
+def csv_rows(spark: SparkSession, paths: Sequence[Path], delimiter: str, encoding: Encoding) -> RDD[str] | None:
+    """The rows of CSV files as texts where one may go on over several lines: Spark's own reader knows no such rows."""
+    if delimiter == WHITESPACE or not leaves_quotes_open(spark, [f"file:{path}" for path in paths]):
+        return None
+    return numbered_each(spark, paths, encoding, Values(delimiter)).rdd.map(lambda row: str(row.line))
+
+
+def leaves_quotes_open(spark: SparkSession, urls: Sequence[str]) -> bool:
+    """Whether a line of text files has a quote that it does not close."""
+    return not spark.read.text(list(urls)).where(_count("value", '"') % 2 == 1).isEmpty()
+
+
+def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
+    """One flat object a line; members that no column is declared for are not looked at."""
+    rows = json_rows(spark, paths, layout)
+    misfit = F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)
+    rows = rows.withColumn("_broken", F.coalesce(misfit, "_broken"))
+    return _columns(rows, layout, {name: name for name in layout.columns})
+
+
+def json_rows(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
+    """The declared members of each line in `_row`, times as texts; `_broken` says why a line is no object."""
+    options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
+    lines = numbered_each(spark, paths).where("length(trim(line)) > 0")
+    kinds = {name: StringType() if one.type == "timestamp" else TYPES[one.type] for name, one in layout.columns.items()}
+    rows = lines.withColumn("_row", F.from_json("line", _struct(kinds), options))
+    # Spark reads the first object of a line, and of members that come twice the last one, and says nothing
+    whole = F.from_json(F.concat(F.lit("["), "line", F.lit("]")), "array<map<string,string>>")
+    members = F.map_keys(F.get(whole, F.lit(0)))
+    reasons = [F.when(F.coalesce(F.size(whole), F.lit(-1)) != 1, MORE)]
+    reasons.append(F.when(F.size(members) != F.size(F.array_distinct(members)), "a member comes twice"))
+    reasons += [_nested(name) for name, kind in kinds.items() if kind == StringType()]
+    return rows.withColumn("_broken", F.coalesce(*reasons))
+
+
+def _nested(name: str) -> SparkColumn:
+    """Why a member is no text: Spark reads a list or an object as the text that stands for it."""
+    kinds = (ArrayType(StringType()), MapType(StringType(), StringType()))
+    read = [F.from_json("line", StructType([StructField(name, kind)])).getField(name) for kind in kinds]
+    looks_so = F.expr(f"_row.{escaped(name)}").rlike(r"^[\[{]")
+    return F.when(looks_so & (read[0].isNotNull() | read[1].isNotNull()), f"{name} is a list or an object")
+
+
+def _struct(kinds: Mapping[str, DataType]) -> StructType:
+    fields = [StructField(name, kind) for name, kind in kinds.items()]
+    return StructType([*fields, StructField(CORRUPT, StringType())])
+
+
+def _count(column: str, sign: str) -> SparkColumn:
+    """How often a sign comes in a text."""
+    return F.length(column) - F.length(F.translate(column, sign, ""))
+
+
+def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> DataFrame:
+    """The declared columns; `fields` says what each is called in the record `_row`."""
+    values, lost = [], []
+    for name, declared in layout.columns.items():
+        value = value_of(parsed, fields[name], declared, layout)
+        reason = f"{name} is no time of the form {declared.form or 'ISO'}" if declared.type == "timestamp" else MISFIT
+        lost.append(F.when(value.isNull() & F.expr(_cell(fields[name])).isNotNull(), reason))
+        values.append(value.alias(name))
+    places = [F.col(name).alias(alias) for name, alias in (("file", "_part"), ("number", "_number"), ("line", "_line"))]
+    return parsed.select(*places, F.coalesce("_broken", *lost).alias(CORRUPT), *values)
+
+
+def value_of(parsed: DataFrame, name: str, declared: TableColumn, layout: Layout) -> SparkColumn:
+    """A value of the record `_row`, which is a text there or has its type already."""
+    if parsed.schema["_row"].dataType[name].dataType == StringType():
+        return from_text(_cell(name), declared, layout.decimal)
+    return F.expr(_cell(name))
+
+
+def _cell(name: str) -> str:
+    return f"_row.{escaped(name)}"
+
+
+def _declared_in_header(paths: Sequence[Path], layout: Layout) -> list[str]:
+    names = header(paths, layout)
+    missing = [name for name in layout.columns if name not in names]
+    if missing:
+        told = f"the header names {[name[:40] for name in names[:20]]}; {missing} are missing"
+        raise BadData.at(f"{paths[0]}:1", f"{told}: is the delimiter {layout.delimiter!r} right?")
+    return names
+
+
+def header(paths: Sequence[Path], layout: Layout) -> list[str]:
+    """The names in the first row of CSV files. Raises BadData where one comes twice, or a file has others."""
+    names = first_row(paths[0], layout)
+    if len(set(names)) < len(names):
+        raise BadData.at(f"{paths[0]}:1", f"a column comes twice in the header {names}")
+    others = [path for path in paths[1:] if first_row(path, layout) != names]
+    if others:
+        told = f"the header is another than that of {paths[0].name}; name each file of the folder by itself"
+        raise BadData.at(f"{others[0]}:1", told)
+    return names
+
+
+def first_row(path: Path, layout: Layout) -> list[str]:
+    if layout.delimiter == WHITESPACE:
+        return first_line(path, layout.encoding).split()
+    row = first_line(path, layout.encoding, Values(layout.delimiter))
+    return [name.strip() for name in next(reader([row], delimiter=layout.delimiter))]

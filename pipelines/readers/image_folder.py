@@ -1,0 +1,90 @@
+"""The pictures of a folder that holds folders: one for each class, or for each clip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from millstream.pipelines.readers.hidden_files import is_hidden
+from millstream.pipelines.readers.images import is_picture
+from millstream.pipelines.table import OriginFile
+from millstream.tracking.dataset.filesystems import Place, Remote, files_below, place
+from millstream.tracking.errors import BadData
+
+EMPTY = "the folder is empty"
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """The files of such a folder by what they are."""
+
+    pictures: Mapping[str, Path]
+    """Of each `<folder>/<file>` that is a picture, or is called one, where it is."""
+    aside: Mapping[str, str]
+    """Why each of the others, and each folder without a file, is put aside."""
+
+
+def listed(folder: str, folders: Sequence[Path], kind: str, things: str) -> tuple[OriginFile, ...]:
+    """All files below a folder that is a URL, or lies in the first of `folders` that has it, in order; hidden ones are
+    left out.
+
+    Raises BadData when there is no such folder, a link in it leads nowhere, or it has no file `<kind>/<name>`.
+    """
+    where = place(folder)
+    places: list[Place] = [where] if isinstance(where, Remote) else [one / where for one in folders]
+    root = next((one for one in places if one.is_dir()), None)
+    if root is None:
+        looked = ", ".join(dict.fromkeys(str(one) for one in places))
+        told = f"no such folder in {looked}; data.source.folder holds a folder of {things} for each {kind}"
+        raise BadData.at(folder, told)
+    found = sorted(path for path in _below(root) if not is_hidden(path))
+    if not any(len(path.parts) == 2 for path in found):
+        raise BadData.at(root, f"no {things} in it; expected <{kind}>/<name>")
+    return tuple(OriginFile(str(where / str(path))) for path in found)
+
+
+def sort(folder: str, files: Mapping[str, Path], kind: str, things: str) -> Sorted:
+    """The files that were `listed`, by their paths below the folder. Raises BadData when none of them is a picture."""
+    root = PurePosixPath(str(place(folder)))
+    below = {PurePosixPath(name).relative_to(root): path for name, path in files.items()}
+    reasons = {path: _unfit(path, file) for path, file in below.items()}
+    aside = {str(path): why for path, why in reasons.items() if why}
+    pictures = {str(path): file for path, file in below.items() if not reasons[path]}
+    if not pictures:
+        raise BadData.at(folder, f"no {things} in it, but {len(aside)} other files; expected <{kind}>/<name>")
+    return Sorted(pictures, aside | {f"{name}/": EMPTY for name in _empty(below)})
+
+
+def _unfit(path: PurePosixPath, file: Path) -> str:
+    """Why a file is not taken for a picture, or nothing."""
+    if len(path.parts) != 2:
+        return "lies beside the folders" if len(path.parts) == 1 else "lies in a folder of a folder"
+    return "" if is_picture(file) else "is no picture of a format that is read"
+
+
+def _empty(below: Mapping[PurePosixPath, Path]) -> list[str]:
+    """The folders beside those of the files in which nothing is; a remote store has none."""
+    roots = {file.parents[len(path.parts) - 1] for path, file in below.items()}
+    beside = (one for root in roots for one in root.iterdir() if one.is_dir() and not is_hidden(one.name))
+    return sorted(one.name for one in beside if all(map(is_hidden, files_below(one))))
+
+
+def _below(root: Place) -> Iterator[PurePosixPath]:
+    """The paths of all files below a folder. Links are followed, each folder once on the way to it."""
+    if isinstance(root, Remote):
+        yield from map(PurePosixPath, root.files())
+        return
+    for folder, names, files in os.walk(root, followlinks=True):
+        here = Path(folder)
+        way = [one.resolve() for one in (here, *here.parents)]
+        # a link to a folder that it lies in would lead round for ever
+        names[:] = [name for name in names if not is_hidden(name) and (here / name).resolve() not in way]
+        for name in files:
+            if any(0xD800 <= ord(letter) < 0xE000 for letter in name):  # how Python shows bytes that are no UTF-8
+                raise BadData.at(repr(here / name), "its name is not UTF-8; give it another one")
+            if (here / name).is_file():
+                yield PurePosixPath((here / name).relative_to(root))
+            elif (here / name).is_symlink() and not is_hidden(name):
+                raise BadData.at(here / name, "is a link that leads nowhere; mend it, or remove it")

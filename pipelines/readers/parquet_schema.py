@@ -1,0 +1,148 @@
+"""Parquet files of others as frames: what the physical types say, and what Spark cannot read told before it tries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as spark_types
+
+from millstream.pipelines.spark import cluster
+from millstream.pipelines.spark.frames import escaped, named
+from millstream.tracking.errors import BadData, Fault
+
+_KINDS = {
+    pa.bool_(): spark_types.BooleanType(),
+    pa.int8(): spark_types.ByteType(),
+    pa.int16(): spark_types.ShortType(),
+    pa.int32(): spark_types.IntegerType(),
+    pa.int64(): spark_types.LongType(),
+    pa.float32(): spark_types.FloatType(),
+    pa.float64(): spark_types.DoubleType(),
+    pa.string(): spark_types.StringType(),
+    pa.date32(): spark_types.DateType(),
+    **{pa.timestamp(unit): spark_types.TimestampNTZType() for unit in ("ms", "us")},
+    **{pa.timestamp(unit, "UTC"): spark_types.TimestampType() for unit in ("ms", "us")},
+}
+"""What Spark reads columns as, where it is plain. Of all others it has to be asked, by a job of a file's own."""
+_INT96 = "INT96"
+"""Times as Spark writes them by default, and Impala: arrow calls them nanoseconds, too."""
+
+
+def read(spark: SparkSession, *paths: Path, root: Path | None = None) -> DataFrame:
+    """Files of one schema; with `root`, the names of folders between (`day=1`) are columns.
+
+    Times are kept to the microsecond: files in which one is finer are refused. Raises BadData for a file that is no
+    Parquet, or has columns that Spark cannot read.
+    """
+    schema = _schema(paths[0])
+    known = types_of(schema)
+    try:
+        reader = spark.read if known is None else spark.read.schema(known)
+        reader = reader if root is None else reader.option("basePath", f"file:{root}")
+        frame = reader.parquet(*(f"file:{path}" for path in paths))
+    except (AnalysisException, Py4JJavaError) as error:
+        raise BadData.at(paths[0], f"cannot be read as Parquet ({cluster.cause(error)})") from error
+    zoned = {field.name: field.type.tz is not None for field in schema if _is_ns(field.type)}
+    return _in_microseconds(frame, paths[0], zoned)
+
+
+def alike(paths: Iterable[Path]) -> list[list[Path]]:
+    """Files by their schemas: those of one may be read at once. Raises BadData as `read`."""
+    found: dict[pa.Schema, list[Path]] = {}
+    for path in paths:
+        found.setdefault(_schema(path), []).append(path)
+    return list(found.values())
+
+
+def damaged(paths: Iterable[Path]) -> list[Fault]:
+    """The columns that cannot be read of files whose ends are whole; each is read once."""
+    return [
+        Fault(where=str(path), message=f"column {name!r} is damaged ({told}); get the file again")
+        for path in paths
+        for name, told in _damaged(path)
+    ]
+
+
+def _damaged(path: Path) -> Iterator[tuple[str, str]]:
+    file = pq.ParquetFile(path)
+    for name in file.schema_arrow.names:
+        try:
+            for at in range(file.num_row_groups):
+                file.read_row_group(at, columns=[name])
+        except (pa.ArrowException, OSError) as error:
+            yield name, str(error).splitlines()[0]
+
+
+def _schema(path: Path) -> pa.Schema:
+    """The schema without what its writer adds to it; times of INT96 are instants, whatever arrow calls them."""
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
+    physical = iter([file.schema.column(at).physical_type for at in range(len(file.schema))])
+    fields, odd = [], {}
+    for field in file.schema_arrow:
+        kinds = {next(physical) for _ in range(_leaves(field.type))}
+        if kinds == {_INT96}:
+            field = field.with_type(pa.timestamp("us", "UTC")) if _is_ns(field.type) else field
+        elif not _is_ns(field.type) and _is_odd(field.type):
+            odd[field.name] = str(field.type)
+        fields.append(field)
+    if odd:
+        would = "save them as texts, numbers or times in microseconds, or leave them out"
+        raise BadData.at(path, f"columns {odd} are of types that Spark cannot read; {would}")
+    return pa.schema(fields)
+
+
+def _inner(kind: pa.DataType) -> list[pa.DataType]:
+    return [kind.field(at).type for at in range(kind.num_fields)]
+
+
+def _leaves(kind: pa.DataType) -> int:
+    """How many columns of the file a column of the table is."""
+    return sum(map(_leaves, _inner(kind))) or 1
+
+
+def _is_ns(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind)) and kind.unit == "ns"
+
+
+def _is_odd(kind: pa.DataType) -> bool:
+    """Whether a type is, or holds, a time of day or a time in nanoseconds."""
+    return bool(pa.types.is_time(kind)) or _is_ns(kind) or any(map(_is_odd, _inner(kind)))
+
+
+def _in_microseconds(frame: DataFrame, where: Path, zoned: dict[str, bool]) -> DataFrame:
+    """Columns of nanoseconds, which are whole numbers to Spark, as times; `zoned` says which are instants.
+
+    Raises BadData where a time is finer than a microsecond.
+    """
+    if not zoned:
+        return frame
+    finer = frame.agg(*(F.count_if(F.expr(f"{escaped(name)} % 1000 <> 0")) for name in zoned)).collect()[0]
+    if any(finer):
+        told = {name: count for name, count in zip(zoned, finer, strict=True) if count}
+        would = "save them with frame.to_parquet(..., coerce_timestamps='us', allow_truncated_timestamps=True)"
+        raise BadData.at(
+            where, f"columns {list(told)} hold times in nanoseconds, {told} of them no whole microseconds; {would}"
+        )
+    return frame.select(*(_time(name, zoned[name]) if name in zoned else named(name) for name in frame.columns))
+
+
+def _time(name: str, is_zoned: bool) -> SparkColumn:
+    time = F.expr(f"timestamp_micros({escaped(name)} div 1000)")
+    return (time if is_zoned else time.cast("timestamp_ntz")).alias(name)
+
+
+def types_of(schema: pa.Schema) -> spark_types.StructType | None:
+    """The types that Spark would find; None when one of them is not plain."""
+    fields = [spark_types.StructField(field.name, _KINDS[field.type]) for field in schema if field.type in _KINDS]
+    return spark_types.StructType(fields) if len(fields) == len(schema) else None

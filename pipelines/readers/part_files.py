@@ -1,0 +1,93 @@
+"""The part files of a folder that Spark or Hive wrote as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from millstream.pipelines.readers.file_spec import SplitFile, called_each
+from millstream.pipelines.readers.hidden_files import is_hidden
+from millstream.pipelines.readers.lines import is_empty
+from millstream.pipelines.table import OriginFile
+from millstream.tracking.dataset.filesystems import Place, Remote, files_below, place
+from millstream.tracking.errors import BadData
+
+_UNFINISHED = "_"
+"""How names begin, beside hidden ones, that Hadoop does not show: marks of success, what is being written."""
+_LOGS = ("_delta_log", "_spark_metadata", ".hoodie")
+"""Folders that say which of the files beside them count: some are there that were taken out of the table."""
+
+
+def parts(file: OriginFile, folders: Sequence[Path]) -> tuple[OriginFile, ...]:
+    """The file itself; or those that lie in it, in order, where it is a folder, and one may stand in its place.
+
+    A path is looked for in `folders`. Raises BadData for a folder that holds no part file, or other folders.
+    """
+    if not file.or_folder or file.sha256 is not None or ".." in Path(file.name).parts:
+        return (file,)
+    where = place(file.name)
+    places: list[Place] = [where] if isinstance(where, Remote) else [one / where for one in folders]
+    root = next((one for one in places if one.is_dir()), None)
+    if root is None or any(one.is_file() for one in places):
+        return (file,)
+    return tuple(OriginFile(str(where / name)) for name in _names(root, where))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is read for a file of a recipe: itself, or the parts of the folder that it is."""
+
+    file: SplitFile
+    paths: Mapping[str, Path]
+    """By what each is called in the ids of its rows."""
+
+
+def located(files: Sequence[SplitFile], paths: Mapping[str, Path]) -> list[Parts]:
+    """The parts of each file, among those that were found, by their names; a part without a byte is left out.
+
+    Raises BadData for a folder of which nothing is left.
+    """
+    found = [_filled(file, paths) for file in files]
+    names = called_each(part for parts in found for part in parts)
+    return [
+        Parts(file, {names[part.name]: paths[part.name] for part in parts})
+        for file, parts in zip(files, found, strict=True)
+    ]
+
+
+def _filled(file: SplitFile, paths: Mapping[str, Path]) -> list[SplitFile]:
+    if file.name in paths:
+        return [file]
+    folder = str(place(file.name))
+    parts = [name for name in paths if name.rpartition("/")[0] == folder]
+    filled = [name for name in parts if not is_empty(paths[name])]
+    if not filled:
+        told = f"all of its {len(parts)} part files are empty; expected rows in one of them: write the table again"
+        raise BadData.at(file.name, told)
+    return [file.model_copy(update={"name": name}) for name in filled]
+
+
+def shown(root: Place) -> list[str]:
+    """The part files below a folder, by their paths from there, without what Hadoop does not show.
+
+    Raises BadData where a log beside them says which of them count, or where there is none.
+    """
+    found = files_below(root)
+    log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in found)), None)
+    if log is not None:
+        raise BadData.at(root, f"holds {log}, by which some of its files do not count; save it as plain files")
+    names = [name for name in found if not (name.startswith(_UNFINISHED) or "/_" in name or is_hidden(name))]
+    if not names:
+        told = "no part file in it (names that begin with _ or ., and what systems keep in folders, do not count)"
+        raise BadData.at(root, f"{told}; expected files such as part-00000.csv: write the table again")
+    return names
+
+
+def _names(root: Place, where: Place) -> list[str]:
+    names = shown(root)
+    below = sorted({name.partition("/")[0] for name in names if "/" in name})
+    if below:
+        told = f"holds the folders {below[:5]}{' and more' if below[5:] else ''}; expected part files"
+        raise BadData.at(root, f"{told}: name each of the folders, as `{where / below[0]}`")
+    return names

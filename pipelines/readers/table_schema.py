@@ -1,0 +1,111 @@
+"""The columns that are declared for a table: in a recipe, or by what Spark sees in all of its rows."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, Field, model_validator
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    BinaryType,
+    BooleanType,
+    DataType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FractionalType,
+    IntegralType,
+    LongType,
+    MapType,
+    StringType,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
+
+from millstream.pipelines.readers.lines import Encoding
+from millstream.pipelines.spark.frames import named
+from millstream.tracking.dataset.manifest import Role
+from millstream.tracking.errors import BadData
+
+Type = Literal["double", "long", "string", "timestamp"]
+TYPES: dict[str, DataType] = {
+    "double": DoubleType(),
+    "long": LongType(),
+    "string": StringType(),
+    "timestamp": TimestampType(),
+}
+CORRUPT = "_corrupt"
+MISFIT = "a value is of another type, or values are missing"
+_NOT_SINGLE = (ArrayType, StructType, MapType, BinaryType)
+MOST_DIGITS = 18
+"""Of whole numbers that an int64 holds, whatever they are."""
+
+
+class TableColumn(BaseModel, frozen=True, extra="forbid"):
+    type: Type
+    role: Role = "input"
+    nullable: bool = Field(False, description="whether a value may be missing")
+    strip: str = Field("", description="characters taken off both ends of a text")
+    classes: tuple[str, ...] | None = Field(None, min_length=1, description="the only texts that may stand here")
+    form: str = Field("", description="how a timestamp is written in a text file, as yyyy-MM-dd HH:mm:ss; default: ISO")
+    unit: str = ""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.type == "timestamp" and self.role not in ("input", "key"):
+            raise ValueError(
+                f"role: a time is a key, no {self.role}; make a number of it in the file, or by `features`"
+            )
+        return self
+
+
+class Layout(BaseModel, frozen=True):
+    """How the values stand in a text file."""
+
+    columns: dict[str, TableColumn]
+    header: bool
+    delimiter: str
+    null: str
+    encoding: Encoding = "utf-8"
+    decimal: Literal[".", ","] = "."
+
+
+def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: bool = False) -> dict[str, TableColumn]:
+    """Columns as Spark sees them in all rows: whole numbers, numbers, times, and everything else as text.
+
+    Truths are texts where they stand in a text file (`in_text`), as are whole numbers that no int64 holds. Raises
+    BadData for lists, structures, maps and bytes, which are none of these.
+    """
+    odd = {
+        field.name: field.dataType.simpleString()
+        for field in frame.schema.fields
+        if isinstance(field.dataType, _NOT_SINGLE)
+    }
+    if odd:
+        raise BadData.at("data.source", f"columns {odd} hold no single text or number; declare the other columns")
+    kinds = {field.name: _kind(field.dataType, in_text) for field in frame.schema.fields}
+    missing = frame.select([F.max(named(name).isNull()).alias(f"c{at}") for at, name in enumerate(kinds)]).head()
+    roles: dict[str, Role] = {target or "": "target", key or "": "key"}
+    return {
+        name: TableColumn(
+            type=kind,
+            role="key" if kind == "timestamp" else roles.get(name, "input"),
+            nullable=bool(missing and missing[at]),
+        )
+        for at, (name, kind) in enumerate(kinds.items())
+    }
+
+
+def _kind(found: DataType, in_text: bool) -> Type:
+    if isinstance(found, BooleanType):
+        return "string" if in_text else "long"
+    if isinstance(found, DecimalType) and found.scale == 0:
+        return "long" if found.precision <= MOST_DIGITS else "string"
+    if isinstance(found, IntegralType):
+        return "long"
+    if isinstance(found, FractionalType):
+        return "double"
+    return "timestamp" if isinstance(found, DateType | TimestampType | TimestampNTZType) else "string"

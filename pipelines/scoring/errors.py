@@ -1,0 +1,43 @@
+"""What a job of Spark that failed says of the data, or of what it ran on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+
+from millstream.pipelines.spark import cluster
+from millstream.tracking.errors import BadData, BadEnvironment, Fault, Refusal
+from millstream.tracking.host.disk_full import is_full
+
+LONGEST_CAUSE = 200
+_REFUSED = (
+    re.compile(r"millstream\.tracking\.errors\.BadData: (.+)"),
+    re.compile(r"mlflow\.exceptions\.MlflowException: [^\0]*?Error: (.+)"),
+)
+_UNREAD = re.compile(r"error while reading file (?:file:/*(?=/))?(.+?)\.(?: Details| SQLSTATE|\s|$)")
+_OF_VALUES = re.compile(
+    r"^(?:\w+\.)*(?:ValueError|TypeError|OverflowError|IndexError|KeyError|UnicodeDecodeError|UnidentifiedImageError"
+    r"|Arrow\w+|\w*ArithmeticException|\w*DateTimeException|NumberFormatException): "
+)
+
+
+def refusal(where: object, error: Exception, damaged: Callable[[], Iterable[Fault]]) -> Refusal | None:
+    """What to raise in the place of an error of Spark; None where the disk is full, which the command reports.
+
+    `damaged` looks for what cannot be read of the files, if nobody has said what is wrong.
+    """
+    if cluster.is_given_up(error):
+        return BadEnvironment.at("spark cluster", cluster.GONE)
+    text = str(error)
+    if said := next((found[1] for pattern in _REFUSED if (found := pattern.search(text))), None):
+        return BadData.at(where, said)
+    if is_full(error):
+        return None
+    if faults := list(damaged()):
+        return BadData(*faults)
+    cause = cluster.cause(error)[:LONGEST_CAUSE]
+    if unread := _UNREAD.search(text):
+        return BadData.at(unread[1], f"cannot be read ({cause}); get the file again")
+    if _OF_VALUES.match(cause):
+        return BadData.at(where, f"holds values that cannot be read ({cause})")
+    return BadEnvironment.at("spark", f"the job failed ({cause}); give the command again")

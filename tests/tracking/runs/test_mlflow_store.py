@@ -1,0 +1,81 @@
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from millstream.tracking.errors import BadEnvironment, WrongRecipe
+from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.runs.store_errors import shown
+from millstream.tracking.settings import Settings
+
+OPEN = """
+import sys
+from millstream.tracking.settings import Settings
+from millstream.tracking.runs.mlflow_store import experiment, open_store
+settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})
+client = open_store(settings)
+print(experiment(client, settings, "one"))
+"""
+
+
+@pytest.mark.fault
+def test_eight_processes_open_a_fresh_store_at_once(tmp_path, soak):
+    for attempt in range(20 if soak else 1):
+        home = str(tmp_path / f"home {attempt}")
+        command = [sys.executable, "-c", OPEN, home]
+        opened = [
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)
+        ]
+        told = [one.communicate() for one in opened]
+        assert [one.returncode for one in opened] == [0] * 8, told
+        assert len({out for out, _ in told}) == 1
+
+
+@pytest.mark.fault
+def test_a_store_whose_maker_was_killed_is_made_by_the_next_one(tmp_path, soak):
+    draws = random.Random(7)
+    for attempt in range(40 if soak else 2):
+        home = tmp_path / f"home {attempt}"
+        command = [sys.executable, "-c", OPEN, str(home)]
+        maker = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        while not (home / ".tracking.db.making").exists() and maker.poll() is None:
+            time.sleep(0.001)
+        time.sleep(draws.uniform(0, 1.0))
+        maker.kill()
+        maker.wait()
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert (told.returncode, told.stdout) == (0, "1\n"), told.stderr
+        assert not (home / ".tracking.db.making").exists()
+
+
+@pytest.mark.bad_input
+def test_a_store_of_files_is_refused_with_what_to_set(tmp_path):
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": f"file:{tmp_path}/runs"})
+    with pytest.raises(WrongRecipe, match="sqlite:///FILE"):
+        open_store(settings)
+
+
+@pytest.mark.fault
+def test_a_server_that_is_not_there_is_told_within_ten_seconds(tmp_path):
+    settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"})
+    started = time.monotonic()
+    with pytest.raises(BadEnvironment, match="no tracking server answers") as told:
+        open_store(settings)
+    assert time.monotonic() - started < 60  # it gives up at all; the ten seconds are the socket's own time-out
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.fault
+def test_a_damaged_store_is_told_and_left_as_it_is(tmp_path):
+    (tmp_path / "tracking.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(BadEnvironment, match="does not answer"):
+        open_store(Settings.read({"MILLSTREAM_HOME": str(tmp_path)}))
+    assert (tmp_path / "tracking.db").read_bytes().startswith(b"no database")
+
+
+@pytest.mark.security
+def test_an_address_is_shown_without_its_password():
+    assert shown("postgresql://me:secret@host/db") == "postgresql://***@host/db"
+    assert shown("sqlite:///a file.db") == "sqlite:///a file.db"

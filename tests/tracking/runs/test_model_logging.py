@@ -1,0 +1,99 @@
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from millstream.tracking.errors import BadData
+from millstream.tracking.runs import model_logging
+from millstream.tracking.runs.run import Run
+from tests.training.signatures import number
+
+
+def logged(settings, located, accuracy, version="v1", **options):
+    with Run.start(settings, located) as run:
+        run.metrics({"test/accuracy": accuracy})
+        folder = settings.checkpoints / run.id / "model"
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text("{}")
+        given = {
+            "metrics": {"test/accuracy": accuracy},
+            "dataset_version": version,
+            "inputs": (number("a"),),
+            "outputs": {"prediction": "string"},
+            "example": pd.DataFrame({"a": [1.0, 2.0]}),
+            "requirements": ("numpy",),
+        }
+        uri = model_logging.log_model(run, folder, **given, **options)
+    return run, uri
+
+
+def holder(run, alias):
+    return run.client.get_model_version_by_alias("mine", alias).run_id
+
+
+def test_the_champion_is_beaten_on_the_same_dataset_version_alone(settings, located):
+    first, _ = logged(settings, located, 0.90)
+    assert (holder(first, "candidate"), holder(first, "champion")) == (first.id, first.id)
+    worse, _ = logged(settings, located, 0.89)
+    assert (holder(worse, "candidate"), holder(worse, "champion")) == (worse.id, first.id)
+    elsewhere, _ = logged(settings, located, 0.99, version="v2")
+    assert holder(elsewhere, "champion") == first.id
+    better, uri = logged(settings, located, 0.91)
+    assert holder(better, "champion") == better.id
+    assert uri == "models:/mine/4"
+    alone, uri = logged(settings, located, 0.95, register=False)
+    assert holder(alone, "candidate") == better.id
+    assert uri == f"runs:/{alone.id}/model"
+
+
+def test_a_champion_without_a_number_is_beaten_by_any(settings, located):
+    first, _ = logged(settings, located, float("nan"))
+    assert holder(first, "champion") == first.id
+    second, _ = logged(settings, located, 0.1)
+    assert holder(second, "champion") == second.id
+    logged(settings, located, float("nan"))
+    assert holder(second, "champion") == second.id
+
+
+def test_a_model_says_what_it_takes_and_gives(settings, located):
+    _, uri = logged(settings, located, 0.9)
+    found = model_logging.describe(uri, settings)
+    assert (found.inputs, found.outputs) == ({"a": "double"}, {"prediction": "string"})
+    assert (model_logging.model_folder(uri, settings) / "model.json").exists()
+
+
+def test_requirements_name_no_local_build(settings, located, monkeypatch):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
+    _, uri = logged(settings, located, 0.9)
+    found = (model_logging.describe(uri, settings).folder / "requirements.txt").read_text().splitlines()
+    assert "numpy==2.13.0" in found
+    assert not [one for one in found if "+" in one]
+
+
+LOOK = """
+import sys
+from millstream.tracking.runs import model_logging
+from millstream.tracking.settings import Settings
+settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})
+print((model_logging.model_folder(sys.argv[2], settings) / "model.json").read_text())
+"""
+
+
+def test_a_process_that_looked_at_a_model_leaves_no_copy_behind(settings, located, tmp_path):
+    _, uri = logged(settings, located, 0.9)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", LOOK, str(settings.home), uri]
+    ran = subprocess.run(command, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True)
+    assert ran.stdout.strip() == "{}", ran.stderr
+    assert [one.name for one in scratch.iterdir() if not one.name.startswith("db_init_lock")] == []
+
+
+@pytest.mark.bad_input
+def test_a_model_that_is_not_there_is_told_with_how_models_are_named(settings, located):
+    logged(settings, located, 0.9)
+    for uri in ("models:/mine/99", "models:/nobody@champion", "runs:/0/model", "nowhere"):
+        with pytest.raises(BadData, match="models:/NAME/VERSION"):
+            model_logging.describe(uri, settings)

@@ -1,0 +1,126 @@
+"""The newest finished run of each recipe, or that of a registered model: which model is compared with which."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from millstream.tracking.errors import BadData, Fault, WrongRecipe
+from millstream.tracking.runs.mlflow_store import Client, open_store
+from millstream.tracking.runs.store_errors import StoreError
+from millstream.tracking.settings import Settings
+
+PARENT = "mlflow.parentRunId"
+MODEL = "models:/"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that trained a model on a dataset version, to its end."""
+
+    recipe: str
+    """Its name; of a model that was asked for by its address, this."""
+    run_id: str
+    dataset: str
+    version: str
+    task: str
+    budget: str
+    train_seconds: float | None
+    """Of the process that ended it; None for runs from before this was told."""
+
+    @property
+    def model_uri(self) -> str:
+        return f"runs:/{self.run_id}/model"
+
+    @property
+    def beside(self) -> tuple[str, str]:
+        """What two runs must have in common to be compared."""
+        return self.version, self.task
+
+
+def newest(settings: Settings, recipes: Sequence[str], budget: str | None = None) -> list[Finished]:
+    """One for each recipe that has any; without `recipes`, for each in the store. Folds and trials are left out."""
+    client = open_store(settings)
+    experiments = client.search_experiments()
+    wanted = [one for one in experiments if not recipes or one.name in recipes]
+    found = [_newest(client, one.experiment_id, budget) for one in wanted]
+    return [one for one in found if one is not None]
+
+
+def of_model(uri: str, settings: Settings) -> Finished:
+    """The run of a registered model, `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
+
+    Raises BadData when there is no such model, WrongRecipe when it was not trained on a dataset.
+    """
+    client = open_store(settings)
+    try:
+        run = client.get_run(str(_version(client, uri.removeprefix(MODEL)).run_id))
+    except StoreError as error:
+        if not error.has_looked:
+            raise
+        said = error.faults[0].message
+        raise BadData.at(uri, f"no such model ({said}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
+    if not run.data.tags.get("dataset_version"):
+        raise WrongRecipe.at(uri, "was trained in an environment: there are no rows to compare on")
+    return replace(told(run), recipe=uri)
+
+
+def together(found: Iterable[Finished]) -> list[list[Finished]]:
+    """Those of one dataset version and task in one group, as long as there are two of them."""
+    groups = defaultdict(list)
+    for one in found:
+        groups[one.beside].append(one)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: str | None) -> None:
+    """Raises WrongRecipe when one of `recipes` has no finished run, or they are not of one dataset version and task."""
+    had = {one.recipe for one in found}
+    what = f"a finished run of budget {budget}" if budget else "a finished run"
+    told = f"has no model from {what} on a dataset; `millstream run` makes one, or compare with --train"
+    WrongRecipe.unless_empty(Fault(where=f"recipe {name}", message=told) for name in recipes if name not in had)
+    for common, values in (
+        ("dataset version", {one.recipe: f"{one.dataset}/{one.version}" for one in found}),
+        ("task", {one.recipe: one.task for one in found}),
+    ):
+        if len(set(values.values())) > 1:
+            listed = "; ".join(f"{recipe} has {value}" for recipe, value in values.items())
+            raise WrongRecipe.at("compare", f"what is compared must be of one {common}: {listed}")
+
+
+def _version(client: Client, address: str) -> Any:
+    """MLflow's own entry of the model NAME/VERSION or NAME@ALIAS."""
+    if "@" in address:
+        return client.get_model_version_by_alias(*address.rsplit("@", 1))
+    name, _, version = address.partition("/")
+    return client.get_model_version(name, version)
+
+
+def _newest(client: Client, experiment: str, budget: str | None) -> Finished | None:
+    only = f" and tags.budget = '{budget}'" if budget else ""
+    where = f"attributes.status = 'FINISHED' and tags.identity != '' and tags.dataset_version != ''{only}"
+    token = None
+    while True:
+        page = client.search_runs([experiment], where, order_by=["attributes.start_time DESC"], page_token=token)
+        for run in page:
+            if PARENT not in run.data.tags:
+                return told(run)
+        token = page.token
+        if not token:
+            return None
+
+
+def told(run: Any) -> Finished:
+    """A run of MLflow's that has ended, as it is told by its tags."""
+    tags, seconds = run.data.tags, run.data.tags.get("train_seconds")
+    return Finished(
+        recipe=tags["recipe"],
+        run_id=str(run.info.run_id),
+        dataset=tags["dataset"],
+        version=tags["dataset_version"],
+        task=run.data.params.get("task.name", ""),
+        budget=tags.get("budget", ""),
+        train_seconds=float(seconds) if seconds else None,
+    )

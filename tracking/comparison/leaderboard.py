@@ -1,0 +1,198 @@
+"""Models of one dataset version in the order of a metric, and how sure that order is."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from pydantic import BaseModel
+
+from millstream.tracking.comparison.finished_runs import Finished
+from millstream.tracking.comparison.significance import (
+    Floats,
+    Outcomes,
+    difference,
+    holm,
+    mcnemar,
+    middle,
+    resampled,
+    statistic,
+)
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.figures.leaderboard import leaderboard as figure
+from millstream.tracking.recipe.plugins import suggest
+from millstream.tracking.runs.mlflow_store import experiment, open_store
+from millstream.tracking.seeds import key
+from millstream.tracking.settings import Settings
+
+EXPERIMENT = "compare"
+LESS_IS_BETTER = frozenset(
+    [
+        "loss",
+        "rmse",
+        "mae",
+        "mse",
+        "pinball",
+        "deviance",
+        "nll",
+        "perplexity",
+        "calibration_error",
+        "pattern",
+        "frechet_lenet",
+        "reconstruction_error",
+    ]
+)
+FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")
+"""What is ranked by if nobody says so: the first of these that all have."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished run whose model was looked at again."""
+
+    run: Finished
+    metrics: Mapping[str, float]
+    """By their names without `test/`."""
+    outcomes: Outcomes
+    """Of the test rows, in one order for all models of a dataset version."""
+    rows: int
+    score_seconds: float
+    """Of one row."""
+
+
+class Against(BaseModel, frozen=True):
+    """A model beside the best one, on the same rows; `difference` is the best one's metric less its own."""
+
+    test: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+
+
+class Placed(BaseModel, frozen=True):
+    """A row of the leaderboard."""
+
+    place: int
+    recipe: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    against_best: Against | None
+    metrics: dict[str, float]
+    rows: int
+    train_seconds: float | None
+    score_seconds: float
+    dataset: str
+    version: str
+    budget: str
+    run_id: str
+    model_uri: str
+    leaderboard: str = ""
+    """The run that holds table and figure."""
+
+
+def chosen(measured: Sequence[Measured], asked: str | None) -> str:
+    """The metric to rank by, without `test/`. Raises WrongRecipe when not all models have the one asked for."""
+    shared = set.intersection(*(set(one.metrics) for one in measured))
+    if asked is not None:
+        name = asked.removeprefix("test/")
+        if name not in shared:
+            raise WrongRecipe.at(f"--metric {asked}", f"not measured for all of them; {suggest(name, shared)}")
+        return name
+    return next(name for name in (*FIRST, *sorted(shared)) if name in shared)
+
+
+def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
+    """All of them from the best to the worst, one without a number last; each but the first tested against the first.
+
+    Draws follow from the dataset version alone. p is by McNemar's test for accuracy and by a bootstrap of the rows
+    for the other metrics; `p_adjusted` takes into account how many are tested.
+    """
+    sign = -1 if metric in LESS_IS_BETTER else 1
+    ranked = sorted(measured, key=partial(_rank, metric, sign))
+    statistics = [statistic(metric, one.outcomes) for one in ranked]
+    known = [one for one in statistics if one is not None]
+    if len(known) < len(statistics):
+        return [_row(at, one, metric) for at, one in enumerate(ranked, 1)]
+    seed = key("compare", ranked[0].run.version, metric)
+    draws_RM = resampled(known, ranked[0].rows, seed)
+    tests = [_against(ranked[0], one, metric, draws_RM[:, [0, at]]) for at, one in enumerate(ranked[1:], 1)]
+    adjusted = holm([one.p for one in tests])
+    against = [None, *(one.model_copy(update={"p_adjusted": p}) for one, p in zip(tests, adjusted, strict=True))]
+    return [_row(at + 1, one, metric, middle(draws_RM[:, at]), against[at]) for at, one in enumerate(ranked)]
+
+
+def _rank(metric: str, sign: int, one: Measured) -> tuple[bool, float, str]:
+    value = one.metrics[metric]
+    # a nan stands where it is found by any other order
+    return math.isnan(value), 0.0 if math.isnan(value) else -sign * value, one.run.recipe
+
+
+def log(rows: Sequence[Placed], settings: Settings) -> list[Placed]:
+    """Keep table and figure in a run of the experiment `compare`; the rows, which name it."""
+    client = open_store(settings)
+    first = rows[0]
+    tags = {"dataset": first.dataset, "dataset_version": first.version, "metric": first.metric}
+    tags["mlflow.runName"] = f"{first.dataset} by {first.metric}"
+    run_id = client.create_run(experiment(client, settings, EXPERIMENT), tags=tags).info.run_id
+    client.log_figure(run_id, figure(rows), "figures/leaderboard.png")
+    client.log_text(run_id, table(rows), "leaderboard.csv")
+    client.set_terminated(run_id)
+    return [one.model_copy(update={"leaderboard": run_id}) for one in rows]
+
+
+def table(rows: Sequence[Placed]) -> str:
+    """The rows as CSV, the metrics and the test beside the rest."""
+    flat = []
+    for one in rows:
+        told = one.model_dump(exclude={"metrics", "against_best", "leaderboard"})
+        against = one.against_best.model_dump() if one.against_best else {}
+        flat.append(told | one.metrics | {f"best_{name}": value for name, value in against.items()})
+    names = dict.fromkeys(name for row in flat for name in row)
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(names), restval="")
+    writer.writeheader()
+    writer.writerows(flat)
+    return out.getvalue()
+
+
+def _against(best: Measured, other: Measured, metric: str, draws_R2: Floats) -> Against:
+    found = difference(best.metrics[metric] - other.metrics[metric], draws_R2[:, 0], draws_R2[:, 1])
+    test = "bootstrap"
+    if metric == "accuracy":
+        test, found = "mcnemar", replace(found, p=mcnemar(best.outcomes["correct"], other.outcomes["correct"]))
+    return Against(test=test, difference=found.found, low=found.low, high=found.high, p=found.p, p_adjusted=found.p)
+
+
+def _row(
+    place: int,
+    one: Measured,
+    metric: str,
+    between: tuple[float | None, float | None] = (None, None),
+    against: Against | None = None,
+) -> Placed:
+    return Placed(
+        place=place,
+        recipe=one.run.recipe,
+        metric=metric,
+        value=one.metrics[metric],
+        low=between[0],
+        high=between[1],
+        against_best=against,
+        metrics={f"test/{name}": value for name, value in one.metrics.items()},
+        rows=one.rows,
+        train_seconds=one.run.train_seconds,
+        score_seconds=one.score_seconds,
+        dataset=one.run.dataset,
+        version=one.run.version,
+        budget=one.run.budget,
+        run_id=one.run.run_id,
+        model_uri=one.run.model_uri,
+    )

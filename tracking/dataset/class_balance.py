@@ -1,0 +1,69 @@
+"""What a step `rebalance` makes of the classes of train: planned before it is done, kept in the manifest.
+
+The preparation does as the plan says, the task reads from it how far the scores of a model are shifted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:  # a manifest reads plans itself
+    from millstream.tracking.dataset.manifest import Step
+
+SHIFTED = "scores are calibrated to these shares; `prior: corrected` of the task classify brings them back"
+
+
+class Plan(BaseModel, frozen=True, extra="forbid"):
+    """Classes are told by their names, in order."""
+
+    column: str = Field(description="the class column")
+    method: str
+    before: dict[str, int] = Field(description="rows of each class of train")
+    after: dict[str, int] = Field(description="rows of each class afterwards")
+    weights: dict[str, float] | None = Field(None, description="what a row of each class counts in the loss")
+    deviations: dict[str, float] | None = Field(
+        None, description="of method augment: those of the numbers of train, which the op noise is told in"
+    )
+
+    @property
+    def given(self) -> dict[str, float]:
+        """The share that each class has of the rows as they came."""
+        return _shares({name: float(count) for name, count in self.before.items()})
+
+    @property
+    def trained(self) -> dict[str, float]:
+        """The share that each class has of what a model learns from: of the rows, or of their weight."""
+        weights = self.weights or dict.fromkeys(self.after, 1.0)
+        return _shares({name: count * weights[name] for name, count in self.after.items()})
+
+    def lines(self) -> list[str]:
+        """A table for the terminal."""
+        head = (self.column, "rows", "after", "made", "left out", "weight", "share", "after")
+        rows = [head, *(self._row(name) for name in self.before)]
+        widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+        table = [
+            "  ".join(
+                [row[0].ljust(widths[0]), *(one.rjust(wide) for one, wide in zip(row[1:], widths[1:], strict=True))]
+            )
+            for row in rows
+        ]
+        return [f"{self.method} of train rows, planned:", *table, *([SHIFTED] if self.given != self.trained else [])]
+
+    def _row(self, name: str) -> tuple[str, ...]:
+        before, after = self.before[name], self.after[name]
+        weight = f"{self.weights[name]:.4g}" if self.weights else "1"
+        counts = (f"{count:,}" for count in (before, after, max(0, after - before), max(0, before - after)))
+        return (name, *counts, weight, f"{self.given[name]:.2%}", f"{self.trained[name]:.2%}")
+
+
+def plans(steps: Iterable[Step]) -> list[Plan]:
+    """The plans of all steps that rebalanced, in order."""
+    return [Plan.model_validate(step.learned) for step in steps if step.name == "rebalance" and step.learned]
+
+
+def _shares(parts: dict[str, float]) -> dict[str, float]:
+    total = sum(parts.values())
+    return {name: part / total for name, part in parts.items()}

@@ -1,0 +1,132 @@
+"""A dataset version: finding it on disk or behind a URL, and handing out shards whose bytes were verified."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from millstream.tracking.dataset import manifest
+from millstream.tracking.dataset.filesystems import Place, Remote, place
+from millstream.tracking.dataset.manifest import Manifest, Shard
+from millstream.tracking.dataset.shard_cache import Cache, Wanted
+from millstream.tracking.errors import BadData
+
+LATEST = "latest"
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A published version: its folder, its manifest, and where copies of its shards lie when the folder is remote."""
+
+    folder: Place
+    manifest: Manifest
+    cache: Cache | None = field(default=None, compare=False, repr=False)
+    _verified: dict[str, Path] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def open(cls, where: str | Place, store: str | Place, cache: Cache | None = None) -> Dataset:
+        """The version at the path or URL `where`, or `<name>` (its latest) or `<name>/<version>` in the store.
+
+        `cache` is where shards of a remote version are kept. Raises BadData when there is no version, its manifest is
+        damaged, or a name leads out of the store.
+        """
+        folder = place(where)
+        if not (folder / manifest.FILE).is_file():
+            folder = _in_store(str(where), place(store))
+        if isinstance(folder, Path):
+            folder = folder.resolve()
+        return cls(folder, Manifest.read(folder), cache)
+
+    def shards(self, split: str) -> tuple[Shard, ...]:
+        """The shards of a split in stored order. Raises BadData when the version has no such split."""
+        if split not in self.manifest.splits:
+            raise BadData.at(self.folder, f"no split {split!r}; it has {sorted(self.manifest.splits)}")
+        return self.manifest.splits[split].shards
+
+    def verified(self, shard: Shard) -> Path:
+        """The shard's file on this machine, after its size and sha256 were compared with the manifest (once a process).
+
+        A remote one is copied into the cache and stays there until it is released as often as it was asked for. Raises
+        BadData when the file is missing, of another size, or its bytes differ; BadEnvironment when the cache is full.
+        """
+        if isinstance(self.folder, Remote):
+            return self._copied(shard, self.folder / shard.file)
+        if shard.file in self._verified:
+            return self._verified[shard.file]
+        path = self.folder / shard.file
+        try:
+            size, found = path.stat().st_size, sha256_of(path)
+        except OSError as error:
+            raise BadData.at(path, f"cannot be read ({error.strerror}); `millstream prepare` makes it again") from None
+        if size != shard.bytes or found != shard.sha256:
+            told = f"{size} bytes, sha256 {found[:12]}; the manifest says {shard.bytes} bytes, {shard.sha256[:12]}"
+            raise BadData.at(path, f"{told}: the shard was changed or damaged, delete the version and prepare it again")
+        self._verified[shard.file] = path
+        return path
+
+    def release(self, shard: Shard) -> None:
+        """The shard is not read any more for now: its copy may make room for others."""
+        if self.cache is not None and isinstance(self.folder, Remote):
+            self.cache.release(shard.sha256)
+
+    def _copied(self, shard: Shard, remote: Remote) -> Path:
+        if self.cache is None:
+            raise ValueError(f"{self.folder} is remote: open it with a cache")
+        try:
+            return self.cache.lend(Wanted(shard.sha256, shard.bytes, str(remote), remote.read_bytes))
+        except FileNotFoundError:
+            raise BadData.at(remote, "is not there; `millstream prepare` makes it again") from None
+
+
+def sha256_of(path: Path) -> str:
+    """The hex SHA-256 of a file's bytes, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def versions(store: str | Place, name: str) -> Iterator[Place]:
+    """The folders of all published versions of a dataset: those with a manifest."""
+    folder = place(store) / name
+    if folder.is_dir():
+        found: list[Place] = list(folder.iterdir())
+        for version in sorted(found, key=lambda one: one.name):
+            if version.name != LATEST and (version / manifest.FILE).is_file():
+                yield version
+
+
+def latest(folder: Place) -> str | None:
+    """The version that `latest` names in a dataset's folder: a link on a disk, a file with its name elsewhere."""
+    pointer = folder / LATEST
+    if isinstance(pointer, Path):
+        return pointer.readlink().name if pointer.is_symlink() else None
+    try:
+        named = pointer.read_text().strip()
+    except FileNotFoundError:
+        return None
+    if not re.fullmatch(r"\w[\w.-]*", named):
+        raise BadData.at(pointer, f"names no version ({named[:80]!r}); `millstream prepare` writes it again")
+    return named
+
+
+def _in_store(where: str, store: Place) -> Place:
+    parts = Path(where).parts
+    if len(parts) not in (1, 2) or ".." in parts or Path(where).is_absolute() or "://" in where:
+        raise BadData.at(
+            where, f"no dataset version there, and no name in the store {store} (<name> or <name>/<version>)"
+        )
+    version = parts[1] if len(parts) == 2 else latest(store / parts[0])
+    folder = store / parts[0] / (version or LATEST)
+    if isinstance(folder, Path) and isinstance(store, Path):
+        outside = store.resolve() not in folder.resolve().parents
+    else:
+        outside = False  # there are no links
+    if version is None or outside or not folder.is_dir():
+        raise BadData.at(where, f"no such dataset in the store {store}; `millstream prepare` makes one")
+    return folder

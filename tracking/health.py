@@ -1,0 +1,91 @@
+"""What may be wrong with the machine, one answer a check; the packages give the checks of what they use."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from millstream.tracking.errors import Refusal
+from millstream.tracking.runs.metric_spool import send, unsent
+from millstream.tracking.runs.mlflow_store import Client, open_store
+from millstream.tracking.runs.run_lock import Hold, reap
+from millstream.tracking.runs.store_errors import StoreError, shown
+from millstream.tracking.settings import Settings
+
+LEAST_DISK_GIB = 2
+
+
+class Check(BaseModel, frozen=True):
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    """The one thing to do about it."""
+
+
+def asked(name: str, question: Callable[[], str], mend: str) -> Check:
+    """A check whose question answers, or refuses with the reason."""
+    try:
+        return Check(name=name, ok=True, found=question())
+    except Refusal as error:
+        return Check(name=name, ok=False, found=str(error), mend=mend)
+
+
+def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
+    """Tracking store, metrics not yet sent, runs whose process is gone, room on the disk."""
+    yield asked("tracking", lambda: _tracking(settings), "do what it says, or unset MLFLOW_TRACKING_URI")
+    yield _unsent(settings, send_spool)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(settings.home).free / (1 << 30)
+    mend = "" if free > LEAST_DISK_GIB else "make room, or set MILLSTREAM_HOME to another disk"
+    yield Check(name="disk", ok=not mend, found=f"{free:.0f} GiB free at {settings.home}", mend=mend)
+
+
+def _tracking(settings: Settings) -> str:
+    client = open_store(settings)
+    reaped = reap(client, settings)
+    more = f"; marked {len(reaped)} runs as ended whose process is gone" if reaped else ""
+    return f"{shown(settings.tracking_uri)} answers{more}"
+
+
+def _unsent(settings: Settings, send_spool: bool) -> Check:
+    waiting = unsent(settings)
+    if waiting and send_spool:
+        return _send(settings, waiting)
+    if waiting:
+        return Check(
+            name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send"
+        )
+    return Check(name="metrics", ok=True, found="all sent")
+
+
+def _send(settings: Settings, waiting: list[Path]) -> Check:
+    """Send what each run left: what a store refuses of one does not keep the others back."""
+    again = "do what it says, then millstream doctor --send"
+    try:
+        client = open_store(settings)
+    except Refusal as error:
+        return Check(name="metrics", ok=False, found=f"not sent: {error}", mend=again)
+    sent, refused = 0, list[str]()
+    for file in waiting:
+        try:
+            sent += _sent(client, settings, file)
+        except (StoreError, OSError) as error:
+            refused.append(f"run {file.stem}, not sent: {error} (kept in {file})")
+    told = [f"sent what {sent} runs had left", *refused]
+    return Check(name="metrics", ok=not refused, found="; ".join(told), mend=again if refused else "")
+
+
+def _sent(client: Client, settings: Settings, file: Path) -> bool:
+    """Whether the spool was ours to send: a run that another process goes on with just now sends its own."""
+    hold = Hold.take(settings.checkpoints / file.stem)
+    if hold is None:
+        return False
+    try:
+        send(client, file)
+    finally:
+        hold.release()
+    return True

@@ -1,0 +1,297 @@
+"""The contract of a recipe: one YAML file with data, task, network, fit, budgets and pass mark.
+
+Here stands what all sections have in common; each section's own fields are checked by the package that it belongs
+to (`pipelines.prepare.faults`, `training.assembly.build.faults`), with `config_of` from this file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from millstream.tracking.errors import Fault, WrongRecipe
+from millstream.tracking.recipe import field_paths, plugins
+
+Budget = Literal["smoke", "cpu", "full"]
+BUDGETS: tuple[Budget, ...] = ("smoke", "cpu", "full")
+_COMPARE: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
+_WANTED = "Input should be "
+"""How pydantic begins to tell what it expected."""
+_MARK = re.compile(r"(>=|<=)\s*(\S+)")
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+class Data(BaseModel, frozen=True, extra="forbid"):
+    """The data section: which source, and which steps in which order."""
+
+    source: dict[str, Any] = Field(description="`name` of a file in pipelines/sources and its fields")
+    steps: tuple[dict[str, Any], ...] = Field((), description="one `step: {fields}` each, in the order of work")
+    name: str | None = Field(
+        None, pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200, description="name of the dataset; default: the source's"
+    )
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _none_is_empty(cls, steps: Any) -> Any:
+        for at, step in enumerate(steps or ()):
+            if not isinstance(step, dict) or len(step) != 1:
+                raise ValueError(f"step {at}: expected one `name: {{fields}}`, found {step!r}")
+        return steps or ()
+
+    @field_validator("source")
+    @classmethod
+    def _named(cls, source: dict[str, Any]) -> dict[str, Any]:
+        return _with_name(source)
+
+
+class Repeat(BaseModel, frozen=True, extra="forbid"):
+    """The whole recipe, run once for each value of one field; the metrics are means over these runs (given folds)."""
+
+    field: str = Field(description="dotted path of the field that varies, such as data.steps.0.split.fold")
+    values: tuple[int, ...] = Field(min_length=2, description="its values, one nested run each")
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
+    """A recipe whose budget and settings have been applied."""
+
+    about: str = Field(min_length=1)
+    data: Data | None = None
+    environment: dict[str, Any] | None = None
+    task: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+    fit: dict[str, Any] = Field(default_factory=dict)
+    budgets: dict[Budget, dict[str, Any]] = Field(default_factory=dict)
+    marks: dict[str, str] = Field(default_factory=dict, alias="pass", description="metric: '>= x' or '<= x'")
+    repeat: Repeat | None = None
+    search: dict[str, Any] | None = Field(None, description="fields that `millstream search` varies: ranges, or values")
+
+    @field_validator("task", "network")
+    @classmethod
+    def _named(cls, section: dict[str, Any] | None) -> dict[str, Any] | None:
+        return _with_name(section) if section is not None else None
+
+    @field_validator("budgets", mode="before")
+    @classmethod
+    def _none_is_empty(cls, budgets: Any) -> Any:
+        return {name: fields or {} for name, fields in budgets.items()} if isinstance(budgets, dict) else budgets
+
+    @field_validator("marks")
+    @classmethod
+    def _readable(cls, marks: dict[str, str]) -> dict[str, str]:
+        for metric, mark in marks.items():
+            parse_mark(metric, mark)
+        return marks
+
+    @model_validator(mode="after")
+    def _data_or_environment(self) -> Recipe:
+        if (self.data is None) == (self.environment is None):
+            raise ValueError("a recipe has either data: or environment:, and not both")
+        missing = [name for name in ("task", "network") if getattr(self, name) is None]
+        if missing and (len(missing) == 1 or self.data is None or self.marks):
+            raise ValueError(f"{' and '.join(missing)}: required, and missing (a recipe of data alone has neither)")
+        return self
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is something to train; a recipe of data alone is only prepared."""
+        return self.task is not None
+
+    def passed(self, metrics: Mapping[str, float]) -> bool | None:
+        """Whether every pass mark is reached; None when the recipe has none. A missing metric is not reached."""
+        if not self.marks:
+            return None
+        limits = {metric: parse_mark(metric, mark) for metric, mark in self.marks.items()}
+        return all(
+            metric in metrics and compare(_single(metrics[metric]), _single(limit))
+            for metric, (compare, limit) in limits.items()
+        )
+
+
+@dataclass(frozen=True)
+class Located:
+    """A recipe with its name and where each of its fields was written; it may still have `faults`."""
+
+    sections: Mapping[str, Any]
+    name: str
+    file: Path
+    budget: Budget
+    lines: Mapping[str, str]
+    overrides: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The checked recipe. Raises WrongRecipe when `faults` has any."""
+        WrongRecipe.unless_empty(self.faults)
+        return Recipe.model_validate(self.sections)
+
+    @property
+    def words(self) -> list[str]:
+        """The words of a command that names this recipe again: a shipped one by its name, another by its file."""
+        sets = [word for one in self.sets for word in ("--set", one)]
+        # shipped ones alone have a family
+        return [self.name if "/" in self.name else str(self.file), "--budget", self.budget, *sets]
+
+    def section(self, name: str) -> dict[str, Any]:
+        """A section as it was written, so that its fields can be checked even if another section is wrong."""
+        found = self.sections.get(name)
+        return found if isinstance(found, dict) else {}
+
+    def where(self, field: str) -> str:
+        """`file:line` of a dotted field, of its nearest written parent, or the `--set` that gave it."""
+        for path in field_paths.parents(field):
+            if path in self.overrides:
+                return f"--set {path}"
+            if path in self.lines:
+                return self.lines[path]
+        return str(self.file)
+
+    def fault(self, field: str, message: str) -> Fault:
+        return Fault(where=self.where(field), message=f"{field}: {message}")
+
+    def resolved(self) -> dict[str, Any]:
+        """The recipe as plain data, as it is written into the run."""
+        return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets", "search"})
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that differ when anything of the resolved recipe does."""
+        return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def config_of(
+    model: type[ConfigT], values: Mapping[str, Any], located: Located, field: str
+) -> tuple[ConfigT | None, list[Fault]]:
+    """`values`, which stand at `field` of the recipe, as a `model`; or all their faults, with line and nearest name."""
+    try:
+        config = model.model_validate(values)
+    except ValidationError as error:
+        found: dict[tuple[str, str | None], list[Any]] = {}
+        for one in error.errors():
+            path = ".".join([field] * bool(field) + _written(model, values, one))
+            found.setdefault((path, None if one["msg"].startswith(_WANTED) else one["msg"]), []).append(one)
+        return None, [_fault(model, path, told, located) for (path, _), told in found.items()]
+    endless = [located.fault(at, f"expected a finite number; found {given}") for at, given in _endless(config, field)]
+    return (None, endless) if endless else (config, [])
+
+
+def part_of(
+    package: str, section: Mapping[str, Any], located: Located, field: str
+) -> tuple[ModuleType | None, dict[str, Any], list[Fault]]:
+    """The module that a section's `name` stands for, the section's other fields, and the faults."""
+    rest = {key: value for key, value in section.items() if key != "name"}
+    try:
+        return plugins.find(package, section.get("name")), rest, []
+    except plugins.UnknownPart as error:
+        return None, rest, [located.fault(f"{field}.name", str(error.args[0]))]
+
+
+def _single(value: float) -> float:
+    """As single precision has it, in which metrics are computed: 440 of 500 rows are told as .87999999."""
+    return ctypes.c_float(value).value
+
+
+def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], float]:
+    """The comparison and the limit of a pass mark such as '>= 0.989'. Raises ValueError with what was expected."""
+    found = _MARK.fullmatch(mark.strip())
+    try:
+        if not found:
+            raise ValueError
+        return _COMPARE[found[1]], float(found[2])
+    except ValueError:
+        raise ValueError(f"{metric}: expected '>= number' or '<= number', found {mark!r}") from None
+
+
+def _endless(value: Any, path: str) -> Iterator[tuple[str, float]]:
+    """Where in a config a number is infinite or none, which every bound of a field lets through somewhere."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield path, value
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, BaseModel):
+        found = type(value).model_fields.items()
+        inside = [(info.alias or name, getattr(value, name)) for name, info in found if not _is_free(info.annotation)]
+    elif isinstance(value, dict):
+        inside = value.items()
+    elif isinstance(value, list | tuple):
+        inside = enumerate(value)
+    for step, one in inside:
+        yield from _endless(one, f"{path}.{step}" if path else str(step))
+
+
+def _is_free(annotation: Any) -> bool:
+    """Whether a field holds anything: sections are checked by the package that they belong to."""
+    return annotation is Any or any(_is_free(one) for one in get_args(annotation))
+
+
+def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:
+    """The steps that lead to where an error is: what is written there, or is a field; no names of a union's members."""
+    steps = []
+    for at, step in enumerate(error["loc"]):
+        holder = _model_at(model, error["loc"][:at])
+        is_field = holder is not None and step in {info.alias or name for name, info in holder.model_fields.items()}
+        try:
+            values, is_there = values[step], True
+        except (TypeError, LookupError):
+            is_there = False
+        is_named = error["type"] in ("missing", "extra_forbidden") and at == len(error["loc"]) - 1
+        if is_field or is_there or is_named:
+            steps.append(str(step))
+    return steps
+
+
+def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Located) -> Fault:
+    """What is wrong at a path; of a field that may be of several kinds, each kind has told its own."""
+    error, given = errors[0], errors[0].get("input")
+    if error["type"] == "extra_forbidden":
+        holder = _model_at(model, error["loc"][:-1])
+        known = [info.alias or name for name, info in holder.model_fields.items()] if holder else []
+        return located.fault(path, f"no such field; {plugins.suggest(str(error['loc'][-1]), known)}")
+    if error["type"] == "missing":
+        return located.fault(path, "required, and missing")
+    if error["type"] == "value_error":
+        return located.fault(path or "recipe", error["msg"].removeprefix("Value error, "))
+    first, *others = dict.fromkeys(one["msg"] for one in errors)
+    wanted = " or ".join([first, *(one.removeprefix(_WANTED) for one in others)])
+    shown = json.dumps(given, default=str)
+    return located.fault(path, wanted if len(shown) > 60 else f"{wanted}; found {shown}")
+
+
+def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
+    """The model that stands at `loc`, where each step names a field whose type is a model or holds one."""
+    for step in loc:
+        info = model.model_fields.get(str(step)) or next(
+            (i for i in model.model_fields.values() if i.alias == step), None
+        )
+        if info is None:
+            continue  # an index, a key or the name of a union's member
+        nested = _models_in(info.annotation)
+        if not nested:
+            return None
+        model = nested[0]
+    return model
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for one in getattr(annotation, "__args__", ()) for found in _models_in(one)]
+
+
+def _with_name(section: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(section.get("name"), str):
+        raise ValueError("expected a mapping with a name, such as {name: ...}")
+    return section

@@ -1,0 +1,281 @@
+"""Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
+
+A line of the spool is a list of metrics; tags, an input, a file or a model that the server was not there for, or that
+it refused; or how and why the run ended. Beside it stands how many lines the server was asked to take and which of them
+it refused, and in a folder the files. A metric that was sent twice (the answer was lost) changes nothing: a tracking
+store keeps equal points once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric
+
+from millstream.tracking.runs.dataset_input import Input, log_input
+from millstream.tracking.runs.mlflow_store import Client
+from millstream.tracking.runs.registry import Entry, log_model
+from millstream.tracking.runs.store_errors import StoreError
+from millstream.tracking.settings import Settings
+
+EVERY_S = 1.0
+LONGEST_PAUSE_S = 30.0
+CLOSE_WITHIN_S = 20.0
+MOST_AT_ONCE = 1000
+"""Metrics in one request; MLflow takes no more."""
+
+
+class Spool:
+    """The spool of one run. `add` never waits for anything but this machine's disk."""
+
+    def __init__(self, settings: Settings, run_id: str) -> None:
+        settings.spool.mkdir(parents=True, exist_ok=True)
+        self.file = file_of(settings, run_id)
+        self.run_id = run_id
+        _without_torn_line(self.file)
+        self._out = self.file.open("a", encoding="utf-8")
+        # the kernel lets go when the process dies: that is how others tell a spool in use from one left behind
+        fcntl.flock(self._out, fcntl.LOCK_SH)
+        self._wake, self._end = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._unwritten: dict[str, Any] | None = None
+        """How the run ended, where the disk had no room for it."""
+        self._has_arrived = False
+        self.refusal: StoreError | None = None
+        """What the server answered, the last time, in the place of taking what it was sent."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the server did not answer, the last time."""
+        return self.refusal is not None and self.refusal.is_gone
+
+    def add(self, metrics: Mapping[str, float], step: int) -> None:
+        """Keep the metrics of a step; the time stamp is now."""
+        now = _now()
+        self._write([[name, value, now, step] for name, value in metrics.items()])
+
+    def add_tags(self, tags: Mapping[str, str]) -> None:
+        self._write({"tags": dict(tags)})
+
+    def add_file(self, path: Path, to: str) -> None:
+        """Keep a copy of a file, an artifact of the run in the folder `to`."""
+        name = f"{time.time_ns()}/{path.name}"
+        kept = self.file.with_suffix("") / name
+        kept.parent.mkdir(parents=True)
+        shutil.copyfile(path, kept)
+        self._write({"file": name, "to": to})
+
+    def add_input(self, given: Input) -> None:
+        self._write({"input": given.model_dump()})
+
+    def add_model(self, folder: Path, entry: Entry | None) -> None:
+        """Remember the folder of a model that is to be logged, and registered."""
+        self._write({"model": str(folder), "entry": entry.model_dump() if entry else None})
+
+    def start(self, client: Client) -> None:
+        """Send in the background from now on."""
+        self._thread = threading.Thread(target=self._run, args=(client,), name="spool", daemon=True)
+        self._thread.start()
+
+    def close(
+        self,
+        client: Client,
+        status: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        wait_s: float = CLOSE_WITHIN_S,
+    ) -> bool:
+        """Send what is left, and that the run ended with `status` and gets these `tags`, if it did; whether all of it
+        arrived. What did not within `wait_s` is kept: a server that hangs is waited for by the thread alone."""
+        if status is not None:
+            end = {"status": status, "at": _now(), "tags": dict(tags or {})}
+            try:
+                self._write(end)
+            except OSError:  # the disk is full: what is buffered is tried once more below
+                self._unwritten = end
+        self._end.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=wait_s)
+            if self._thread.is_alive():
+                return False
+        try:
+            self._out.flush()
+            os.fsync(self._out.fileno())
+            self._out.close()
+            if self._has_arrived:
+                send(client, self.file)  # nothing is left to send, and it is removed
+        except (StoreError, OSError):
+            return False
+        return self._has_arrived
+
+    def _write(self, line: object) -> None:
+        self._out.write(json.dumps(line) + "\n")
+        self._out.flush()
+
+    def _run(self, client: Client) -> None:
+        pause = EVERY_S
+        while not self._end.is_set():
+            self._wake.wait(pause)
+            self._wake.clear()
+            pause = EVERY_S if self._send(client) else min(LONGEST_PAUSE_S, pause * 2)
+        with suppress(StoreError):
+            if self._unwritten is not None:
+                _tell_end(client, self.run_id, self._unwritten)
+            self._has_arrived = self._send(client) and self._unwritten is None
+
+    def _send(self, client: Client) -> bool:
+        """Whether the server took all."""
+        try:
+            send(client, self.file, keep=True)
+            self.refusal = None
+        except StoreError as error:
+            self.refusal = error
+            return False
+        except OSError:
+            return False
+        return True
+
+
+def file_of(settings: Settings, run_id: str) -> Path:
+    """Where the spool of a run lies, while anything of it is left."""
+    return settings.spool / f"{run_id}.jsonl"
+
+
+def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
+    """Status and milliseconds since 1970 of the end of a run that its store was not told; None when there is none."""
+    file = file_of(settings, run_id)
+    lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
+    whole = [line for line in lines if line.endswith(b"\n")]
+    told = json.loads(whole[-1]) if whole else None
+    return (told["status"], told["at"]) if isinstance(told, dict) and "status" in told else None
+
+
+def send(client: Client, file: Path, *, keep: bool = False) -> int:
+    """Send the lines of a spool that the server does not have; how many. A spool that is sent whole is removed,
+    unless its run still writes (`keep`); what a process that died, or a full disk, left of a line is nothing to send.
+
+    A line that the server refuses stays for the next time, and those after it are sent. Raises StoreError for the first
+    one refused, or at once when the server is not there; all that it took is remembered.
+    """
+    done_file = file.with_suffix(".sent")
+    done, *refused = map(int, done_file.read_text().split()) if done_file.exists() else (0,)
+    with file.open(encoding="utf-8") as lines:
+        whole = [line for line in lines if line.endswith("\n")]
+    waiting = [*refused, *range(done, len(whole))]
+    sent, most, left, refusal = 0, MOST_AT_ONCE, list[int](), None
+    while waiting:
+        taken, metrics = _some([whole[at] for at in waiting[:most]])
+        try:
+            if taken:
+                client.log_batch(file.stem, metrics=metrics)
+            else:
+                taken = 1
+                _tell(client, file, json.loads(whole[waiting[0]]))
+            sent += taken
+        except StoreError as error:
+            if error.is_gone:
+                raise
+            if error.is_of_content and taken > 1:
+                most = taken // 2
+                continue
+            refusal = refusal or error
+            left += waiting[:taken]
+        done = max(done, waiting[taken - 1] + 1)
+        del waiting[:taken]
+        _replace(done_file, " ".join(map(str, [done, *left, *(at for at in waiting if at < done)])))
+    if refusal is not None:
+        raise refusal
+    if not keep:
+        shutil.rmtree(file.with_suffix(""), ignore_errors=True)
+        file.unlink(missing_ok=True)
+        done_file.unlink(missing_ok=True)
+    return sent
+
+
+def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
+    """Tell the server a line of the spool that is no list of metrics."""
+    run_id = file.stem
+    if "file" in line:
+        client.log_artifact(run_id, str(file.with_suffix("") / line["file"]), line["to"] or None)
+    elif "input" in line:
+        log_input(client, run_id, Input.model_validate(line["input"]))
+    elif "model" in line:
+        folder = _kept(file, line["model"])
+        if not folder.is_dir():
+            raise StoreError.at(folder, f"the model of run {run_id} was kept here, and is gone; its metrics are sent")
+        log_model(client, run_id, folder, Entry.model_validate(line["entry"]) if line["entry"] else None)
+    elif "status" in line:
+        _tell_end(client, run_id, line)
+    else:
+        for name, value in line["tags"].items():
+            client.set_tag(run_id, name, value)
+
+
+def _kept(file: Path, folder: str) -> Path:
+    """The folder of a model in the home of its spool, also where that was moved since."""
+    below = folder.rpartition(f"/checkpoints/{file.stem}/")[2]
+    here = file.parent.parent / "checkpoints" / file.stem / below
+    return here if here.is_dir() else Path(folder)
+
+
+def _tell_end(client: Client, run_id: str, end: Mapping[str, Any]) -> None:
+    for name, value in end.get("tags", {}).items():  # an older spool has none
+        client.set_tag(run_id, name, value)
+    client.set_terminated(run_id, end["status"], end["at"])
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
+
+
+def _replace(file: Path, content: str) -> None:
+    """In one step, so that a full disk or a kill leaves the number before."""
+    beside = file.with_name(f".{file.name}")
+    beside.write_text(content)
+    beside.replace(file)
+
+
+def _without_torn_line(file: Path) -> None:
+    """Cut off what a process that died, or a full disk, left of a last line: the next one would go on in it."""
+    if file.exists():
+        content = file.read_bytes()
+        if not content.endswith(b"\n"):
+            os.truncate(file, content.rfind(b"\n") + 1)
+
+
+def unsent(settings: Settings) -> list[Path]:
+    """Spools of runs that ended without the server; those of runs that go on are none of anybody's business."""
+    return [file for file in sorted(settings.spool.glob("*.jsonl")) if not _is_written(file)]
+
+
+def _is_written(file: Path) -> bool:
+    try:
+        with file.open() as opened:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, FileNotFoundError):  # its run goes on, or has just ended
+        return True
+    return False
+
+
+def _some(lines: list[str]) -> tuple[int, list[Metric]]:
+    """How many lines go into one request, at most up to the end of the run, and their metrics."""
+    metrics: list[Metric] = []
+    for at, line in enumerate(lines):
+        told = json.loads(line)
+        if isinstance(told, dict):
+            return at, metrics
+        points = [Metric(name, value, stamp, step) for name, value, stamp, step in told]
+        if metrics and len(metrics) + len(points) > MOST_AT_ONCE:
+            return at, metrics
+        metrics += points
+    return len(lines), metrics

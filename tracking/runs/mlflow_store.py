@@ -1,0 +1,141 @@
+"""Makes the tracking store ready: a SQLite file under home, or the server that `MLFLOW_TRACKING_URI` names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+# before mlflow is imported: it reads these then
+for _name, _value in {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # who is told to come back in an hour would wait for it
+    "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
+    "MLFLOW_TRUNCATE_LONG_VALUES": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+import mlflow  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.entities import LifecycleStage  # noqa: E402
+from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
+from mlflow.utils.rest_utils import http_request  # noqa: E402
+
+from millstream.tracking.errors import BadEnvironment, WrongRecipe  # noqa: E402
+from millstream.tracking.host.file_lock import alone  # noqa: E402
+from millstream.tracking.runs import artifact_paths  # noqa: E402
+from millstream.tracking.runs.store_errors import answering, shown  # noqa: E402
+from millstream.tracking.settings import LOOPBACK, Settings, sqlite_file  # noqa: E402
+
+LOCK = ".tracking.lock"
+UI_STORE = "MLFLOW_BACKEND_STORE_URI"
+
+
+class Client:
+    """MLflow's client of a store, whose every call gives a result or raises StoreError."""
+
+    def __init__(self, client: MlflowClient, uri: str) -> None:
+        self._client = client
+        self.uri = uri
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._client, name)
+
+        @wraps(call)
+        def answered(*values: Any, **more: Any) -> Any:
+            with answering(self.uri):
+                return call(*values, **more)
+
+        return answered
+
+
+def open_store(settings: Settings, timeout_s: float = 10.0) -> Client:
+    """A client of a store that answers. Raises BadEnvironment when it cannot be made, opened or reached."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    # it writes down a trace of what it raises as well
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    uri = settings.tracking_uri
+    if uri.startswith(("http://", "https://")):
+        with answering(uri):
+            _probe(uri, timeout_s)
+    elif uri.startswith("file:") or "://" not in uri:
+        raise WrongRecipe.at(
+            "MLFLOW_TRACKING_URI", f"{shown(uri)}: MLflow keeps no runs in files any more; use sqlite:///FILE"
+        )
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    file = sqlite_file(uri)
+    artifact_paths.use_present_places()
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both try
+    with alone(settings.home / LOCK), answering(uri):
+        with _made_whole(file) if file is not None else nullcontext():
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+        if file is not None:
+            artifact_paths.correct(file)
+    return Client(client, uri)
+
+
+@contextmanager
+def _made_whole(file: Path) -> Iterator[None]:
+    """For who opens a SQLite file, alone, and makes it if need be.
+
+    A kill or a full disk leaves half of the tables, which MLflow neither opens nor completes. So a mark stands beside
+    the file until all are there, and a file with the mark is made anew.
+    """
+    mark, journal = file.with_name(f".{file.name}.making"), file.with_name(f"{file.name}-journal")
+    if mark.exists():
+        journal.unlink(missing_ok=True)
+        file.write_bytes(b"")  # and not another file: MLflow keeps files open that it could not use
+    if not file.exists():
+        mark.touch()
+        file.touch()  # SQLite would make a file that nobody else may write, whatever the umask
+    yield
+    mark.unlink(missing_ok=True)
+
+
+def experiment(client: Client, settings: Settings, name: str) -> str:
+    """The id of an experiment, made if need be; artifacts of a SQLite store lie beside it."""
+    with alone(settings.home / LOCK):
+        found = client.get_experiment_by_name(name)
+        if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
+            words = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+            told = f"experiment {name!r} was deleted and lies in the trash; `{words}` restores it, `mlflow gc"
+            told += f" --experiment-ids {found.experiment_id}` removes it for good, or rename the recipe's file"
+            raise BadEnvironment.at(shown(client.uri), told)
+        if found is not None:
+            return str(found.experiment_id)
+        file = sqlite_file(settings.tracking_uri)
+        folder = artifact_paths.location(file, name) if file else None
+        return str(client.create_experiment(name, artifact_location=folder.as_uri() if folder else None))
+
+
+def ui(host: str = LOOPBACK, port: int = 5000) -> list[str]:
+    """The command line that serves MLflow's pages, on loopback unless told otherwise.
+
+    Which store they are over it reads from `UI_STORE` in its environment: a command line is seen by all users.
+    """
+    return [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
+
+
+def _probe(uri: str, timeout_s: float) -> None:
+    """Whether a server answers at all, by the way that MLflow itself goes: with its certificates, proxies, credentials.
+
+    What it thinks of us, the first call will tell.
+    """
+    http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=timeout_s, raise_on_status=False)

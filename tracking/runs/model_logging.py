@@ -1,0 +1,194 @@
+"""Registered models: logged without code, named after their recipe, found again by their address."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import logging
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types.schema import AnyType, Array
+
+from millstream.tracking.dataset import manifest as contract
+from millstream.tracking.dataset.manifest import Column, Manifest
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe import plugins
+from millstream.tracking.recipe.store_names import registered_name
+from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.runs.registry import Entry
+from millstream.tracking.runs.run import Run
+from millstream.tracking.runs.store_errors import StoreError, answering
+from millstream.tracking.serving.columns import UNKNOWN_CLASS
+from millstream.tracking.settings import Settings
+
+_TYPES: dict[str, DataType | Array] = {
+    "string": DataType.string,
+    "double": DataType.double,
+    "long": DataType.long,
+    "Array(double)": Array(DataType.double),
+    "Array(string)": Array(DataType.string),
+}
+_EXAMPLE = "input_example.json"
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a model takes and gives: columns with their types, and where its files are."""
+
+    folder: Path
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    manifest: Manifest | None
+    """Of the dataset version that the model was trained on; None for one that was trained in an environment."""
+
+
+def log_model(
+    run: Run,
+    folder: Path,
+    *,
+    metrics: Mapping[str, float],
+    dataset_version: str | None,
+    inputs: Sequence[Column],
+    optional: Collection[str] = (),
+    outputs: Mapping[str, str],
+    example: pd.DataFrame,
+    requirements: Sequence[str],
+    brought: Mapping[str, str] | None = None,
+    register: bool = True,
+) -> str:
+    """Log the folder of `training.assembly.model_folder` as the run's model, and register it; its address.
+
+    `optional` names the inputs that may be missing; `brought` are inputs that the caller has to compute, and the steps
+    that computed them here. Without `register` it stays with its run, under `runs:/<run>/model`. While the store is
+    gone it is kept in a folder
+    beside that of `training.assembly.model_folder`, which is its address then, and waits in the run's spool.
+    """
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs))
+    model.saved_input_example_info = {"artifact_path": _EXAMPLE, "type": "json_object"}
+    model.metadata = {"recipe": run.located.name, "dataset_version": dataset_version, "outputs": dict(outputs)}
+    if brought:
+        model.metadata["brought"] = dict(brought)
+        run.tag(brought=", ".join(f"{name} ({step})" for name, step in brought.items()))
+    local = folder.parent / "mlflow-model"
+    shutil.rmtree(local, ignore_errors=True)  # a run that was broken off here goes on
+    mlflow.pyfunc.save_model(
+        path=str(local),
+        loader_module="millstream.pyfunc",
+        data_path=str(folder),
+        mlflow_model=model,
+        # a local build (2.13.0+cpu) is on no index
+        pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in requirements],
+        input_example=None,
+    )
+    _write_example(local / _EXAMPLE, example, inputs)
+    entry = Entry(
+        recipe=run.located.name,
+        about=run.located.recipe.about,
+        dataset_version=dataset_version or "",
+        marks=run.located.recipe.marks,
+        metrics=dict(metrics),
+    )
+    return run.model(local, entry if register else None)
+
+
+def model_folder(uri: str, settings: Settings) -> Path:
+    """The local folder of `training.assembly.model_folder` in a model. Raises BadData when there is no such model."""
+    return _files(uri, settings) / "data" / "model"
+
+
+def describe(uri: str, settings: Settings) -> Described:
+    """What a model takes and gives. Raises BadData when there is no such model, or it is none of Millstream's."""
+    folder = _files(uri, settings)
+    model = Model.load(str(folder))
+    outputs = (model.metadata or {}).get("outputs")
+    if model.signature is None or outputs is None:
+        raise BadData.at(uri, "is no model of Millstream: it does not say what it takes and gives")
+    inputs = {spec["name"]: str(spec["type"]) for spec in model.signature.inputs.to_dict()}
+    data = folder / "data" / "model"
+    manifest = Manifest.read(data) if (data / contract.FILE).is_file() else None
+    return Described(folder, inputs, dict(outputs), manifest)
+
+
+def _files(uri: str, settings: Settings) -> Path:
+    if Path(uri).is_dir():
+        return Path(uri)
+    client = open_store(settings)
+    if ":/" not in uri:
+        names = [one.name for one in client.search_registered_models()]
+        told = (
+            "neither a folder nor the address of a model: give models:/NAME/VERSION, models:/NAME@champion or a folder"
+        )
+        raise BadData.at(uri, f"{told}; registered: {plugins.suggest(registered_name(uri), names)}")
+    try:
+        with answering(client.uri):
+            return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=_copies().name)))
+    except StoreError as error:
+        if not error.has_looked:
+            raise
+        told = f"no such model ({error.faults[0].message})"
+        raise BadData.at(uri, f"{told}; give models:/NAME/VERSION, models:/NAME@champion or a folder") from None
+
+
+@cache
+def _copies() -> TemporaryDirectory[str]:
+    """Where models that were asked for lie until this process ends; MLflow would leave them there."""
+    return TemporaryDirectory(prefix="millstream-models-")
+
+
+def _signature(inputs: Sequence[Column], optional: Collection[str], outputs: Mapping[str, str]) -> ModelSignature:
+    taken = [
+        ColSpec(_kind(column, column.name in optional), column.name, required=column.name not in optional)
+        for column in inputs
+    ]
+    given = [ColSpec(_TYPES[kind], name) for name, kind in outputs.items()]
+    return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
+
+
+def _kind(column: Column, is_optional: bool) -> DataType | AnyType:
+    if column.layout == "tensor":
+        return DataType.binary
+    if column.dtype == "string":
+        return DataType.string
+    if column.dtype.startswith("datetime64"):
+        return DataType.datetime
+    if column.dtype.startswith(("int", "uint")):
+        # pandas makes floats of whole numbers where one is missing, and MLflow takes floats for no `long`
+        return AnyType() if is_optional else DataType.long
+    return DataType.double
+
+
+def _write_example(file: Path, example: pd.DataFrame, inputs: Sequence[Column]) -> None:
+    """Rows that the model can read, of the types of its signature; a value that is missing is left out."""
+    kinds = {column.name: _kind(column, is_optional=False) for column in inputs}
+    rows = [
+        {name: _plain(value, kinds.get(name)) for name, value in row.items() if not is_missing(value)}
+        for row in example.to_dict("records")
+    ]
+    file.write_text(json.dumps(rows, default=float), encoding="utf-8")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a raw value is missing, or the name of a category that is not known."""
+    is_unknown = isinstance(value, str) and value == UNKNOWN_CLASS
+    return is_unknown or (bool(pd.api.types.is_scalar(value)) and bool(pd.isna(value)))
+
+
+def _plain(value: Any, kind: DataType | AnyType | None) -> Any:
+    """A value as JSON has it; bytes as a list of numbers."""
+    if isinstance(value, bytes):
+        return list(value)
+    if kind == DataType.datetime:
+        return pd.Timestamp(value).isoformat()
+    as_kind = {DataType.long: int, DataType.double: float, DataType.string: str}.get(kind)
+    return as_kind(value) if as_kind is not None and pd.api.types.is_scalar(value) else value

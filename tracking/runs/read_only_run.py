@@ -1,0 +1,55 @@
+"""A run as a rank sees it that only reads: the first rank writes for all."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from millstream.tracking.runs.run import Run
+from millstream.tracking.settings import Settings
+
+
+@dataclass(frozen=True)
+class Follower:
+    """Knows which run it is, and where its state is kept; writes nothing."""
+
+    id: str
+    folder: Path
+    resumed: bool
+
+    @classmethod
+    def of(cls, told: str, settings: Settings) -> Self:
+        """The run that `telling` told of."""
+        found = json.loads(told)
+        return cls(found["id"], settings.checkpoints / found["id"], found["resumed"])
+
+    def metrics(self, values: Any, step: int = 0) -> None:
+        pass
+
+    def tag(self, **tags: str) -> None:
+        pass
+
+    def dataset(self, manifest: Any, folder: Any) -> None:
+        pass
+
+    def figure(self, name: str, figure: Any) -> None:
+        pass
+
+    def content(self, name: str, content: bytes) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def telling(run: Run) -> str:
+    """What the first rank tells the others of its run."""
+    return json.dumps({"id": run.id, "resumed": run.resumed})

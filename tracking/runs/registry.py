@@ -1,0 +1,122 @@
+"""The registered models of a recipe: the newest is `candidate`, the best one of a dataset version `champion`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from pydantic import BaseModel
+
+from millstream.tracking.recipe.schema import parse_mark
+from millstream.tracking.recipe.store_names import registered_name
+from millstream.tracking.runs.mlflow_store import Client
+from millstream.tracking.runs.store_errors import EXISTS, StoreError, answering
+
+CANDIDATE, CHAMPION = "candidate", "champion"
+LONGEST_ABOUT = 5000
+"""Letters of a model's description that every database of MLflow's takes."""
+
+
+class Entry(BaseModel, frozen=True):
+    """What is registered of a run's model: plain values, which can wait in a spool for the store."""
+
+    recipe: str
+    about: str
+    dataset_version: str
+    marks: dict[str, str]
+    metrics: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return registered_name(self.recipe)
+
+
+def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) -> str:
+    """Log the folder of an MLflow model with a run, and register it by `entry`, if there is one; its address.
+
+    What is registered already never changes: a run that goes on after that keeps the model that it had.
+    """
+    if entry is None or _registered(client, run_id, entry) is None:
+        client.log_artifacts(run_id, str(folder), "model")
+    return f"models:/{entry.name}/{register(client, run_id, entry)}" if entry else f"runs:/{run_id}/model"
+
+
+def register(client: Client, run_id: str, entry: Entry) -> str:
+    """Register the model that was logged with a run, and set its aliases; its version.
+
+    It becomes `candidate`, unless a newer one is, and `champion` when there is none, or it beats the present one by the
+    recipe's first pass mark on the same dataset version. Registered again it stays the version that it was.
+    """
+    try:
+        client.create_registered_model(entry.name, description=entry.about[:LONGEST_ABOUT])
+    except StoreError as error:
+        if error.code != EXISTS:
+            raise
+    version = _version(client, run_id, entry)
+    candidate = _holder(client, entry.name, CANDIDATE)
+    if candidate is None or int(candidate.version) < int(version):
+        client.set_registered_model_alias(entry.name, CANDIDATE, version)
+    if _beats_champion(client, entry):
+        client.set_registered_model_alias(entry.name, CHAMPION, version)
+    return version
+
+
+def _version(client: Client, run_id: str, entry: Entry) -> str:
+    """The version of a run's model: that of an earlier try, whose answer may have been lost, or else a new one."""
+    if version := _registered(client, run_id, entry):
+        return version
+    tags = {"recipe": entry.recipe, "dataset_version": entry.dataset_version}
+    return str(client.create_model_version(entry.name, _source(client, run_id), run_id, tags=tags).version)
+
+
+def _registered(client: Client, run_id: str, entry: Entry) -> str | None:
+    """The version that a run's model has already."""
+    source = _source(client, run_id)
+    for found in client.search_model_versions(f"run_id = '{run_id}'"):
+        if (found.name, found.source) == (entry.name, source):
+            return str(found.version)
+    return None
+
+
+def _source(client: Client, run_id: str) -> str:
+    return f"{client.get_run(run_id).info.artifact_uri}/model"
+
+
+def _beats_champion(client: Client, entry: Entry) -> bool:
+    champion = _holder(client, entry.name, CHAMPION)
+    if champion is None or not _has_files(client, champion):
+        return True
+    if champion.tags.get("dataset_version") != entry.dataset_version or not entry.marks:
+        return False
+    metric, mark = next(iter(entry.marks.items()))
+    better, _ = parse_mark(metric, mark)
+    before = _metrics(client, champion).get(metric)
+    now = entry.metrics.get(metric)
+    if now is None or math.isnan(now):
+        return False
+    # of two numbers one of which is none nothing is better: such a champion would never be beaten
+    return before is None or math.isnan(before) or (better(now, before) and now != before)
+
+
+def _metrics(client: Client, champion: Any) -> dict[str, float]:
+    """Those of its run; none when that is gone for good (`mlflow gc`)."""
+    try:
+        return dict(client.get_run(champion.run_id).data.metrics)
+    except StoreError as error:
+        if not error.is_missing:
+            raise
+        return {}
+
+
+def _has_files(client: Client, version: Any) -> bool:
+    """Whether there is anything left to load of a version."""
+    with answering(client.uri):
+        return bool(mlflow.artifacts.list_artifacts(artifact_uri=version.source, tracking_uri=client.uri))
+
+
+def _holder(client: Client, name: str, alias: str) -> Any:
+    """The version of an alias; None when nobody has it."""
+    version = client.get_registered_model(name).aliases.get(alias)
+    return None if version is None else client.get_model_version(name, version)

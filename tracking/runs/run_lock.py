@@ -1,0 +1,148 @@
+"""Whose process still works on a run: what tells a run that goes on from one that was left behind.
+
+Who works on a run holds a lock in its folder. Where that folder is, the lock alone decides, whatever the name of the
+host: a container that follows another one has a new name, and a shared home is seen by several hosts. Where the folder
+is not (homes apart, one tracking server), only a process of this very host can be looked for.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Self
+
+import psutil
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from millstream.tracking.host.file_access import is_writable
+from millstream.tracking.host.file_lock import alone, locked
+from millstream.tracking.host.processes import living
+from millstream.tracking.runs.metric_spool import end_of
+from millstream.tracking.settings import Settings
+
+LOCK = ".held"
+GUARD = ".taking"
+"""Beside the folders of runs: one process at a time takes a run, or ends one that was left behind."""
+
+
+class Hold:
+    """A run, by its folder, in the hands of this process alone. The kernel releases it when the process dies.
+
+    The file is empty until the run was taken: between its making and the lock nobody can be missed yet.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    @classmethod
+    def take(cls, folder: Path) -> Self | None:
+        """None when another process holds it."""
+        with alone(folder.parent / GUARD):
+            return cls._taken(folder)
+
+    @classmethod
+    @contextmanager
+    def taken_if_left(cls, folder: Path) -> Iterator[bool]:
+        """Whether nobody holds a run that was taken before; nobody takes it while inside."""
+        with alone(folder.parent / GUARD):
+            hold = cls._taken(folder)
+            try:
+                yield hold is not None
+            finally:
+                if hold is not None:
+                    hold.release()
+
+    @classmethod
+    def _taken(cls, folder: Path) -> Self | None:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / LOCK
+        file = path.open("ab")
+        if not locked(file, path, wait=False):
+            file.close()
+            return None
+        if not path.stat().st_size:
+            file.write(b"taken\n")
+            file.flush()
+        return cls(file)
+
+    def release(self) -> None:
+        self._file.close()
+
+    def hand_over(self) -> None:
+        """Release it for another process to take: until then it is not left behind."""
+        self._file.truncate(0)
+        self.release()
+
+
+def process() -> dict[str, str]:
+    """Tags by which others on this host can tell whether this process is still there."""
+    pid = os.getpid()
+    return {"hosts": socket.gethostname(), "process": f"{pid}@{_started(psutil.Process(pid))}"}
+
+
+def was_taken(folder: Path) -> bool:
+    """Whether the lock of a run's folder says if somebody works on it."""
+    lock = folder / LOCK
+    return lock.exists() and lock.stat().st_size > 0
+
+
+def may_run_elsewhere(settings: Settings, run: Run) -> bool:
+    """Whether a run is marked as RUNNING, and neither its lock nor its process could be looked for here."""
+    is_here = was_taken(settings.checkpoints / str(run.info.run_id)) or _is_of_this_host(run.data.tags)
+    return bool(run.info.status == "RUNNING") and not is_here
+
+
+def files(folder: Path) -> list[Path]:
+    """What has to be writable for this user to take a run."""
+    return [one for one in (folder, folder / LOCK) if one.exists()]
+
+
+def reap(client: MlflowClient, settings: Settings, experiments: Iterable[str] | None = None) -> list[str]:
+    """End runs that are left RUNNING by a process that is gone; their ids. They are marked as killed, or as what they
+    were when they ended without a store to tell it to.
+
+    All experiments are looked through, or those of the given ids.
+    """
+    reaped = []
+    for one in experiments or [found.experiment_id for found in client.search_experiments()]:
+        for run in client.search_runs([one], "attributes.status = 'RUNNING'"):
+            run_id = str(run.info.run_id)
+            with _left_behind(settings.checkpoints / run_id, run.data.tags) as is_left:
+                # another process may have taken it up and ended it since
+                if is_left and client.get_run(run_id).info.status == "RUNNING":
+                    client.set_terminated(run_id, *(end_of(settings, run_id) or ("KILLED",)))
+                    reaped.append(run_id)
+    return reaped
+
+
+@contextmanager
+def _left_behind(folder: Path, tags: Mapping[str, str]) -> Iterator[bool]:
+    if not was_taken(folder):
+        yield _is_process_gone(tags)
+    elif not is_writable(folder / LOCK):
+        yield False  # another user's, who will end it
+    else:
+        with Hold.taken_if_left(folder) as is_left:
+            yield is_left
+
+
+def _is_process_gone(tags: Mapping[str, str]) -> bool:
+    """Whether the process of a run was one of this host, and is gone."""
+    if not _is_of_this_host(tags) or "process" not in tags:
+        return False
+    pid, _, started = tags["process"].partition("@")
+    process = living(int(pid)) if pid.isdecimal() else None
+    return process is None or _started(process) != started
+
+
+def _is_of_this_host(tags: Mapping[str, str]) -> bool:
+    return tags.get("hosts") == socket.gethostname()
+
+
+def _started(process: psutil.Process) -> str:
+    """Seconds from the machine's start to the process's: a clock that is set back changes neither."""
+    return f"{process.create_time() - psutil.boot_time():.1f}"

@@ -1,0 +1,138 @@
+"""The checks that can be held against the rows of a version once more: what made rows are made from, groups, times.
+
+Those of groups and times were made when the rows had just been split. Since then rows may have been left out or made
+from others, and a column may have gone or been changed: then what the manifest says is taken as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from millstream.tracking.dataset.manifest import SPLITS, Check, Column, Manifest
+from millstream.tracking.verification import row_hashes
+from millstream.tracking.verification.row_hashes import Hashes
+
+GROUPS = "no group in two splits"
+TIMES = "splits follow each other in time"
+_SPLIT = "split"
+_PARTNERS = ("neighbour", "partner")
+"""How an op calls the second row that one was made of."""
+_PARTNER = re.compile(rf'"({"|".join(_PARTNERS)})"')
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Ends = tuple[float, float]
+"""The first and last time: whole microseconds since 1970, or numbers as they are."""
+
+
+class Watched(NamedTuple):
+    """The columns that the split went by, as they were then."""
+
+    group: Column | None
+    time: Column | None
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        time = _column(manifest, TIMES, "time")
+        return cls(_column(manifest, GROUPS, "key"), None if time is None or time.dtype == "string" else time)
+
+
+def ends(times: pa.Array) -> Ends | None:
+    """None where there is no time."""
+    whole = (
+        times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()) if pa.types.is_timestamp(times.type) else times
+    )
+    found = pc.min_max(whole).as_py()
+    return None if found["min"] is None else (found["min"], found["max"])
+
+
+def of_groups(check: Check, groups: int, shared: int) -> Iterator[str]:
+    """What rows say against a check of groups: how many there are, and how many stand in two splits."""
+    said = check.figures.get("groups")
+    if shared or not isinstance(said, int) or groups > said:
+        yield f"{groups} groups, {shared} of them in two splits"
+
+
+def of_times(check: Check, found: Mapping[str, Ends]) -> Iterator[str]:
+    """What rows say against a check of times: a split beyond what was said, or too near to the one before."""
+    try:
+        said = {split: tuple(map(_moment, check.figures[split])) for split in found}
+        gap = float(check.figures["gap asked"].split()[0]) * timedelta(days=1) / timedelta(microseconds=1)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError):
+        yield "has no first and last time of each split, or no gap"
+        return
+    for split, (first, last) in found.items():
+        if not said[split][0] <= first <= last <= said[split][-1]:
+            yield f"{split} goes from {_told(check, split, first)} to {_told(check, split, last)}"
+    ordered = [split for split in SPLITS if split in found]
+    for before, after in pairwise(ordered):
+        apart = found[after][0] - found[before][1]
+        if apart <= 0 or apart < gap:
+            yield f"{after} begins before {before} has ended, or nearer than the gap"
+
+
+def origins(parents: pa.Array, ops: pa.Array) -> Hashes:
+    """Of the rows that made ones were made from: their parents, and the neighbours and partners in their ops."""
+    if ops.null_count == len(ops):
+        return np.empty(0, np.uint64)
+    made = pc.is_valid(ops)
+    told = ops.filter(pc.fill_null(pc.match_substring_regex(ops, _PARTNER.pattern), False)).to_pylist()
+    others = pa.array([one for op in told for one in _partners(op)], pa.string())
+    both = [row_hashes.of_values(each) for each in (parents.filter(made), others)]
+    return np.unique(np.concatenate(both))
+
+
+def _column(manifest: Manifest, name: str, figure: str) -> Column | None:
+    """The plain column that a check is about, unless a step after the split names it: that one may have changed it."""
+    check = next((one for one in manifest.checks if one.name == name), None)
+    column = next((one for one in manifest.columns if check and one.name == check.figures.get(figure)), None)
+    if column is None or column.layout != "scalar":
+        return None
+    steps = [step.name for step in manifest.steps]
+    since = manifest.steps[steps.index(_SPLIT) + 1 :] if _SPLIT in steps else manifest.steps
+    is_touched = any(column.name in (*step.learned, *_texts(step.config)) for step in since)
+    return None if is_touched else column
+
+
+def _texts(config: Any) -> Iterator[str]:
+    """All texts among the fields of a step: the columns that it may have changed are among them."""
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, Mapping | list | tuple):
+        for one in config.values() if isinstance(config, Mapping) else config:
+            yield from _texts(one)
+
+
+def _moment(said: object) -> float:
+    """A time of a check in microseconds since 1970; a number as it is."""
+    if isinstance(said, str):
+        return (datetime.fromisoformat(said) - _EPOCH) // timedelta(microseconds=1)
+    if isinstance(said, int | float):
+        return said
+    raise TypeError(said)
+
+
+def _told(check: Check, split: str, time: float) -> str:
+    is_text = isinstance(check.figures[split][0], str)
+    return (_EPOCH + timedelta(microseconds=time)).isoformat() if is_text else f"{time:g}"
+
+
+def _partners(op: str) -> Iterator[str]:
+    """The ids of other rows in what was done to a row, and before that."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        found.extend(value for name, value in pairs if name in _PARTNERS and isinstance(value, str))
+
+    with suppress(ValueError):  # no JSON
+        json.loads(op, object_pairs_hook=look)
+    return iter(found)

@@ -1,0 +1,153 @@
+"""Compares what a manifest says with what lies on disk, or behind a URL.
+
+Two things are said by Spark and computed again here by other code: the digest of the rows, and the checks for leaks.
+What no row tells is taken as it is: which rows a step learned from, which inputs are nearly equal, and the groups and
+times of a split whose column has gone or was named by a later step.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from millstream.tracking.dataset.filesystems import files_below
+from millstream.tracking.dataset.manifest import ASIDE, ASIDE_FILE, FILE, Shard
+from millstream.tracking.dataset.shard_reader import put_aside
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData, Fault
+from millstream.tracking.verification.content_digest import MODULUS, hexadecimal
+from millstream.tracking.verification.recount import Counted, Recount, counted
+
+FOREIGN_KEY = b"dataset-toolkit."
+_MANY_ROWS = 500_000
+_TOLD = 10
+"""How often progress is told for each split."""
+
+Say = Callable[[str], None]
+
+
+def verify(dataset: Dataset, say: Say = lambda told: None) -> list[Fault]:
+    """Every fault of a version: files missing, changed or too many; rows, row groups, digests, classes, values and
+    checks that differ from the manifest; samples that come twice or stand in two splits.
+
+    Memory does not grow with the rows.
+    """
+    found: list[Fault] = []
+    files = files_below(dataset.folder)
+    with Recount(dataset) as recount, _workers(dataset) as pool:
+        for split in dataset.manifest.splits:
+            found += _split(dataset, split, recount, pool, say)
+        found += recount.faults()
+    return [*found, *_put_aside(dataset, files), *_strangers(dataset, files)]
+
+
+def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: Say) -> list[Fault]:
+    facts, where = dataset.manifest.splits[split], f"{dataset.folder}/split={split}"
+    found, total = list[Fault](), 0
+    for at, looked in enumerate(pool.map(partial(_shard, dataset), facts.shards), start=1):
+        found += looked.faults
+        total += looked.digest
+        if looked.counted is not None:
+            recount.add(split, looked.counted)
+        if at % -(-len(facts.shards) // _TOLD) == 0 or at == len(facts.shards):
+            say(f"{split}: {at:,} of {len(facts.shards):,} shards")
+    if not found and hexadecimal(total % MODULUS) != facts.digest:
+        told = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
+        found.append(Fault(where=where, message=told))
+    rows = sum(shard.rows for shard in facts.shards)
+    if rows != facts.rows:
+        found.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest says {facts.rows}"))
+    return found
+
+
+def _workers(dataset: Dataset) -> Executor:
+    """Processes for many rows on a disk, since what a row costs is Python's; they take a second to start."""
+    rows = sum(shard.rows for split in dataset.manifest.splits.values() for shard in split.shards)
+    if isinstance(dataset.folder, Path) and rows >= _MANY_ROWS:
+        return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
+    return ThreadPoolExecutor(os.cpu_count())
+
+
+class _Looked(NamedTuple):
+    faults: list[Fault]
+    digest: int = 0
+    counted: Counted | None = None
+
+
+def _shard(dataset: Dataset, shard: Shard) -> _Looked:
+    where = str(dataset.folder / shard.file)
+    try:
+        path = dataset.verified(shard)
+    except BadData as error:
+        return _Looked(list(error.faults))
+    try:
+        if found := list(_footer(pq.read_metadata(path), shard, where)):
+            return _Looked(found)
+        whole = counted(dataset.manifest, path, where)
+        odd = [Fault(where=where, message=f"{told} in {rows} rows") for told, rows in whole.odd.items()]
+        return _Looked(odd, whole.digest, whole)
+    except BadData as error:
+        return _Looked(list(error.faults))
+    except (pa.ArrowException, OSError) as error:
+        return _Looked([Fault(where=where, message=f"cannot be read as Parquet ({error})")])
+    finally:
+        dataset.release(shard)
+
+
+def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
+    if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
+        told = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
+        yield Fault(where=where, message=f"{told}; the manifest says {shard.rows} in {shard.row_groups}")
+    if any(name.startswith(FOREIGN_KEY) for name in facts.metadata or {}):
+        yield Fault(where=where, message="holds keys of petastorm's own schema, which may hide code")
+
+
+def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
+    """Of the rows put aside the files are compared, where their hashes are known, and the reasons counted again."""
+    changed = [fault for shard in dataset.manifest.put_aside for fault in _changed(dataset, shard)]
+    if changed:
+        yield from changed
+        return
+    counts: Counter[str] = Counter()
+    for name in filter(ASIDE_FILE.fullmatch, files):
+        try:
+            for piece in put_aside(dataset, name, ["reason"]):
+                counts.update(piece.column(0).to_pylist())
+        except (pa.ArrowException, OSError, KeyError) as error:
+            where = str(dataset.folder / name)
+            yield Fault(where=where, message=f"cannot be read as Parquet with a column `reason` ({error})")
+            return
+    for reason in sorted(counts.keys() | dataset.manifest.quarantine.keys(), key=str):
+        said = dataset.manifest.quarantine.get(reason, 0)
+        if counts[reason] != said:
+            told = f"{counts[reason]} rows put aside because {reason!r}; the manifest says {said}"
+            yield Fault(where=f"{dataset.folder}/{ASIDE}", message=told)
+
+
+def _changed(dataset: Dataset, shard: Shard) -> tuple[Fault, ...]:
+    try:
+        dataset.verified(shard)
+    except BadData as error:
+        return error.faults
+    dataset.release(shard)
+    return ()
+
+
+def _strangers(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
+    manifest = dataset.manifest
+    listed = [shard for facts in manifest.splits.values() for shard in facts.shards]
+    known = {shard.file for shard in (*listed, *manifest.put_aside)} | {FILE}
+    unhashed = bool(manifest.quarantine) and not manifest.put_aside
+    for name in files:
+        if name not in known and not (unhashed and ASIDE_FILE.fullmatch(name)):
+            where = str(dataset.folder / name)
+            yield Fault(where=where, message="is not in the manifest; somebody put it there, remove it")

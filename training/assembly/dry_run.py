@@ -1,0 +1,65 @@
+"""A network and a task tried on two rows of zeros, so that what does not fit the data is refused before it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from millstream.tracking.dataset.manifest import InputField, Signature
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.loop.memory import is_out_of_memory
+from millstream.training.task import Task
+
+ROWS = 2
+
+
+class Unfit(Exception):
+    """What a network or a task said of rows of such data."""
+
+
+def rehearse(task: Task) -> None:
+    """Give the task two rows of its signature; weights, statistics and random numbers stay what they were.
+
+    Nothing is tried of an estimator, which is not fitted yet, and of a task without rows.
+    Raises Unfit, or what the task itself refuses.
+    """
+    if isinstance(task.network, Estimator) or type(task).rows is Task.rows:
+        return
+    was_training = task.training
+    task.eval()
+    try:
+        with tried(), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            loss_B, _ = task.rows(_zeros(task.signature))
+    finally:
+        task.train(was_training)
+    if loss_B.shape != (ROWS,):
+        raise Unfit(f"the loss of {ROWS} rows has the shape {tuple(loss_B.shape)}")
+
+
+@contextmanager
+def tried() -> Iterator[None]:
+    """Turns what torch raises of shapes and types that do not fit into Unfit."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise Unfit(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__) from error
+
+
+def _zeros(signature: Signature) -> Batch:
+    inputs = tuple(tensor for field in signature.inputs for tensor in _tensors(field))
+    target = _tensors(signature.target)[0] if signature.target else None
+    ones_B = torch.ones(ROWS)
+    return Batch(inputs, target, ones_B, ones_B > 0, real=ROWS, ranks=1, epoch=0, index=0)
+
+
+def _tensors(field: InputField) -> list[Tensor]:
+    dtype = torch.int64 if field.dtype == "int64" else torch.float32
+    if field.meaning == "tokens":  # of the unknown token, which each vocabulary has
+        return [torch.ones((ROWS, *field.shape), dtype=dtype), torch.full((ROWS,), field.shape[0])]
+    return [torch.zeros((ROWS, *field.shape), dtype=dtype)]

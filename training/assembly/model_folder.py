@@ -1,0 +1,183 @@
+"""A trained model as a folder without code, and back: raw columns in, predictions out.
+
+`model.json` (recipe and signature), `manifest.json` (what the preparation learned) and `weights.pt` (tensors alone)
+are all it holds. MLflow loads it through `millstream.pyfunc`, anywhere where Millstream is installed, without Spark.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from millstream.tracking.dataset import manifest as contract
+from millstream.tracking.dataset.manifest import Column, InputField, Manifest, Signature
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.model_logging import is_missing
+from millstream.tracking.serving import replay
+from millstream.training.assembly.build import parts_of
+from millstream.training.assembly.enter_environment import enter
+from millstream.training.checkpoints import archive
+from millstream.training.task import Task
+
+ABOUT = "model.json"
+WEIGHTS = "weights.pt"
+REQUIREMENTS = (
+    "torch",
+    "pytorch-lightning",
+    "torchmetrics",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "xgboost-cpu",
+    "skops",
+    "zuko",
+)
+ROWS_AT_ONCE = 1024
+LOOKED_AT = 32
+"""Rows among which those of an example are chosen."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained task in evaluation mode, with what is needed to read raw rows."""
+
+    task: Task
+    located: Located
+    manifest: Manifest | None
+
+    @property
+    def raw_columns(self) -> tuple[Column, ...]:
+        """What a caller must provide, as it was before any preparation."""
+        if self.manifest is not None:
+            return replay.raw_columns(self.manifest)
+        return tuple(column for field in self.task.signature.inputs for column in field.columns)
+
+    @property
+    def optional(self) -> frozenset[str]:
+        """The raw columns that may be missing."""
+        return replay.optional_columns(self.manifest) if self.manifest is not None else frozenset()
+
+    def get_raw_model(self) -> Model:
+        """This model behind MLflow's, whose signature takes no whole numbers of 64 bits beside missing ones."""
+        return self
+
+    @property
+    def brought(self) -> dict[str, str]:
+        """Those of the raw columns that a caller has to compute, since serving cannot, and the steps that did."""
+        return replay.brought(self.manifest) if self.manifest is not None else {}
+
+    def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """One row of `task.outputs` for each row of raw columns, in their order; extra columns are not looked at.
+
+        Raises BadData naming every column that is missing or of another shape.
+        """
+        prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
+        pieces = [self._predict(piece) for piece in _pieces(prepared)]
+        columns = list(self.task.outputs)
+        return pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
+
+    def _predict(self, prepared: pd.DataFrame) -> pd.DataFrame:
+        with torch.no_grad():
+            found = self.task.predict(*tensors(prepared, self.task.signature))
+        return pd.DataFrame({name: list(values) for name, values in found.items()})
+
+
+def save(folder: Path, located: Located, task: Task, dataset: Dataset | None) -> Model:
+    """Write the model into `folder` and give it as it will be loaded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {
+        "recipe": located.name,
+        "resolved": located.resolved(),
+        "signature": task.signature.model_dump(mode="json"),
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    if dataset is not None:
+        (folder / contract.FILE).write_text(dataset.manifest.text(), encoding="utf-8")
+    archive.save(task.network.state_dict(), folder / WEIGHTS)
+    return load(folder)
+
+
+def load(folder: Path) -> Model:
+    """The model in `folder`, ready to predict. Raises BadData when the folder holds none."""
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadData.at(folder / ABOUT, f"no model of Millstream there ({error})") from None
+    located = Located(about["resolved"], about["recipe"], folder / ABOUT, "cpu", {})
+    parts = parts_of(located)
+    if located.recipe.environment is not None:
+        task = enter(parts, located)
+    else:
+        task = parts.build(Signature.model_validate(about["signature"]))
+    task.network.load_state_dict(archive.load(folder / WEIGHTS))
+    task.eval()
+    manifest = Manifest.read(folder) if (folder / contract.FILE).is_file() else None
+    return Model(task, located, manifest)
+
+
+def example(model: Model, dataset: Dataset | None, rows: int = 2) -> pd.DataFrame:
+    """Raw rows that the model can read: of the train split, whole ones first, or of zeros for an environment."""
+    if dataset is None or model.manifest is None:
+        return pd.DataFrame({column.name: [0.0] * rows for column in model.raw_columns})
+    shard = dataset.verified(dataset.shards("train")[0])
+    batch = next(pq.ParquetFile(shard).iter_batches(batch_size=LOOKED_AT))
+    raw = replay.restore(batch.to_pandas(), model.manifest)
+    gaps = raw.map(lambda value: is_missing(value)).any(axis=1)
+    return raw.loc[gaps.sort_values(kind="stable").index[:rows]]
+
+
+def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Tensor, ...]:
+    """The rows as the network takes them: what the feed makes of the same values."""
+    found: list[Tensor] = []
+    for field in signature.inputs:
+        found += _tensors(prepared, field)
+    return tuple(found)
+
+
+def _pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(frame), ROWS_AT_ONCE):
+        yield frame.iloc[start : start + ROWS_AT_ONCE]
+
+
+def _tensors(prepared: pd.DataFrame, field: InputField) -> list[Tensor]:
+    first = field.columns[0]
+    if first.layout == "list":
+        return _padded(list(prepared[first.name]), first)
+    if first.layout == "tensor":
+        values = np.stack([_array(value, first) for value in prepared[first.name]])
+    else:
+        values = np.stack([np.asarray(prepared[column.name]) for column in field.columns], axis=1)
+    values = values.astype(field.dtype)
+    if first.affine is not None:
+        values = (values - np.float32(first.affine.offset)) * np.float32(first.affine.factor)
+    return [torch.from_numpy(np.ascontiguousarray(values, dtype=field.dtype))]
+
+
+def _array(value: Any, column: Column) -> NDArray[Any]:
+    """A tensor given as raw little-endian bytes, or as a (nested) list or array of numbers."""
+    dtype = np.dtype(column.dtype).newbyteorder("<")
+    is_bytes = isinstance(value, bytes | bytearray | memoryview)
+    found = np.frombuffer(value, dtype) if is_bytes else np.asarray(list(value)).astype(dtype)
+    if found.size != np.prod(column.shape):
+        raise BadData.at(f"column {column.name!r}", f"{found.size} numbers in a row; expected the shape {column.shape}")
+    return found.reshape(column.shape)
+
+
+def _padded(rows: list[Any], column: Column) -> list[Tensor]:
+    lengths = [len(row) for row in rows]
+    values = np.zeros((len(rows), max(lengths)), np.int64)
+    for at, row in enumerate(rows):
+        values[at, : len(row)] = row
+    return [torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64)]

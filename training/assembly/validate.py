@@ -1,0 +1,100 @@
+"""Checks the sections of a recipe that belong to training: task, network, fit, environment."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+
+from millstream.experiments.search import space
+from millstream.tracking.errors import Fault, WrongRecipe
+from millstream.tracking.recipe import plugins, schema
+from millstream.tracking.recipe.schema import Located
+from millstream.training.config.fit import Fit
+from millstream.training.loop import preconditions
+
+
+def faults(located: Located) -> list[Fault]:
+    """Every fault in the task, network and fit sections, each with line, field and nearest name."""
+    fit, found = schema.config_of(Fit, located.section("fit"), located, "fit")
+    task, more = part_config("millstream.training.tasks", located, "task")
+    found = [*found, *more]
+    if fit is not None and task is not None and not task_class(task[0]).steps_by_rows:
+        found += _own_step_faults(fit, located)
+    found += part_config("millstream.training.networks", located, "network")[1]
+    if fit is not None and located.sections.get("data") is not None:
+        found += preconditions.split_faults(located, preconditions.splits(located, fit))
+    if located.sections.get("environment") is not None:
+        found += part_config("millstream.training.environments", located, "environment")[1]
+    if located.section(space.SECTION):
+        found += space.space_of(located, {})[1]
+    return found
+
+
+def _own_step_faults(fit: Fit, located: Located) -> list[Fault]:
+    """What needs a step down the mean of a task's rows, and is asked of a task that steps in its own way."""
+    asked = {"accumulate": fit.accumulate > 1, "compile": fit.compile, "optimizer.name": fit.optimizer.name == "lbfgs"}
+    task = located.section("task")["name"]
+    told = f"the task {task} steps in a way of its own, which this has no hold on; leave it out"
+    return [located.fault(f"fit.{field}", told) for field, is_asked in asked.items() if is_asked]
+
+
+def part_config(package: str, located: Located, section: str) -> tuple[tuple[Any, Any] | None, list[Fault]]:
+    """The module that a section names and its config; or the faults."""
+    values = located.section(section)
+    if not isinstance(values.get("name"), str):
+        return None, []  # told by the recipe's own check
+    module, fields, found = schema.part_of(package, values, located, section)
+    if module is None:
+        return None, found
+    config_class: type[BaseModel] = module.Config
+    config, found = schema.config_of(config_class, fields, located, section)
+    return ((module, config) if config is not None else None), found
+
+
+def fields(located: Located) -> list[dict[str, Any]]:
+    """Every field of the fit, task, network and environment sections, with its value in this recipe and its meaning.
+
+    Raises WrongRecipe when a section is wrong.
+    """
+    sections: dict[str, BaseModel] = {"fit": Fit.model_validate(located.section("fit"))}
+    packages = {
+        "task": "millstream.training.tasks",
+        "network": "millstream.training.networks",
+        "environment": "millstream.training.environments",
+    }
+    for section, package in packages.items():
+        part, found = part_config(package, located, section)
+        WrongRecipe.unless_empty(found)
+        if part is not None:
+            sections[section] = part[1]
+    return [field for section, config in sections.items() for field in _fields(config, section)]
+
+
+def _fields(config: BaseModel, path: str) -> list[dict[str, Any]]:
+    """The fields of a config, those of a config inside it after it."""
+    found = []
+    for name, about in type(config).model_fields.items():
+        value = getattr(config, name)
+        inner = value if isinstance(value, BaseModel) else None
+        shown = getattr(inner, "name", "") if inner else value
+        if not (name == "name" and inner is None and "." in path):
+            told = {"value": shown, "about": about.description or "", "choices": _choices(about.annotation)}
+            found.append({"field": f"{path}.{name}", **told})
+        found += _fields(inner, f"{path}.{name}") if inner else []
+    return found
+
+
+def _choices(annotation: Any) -> list[str]:
+    """What a field may be where it is one of a few: words, or names of configs."""
+    if get_origin(annotation) is Literal:
+        return [str(one) for one in get_args(annotation)]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        name = annotation.model_fields.get("name")
+        return _choices(name.annotation) if name else []
+    return [choice for one in get_args(annotation) for choice in _choices(one)]
+
+
+def task_class(module: Any) -> Any:
+    """The task of a module in `training/tasks`."""
+    return plugins.class_of(module)

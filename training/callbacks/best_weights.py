@@ -1,0 +1,41 @@
+"""Keeps the weights with which the watched metric was best."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytorch_lightning as lightning
+
+from millstream.training.callbacks.monitor import Watch
+from millstream.training.checkpoints import archive
+
+if TYPE_CHECKING:
+    from millstream.training.config.fit import Fit
+
+
+class Best(Watch):
+    """Writes the network's weights into `file`.
+
+    It stands before an average in the list of callbacks: at the end of a look at valid the average is still in the
+    network's place.
+    """
+
+    def __init__(self, fit: Fit, file: Path) -> None:
+        super().__init__(fit)
+        self.file = file
+
+    def on_fit_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        # a checkpoint was read before: this run goes on, and the file is from before it was broken off
+        then = f"the best weights so far are lost: the best from here on are kept ({self.fit.monitor} was {self.best})"
+        if self.best is not None and trainer.is_global_zero and not archive.is_whole(self.file, _say, then):
+            self.best = None
+
+    def better(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.is_global_zero:
+            archive.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)
+
+
+def _say(told: str) -> None:
+    sys.stderr.write(f"{told}\n")

@@ -1,0 +1,33 @@
+"""What a model told of each row of a test, by which it is compared with others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as lightning
+from numpy.typing import NDArray
+
+from millstream.training.task import as_numpy
+
+
+class RowOutcomes(lightning.Callback):
+    """Collects the outcomes of rows with their ids; stays empty for a task that tests by other things than rows."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.parts: dict[str, list[NDArray[Any]]] = {}
+
+    def on_test_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, *rest: Any) -> None:
+        if outputs is None:
+            return
+        feed: Any = trainer.test_dataloaders
+        self.ids += feed.sample_ids(batch.epoch, batch.index)
+        found = {"loss": outputs["loss"][batch.mask_B], **task.outcomes(outputs["output"], batch)}
+        for name, values_b in found.items():
+            self.parts.setdefault(name, []).append(as_numpy(values_b))
+
+    def sorted(self) -> dict[str, NDArray[Any]]:
+        """Values (N,) by name, in the order of the rows' ids: the same for models with batches of other sizes."""
+        order = np.argsort(np.array(self.ids), kind="stable")
+        return {name: np.concatenate(parts)[order] for name, parts in self.parts.items()}

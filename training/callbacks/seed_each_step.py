@@ -1,0 +1,30 @@
+"""Makes every draw inside a step follow from its name: a run that stops anywhere goes on with the same draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as lightning
+
+from millstream.tracking.seeds import key
+from millstream.training.optimization import rng
+
+
+class KeyedDraws(lightning.Callback):
+    """Seeds torch's generators before each batch by (seed, stage, epoch, batch, rank)."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(self, trainer: lightning.Trainer, task: Any, batch: Any, index: int) -> None:
+        rng.seed(key(self.seed, "step", trainer.current_epoch, index, trainer.global_rank))
+
+    def on_validation_batch_start(
+        self, trainer: lightning.Trainer, task: Any, batch: Any, index: int, loader: int = 0
+    ) -> None:
+        rng.seed(key(self.seed, "valid", index, trainer.global_rank))
+
+    def on_test_batch_start(
+        self, trainer: lightning.Trainer, task: Any, batch: Any, index: int, loader: int = 0
+    ) -> None:
+        rng.seed(key(self.seed, "test", index, trainer.global_rank))

@@ -1,0 +1,256 @@
+"""Checkpoints that are there whole or not at all, that tell when a bit of them is flipped, and that hold no code.
+
+A file is the archive that torch writes, sealed: the SHA-256 of all before it stands in the archive's comment, where
+every reader of archives expects words and passes over them. `torch.load(file, weights_only=True)` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+from pytorch_lightning.plugins.io import CheckpointIO
+from torch import Tensor, nn
+
+from millstream.tracking.errors import BadEnvironment, Fault, TrainingFailed, WrongRecipe
+from millstream.tracking.host.disk_full import is_full, no_room
+from millstream.training.checkpoints.provenance import KEY, Provenance
+from millstream.training.distributed.ranks import Ranks
+
+BEST = "best.ckpt"
+DAMAGED = ".damaged"
+"""Ends the name of a checkpoint that was put aside."""
+LAST = re.compile(r"step-(\d+)\.ckpt")
+END_RECORD = b"PK\x05\x06"
+SEAL_BYTES = 64
+"""A hex SHA-256, which is all of the archive's comment."""
+CHUNK = 1 << 20
+
+
+class WholeCheckpoints(CheckpointIO):
+    """Writes beside the target, in the same folder, then renames; reads tensors and plain values alone.
+
+    Each file says which recipe and dataset version it is of, and is read for a run of the same alone.
+    """
+
+    def __init__(self, provenance: Provenance, module: nn.Module, place: Ranks) -> None:
+        self.provenance, self.module, self.place = provenance, module, place
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        save({**checkpoint, KEY: self.provenance.facts}, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
+        """Raises WrongRecipe with every difference to the recipe, the data or the code that the file is read for."""
+        content = load_for_all(Path(path), self.place)
+        self.provenance.check(content.get(KEY, {}))
+        WrongRecipe.unless_empty(_differences(Path(path), content["state_dict"], self.module.state_dict()))
+        return content
+
+    def remove_checkpoint(self, path: Any) -> None:
+        Path(path).unlink(missing_ok=True)
+
+
+def path_of(folder: Path, step: int) -> Path:
+    """Where the state after so many steps is kept. No clock is in the name, so that one that jumps changes no order."""
+    return folder / f"step-{step:08}.ckpt"
+
+
+def newest_first(folder: Path) -> list[Path]:
+    """The checkpoints of a run by their steps, the most first."""
+    found = {path: LAST.fullmatch(path.name) for path in folder.glob("step-*.ckpt")}
+    return sorted((path for path, match in found.items() if match), key=step_of, reverse=True)
+
+
+def step_of(path: Path) -> int:
+    """How many steps were taken before a checkpoint."""
+    return int(path.stem.partition("-")[2])
+
+
+def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
+    """The checkpoint to go on from; None where there was none at all.
+
+    Damaged ones are put aside under another name, and said. Raises TrainingFailed when there is none but damaged ones,
+    put aside now or before.
+    """
+    for path in newest_first(folder):
+        if is_whole(path, say, "the one before it is taken"):
+            return path
+    if any(folder.glob(f"step-*.ckpt{DAMAGED}")):
+        raise TrainingFailed.at(folder, "no whole checkpoint is left; train from the start with --fresh")
+    return None
+
+
+def is_whole(path: Path, say: Callable[[str], None], then: str) -> bool:
+    """Whether a checkpoint can be read. A damaged one is put aside under another name, and said, as what comes of it
+    is: `then`."""
+    try:
+        load(path)
+    except TrainingFailed as damaged:
+        told = str(damaged)
+        if path.exists():
+            aside = path.with_name(f"{path.name}{DAMAGED}")
+            path.replace(aside)
+            told += f"; it is now called {aside.name}"
+        say(f"{told}, and {then}")
+        return False
+    return True
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a process that died in the middle of a checkpoint left behind; the folder is this run's alone."""
+    for left in folder.glob(".*.ckpt.*"):
+        left.unlink(missing_ok=True)
+
+
+def save(content: dict[str, Any], path: Path) -> None:
+    """Put `content` at `path` in one step: a reader sees the old file or the new one.
+
+    Raises BadEnvironment when the disk is full; the file that was there stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w+b") as file:
+            torch.save(content, file)
+            _seal(file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:
+        beside.unlink(missing_ok=True)
+        if is_full(error):  # torch closes its archive after a failed write, which fails as well, and tells of that
+            told = no_room(path.parent, _size(content))
+            raise BadEnvironment.at(path, f"{told} and resume: the checkpoint before is kept") from error
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def copy(path: Path, folder: Path) -> None:
+    """Put a copy of a checkpoint, if there is one, into another run's folder: whole or not at all."""
+    beside = folder / f".{path.name}.{os.getpid()}"
+    try:
+        shutil.copyfile(path, beside)
+        beside.replace(folder / path.name)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if is_full(error):
+            told = no_room(folder, path.stat().st_size)
+            raise BadEnvironment.at(folder / path.name, f"{told} and resume") from error
+        raise
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Tensors and plain values. Raises TrainingFailed for a file that is damaged or would run code."""
+    try:
+        with path.open("rb") as file:
+            return _loaded(file, path)
+    except FileNotFoundError:
+        raise TrainingFailed.at(path, "no checkpoint there") from None
+
+
+def load_for_all(path: Path, place: Ranks) -> dict[str, Any]:
+    """As `load`, on all ranks the first one's file: it alone writes, and the others may be on hosts without it."""
+    if place.is_alone:
+        return load(path)
+    content = place.broadcast(path.read_bytes() if place.is_first and path.exists() else b"")
+    if not content:
+        raise TrainingFailed.at(path, "no checkpoint there")
+    return _loaded(io.BytesIO(content), path)
+
+
+def _loaded(file: IO[bytes], path: Path) -> dict[str, Any]:
+    fault = _broken(file)
+    if fault is not None:
+        raise TrainingFailed.at(path, f"not a whole checkpoint: {fault}")
+    file.seek(0)
+    try:
+        content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen kinds for a foreign archive, all of them mean the same here
+        raise TrainingFailed.at(path, f"not a checkpoint of tensors: {error}") from error
+    return content
+
+
+class _Counted(io.BytesIO):
+    """Takes bytes and keeps their number alone."""
+
+    size = 0
+
+    def write(self, some: Any) -> int:
+        self.size += len(some)
+        return len(some)
+
+
+def _size(content: dict[str, Any]) -> int:
+    """How many bytes a checkpoint of this content takes."""
+    counted = _Counted()
+    torch.save(content, counted)
+    return counted.size + SEAL_BYTES
+
+
+def _seal(file: IO[bytes]) -> None:
+    """Write the hash of the archive into its comment, which ends it and is empty until now."""
+    end = file.seek(-22, os.SEEK_END)
+    record = file.read()
+    if not record.startswith(END_RECORD):
+        raise ValueError("torch has written an archive that does not end in its directory")
+    file.seek(end + 20)
+    file.write(SEAL_BYTES.to_bytes(2, "little"))
+    file.write(_hash(file, end + 22).encode())
+
+
+def _broken(file: IO[bytes]) -> str | None:
+    """What is wrong with a sealed file."""
+    size = file.seek(0, os.SEEK_END)
+    if size < SEAL_BYTES + 22:
+        return f"cut off after {size} bytes"
+    file.seek(-SEAL_BYTES, os.SEEK_END)
+    told = file.read()
+    if _hash(file, size - SEAL_BYTES).encode() != told:
+        return "its bytes are not those that were written (SHA-256)"
+    return None
+
+
+def _hash(file: IO[bytes], size: int) -> str:
+    """Hex SHA-256 of the first `size` bytes."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while size:
+        piece = file.read(min(CHUNK, size))
+        digest.update(piece)
+        size -= len(piece)
+    return digest.hexdigest()
+
+
+def _differences(path: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -> list[Fault]:
+    """Every weight of another shape, or that one side alone has: the mark of other code."""
+    found = []
+    for name in sorted(saved.keys() | own.keys()):
+        before, now = (tuple(side[name].shape) if name in side else None for side in (saved, own))
+        if before != now:
+            told = f"{name}: {_shown(before)} in the checkpoint, {_shown(now)} in this code"
+            found.append(Fault(where=str(path), message=f"{told}; go back to that code, or train with --fresh"))
+    return found
+
+
+def _shown(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else f"shape {shape}"
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,59 @@
+"""Ties a checkpoint to the recipe and the dataset version that it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.errors import Fault, WrongRecipe
+from millstream.tracking.recipe.schema import Located
+
+KEY = "provenance"
+FREE = ("memory", "engine", "checkpoint_every", "keep_last", "nan", "accumulate", "epochs")
+"""Fields of `fit` that may differ between stop and resume: they change neither the batches nor what a step is.
+
+A batch in other parts has the same gradient, but for rounding (batch norms and dropout see the parts): that is how a
+run goes on for which the memory was not enough. More epochs stretch what counts in shares of them; see `_is_steady`.
+"""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a checkpoint must have in common with the run that goes on from it."""
+
+    file: Path
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, located: Located, manifest: Manifest | None) -> Provenance:
+        facts = _comparable(located.resolved())
+        return cls(located.file, facts | {"dataset version": manifest.version if manifest else None})
+
+    def check(self, before: dict[str, Any]) -> None:
+        """Raises WrongRecipe with every difference between this run and the facts in a checkpoint."""
+        differing = sorted(
+            name for name in before.keys() | self.facts.keys() if before.get(name) != self.facts.get(name)
+        )
+        WrongRecipe.unless_empty(
+            Fault(
+                where=str(self.file),
+                message=f"{name}: {self.facts.get(name)!r}, and {before.get(name)!r} in the run to be resumed; "
+                "put it back, or train with --fresh",
+            )
+            for name in differing
+        )
+
+
+def _comparable(resolved: dict[str, Any]) -> dict[str, Any]:
+    found = {section: resolved.get(section) for section in ("data", "environment", "task", "network")}
+    fit = dict(resolved.get("fit", {}))
+    free = {name for name in FREE if name != "epochs" or _is_steady(fit)}
+    return found | {f"fit.{name}": value for name, value in fit.items() if name not in free}
+
+
+def _is_steady(fit: dict[str, Any]) -> bool:
+    """Whether nothing in a fit section counts in shares of the epochs."""
+    names = [(fit.get(section) or {}).get("name") for section in ("schedule", "average")]
+    return names[0] in (None, "constant", "plateau") and names[1] != "swa" and not fit.get("warm_up")

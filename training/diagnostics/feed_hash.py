@@ -1,0 +1,79 @@
+"""Walks an epoch as some ranks would see it: the proof that the stream of batches is a fact."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel
+
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.version import Dataset
+from millstream.training.diagnostics.batch_image import picture
+from millstream.training.feed.batch import Batch
+from millstream.training.feed.feed import Feed
+from millstream.training.feed.plan.config import Reading
+
+
+class Walked(BaseModel, frozen=True):
+    hash: str
+    batches: int
+    samples: int
+    rows_per_s: float
+    wait: float
+
+
+def walk(
+    dataset: Dataset,
+    split: str,
+    signature: Signature,
+    reading: Reading,
+    *,
+    epoch: int = 0,
+    ranks: int = 1,
+    show: Path | None = None,
+) -> Walked:
+    """The hash over all global batches of an epoch in order, and how fast they came.
+
+    `show` gets a picture of the first batch as rank 0 sees it. The hash covers the real rows of each global batch,
+    slot by slot: inputs, target, weight. `wait` is the share of the time in which the feed was waited for, here nearly
+    all of it, since nobody trains.
+    """
+    one = Feed(dataset, split, signature, reading, shuffle=split == "train")
+    one.seek(epoch)
+    feeds = [one.of_rank(rank, ranks) for rank in range(ranks)]
+    digest, batches, samples = hashlib.sha256(), 0, 0
+    started = time.perf_counter()
+    for together in zip(*feeds, strict=True):
+        for part in together:
+            update(digest, part, signature)
+        batches += 1
+        samples += sum(int(part.mask_B.sum()) for part in together)
+    seconds = max(1e-9, time.perf_counter() - started)
+    wait = sum(feed.statistics.wait_s for feed in feeds) / seconds
+    if show is not None:
+        feeds[0].seek(epoch)
+        picture(next(iter(feeds[0])), signature).savefig(show, dpi=120)
+    return Walked(
+        hash=digest.hexdigest(), batches=batches, samples=samples, rows_per_s=samples / seconds, wait=min(1.0, wait)
+    )
+
+
+def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:
+    """Add a rank's part of a batch to a hash: the real rows in the order of slots, one row after the other."""
+    real = batch.mask_B
+    if not real.any():
+        return
+    tensors = [*batch.inputs, *([batch.target] if batch.target is not None else []), batch.weight_B]
+    rows = [tensor[real].reshape(int(real.sum()), -1).numpy() for tensor in tensors]
+    # padding is as wide as a rank's longest row, which is no fact of the batch: it is made as wide as it can be
+    places = iter(range(len(rows)))
+    for field in signature.inputs:
+        at = next(places)
+        if field.columns[0].layout == "list":
+            rows[at] = np.pad(rows[at], ((0, 0), (0, field.shape[0] - rows[at].shape[1])))
+            next(places)  # its lengths
+    as_bytes = [np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1) for values in rows]
+    digest.update(np.concatenate(as_bytes, axis=1).tobytes())

@@ -1,0 +1,49 @@
+"""What torchrun, SLURM and Spark's TorchDistributor say in the environment of a process: which rank of how many it is.
+
+Half of it is refused: such a process would wait for others that nobody has started, or train the whole alone, as often
+as it was started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from millstream.tracking.errors import WrongRecipe
+
+TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+MEETING = ("MASTER_ADDR", "MASTER_PORT")
+SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
+STEP = ("SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS")
+"""Of these srun sets at least one, and a batch script has none."""
+
+Numbers = tuple[int, int, int, int]
+"""Rank, ranks, and the same two among those of this host."""
+
+
+def read(environment: Mapping[str, str]) -> Numbers | None:
+    """None where nobody says anything: a process of its own. Raises WrongRecipe for a part, or for what cannot be."""
+    if any(environment.get(name) for name in TORCHRUN):
+        return _checked(environment, (*TORCHRUN, *MEETING), "start it with torchrun, or unset them")
+    tasks = environment.get("SLURM_NTASKS", "")
+    if not tasks or tasks == "1":
+        return None
+    if not any(environment.get(name) for name in STEP):
+        told = f"SLURM_NTASKS={tasks}, and this process was not started by srun: the other tasks would never come"
+        raise WrongRecipe.at("environment", f"{told}; give `srun millstream ...`, or unset SLURM_NTASKS to train alone")
+    return _checked(environment, SLURM, "give srun --ntasks and --ntasks-per-node")
+
+
+def _checked(environment: Mapping[str, str], names: tuple[str, ...], advice: str) -> Numbers:
+    said = {name: environment.get(name, "") for name in names}
+    shown = ", ".join(f"{name}={value}" for name, value in said.items() if value)
+    if missing := [name for name, value in said.items() if not value]:
+        told = f"{shown} is a part of what says which rank this is; {', '.join(missing)} missing"
+        raise WrongRecipe.at("environment", f"{told}; {advice}")
+    numbers = list(said.values())[:4]
+    if not all(one.isdecimal() for one in numbers):
+        raise WrongRecipe.at("environment", f"{shown}: not all are whole numbers; {advice}")
+    rank, ranks, local_rank, local_ranks = map(int, numbers)
+    if not (rank < ranks and local_rank < local_ranks <= ranks and ranks % local_ranks == 0):
+        told = f"{shown} cannot be: each host has equally many ranks, and a rank is below their number"
+        raise WrongRecipe.at("environment", f"{told}; {advice}")
+    return rank, ranks, local_rank, local_ranks

@@ -1,0 +1,132 @@
+"""What a trained network looks at: the maps that its convolutions make, and the places and words that decide.
+
+Source: Grad-CAM, Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2; behind a mean over all places and one full
+layer it is the class activation map of Zhou et al. 2016, arXiv 1512.04150, up to a factor.
+Axes: B rows, C channels, H height, W width; D, h, w the same of a layer's maps; K classes, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+from torch.nn import functional
+
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.figures.activations import activation_maps, feature_maps, filters
+from millstream.tracking.figures.attended_words import attended_words
+from millstream.training.task import as_numpy
+
+SHOWN = 8
+"""Rows of the test split that are looked at."""
+LAYERS = 5
+"""Convolutions whose maps are drawn: the first, the last, and some at even distances between them."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Rows that are shown: a network's inputs, and the true class of each."""
+
+    inputs: tuple[Tensor, ...]
+    true_B: Tensor
+
+
+def figures(network: nn.Module, signature: Signature, looked: Looked) -> dict[str, Figure]:
+    """`filters`, `feature_maps` and `activation_maps` of a network of images, or `attended_words` of one of tokens.
+
+    Nothing of a network that has no convolution over images, and does not say what words it attends to.
+    """
+    # what a test has read cannot be differentiated through; a copy made here can
+    looked = Looked(tuple(one.clone() for one in looked.inputs), looked.true_B)
+    meaning = signature.inputs[0].meaning if len(signature.inputs) == 1 else None
+    was_training = network.training
+    network.eval()
+    try:
+        if meaning == "image":
+            return _of_images(network, signature.classes, looked)
+        if meaning == "tokens" and hasattr(network, "attended"):
+            return {"attended_words": _of_tokens(network, signature, looked)}
+        return {}
+    finally:
+        network.train(was_training)
+
+
+def _of_images(network: nn.Module, classes: Sequence[str], looked: Looked) -> dict[str, Figure]:
+    convolutions = {name: layer for name, layer in network.named_modules() if isinstance(layer, nn.Conv2d)}
+    if not convolutions:
+        return {}
+    images_BCHW = looked.inputs[0]
+    maps, scores_BK = maps_of(network, convolutions, images_BCHW)
+    told_B = scores_BK.argmax(dim=1)
+    spoken_BHW = grad_cam(maps, scores_BK, told_B, (images_BCHW.shape[2], images_BCHW.shape[3]))
+    titles = [
+        f"{classes[told]} ({'right' if told == true else classes[true]})"
+        for told, true in zip(told_B.tolist(), looked.true_B.tolist(), strict=True)
+    ]
+    names = list(maps)
+    chosen = dict.fromkeys(names[round(at * (len(names) - 1) / (LAYERS - 1))] for at in range(LAYERS))
+    first = next(iter(convolutions.values()))
+    return {
+        "filters": filters(as_numpy(first.weight)),
+        "feature_maps": feature_maps(as_numpy(images_BCHW[0]), {name: as_numpy(maps[name][0]) for name in chosen}),
+        "activation_maps": activation_maps(as_numpy(images_BCHW), as_numpy(spoken_BHW), titles),
+    }
+
+
+def maps_of(network: nn.Module, layers: dict[str, nn.Conv2d], images_BCHW: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+    """The maps (B, D, h, w) that each layer made of the images, by name in the order of their making, and the scores
+    (B, K) that came of them, with what gradients need."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(layer: nn.Module, given: Any, made: Tensor) -> None:
+            found[name] = made
+
+        return hook
+
+    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    try:
+        with torch.enable_grad():
+            scores_BK: Tensor = network(images_BCHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found, scores_BK
+
+
+def grad_cam(maps: dict[str, Tensor], scores_BK: Tensor, chosen_B: Tensor, size: tuple[int, int]) -> Tensor:
+    """How much each place speaks for the chosen class of each row, (B, H, W), from 0 to 1, by the last maps that are
+    larger than one place; all 0 where nothing speaks for it."""
+    made = list(maps.values())
+    last_BDhw = next((one for one in reversed(made) if one.shape[2] * one.shape[3] > 1), made[-1])
+    score = scores_BK.gather(1, chosen_B[:, None]).sum()
+    (slope_BDhw,) = torch.autograd.grad(score, last_BDhw)
+    weight_BD11 = slope_BDhw.mean(dim=(2, 3), keepdim=True)
+    spoken_BHW = functional.interpolate(
+        functional.relu((weight_BD11 * last_BDhw).sum(dim=1, keepdim=True)), size, mode="bilinear", align_corners=False
+    )[:, 0].detach()
+    largest_B11 = spoken_BHW.amax(dim=(1, 2), keepdim=True)
+    return spoken_BHW / largest_B11.clamp(min=torch.finfo(spoken_BHW.dtype).tiny)
+
+
+def _of_tokens(network: Any, signature: Signature, looked: Looked) -> Figure:
+    tokens_BT, lengths_B = looked.inputs
+    with torch.no_grad():
+        weights_BT, told_B = network.attended(tokens_BT, lengths_B), network(tokens_BT, lengths_B).argmax(dim=1)
+    vocabulary, classes = signature.inputs[0].columns[0].vocabulary or (), signature.classes
+    sentences = []
+    for tokens_T, length, weights_T, told, true in zip(
+        tokens_BT.tolist(),
+        lengths_B.tolist(),
+        as_numpy(weights_BT),
+        told_B.tolist(),
+        looked.true_B.tolist(),
+        strict=True,
+    ):
+        title = classes[told] if told == true else f"{classes[told]}, true is {classes[true]}"
+        sentences.append((title, [vocabulary[token] for token in tokens_T[:length]], weights_T[:length]))
+    return attended_words(sentences)

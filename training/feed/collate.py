@@ -1,0 +1,80 @@
+"""From the stored samples of some batches to the batches themselves: several at a time, for what each costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from millstream.training.feed.batch import Batch
+from millstream.training.feed.read.columns import Block
+
+TOGETHER_BYTES = 4 << 20
+"""Of the batches that are made at a time: few enough to stay in the cores' caches from gather to conversion."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where batches stand: those from `index` on of `epoch`, in a split of `samples`, as one of `ranks` sees them."""
+
+    epoch: int
+    index: int
+    samples: int
+    batch_size: int
+    ranks: int
+
+
+def together(blocks: Sequence[Block], slots: int) -> int:
+    """How many batches of so many slots are made at a time."""
+    sample = sum(np.dtype(block.field.dtype).itemsize * math.prod(block.shape) for block in blocks)
+    return max(1, TOGETHER_BYTES // max(1, sample * slots))
+
+
+def batches(
+    blocks: Sequence[Block], stored: Sequence[Tensor], is_sample_GB: NDArray[np.bool_] | None, place: Place
+) -> list[Batch]:
+    """G batches of B slots each, from the `stored` values of all G B slots, slot after slot.
+
+    Where `is_sample_GB` is None there is a sample in each slot.
+    """
+    slots = place.batch_size // place.ranks
+    count = len(stored[0]) // slots
+    made = [block.tensor(values) for block, values in zip(blocks, stored, strict=True)]
+    masks, weights = ([one] * count for one in _full(slots))
+    if is_sample_GB is not None:
+        mask_GB = torch.from_numpy(is_sample_GB)
+        masks, weights = list(mask_GB), list(mask_GB.to(torch.float32))
+        # what stands in slots without a sample; the values are nobody else's
+        empty_GB = ~mask_GB.reshape(-1)
+        for one in made:
+            one[empty_GB] = 0
+    parts: list[Sequence[Tensor]] = [one.reshape(count, slots, *one.shape[1:]).unbind(0) for one in made]
+    for at, block in enumerate(blocks):
+        if block.is_lengths:  # no wider than the longest list of this rank's samples
+            longest = made[at].reshape(count, slots).amax(dim=1).clamp(min=1).tolist()
+            parts[at - 1] = [
+                values[:, :width].contiguous() for values, width in zip(parts[at - 1], longest, strict=True)
+            ]
+    # blocks come in the order inputs, target, weight
+    weighted = parts.pop() if blocks[-1].role == "weight" else weights
+    targets: Sequence[Tensor | None] = parts.pop() if blocks[len(parts) - 1].role == "target" else [None] * count
+    inputs = list(zip(*parts, strict=True)) if parts else [()] * count
+    found = []
+    for at, index in enumerate(range(place.index, place.index + count)):
+        real = min(place.batch_size, place.samples - index * place.batch_size)
+        found.append(Batch(inputs[at], targets[at], weighted[at], masks[at], real, place.ranks, place.epoch, index))
+    return found
+
+
+@lru_cache(maxsize=4)
+def _full(slots: int) -> tuple[Tensor, Tensor]:
+    """Mask and weight of a batch with a sample in each slot: all such batches share them, and nobody writes to them."""
+    # the first such batch may be one that is only measured, and tensors of inference mode cannot be learned with later
+    with torch.inference_mode(False):
+        return torch.ones(slots, dtype=torch.bool), torch.ones(slots)

@@ -1,0 +1,300 @@
+"""The feed: batches of tensors from a dataset version, in the planned order, each sample once an epoch."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import torch
+
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData, BadEnvironment
+from millstream.tracking.recipe.plugins import find
+from millstream.training.feed.augment.pipeline import Augmented
+from millstream.training.feed.batch import Batch
+from millstream.training.feed.collate import Place, batches, together
+from millstream.training.feed.engines import petastorm
+from millstream.training.feed.plan.batch_order import NO_ROW, Plan, default_lanes, own_lanes
+from millstream.training.feed.plan.config import Engine, Reading
+from millstream.training.feed.plan.epoch import Drawing, Epoch, lengths_of, samples_of
+from millstream.training.feed.read.columns import blocks_of
+from millstream.training.feed.read.shards import Shards
+from millstream.training.feed.read.shared_memory import room
+from millstream.training.feed.read.windows import (
+    Held,
+    Read,
+    Statistics,
+    Streamed,
+    Window,
+    ahead,
+    in_turn,
+    is_worth_threads,
+)
+
+HANDED_OVER = 4
+"""How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
+
+
+def default_engine(columns: Iterable[str] = ()) -> Engine:
+    """petastorm where it is installed and reads the names of all `columns`, else arrow."""
+    return "petastorm" if importlib.util.find_spec("petastorm") and not petastorm.unreadable(columns) else "arrow"
+
+
+class Feed:
+    """One rank's batches of a split, as Lightning iterates them: `len` is exact, and `iter` does nothing until `next`.
+
+    The state is (epoch, next batch) and names no rank, so that a run may go on with another number of ranks. A pass
+    that follows a whole one is the next epoch. An unshuffled feed starts at its first batch in every pass.
+
+    The state is the feed's, not a pass's: a pass begins, at its first `next`, where the feed stands by then. Of two
+    passes at once over a shuffled feed the second one misses what the first has handed out; `of_rank` gives another
+    feed, with a state of its own.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        split: str,
+        signature: Signature,
+        reading: Reading,
+        *,
+        rank: int = 0,
+        ranks: int = 1,
+        shuffle: bool = True,
+        shared: bool = False,
+    ) -> None:
+        """With `shared` a split that is held is held once for all processes of the host.
+
+        Raises BadData for a split without samples, WrongRecipe for lanes or ranks that do not divide, and
+        BadEnvironment for an engine that is not installed.
+        """
+        self.dataset = dataset
+        self.split = split
+        self.batch_size = reading.batch_size
+        self.lanes = reading.lanes or default_lanes(reading.batch_size)
+        self.ranks = ranks
+        self.shuffle = shuffle
+        self._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
+        is_drawn = reading.sampling == "weighted" and shuffle
+        # a weight says how often a row comes, or how much it counts, and not both
+        read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
+        self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest), is_worth_threads(dataset.folder))
+        self.engine: Engine = reading.engine or default_engine(column.name for column in self.shards.columns)
+        self._samples = samples_of(self.shards)
+        self._drawing = Drawing.of(self.shards, reading.seed) if is_drawn else None
+        self._bucket = reading.bucket_batches if shuffle else 0
+        self._lengths = lengths_of(self.shards) if self._bucket else None
+        samples = int(self._samples.firsts[-1])
+        if samples == 0:
+            raise BadData.at(dataset.folder, f"the split {split!r} has no rows; change the recipe's split")
+        most = min(reading.cache_bytes, room()) if shared else reading.cache_bytes
+        fits = self.shards.held_bytes <= most
+        self.memory = reading.memory if reading.memory != "auto" else ("cached" if fits else "streamed")
+        self._first = Plan(
+            digest=dataset.manifest.splits[split].digest,
+            seed=reading.seed,
+            epoch=0,
+            shard_rows=self._samples.of_shard,
+            batch_size=self.batch_size,
+            lanes=self.lanes,
+            window_rows=max(1, reading.window_bytes // self.shards.sample_bytes),
+            shuffle=shuffle,
+        )
+        self._held = Held(self.shards, self.read, shared)
+        is_trained_on = split == "train" and shuffle
+        self._augmented = Augmented.of(self.shards, dataset.manifest, reading.seed) if is_trained_on else None
+        self._epoch, self._batch, self._is_placed = 0, 0, False
+        self.statistics = Statistics()
+
+    def __len__(self) -> int:
+        """Global batches of a whole epoch, the same on all ranks."""
+        return self._first.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        """What is left of the epoch, or the next one. Files are opened and threads started at the first `next`."""
+        if self._batch >= len(self):
+            self._epoch, self._batch = self._epoch + 1, 0
+        elif not self.shuffle and not self._is_placed:
+            self._batch = 0
+        self._is_placed = False
+        self.statistics = statistics = Statistics(started=time.monotonic())
+        epoch, first = self.epoch(self._epoch), self._batch
+        slots = self.batch_size // self.ranks
+        size = together(self.shards.blocks, slots)
+        # what only gathers and converts is done faster by this thread, with all cores, than handed over by another; and
+        # what it has used up is in its cache still when the next is made
+        made, handed_over = (ahead, HANDED_OVER) if self.is_augmented else (in_turn, 1)
+        parts = list(_parts(epoch.plan, first, size * handed_over))
+        waiting_since = time.monotonic()
+        with closing(made(self._lists(epoch, parts, size, statistics), len(parts))) as lists:
+            for some in lists:
+                for batch in some:
+                    is_full = batch.index + 1 < len(self)
+                    statistics.rows += slots if is_full else int(batch.mask_B.sum())
+                    statistics.wait_s += time.monotonic() - waiting_since
+                    # before the yield: a checkpoint is written while this generator rests there
+                    self._batch = batch.index + 1
+                    yield batch
+                    waiting_since = time.monotonic()
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Where the feed stands: epoch, next batch, and what the order follows from."""
+        return {"epoch": self._epoch, "batch": self._batch, **self._identity}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where `state` was taken. Raises BadData when it was taken of another order."""
+        wrong = [
+            f"{name} {state.get(name)!r}, here {own!r}"
+            for name, own in self._identity.items()
+            if state.get(name) != own
+        ]
+        if wrong:
+            told = f"the checkpoint's feed had {'; '.join(wrong)}"
+            raise BadData.at(
+                f"{self.dataset.folder} {self.split}", f"{told}; resume with the recipe and data it began with"
+            )
+        self.seek(state["epoch"], state["batch"])
+
+    def seek(self, epoch: int, batch: int = 0) -> None:
+        """The next pass starts with the global batch `batch` of `epoch`."""
+        self._epoch, self._batch, self._is_placed = epoch, batch, True
+
+    def of_rank(self, rank: int, ranks: int) -> Self:
+        """Another rank's feed in the same process; a split that is held is held once."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other.ranks, other.statistics = ranks, Statistics()
+        other._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
+        return other
+
+    @property
+    def read(self) -> Read:
+        """The engine that reads the shards."""
+        return _read(self.engine)
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether batches are changed on the fly."""
+        return self._augmented is not None
+
+    def unchanged(self) -> Self:
+        """The same feed without changes on the fly; a split that is held is held once."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._augmented, other.statistics = None, Statistics()
+        return other
+
+    def plan(self, epoch: int) -> Plan:
+        """The order of an epoch, for all ranks."""
+        return self.epoch(epoch).plan
+
+    def epoch(self, number: int, lanes: range | None = None) -> Epoch:
+        """What is read in an epoch, and in which order: of this rank's lanes, or of others."""
+        samples = self._samples if self._drawing is None else self._drawing.samples(number)
+        plan = replace(self._first, epoch=number, shard_rows=samples.of_shard)
+        return Epoch(plan, samples, self._own if lanes is None else lanes, self._lengths, self._bucket)
+
+    def sample_ids(self, epoch: int, index: int) -> list[str]:
+        """The sample ids of a global batch, in the order of its slots, all ranks together."""
+        whole = self.epoch(epoch, range(self.lanes))
+        k = whole.plan.window_of(index)
+        slots = whole.slots(k)[index - whole.plan.window(k).start]
+        return self.shards.sample_ids(whole.samples, slots[slots != NO_ROW])
+
+    @property
+    def is_changing(self) -> bool:
+        """Whether rows are augmented on their way, so that they are others each time."""
+        return self._augmented is not None
+
+    def refuse_changes(self) -> None:
+        """Raises BadData where the dataset asks for augmentation in the feed, which happens batch by batch."""
+        if self.is_changing:
+            told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
+            raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
+
+    def whole(self) -> Batch:
+        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
+
+        Each row comes once, with its weight, also where the batches are drawn by the weights.
+        Raises BadData as `refuse_changes` does.
+        """
+        self.refuse_changes()
+        count = self._first.rows
+        slots = np.arange(count)[None]
+        stored = self._held.gather(self._samples, slots, self.statistics)(slice(0, count))
+        whole = batches(self.shards.blocks, stored, None, Place(0, 0, count, count, 1))[0]
+        if self._drawing is None:
+            return whole
+        return whole._replace(weight_B=torch.from_numpy(self._drawing.weights.astype(np.float32)))
+
+    @property
+    def _memory(self) -> Held | Streamed:
+        return self._held if self.memory == "cached" else Streamed(self.shards, self.read)
+
+    @property
+    def _identity(self) -> dict[str, int | str]:
+        plan = self._first
+        return {
+            "digest": plan.digest,
+            "seed": plan.seed,
+            "batch_size": plan.batch_size,
+            "lanes": plan.lanes,
+            "window_rows": plan.window_rows,
+            "bucket": self._bucket,
+            "drawn": int(self._drawing is not None),
+        }
+
+    def _lists(
+        self, epoch: Epoch, parts: list[Part], size: int, statistics: Statistics
+    ) -> Generator[list[Batch], None, None]:
+        """The batches of each of `parts`, `size` of them made together."""
+        first = parts[0].batches.start
+        windows = self._memory.windows(epoch, first, statistics)
+        if self._augmented is not None:
+            windows = self._augmented.windows(windows, epoch)
+        count = epoch.plan.windows - epoch.plan.window_of(first)
+        read = ahead if self.memory == "streamed" and self.shards.are_read_beside else in_turn
+        with closing(read(windows, count)) as coming:
+            window, number = next(coming), parts[0].window
+            for part in parts:
+                if part.window != number:
+                    window, number = next(coming), part.window
+                found = []
+                for start in part.batches[::size]:
+                    some = range(start, min(start + size, part.batches.stop))
+                    found += self._made(window, some, epoch.plan)
+                yield found
+
+    def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
+        at, slots = slice(some.start - window.first, some.stop - window.first), window.slots.shape[1]
+        place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
+        # only the last batch of an epoch can have slots without a sample
+        is_sample = window.slots[at] != NO_ROW if some.stop == plan.batches else None
+        return batches(self.shards.blocks, window.stored(slice(at.start * slots, at.stop * slots)), is_sample, place)
+
+
+class Part(NamedTuple):
+    """Batches of a window that are handed over together."""
+
+    window: int
+    batches: range
+
+
+def _parts(plan: Plan, first: int, size: int) -> Iterator[Part]:
+    for k in range(plan.window_of(first), plan.windows):
+        window = plan.window(k)
+        for start in range(max(first, window.start), window.stop, size):
+            yield Part(k, range(start, min(start + size, window.stop)))
+
+
+def _read(engine: Engine) -> Read:
+    if engine == "petastorm" and importlib.util.find_spec("petastorm") is None:
+        raise BadEnvironment.at("fit.engine", "petastorm is not installed in this environment; use engine arrow")
+    found: Read = find("millstream.training.feed.engines", engine).read
+    return found

@@ -1,0 +1,69 @@
+"""A training in one process or in several: who starts them, and what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.read_only_run import Follower, telling
+from millstream.tracking.runs.run import Run
+from millstream.tracking.settings import Settings
+from millstream.training.assembly.build import parts_of
+from millstream.training.distributed.deduplicate_errors import told_once
+from millstream.training.distributed.launch import launch
+from millstream.training.distributed.ranks import here, restarts
+from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
+from millstream.training.loop.train import Trained, train
+
+Start = Callable[[list[str], int], tuple[Any, int]]
+"""Runs a command of `millstream` in so many processes: what the first one answers, and its exit code."""
+
+
+def needs_launch(devices: int, nodes: int) -> bool:
+    """Whether this process is to start the ranks, and is none of them.
+
+    Raises WrongRecipe for several nodes, whose processes somebody else has to start, and for other numbers than those
+    that this process was started with.
+    """
+    place = here()
+    if place.is_alone and nodes > 1:
+        told = f"start them on each node: torchrun --nnodes {nodes} --nproc-per-node {devices} -m millstream train ..."
+        raise WrongRecipe.at(f"--nodes {nodes}", f"{told}, or srun millstream train ... in SLURM")
+    if not place.is_alone and devices * nodes not in (1, place.ranks):
+        told = f"this is one of {place.ranks} processes; leave --devices and --nodes to who started them"
+        raise WrongRecipe.at(f"--devices {devices} --nodes {nodes}", told)
+    return place.is_alone and devices > 1
+
+
+def in_ranks(located: Located, ranks: int, *words: str, start: Start = launch) -> tuple[Trained, int]:
+    """Trains in so many processes, which `start` starts; what came of it, and the exit code of the first one.
+
+    `words` are more options of `millstream train`. Raises WrongRecipe when so many ranks cannot share the lanes, and
+    Ended or BadEnvironment as `launch` does.
+    """
+    fit = parts_of(located).fit
+    own_lanes(0, ranks, fit.lanes or default_lanes(fit.batch_size), fit.batch_size)
+    answer, code = start(["train", *located.words, *words], ranks)
+    return Trained.model_validate(answer), code
+
+
+def here_as_rank(
+    located: Located, settings: Settings, dataset: Dataset | None, open_run: Callable[[bool], Run], **options: Any
+) -> Trained | None:
+    """Trains in this process, alone or as one rank; None for a rank that is not the first.
+
+    `open_run` is asked by the first rank alone, and is passed whether torchrun has started the ranks again. Raises as
+    `train` does, and Ended for what the first rank tells.
+    """
+    place = here()
+    with told_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
+        # a host that has just come counts from 0
+        restarted = place.agree(restarts()) > 0
+        own = open_run(restarted) if place.is_first else None
+        told = place.gather(telling(own) if own else "")[0]
+        with own or Follower.of(told, settings) as run, place.watched():
+            result = train(located, run, dataset, place=place, **options)
+    return result if place.is_first else None

@@ -1,0 +1,60 @@
+"""A registered model on a split of the dataset version that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pytorch_lightning import Callback
+
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData
+from millstream.tracking.runs import model_logging
+from millstream.tracking.settings import Settings
+from millstream.training.assembly import model_folder
+from millstream.training.loop.data_module import Splits
+from millstream.training.loop.trainer import trainer as make_trainer
+
+
+class Evaluated(BaseModel, frozen=True):
+    metrics: dict[str, float]
+    rows: int
+
+
+def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Evaluated:
+    """The metrics of a model on `split`, with the batches and draws with which it was tested after training.
+
+    Raises BadData when the dataset version is gone from the store, or is another than the model's.
+    """
+    model = model_folder.load(model_logging.model_folder(model_uri, settings))
+    return measure(model, dataset_of(model.manifest, settings) if model.manifest else None, split=split)
+
+
+def measure(
+    model: model_folder.Model, dataset: Dataset | None, *, split: str = "test", watching: Sequence[Callback] = ()
+) -> Evaluated:
+    """As `evaluate`, of a loaded model; None for an environment. `watching` are called as in a test."""
+    fit = model.task.fit
+    trainer = make_trainer(fit, watching, logger=False, enable_checkpointing=False)
+    if dataset is None:
+        values: list[Any] = list(trainer.test(model.task, verbose=False))
+        return Evaluated(metrics=_named(values, split), rows=int(sum(trainer.num_test_batches)))
+    feed = Splits(dataset, model.task.signature, fit).make(split, shuffle=False)
+    values = list(trainer.test(model.task, dataloaders=feed, verbose=False))
+    return Evaluated(metrics=_named(values, split), rows=dataset.manifest.splits[split].rows)
+
+
+def dataset_of(manifest: Manifest, settings: Settings) -> Dataset:
+    """The dataset version that a model was trained on. Raises BadData when it is gone, or is another by now."""
+    dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store, settings.cache)
+    told = {split: facts.digest for split, facts in manifest.splits.items()}
+    found = {split: facts.digest for split, facts in dataset.manifest.splits.items()}
+    if told != found:
+        raise BadData.at(dataset.folder, f"digests {found}; the model was trained on {told}, prepare its recipe again")
+    return dataset
+
+
+def _named(values: list[Any], split: str) -> dict[str, float]:
+    return {f"{split}/{name.removeprefix('test/')}": float(v) for one in values for name, v in one.items()}

@@ -1,0 +1,157 @@
+"""One training: what is trained, on what, and where its state is kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from millstream.tracking.dataset.manifest import SPLITS, Manifest
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import BadData, Fault, TrainingFailed, WrongRecipe
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.read_only_run import Follower
+from millstream.tracking.runs.run import Run
+from millstream.tracking.serving import replay
+from millstream.training.assembly.build import Parts, parts_of, task_on
+from millstream.training.assembly.enter_environment import enter
+from millstream.training.checkpoints import archive
+from millstream.training.config.fit import Fit
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.estimator import Estimator
+from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
+from millstream.training.loop import preconditions
+from millstream.training.loop.data_module import Splits
+from millstream.training.optimization.lane_gradients import ByLane
+from millstream.training.task import Task
+
+
+def fitting_task(parts: Parts, manifest: Manifest, located: Located, *, test: bool = True) -> Task:
+    """The task for a dataset. Raises WrongRecipe where they do not fit together, a split is missing that the run will
+    need, or a metric."""
+    lacking = [
+        Fault(where=located.where("data.steps"), message=f"{why}, and the dataset has none; split some off")
+        for name, why in preconditions.splits(located, parts.fit, test=test).items()
+        if name not in manifest.splits
+    ]
+    task = task_on(parts, parts.signature(manifest), located)
+    WrongRecipe.unless_empty(
+        [*lacking, *preconditions.metric_faults(located, task, parts.fit, frozenset(manifest.splits))]
+    )
+    return task
+
+
+def foreseen_faults(located: Located, manifests: Sequence[Manifest], *more: str) -> list[Fault]:
+    """What would be refused of data that may have one of these manifests: that in which all of them agree.
+
+    Of a manifest without splits these are taken to be there. `more` are metrics that are asked for beside the recipe's.
+    """
+    parts = parts_of(located)
+    each = [_unfit(parts, manifest, located, more) for manifest in manifests]
+    places = [{fault.where for fault in found} for found in each]
+    return [fault for fault in (each[0] if each else []) if all(fault.where in found for found in places)]
+
+
+def _unfit(parts: Parts, manifest: Manifest, located: Located, more: Sequence[str]) -> list[Fault]:
+    try:
+        signature = parts.signature(manifest)
+    except BadData as unknown:
+        return [Fault(where=located.where("task"), message=fault.message) for fault in unknown.faults]
+    try:
+        task = task_on(parts, signature, located)
+    except (WrongRecipe, TrainingFailed) as refused:
+        return list(refused.faults)
+    return list(preconditions.metric_faults(located, task, parts.fit, frozenset(manifest.splits or SPLITS), more))
+
+
+def refuse_unfit(located: Located, dataset: Dataset | None, *, test: bool = True) -> None:
+    """Raises WrongRecipe for what `Job.of` would refuse, before there is a run."""
+    parts = parts_of(located)
+    if located.recipe.environment is not None:
+        enter(parts, located)
+    elif dataset is not None:
+        fitting_task(parts, dataset.manifest, located, test=test)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A task with its network and the feeds of its dataset; none for an environment, which the task stands in."""
+
+    located: Located
+    run: Run | Follower
+    parts: Parts
+    task: Task
+    splits: Splits | None
+    place: Ranks = field(default_factory=Ranks)
+
+    @classmethod
+    def of(
+        cls,
+        located: Located,
+        run: Run | Follower,
+        dataset: Dataset | None,
+        parts: Parts | None = None,
+        place: Ranks | None = None,
+        *,
+        test: bool = True,
+    ) -> Job:
+        """Raises WrongRecipe with the faults of the recipe's sections, when it has no dataset and needs one, or the
+        dataset is not what it needs; `test` says whether the test split will be looked at."""
+        parts, place = parts or parts_of(located), place or Ranks()
+        if threads := parts.fit.threads or _share_of_cores(place):
+            torch.set_num_threads(threads)
+        if located.recipe.environment is not None:
+            if not place.is_alone:
+                told = "an environment is stepped by one process; leave --devices and --nodes out"
+                raise WrongRecipe.at(located.where("environment"), told)
+            return cls(located, run, parts, enter(parts, located), None)
+        if dataset is None:
+            raise WrongRecipe.at(located.file, "a recipe with data: is trained on a dataset version; prepare it first")
+        BadData.unless_empty(replay.faults(dataset.manifest))
+        signature = parts.signature(dataset.manifest)
+        task, splits = fitting_task(parts, dataset.manifest, located, test=test), Splits(dataset, signature, parts.fit)
+        if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
+            told = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
+            raise WrongRecipe.at(located.where("network"), told)
+        if parts.fit.exact:
+            lanes = parts.fit.lanes or default_lanes(parts.fit.batch_size)
+            task.gradients = ByLane(task, own_lanes(place.rank, place.ranks, lanes, parts.fit.batch_size), lanes)
+        return cls(located, run, parts, task, splits, place)
+
+    @property
+    def fit(self) -> Fit:
+        return self.parts.fit
+
+    @property
+    def folder(self) -> Path:
+        return self.run.folder
+
+    @property
+    def best(self) -> Path:
+        return self.folder / archive.BEST
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return self.splits.dataset.manifest if self.splits else None
+
+    @property
+    def has_valid(self) -> bool:
+        """Whether there is something to look at between the epochs."""
+        return self.manifest is None or "valid" in self.manifest.splits
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        if self.manifest is None:
+            return len(self.task.train_dataloader())
+        return max(1, -(-self.manifest.splits["train"].rows // self.fit.batch_size))
+
+
+def _share_of_cores(place: Ranks) -> int | None:
+    """Threads of each of several ranks of a host, where nobody has set a number; None leaves it to torch."""
+    if place.local_ranks == 1 or "OMP_NUM_THREADS" in os.environ:
+        return None
+    return max(1, len(os.sched_getaffinity(0)) // place.local_ranks)

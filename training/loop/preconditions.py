@@ -1,0 +1,68 @@
+"""What a run needs at its end, looked for at its beginning: rows of the splits that it is measured on, and metrics."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from millstream.tracking.dataset.manifest import SPLITS
+from millstream.tracking.errors import Fault
+from millstream.tracking.recipe.schema import Located
+from millstream.training.config.fit import Fit
+from millstream.training.task import Task
+
+BEST = "best"
+"""Metrics of valid once more, of the weights that are kept."""
+
+
+def splits(located: Located, fit: Fit, *, test: bool = True) -> dict[str, str]:
+    """The splits that have to have rows beside train, each with what for."""
+    marked = {name.partition("/")[0] for name in _marks(located)}
+    found: dict[str, str] = {}
+    if fit.watches:
+        found["valid"] = f"{', '.join(fit.watches)}: looks at rows of valid"
+    elif marked & {"valid", BEST}:
+        found["valid"] = "the pass mark is a metric of valid"
+    if test:
+        found["test"] = "the model is measured on rows of test at the end"
+    return found
+
+
+def split_faults(located: Located, needed: Mapping[str, str]) -> Iterator[Fault]:
+    """The needed splits that get no rows by the recipe's own split step; what a source gives is not known here."""
+    steps = located.section("data").get("steps")
+    for at, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
+        asked = step.get("split") if isinstance(step, dict) else None
+        if not isinstance(asked, dict) or asked.get("by") not in ("hash", "stratified", "time"):
+            continue
+        given = asked.get("periods") or {name for name in ("valid", "test") if asked.get(name)}
+        for name, why in needed.items():
+            if name not in given:
+                yield located.fault(f"data.steps.{at}.split", f"gives no rows to {name}, and {why}; split some off")
+
+
+def metric_faults(
+    located: Located, task: Task, fit: Fit, splits: frozenset[str], more: Iterable[str] = ()
+) -> Iterator[Fault]:
+    """The metrics that are watched, marked or asked for (`more`), and are not measured on these splits."""
+    known: dict[str, list[str]] = {split: task.measures(split) for split in ("valid", "test") if split in splits}
+    if "valid" in known:
+        known[BEST] = known["valid"]
+    asked = {f"pass.{name}": name for name in _marks(located)} | {f"--metric {name}": name for name in more}
+    if fit.watches:
+        asked["fit.monitor"] = fit.monitor
+    for field, name in asked.items():
+        stage, _, metric = name.partition("/")
+        if stage in known and metric not in known[stage]:
+            there = [f"{stage}/{one}" for one in sorted(known[stage])]
+            near = difflib.get_close_matches(name, there, 1, cutoff=0.9)
+            would = f"; did you mean {near[0]}?" if near else f" of this task; it measures {', '.join(there)}"
+            yield located.fault(field, f"{name}: no such metric{would}")
+        elif stage not in known and stage in (*SPLITS[1:], BEST):
+            split = "valid" if stage == BEST else stage
+            yield located.fault(field, f"{name}: there are no rows of {split} to measure it on; split some off")
+
+
+def _marks(located: Located) -> Mapping[str, Any]:
+    return located.section("pass")

@@ -1,0 +1,228 @@
+"""Dataset version to model: trains, measures, draws, and hands the model over to the run."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as lightning
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import TrainingFailed, WrongRecipe
+from millstream.tracking.figures.learning_curves import learning_curves
+from millstream.tracking.host.disk_full import is_full
+from millstream.tracking.inspection import page
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs import model_logging
+from millstream.tracking.runs.read_only_run import Follower
+from millstream.tracking.runs.run import Run
+from millstream.training.assembly import model_folder
+from millstream.training.callbacks.run_logger import History
+from millstream.training.checkpoints import archive
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.estimator import Estimator
+from millstream.training.explain.loss_surface import surface
+from millstream.training.loop.job import Job
+from millstream.training.loop.memory import is_out_of_memory, keep_freed_memory, told_when_short
+from millstream.training.loop.resume import ROOT, facts, identity
+from millstream.training.loop.trainer import fitting
+from millstream.training.optimization.lane_gradients import ByLane
+
+
+class Trained(BaseModel, frozen=True):
+    run_id: str
+    model_uri: str
+    dataset_version: str | None
+    metrics: dict[str, float]
+    passed: bool | None
+    marks: dict[str, str]
+    weights: str
+    seconds: float
+
+
+def train(
+    located: Located,
+    run: Run | Follower,
+    dataset: Dataset | None = None,
+    *,
+    place: Ranks | None = None,
+    register: bool = True,
+    test: bool = True,
+) -> Trained:
+    """Train the recipe's network on `dataset` (none for an environment) and register the model under the recipe's name.
+
+    A run that was resumed goes on from its last checkpoint. Without `register` the model stays with its run alone;
+    without `test` the test split is not looked at. Of several ranks, which have joined and stand at `place`, the first
+    one writes.
+    Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with the state saved.
+    """
+    started = time.monotonic()
+    keep_freed_memory()
+    job = Job.of(located, run, dataset, place=place, test=test)
+    job.place.same(facts(located, dataset))
+    run.tag(identity=identity(located, dataset))
+    if dataset is not None:
+        run.dataset(dataset.manifest, dataset.folder)
+        if isinstance(run, Run):
+            run.text("dataset.html", page.logged(dataset))
+    history = History()
+    trainer = fitting(job, history)
+    with told_when_short(located.name), _broken(job):
+        if isinstance(job.task.network, Estimator):
+            _fit_whole(job)
+        else:
+            _fit_steps(job, trainer)
+        metrics = _measure(job, trainer, test=test)
+    passed = located.recipe.passed(metrics) if test else None
+    _draw(job, history, test=test)
+    model_uri = _log_model(job, run, metrics, passed, register) if isinstance(run, Run) else ""
+    seconds = round(time.monotonic() - started, 3)
+    run.tag(train_seconds=str(seconds))
+    return Trained(
+        run_id=run.id,
+        model_uri=model_uri,
+        dataset_version=dataset.manifest.version if dataset else None,
+        metrics=metrics,
+        passed=passed,
+        marks=dict(located.recipe.marks),
+        weights=weights_digest(job.task.network),
+        seconds=seconds,
+    )
+
+
+@contextmanager
+def _broken(job: Job) -> Iterator[None]:
+    """Turns what a network, a task or a library raises into TrainingFailed with its place; of several ranks it stays
+    what it is, since it may be about one that is gone."""
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
+        if not job.place.is_alone or is_out_of_memory(error) or is_full(error):
+            raise
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "nothing is said"
+        own = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(ROOT)]
+        told = f"{type(error).__name__}: {first}; look at the network, the task and the data that they are given"
+        raise TrainingFailed.at(f"{own[-1].filename}:{own[-1].lineno}", told) from error
+
+
+def weights_digest(network: nn.Module) -> str:
+    """Hex SHA-256 over the names and bytes of all weights, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.detach().cpu().numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
+    name = ""
+    if job.place.is_first:
+        archive.sweep(job.folder)
+        found = archive.newest_whole(job.folder, _say) if job.run.resumed else None
+        name = found.name if found else ""
+    if job.fit.sync_batch_norm and job.place.is_alone:
+        _say(f"fit: sync_batch_norm: is about the batch of several ranks, and {job.located.name} is trained by one")
+    name = job.place.gather(name)[0]
+    trainer.fit(job.task, datamodule=job.splits, ckpt_path=job.folder / name if name else None, weights_only=True)
+    if isinstance(job.task.gradients, ByLane) and job.place.is_first:
+        job.task.gradients.tell()
+    if job.fit.keep == "best":
+        job.task.network.load_state_dict(_best(job))
+
+
+def _best(job: Job) -> dict[str, Tensor]:
+    """The weights that were best on valid, as the first rank keeps them. Raises TrainingFailed, with what to do, when
+    they are lost."""
+    advice = "train from the start with --fresh"
+    if job.place.gather(str(job.best.exists()))[0] != str(True):
+        told = f"no best weights are kept: {job.fit.monitor} was never a number, or they were lost after the last look"
+        raise TrainingFailed.at(job.best, f"{told}; {advice}")
+    try:
+        found: dict[str, Tensor] = archive.load_for_all(job.best, job.place)["network"]
+    except TrainingFailed as damaged:
+        raise TrainingFailed.at(job.best, f"{damaged.faults[0].message}; the best weights are lost, {advice}") from None
+    return found
+
+
+def _fit_whole(job: Job) -> None:
+    """Fit an estimator on the train split at once, or page by page: nothing is stepped, so nothing is resumed."""
+    network, splits = job.task.network, job.splits
+    if not isinstance(network, Estimator) or splits is None:
+        raise WrongRecipe.at(job.located.file, "an estimator is fitted on a dataset; it has no use for an environment")
+    if job.fit.of_steps and job.place.is_first:
+        _say(f"fit: {', '.join(job.fit.of_steps)}: say how steps are taken, and {job.located.name} takes none")
+    if network.by_pages or not job.place.is_alone:
+        splits.feed("train").refuse_changes()
+        network.learn_by_pages(splits.make("train", shuffle=False, place=job.place), job.folder, job.place)
+        return
+    whole = splits.feed("train").whole()
+    network.fit(whole.inputs, whole.truth if network.learns_target else None, whole.weight_B)
+
+
+def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, float]:
+    """Metrics of the kept weights: valid ones again under `best/`, test ones (with `test`) looked at this once.
+
+    Of train there are those that an estimator's fit gives by itself.
+    """
+    network, found = job.task.network, dict[str, float]()
+    if isinstance(network, Estimator):
+        found |= {f"train/{name}": value for name, value in network.of_train().items()}
+    else:
+        found["network/parameters"] = float(sum(one.numel() for one in network.parameters()))
+    if job.has_valid:
+        for values in trainer.validate(job.task, datamodule=job.splits, verbose=False):
+            found |= {name: float(value) for name, value in values.items()}
+    for values in trainer.test(job.task, datamodule=job.splits, verbose=False) if test else ():
+        found |= {name: float(value) for name, value in values.items()}
+    found |= {f"best/{name.removeprefix('valid/')}": v for name, v in found.items() if name.startswith("valid/")}
+    # those of the splits the trainer's logger has told by now
+    told = {name: value for name, value in found.items() if not name.startswith(("valid/", "test/"))}
+    job.run.metrics(told, step=trainer.global_step)
+    return found
+
+
+def _draw(job: Job, history: History, *, test: bool) -> None:
+    if history.curves:
+        job.run.figure("learning_curves", learning_curves(history.curves))
+    if history.path and job.splits is not None:
+        feed = job.splits.feed("train")
+        if not feed.is_changing:
+            job.run.figure("descent", surface(job.task, feed.whole(), history.path))
+    if not test:
+        return  # a task draws what it found on the test split
+    for name, figure in job.task.figures().items():
+        job.run.figure(name, figure)
+    for name, film in job.task.films().items():
+        job.run.content(f"figures/{name}.gif", film)
+
+
+def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | None, register: bool) -> str:
+    run.tag(passed="" if passed is None else str(passed).lower())
+    dataset = job.splits.dataset if job.splits else None
+    folder = job.folder / "model"
+    model = model_folder.save(folder, job.located, job.task, dataset)
+    return model_logging.log_model(
+        run,
+        folder,
+        metrics=metrics,
+        dataset_version=dataset.manifest.version if dataset else None,
+        inputs=model.raw_columns,
+        optional=model.optional,
+        outputs=job.task.outputs,
+        example=model_folder.example(model, dataset),
+        requirements=model_folder.REQUIREMENTS,
+        brought=model.brought,
+        register=register,
+    )
+
+
+def _say(told: str) -> None:
+    sys.stderr.write(f"{told}\n")

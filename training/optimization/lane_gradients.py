@@ -1,0 +1,110 @@
+"""Training whose weights are the same bits whatever the number of ranks.
+
+Each lane of a batch goes forward and backward by itself, with the same shapes at any number of ranks; the lanes'
+gradients are gathered and summed in the order of the lanes. Plain data parallelism sums what each rank has summed
+before, and differs in the last bits.
+Axes: L lanes of the batch, M own ones, P parameters.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.seeds import key
+from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Batch
+from millstream.training.optimization import rng
+from millstream.training.task import Task
+
+
+class ByLane:
+    """The sum over lanes in their order, of which this rank owns some."""
+
+    def __init__(self, task: Task, own: range, lanes: int) -> None:
+        """Raises WrongRecipe for what cannot be exact: statistics of a batch, own ways to step."""
+        _check(task)
+        self.task, self.own, self.lanes = task, own, lanes
+        self._found: list[Tensor] = []
+        self.began, self.exchange_s = time.monotonic(), 0.0
+
+    def parts(self, batch: Batch) -> Iterator[Batch]:
+        """The own lanes, each with draws of its own."""
+        for lane, part in zip(self.own, lanes_of(batch, self.task.signature, len(self.own)), strict=True):
+            rng.seed(key(self.task.fit.seed, "step", batch.epoch, batch.index, "lane", lane))
+            yield part
+
+    def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
+        found = torch.autograd.grad(loss, list(parameters))
+        # the loss goes along as one more number
+        self._found.append(torch.cat([*(one.reshape(-1) for one in found), loss.detach().reshape(1)]))
+
+    def combine(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        own_MP = torch.stack(self._found)
+        self._found = []
+        began = time.monotonic()
+        total_P = in_order(self._gathered(own_MP))
+        self.exchange_s += time.monotonic() - began
+        start = 0
+        for one in parameters:
+            one.grad = total_P[start : start + one.numel()].view_as(one).clone()
+            start += one.numel()
+        return total_P[-1]
+
+    def tell(self) -> None:
+        """Say what it cost."""
+        share = self.exchange_s / max(1e-9, time.monotonic() - self.began)
+        told = f"exact: {share:.1%} of the time went into gathering and summing {self.lanes} lanes' gradients"
+        sys.stderr.write(f"{told}; each lane goes forward and backward by itself\n")
+
+    def _gathered(self, own_MP: Tensor) -> Tensor:
+        """The rows of all lanes in order, (L, P)."""
+        if len(self.own) == self.lanes:
+            return own_MP
+        whole_LP = own_MP.new_empty(self.lanes, own_MP.shape[1])
+        dist.all_gather_into_tensor(whole_LP, own_MP)
+        return whole_LP
+
+
+def lanes_of(batch: Batch, signature: Signature, lanes: int) -> Iterator[Batch]:
+    """The batch of each of a rank's lanes, as one process alone would see it; lists as wide as the lane's longest."""
+    b = len(batch.mask_B) // lanes
+    for start in range(0, lanes * b, b):
+        here = slice(start, start + b)
+        inputs = [one[here] for one in batch.inputs]
+        places = iter(range(len(inputs)))
+        for field in signature.inputs:
+            at = next(places)
+            if field.columns[0].layout == "list":
+                longest = max(1, int(inputs[next(places)].max()))
+                inputs[at] = inputs[at][:, :longest].contiguous()
+        target = None if batch.target is None else batch.target[here]
+        weight_B, mask_B = batch.weight_B[here], batch.mask_B[here]
+        yield batch._replace(inputs=tuple(inputs), target=target, weight_B=weight_B, mask_B=mask_B, ranks=1)
+
+
+def in_order(rows_LP: Tensor) -> Tensor:
+    """The sum of the rows, first to last: one order, one result."""
+    total_P = rows_LP[0].clone()
+    for row_P in rows_LP[1:]:
+        total_P += row_P
+    return total_P
+
+
+def _check(task: Task) -> None:
+    if isinstance(task.network, Estimator):
+        raise WrongRecipe.at("fit.exact", "an estimator is fitted at once, on one rank; leave it out")
+    if not task.steps_by_rows:
+        raise WrongRecipe.at("fit.exact", f"{type(task).__name__} steps in its own way; leave it out")
+    normed = [name for name, module in task.network.named_modules() if isinstance(module, _BatchNorm)]
+    if normed:
+        told = f"{', '.join(normed[:3])} normalise over the batch, of which a lane is a part"
+        raise WrongRecipe.at("fit.exact", f"{told}; take norm: layer or group")

@@ -1,0 +1,173 @@
+"""What every verb of the command has in common: faults become messages and exit codes, results tables or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import click
+
+from millstream.tracking.errors import (
+    BadEnvironment,
+    Ended,
+    Refusal,
+    Stopped,
+    Terminated,
+    WrongRecipe,
+    causes,
+    interrupt_of,
+)
+from millstream.tracking.host import disk_full, file_access
+from millstream.tracking.host.terminal_text import printable
+from millstream.tracking.settings import Settings, sqlite_file
+
+UNDER_THE_MARK = 1
+CODES = """Exit codes: 0 done; 1 done, but under the pass mark (with --require-pass); 2 the command or recipe is wrong;
+3 data missing, corrupt or refused; 4 something of the environment is missing or full; 5 training failed;
+130, 143 stopped by a signal, state saved."""
+
+Work = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A result with an exit code of its own."""
+
+    result: Any
+    exit_code: int
+
+
+def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], click.Command]:
+    """Makes a command of a function that gives a result: `show` prints it for a person, `--json` for a program."""
+
+    def command(work: Work) -> click.Command:
+        @click.option(
+            "--json", "as_json", is_flag=True, help="The last line on stdout is the result as one JSON object."
+        )
+        @wraps(work)
+        def told(as_json: bool, **options: Any) -> None:
+            with _stdout_kept(as_json) as out:
+                result, code = _done(work, options)
+                if as_json:
+                    out.write(json.dumps(_plain(result), allow_nan=True) + "\n")
+                    out.flush()
+                elif not isinstance(result, _Failed):
+                    show(result)
+            sys.exit(code)
+
+        return group.command(work.__name__.rstrip("_"), epilog=CODES)(told)
+
+    return command
+
+
+class Verbs(click.Group):
+    """The command: what is wrong with its words is told as JSON as well, where a verb's --json asks for it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        as_json = "--json" in ctx.args
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            if as_json:
+                click.echo(json.dumps(_misused(error)))
+            raise
+        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+            raise  # click's own ways to end
+        except (KeyboardInterrupt, Exception) as error:  # of a verb that answers nothing: `ui`
+            ctx.exit(_broken_off(error)[1])
+
+
+class _Failed(dict[str, Any]):
+    """What went wrong, for `--json`."""
+
+
+def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
+    try:
+        result = work(**options)
+    except (KeyboardInterrupt, SystemExit, Exception) as error:
+        return _broken_off(error)
+    return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
+
+
+def _broken_off(error: BaseException) -> tuple[_Failed, int]:
+    """What is said of an error, and the exit code."""
+    if isinstance(error, Ended):
+        return _Failed(error.answer), error.exit_code
+    if isinstance(error, Stopped):
+        click.echo(str(error), err=True)
+        return _Failed(error=str(error), exit=error.exit_code), error.exit_code
+    interrupt = interrupt_of(error)
+    if interrupt is not None:
+        code = 143 if isinstance(interrupt, Terminated) else 130
+        click.echo("stopped", err=True)
+        return _Failed(error="stopped", exit=code), code
+    if isinstance(error, Refusal):
+        return _refused(error), error.exit_code
+    if isinstance(error, click.UsageError):
+        error.show()
+        return _misused(error), error.exit_code
+    if isinstance(error, SystemExit):
+        raise error
+    refused = _of_this_machine(error, Settings.read(os.environ)) or _unforeseen(error)
+    return _refused(refused), refused.exit_code
+
+
+def _unforeseen(error: BaseException) -> Refusal:
+    """What is said of an error that no code turned into a refusal: a line, and the file that has its trace."""
+    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
+    named = next((one.filename for one in causes(error) if isinstance(one, OSError) and one.filename), None)
+    with tempfile.NamedTemporaryFile("w", prefix="millstream-", suffix=".txt", encoding="utf-8", delete=False) as file:
+        file.writelines(traceback.format_exception(error))
+    if named is not None:
+        return BadEnvironment.at(named, f"{said}; look at the file, its folder and its owner (trace: {file.name})")
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    told = f"{said}; this was not foreseen: report it with the trace in {file.name}"
+    return BadEnvironment.at(f"{where.filename}:{where.lineno}", told)
+
+
+def _of_this_machine(error: BaseException, settings: Settings) -> Refusal | None:
+    """What a disk that is full, or a file of another user, is reported as where nobody nearer to the file did."""
+    if disk_full.is_full(error):
+        return disk_full.refusal(error, settings.home)
+    return file_access.refusal(error, sqlite_file(settings.tracking_uri))
+
+
+def _misused(error: click.UsageError) -> _Failed:
+    """What click says of the words of a command, as a refusal."""
+    where = (error.ctx or click.get_current_context()).command_path
+    return _Failed(WrongRecipe.at(where, error.format_message()).answer)
+
+
+def _refused(refused: Refusal) -> _Failed:
+    for fault in refused.faults:
+        click.echo(printable(str(fault)), err=True)
+    return _Failed(refused.answer)
+
+
+@contextmanager
+def _stdout_kept(as_json: bool) -> Iterator[Any]:
+    """With `as_json`, everything that libraries print goes to stderr; what is yielded is the real stdout."""
+    if not as_json:
+        yield sys.stdout
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    with os.fdopen(kept, "w", encoding="utf-8") as out:
+        yield out
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+
+
+def _plain(result: Any) -> Any:
+    if hasattr(result, "model_dump"):
+        return result.model_dump(mode="json")
+    return [_plain(one) for one in result] if isinstance(result, list) else result

@@ -1,0 +1,93 @@
+"""What a person sees of a dataset version or of one of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from millstream.verbs.terminal.draw import bar, histogram, short, table, tell
+
+MOST_SHOWN, MOST_ACROSS = 20, 8
+"""Classes, and columns of a row, that are told in the terminal; `--json` and `--html` have more."""
+
+
+def inspected(told: Mapping[str, Any]) -> None:
+    if "sample" in told:
+        _lineage(told)
+        return
+    facts = [(name, told[name]) for name in ("path", "created", "seed")]
+    table(f"{told['dataset']}/{told['version']}", ("what", "found"), [("from", told["source"]["origin"]), *facts])
+    splits = [
+        (k, f"{v['rows']:,}", f"{v['read']} of {v['shards']}", v["digest"][:12]) for k, v in told["splits"].items()
+    ]
+    table("splits", ("split", "rows", "shards read", "digest"), splits)
+    _class_balance(told["splits"])
+    _columns(told)
+    steps = [
+        (one["name"], f"{one['rows_in']:,}", f"{one['rows_out']:,}", _learned(one["learned"])) for one in told["steps"]
+    ]
+    table("steps", ("step", "rows in", "rows out", "learned on train"), steps)
+    table("checks", ("check", "ok", "figures"), [(one["name"], one["ok"], one["figures"]) for one in told["checks"]])
+    if told["quarantine"]:
+        most = max(told["quarantine"].values())
+        aside = [(reason, f"{count:,}", bar(count / most)) for reason, count in told["quarantine"].items()]
+        table("put aside", ("reason", "rows", ""), aside)
+    if told["examples"]:
+        names = list(told["examples"][0])[:MOST_ACROSS]
+        table("rows", names, [[short(row.get(name), 40) for name in names] for row in told["examples"]])
+
+
+def _lineage(told: Mapping[str, Any]) -> None:
+    chain = [told["sample"], *told["ancestors"]]
+    rows = [(name, *(_cell(name, one.get(name, "")) for one in chain)) for name in chain[0]]
+    table("lineage", ("", "sample", *["parent"] * len(told["ancestors"])), rows)
+    place = told["source"]["place"]
+    where = ", ".join(f"{name} {value}" for name, value in place.items()) if place else told["source"]["origin"]
+    tell(f"from {told['source']['name']}: {where}", markup=False)
+
+
+def _cell(name: str, value: Any) -> str:
+    """A value of a row; what tells where it came from is told whole, with the parameters of its ops."""
+    import json
+
+    from millstream.tracking.dataset.manifest import LINEAGE
+
+    if name not in LINEAGE:
+        return short(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _class_balance(splits: Mapping[str, Any]) -> None:
+    train = splits["train"]["class_counts"]
+    most = max(train.values(), default=0)
+    rows = [
+        (name, bar(train[name] / max(1, most)), *(f"{one['class_counts'].get(name, 0):,}" for one in splits.values()))
+        for name in sorted(train, key=lambda one: -train[one])[:MOST_SHOWN]
+    ]
+    if rows:
+        more = f", the {MOST_SHOWN} largest of {len(train):,}" if len(train) > MOST_SHOWN else ""
+        table(f"rows of each class{more}", ("class", "in train", *splits), rows)
+
+
+def _columns(told: Mapping[str, Any]) -> None:
+    from millstream.tracking.inspection.figures import shower
+
+    rows = []
+    for column in told["columns"]:
+        one, show = told["statistics"][column["name"]]["train"], shower(column["dtype"])
+        spread, shape = one["spread"], f" {tuple(column['shape'])}" if column["shape"] else ""
+        frequent = [f"{short(name, 16)} {count:,}" for name, count in list(one["frequent"].items())[:3] if count]
+        what = f"{one['measured']}: " if one["measured"] in ("characters", "tokens") else ""
+        figures = what + "  ".join(map(show, spread["quartiles"][::2])) if spread else ", ".join(frequent)
+        drawn = histogram(spread["bins"]) if spread else ""
+        kind = f"{column['role']} {column['dtype']}{shape}"
+        mean = show(spread["mean"]) if spread else ""
+        rows.append((column["name"], kind, f"{one['missing']:,}", mean, figures, drawn))
+    headings = ("column", "kind", "missing", "mean", "least, median, greatest, or most frequent", "in train")
+    table("columns", headings, rows)
+
+
+def _learned(learned: Mapping[str, Any]) -> str:
+    import json
+
+    return short(json.dumps(learned, ensure_ascii=False), 70) if learned else ""
