@@ -17,7 +17,7 @@ from millstream.pipelines.checks import split_checks, static_leakage
 from millstream.pipelines.checks.serving import serving
 from millstream.pipelines.steps.split import Split
 from millstream.pipelines.table import Learned, Planning, Rows, Step, Table, Telling
-from millstream.tracking.dataset import manifest as contract
+from millstream.tracking.dataset import records
 from millstream.tracking.dataset.manifest import Check
 from millstream.tracking.errors import BadData, Fault
 
@@ -28,7 +28,7 @@ Say = Callable[[str], None]
 class Done:
     """What a step did, and what shows that it leaked nothing."""
 
-    record: contract.Step
+    record: records.Step
     fit: split_checks.Fit
     checks: tuple[Check, ...] = ()
 
@@ -89,7 +89,7 @@ class Flow:
         )
         if not is_lazy:
             after = after.settled()
-        record = contract.Step(
+        record = records.Step(
             name=name,
             version=step.version,
             config=step.model_dump(mode="json"),  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from millstream.tracking.dataset.manifest import Column, Computed, Served
+from millstream.tracking.dataset.records import Column, Computed, Served
 from millstream.tracking.errors import BadData, Fault
 
 Place = Literal["before split", "after split", "any"]

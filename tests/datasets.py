@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from millstream.pipelines.publish.compression import compression
 from millstream.tracking.dataset import manifest as contract
-from millstream.tracking.dataset.manifest import Column, Manifest, Shard, Source, Split
+from millstream.tracking.dataset.manifest import Manifest, Shard, Source, Split
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset, sha256_of
 from millstream.tracking.verification.content_digest import MODULUS, hexadecimal, rows_digest
 

@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.figures.importance import importance, importance_map
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.feed.batch import Batch

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import pytorch_lightning as lightning
 import torch
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import scheduler
@@ -219,8 +218,3 @@ class Task(lightning.LightningModule):
 def _listed(one_or_more: Any) -> list[Any]:
     """Lightning gives one optimizer or schedule as itself, several as a list."""
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]
-
-
-def as_numpy(tensor: Tensor) -> NDArray[Any]:
-    """The tensor's values on the host."""
-    return np.asarray(tensor.detach().cpu())

@@ -76,7 +76,7 @@ def torch_loader(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
 
 
 def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> None:
-    from millstream.tracking.dataset.manifest import Affine, Column
+    from millstream.tracking.dataset.records import Affine, Column
     from tests.datasets import make_dataset
 
     column = Column(

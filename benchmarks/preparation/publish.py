@@ -34,7 +34,8 @@ from millstream.pipelines.publish import hadoop_fs, publish
 from millstream.pipelines.publish.local_store import LocalStore
 from millstream.pipelines.spark.session import session
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import Column, Split
+from millstream.tracking.dataset.manifest import Split
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.settings import Settings
 from millstream.tracking.verification.content_digest import hexadecimal, rows_digest

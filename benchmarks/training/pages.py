@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.feed.feed import Feed

@@ -7,7 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 from millstream.pipelines.prepare import Work, work_of
 from millstream.tracking.dataset.filesystems import Remote, place
-from millstream.tracking.dataset.manifest import Affine, Column, Manifest, Source
+from millstream.tracking.dataset.manifest import Manifest, Source
+from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.dataset.version import versions
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe.schema import Located

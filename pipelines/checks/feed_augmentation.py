@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from millstream.tracking.augmentations.modality import NUMBERS, fitting
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 from millstream.tracking.errors import Fault
 from millstream.tracking.serving.tokenizer import MAKERS, learned_of
 

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Deriving, Place, Step, Table
-from millstream.tracking.dataset.manifest import Column, Served, Serving
+from millstream.tracking.dataset.records import Column, Served, Serving
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins
 from millstream.tracking.serving.replay import TRANSFORMS

@@ -19,7 +19,8 @@ from millstream.pipelines.ops.near_duplicates import Near, comparable, links
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.steps.split import DAY_S, Split
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import SPLITS, Check, Column, Step
+from millstream.tracking.dataset.manifest import SPLITS, Check
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.serving.text_normalization import alike
 

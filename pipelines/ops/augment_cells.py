@@ -14,7 +14,7 @@ import pandas as pd
 from millstream.tracking.augmentations.image import along
 from millstream.tracking.augmentations.op import Drawn, Op, in_place_of, through
 from millstream.tracking.augmentations.series import CHANGES as SERIES
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 
 def images(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from millstream.pipelines.readers.images import SIZES
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 

@@ -11,7 +11,7 @@ from pyspark.sql.types import ArrayType, BinaryType, StringType
 
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import columns
 

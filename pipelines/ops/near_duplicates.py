@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 from millstream.pipelines.ops import perceptual_hash
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 ROWS_A_BUCKET = 10_000

@@ -26,7 +26,7 @@ from millstream.pipelines.ops.copy_rows import COPIES
 from millstream.pipelines.ops.lineage import earlier
 from millstream.pipelines.spark.frames import draw, groups_in_pandas, in_pandas, named
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.seeds import key
 

@@ -18,7 +18,7 @@ from pyspark.sql.types import ArrayType, DoubleType, FloatType, LongType, Struct
 from millstream.pipelines.spark.categories import values_of
 from millstream.pipelines.spark.frames import groups_in_arrow, named
 from millstream.pipelines.table import Learned, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import columns
 

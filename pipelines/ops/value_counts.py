@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from millstream.pipelines.spark.frames import escaped, named
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 
 def present(column: Column) -> F.Column:

@@ -18,7 +18,8 @@ from millstream.pipelines.publish.stores import Staging, Store
 from millstream.pipelines.spark import cluster
 from millstream.pipelines.spark.frames import draw, named
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import ASIDE, LINEAGE, SPLITS, Column, Shard, Split
+from millstream.tracking.dataset.manifest import ASIDE, LINEAGE, SPLITS, Shard, Split
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadEnvironment
 from millstream.tracking.host.disk_full import is_full, no_room
 from millstream.tracking.verification.content_digest import hexadecimal

@@ -27,7 +27,7 @@ from pyspark.sql.types import (
 
 from millstream.pipelines.readers.lines import Encoding
 from millstream.pipelines.spark.frames import named
-from millstream.tracking.dataset.manifest import Role
+from millstream.tracking.dataset.records import Role
 from millstream.tracking.errors import BadData
 
 Type = Literal["double", "long", "string", "timestamp"]

@@ -10,7 +10,7 @@ from millstream.pipelines.readers import lines, parquet_schema
 from millstream.pipelines.readers.part_files import shown
 from millstream.pipelines.readers.table_schema import Layout, TableColumn, Type
 from millstream.pipelines.sources.table import Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.runs.model_logging import Described
 from millstream.tracking.serving import replay

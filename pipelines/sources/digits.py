@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from millstream.pipelines.spark.frames import from_pandas
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 HIGHEST = 16
 

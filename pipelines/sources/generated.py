@@ -24,7 +24,7 @@ from pyspark.sql import SparkSession
 from millstream.pipelines.sources.mnist import SIDE, Mnist, read_idx
 from millstream.pipelines.spark.frames import schema_of
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.seeds import key
 

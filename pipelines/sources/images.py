@@ -40,7 +40,8 @@ from millstream.pipelines.spark.categories import normal
 from millstream.pipelines.spark.frames import fewest, named, schema_of
 from millstream.pipelines.table import OriginFile, Table
 from millstream.tracking.dataset.filesystems import files_below, place
-from millstream.tracking.dataset.manifest import SPLITS, Column
+from millstream.tracking.dataset.manifest import SPLITS
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving.text_normalization import normal_form
 

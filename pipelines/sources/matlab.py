@@ -21,7 +21,8 @@ from scipy.io import loadmat
 from millstream.pipelines.readers.file_spec import NamedFile
 from millstream.pipelines.spark.frames import from_pandas
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import SPLITS, Affine, Column
+from millstream.tracking.dataset.manifest import SPLITS
+from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.errors import BadData
 
 

@@ -20,7 +20,7 @@ from pyspark.sql import SparkSession
 
 from millstream.pipelines.spark.frames import from_pandas
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.seeds import key
 

@@ -29,7 +29,7 @@ from millstream.pipelines.readers.table_schema import TableColumn
 from millstream.pipelines.sources.table import Table
 from millstream.pipelines.spark.frames import iso_time, named, with_places
 from millstream.pipelines.table import OriginFile
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 _UNITS_US = {

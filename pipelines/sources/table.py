@@ -29,7 +29,7 @@ from millstream.pipelines.readers.row_validation import judged, stripped
 from millstream.pipelines.readers.table_schema import Layout, TableColumn, inferred
 from millstream.pipelines.spark.frames import SPLIT, fewest, iso_time, named, unfit_names, with_places
 from millstream.pipelines.table import OriginFile
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}

@@ -38,7 +38,7 @@ from millstream.pipelines.readers.lines import Encoding, numbered
 from millstream.pipelines.spark.categories import normal
 from millstream.pipelines.spark.frames import fewest, with_places
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving.text_normalization import normal_form
 

@@ -27,7 +27,7 @@ from pyspark.sql import SparkSession
 from millstream.pipelines.readers.file_spec import NamedFile, called
 from millstream.pipelines.spark.frames import from_pandas
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 _MARKS = {False: False, True: True, "false": False, "true": True}

@@ -21,7 +21,7 @@ from millstream.pipelines.readers import image_folder
 from millstream.pipelines.readers.images import Frame, Resize, content_of
 from millstream.pipelines.spark.frames import schema_of
 from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 WINDOWS_A_PARTITION = 50
 

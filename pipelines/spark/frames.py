@@ -27,7 +27,7 @@ from pyspark.sql.types import (
 
 from millstream.pipelines.spark import arrow_pandas
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import Column as ColumnFacts
+from millstream.tracking.dataset.records import Column as ColumnFacts
 
 _SCALARS: dict[str, DataType] = {
     "string": StringType(),

@@ -18,7 +18,7 @@ from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.augmentations import image, modality, series, table, text
 from millstream.tracking.augmentations.modality import OPS, Modality
 from millstream.tracking.augmentations.op import Drawn, Op, drawn
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins
 

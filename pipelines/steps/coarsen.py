@@ -22,7 +22,7 @@ from pyspark.sql.types import BinaryType, StructField, StructType
 from millstream.pipelines.readers.images import SIZES
 from millstream.pipelines.spark.frames import in_pandas, named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving.bicubic import resampled
 

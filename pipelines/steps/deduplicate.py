@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from millstream.pipelines.ops.near_duplicates import Near, near_groups
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 _KEPT = "equal_to"

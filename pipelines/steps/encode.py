@@ -15,7 +15,7 @@ from millstream.pipelines.ops import multi_hot, target_encoding
 from millstream.pipelines.spark.categories import values_of
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import columns as preprocess
 

@@ -14,7 +14,7 @@ from millstream.pipelines.sql import expressions
 from millstream.pipelines.sql.expressions import refused_word, unreadable
 from millstream.pipelines.sql.formulas import formula_of
 from millstream.pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
-from millstream.tracking.dataset.manifest import Column, Computed, Meaning, Role, Served
+from millstream.tracking.dataset.records import Column, Computed, Meaning, Role, Served
 from millstream.tracking.errors import BadData, Fault
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string"}

@@ -13,7 +13,7 @@ from pyspark.sql.types import DoubleType
 from millstream.pipelines.ops.value_counts import percentiles, present, value_counts
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Doubt, Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 MISSING = "_missing"

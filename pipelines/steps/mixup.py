@@ -23,7 +23,7 @@ from millstream.pipelines.spark.frames import draw, in_pandas, named
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.augmentations.mix import between, is_mixable
 from millstream.tracking.augmentations.op import generator_of, in_place_of
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 from millstream.tracking.seeds import key
 

@@ -13,7 +13,7 @@ from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 from millstream.pipelines.ops.image_columns import pictures_of
 from millstream.pipelines.spark.frames import in_pandas, named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 PLACES = ("patch_top", "patch_left")

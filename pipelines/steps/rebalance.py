@@ -15,7 +15,7 @@ from millstream.pipelines.spark.frames import draw, named
 from millstream.pipelines.steps.augment import Augment
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.dataset.class_balance import Plan
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 WEIGHT = "weight"

@@ -13,7 +13,7 @@ from pyspark.sql.types import BinaryType
 from millstream.pipelines.ops.image_columns import pictures_of
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.serving import resampling
 
 

@@ -20,7 +20,7 @@ from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from millstream.pipelines.spark.frames import groups_in_arrow, named
 from millstream.pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 DAY_US = 86_400_000_000

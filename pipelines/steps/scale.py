@@ -20,7 +20,7 @@ from pyspark.sql.types import FloatType
 from millstream.pipelines.ops.value_counts import percentiles, present
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Affine, Column, Served
+from millstream.tracking.dataset.records import Affine, Column, Served
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import quantiles
 

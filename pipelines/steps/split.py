@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from millstream.pipelines.spark.frames import draw, iso_time, named, share
 from millstream.pipelines.table import Doubt, Learned, Place, Roles, Table, Telling
-from millstream.tracking.dataset.manifest import Served
+from millstream.tracking.dataset.records import Served
 from millstream.tracking.errors import BadData
 
 DAY_S = 86_400

@@ -14,7 +14,7 @@ from pyspark.sql.types import ArrayType, LongType, StringType
 
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import tokenizer
 

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.sql.expressions import refused_word, unreadable
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Served
+from millstream.tracking.dataset.records import Served
 from millstream.tracking.errors import BadData, Fault
 
 

@@ -19,7 +19,7 @@ from pyspark.sql.types import BinaryType, IntegralType
 
 from millstream.pipelines.spark.frames import iso_time, named
 from millstream.pipelines.table import Learned, Place, Table
-from millstream.tracking.dataset.manifest import Column, Served
+from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 MOST_BYTES = 1.2

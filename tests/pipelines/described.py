@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millstream.tracking.dataset.manifest import Column, Manifest, Source, Step
+from millstream.tracking.dataset.manifest import Manifest, Source
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.runs.model_logging import Described
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string"}

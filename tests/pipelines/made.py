@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from millstream.pipelines.spark.frames import from_pandas
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 NUMBER = Column(name="wind", dtype="float64", role="input", meaning="number", unit="m/s")
 CITY = Column(name="city", dtype="string", role="input", meaning="category")

@@ -5,7 +5,7 @@ import pytest
 from millstream.pipelines.checks import split_checks
 from millstream.pipelines.publish import publish
 from millstream.pipelines.publish.local_store import LocalStore
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.verification.verify import verify
 from tests.pipelines.made import image, table

@@ -10,7 +10,7 @@ from millstream.pipelines.steps.rebalance import Rebalance
 from millstream.pipelines.steps.scale import Scale
 from millstream.pipelines.steps.split import Split
 from millstream.pipelines.steps.validate import Validate
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import NUMBER, image, table
 

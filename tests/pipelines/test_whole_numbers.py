@@ -30,7 +30,7 @@ from millstream.pipelines.steps.tokenize import Tokenize
 from millstream.pipelines.steps.validate import Validate
 from millstream.pipelines.steps.window import Window
 from millstream.pipelines.table import Table
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 pytestmark = pytest.mark.spark
 

@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.records import Affine
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.recipe.schema import Located

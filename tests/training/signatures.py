@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from millstream.tracking.dataset.manifest import Affine, Column, InputField, Manifest, Signature, Source
+from millstream.tracking.dataset.manifest import Manifest, Source
+from millstream.tracking.dataset.records import Affine, Column
+from millstream.tracking.dataset.signature import InputField, Signature
 
 
 def target(classes: int) -> Column:

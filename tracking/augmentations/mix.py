@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from millstream.tracking.augmentations.op import as_dtype
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 
 def is_mixable(column: Column) -> bool:

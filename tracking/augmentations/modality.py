@@ -7,7 +7,7 @@ from typing import Literal
 
 from millstream.tracking.augmentations import image, series, table, text
 from millstream.tracking.augmentations.op import Op
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 Modality = Literal["image", "text", "series", "table"]
 

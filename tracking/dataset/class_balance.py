@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:  # a manifest reads plans itself
-    from millstream.tracking.dataset.manifest import Step
+    from millstream.tracking.dataset.records import Step
 
 SHIFTED = "scores are calibrated to these shares; `prior: corrected` of the task classify brings them back"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from millstream.tracking.dataset.manifest import InputField, Step
+    from millstream.tracking.dataset.records import Step
+    from millstream.tracking.dataset.signature import InputField
 
 STEP = "window"
 SERIES, LENGTH = "series", "length"

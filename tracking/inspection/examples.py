@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from millstream.tracking.dataset.manifest import Column, Manifest, Shard
+from millstream.tracking.dataset.manifest import Manifest, Shard
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.inspection.lineage import Row, find
 

@@ -16,7 +16,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from millstream.tracking.dataset.manifest import Column, Manifest
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.inspection import drawings

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.inspection import drawings
 from millstream.tracking.inspection.lineage import Row
 from millstream.tracking.inspection.look import Look, plain

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.inspection.spread import KEPT_VALUES, Moments, Numbers_N, Sample, Spread, edges_of
 from millstream.tracking.serving import tokenizer
 

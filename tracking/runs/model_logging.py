@@ -20,7 +20,8 @@ from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import AnyType, Array
 
 from millstream.tracking.dataset import manifest as contract
-from millstream.tracking.dataset.manifest import Column, Manifest
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins
 from millstream.tracking.recipe.store_names import registered_name

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 
 if TYPE_CHECKING:
     import pandas as pd

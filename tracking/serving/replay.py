@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from millstream.tracking.dataset.manifest import Column, Manifest, Served, Step
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Column, Served, Step
 from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.recipe import plugins
 from millstream.tracking.serving.column_change import Kind, Learned

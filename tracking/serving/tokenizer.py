@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 
 PADDING, UNKNOWN, BEGIN, END = "(pad)", "(unknown)", "(begin)", "(end)"
 SPACE = "\u2581"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.serving import columns
 from millstream.tracking.serving.column_change import Kind, Learned, put
 from millstream.tracking.transforms.tokenize import before_tokens

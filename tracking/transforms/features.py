@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from millstream.tracking.dataset.manifest import Column, Computed
+from millstream.tracking.dataset.records import Column, Computed
 from millstream.tracking.errors import BadData
 from millstream.tracking.formulas.columns import column_of, computed
 from millstream.tracking.serving.column_change import Kind, Learned, put

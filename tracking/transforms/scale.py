@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.serving import columns, quantiles
 from millstream.tracking.serving.column_change import Kind, Learned, put
 

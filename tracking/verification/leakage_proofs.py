@@ -18,7 +18,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from millstream.tracking.dataset.manifest import SPLITS, Check, Column, Manifest
+from millstream.tracking.dataset.manifest import SPLITS, Check, Manifest
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.verification import row_hashes
 from millstream.tracking.verification.row_hashes import Hashes
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from millstream.tracking.dataset.manifest import LINEAGE, Column, Manifest
+from millstream.tracking.dataset.manifest import LINEAGE, Manifest
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.shard_reader import opened
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData, Fault

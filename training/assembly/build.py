@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 
-from millstream.tracking.dataset.manifest import Manifest, Signature
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData, Fault, WrongRecipe
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.seeds import key

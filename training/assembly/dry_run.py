@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import InputField, Signature
+from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.loop.memory import is_out_of_memory

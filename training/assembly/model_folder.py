@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from millstream.tracking.dataset import manifest as contract
-from millstream.tracking.dataset.manifest import Column, InputField, Manifest, Signature
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Column
+from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe.schema import Located

@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytorch_lightning as lightning
-from pydantic import BaseModel, Field
 
 from millstream.training.callbacks.monitor import Watch
+from millstream.training.config.early_stopping import EarlyStop
 
 if TYPE_CHECKING:
     from millstream.training.config.fit import Fit
-
-
-class EarlyStop(BaseModel, frozen=True, extra="forbid"):
-    """Prechelt 1998, doi:10.1007/3-540-49430-8_3. `keep: best` keeps the weights from before the wait."""
-
-    patience: int = Field(ge=1, description="looks at valid in a row, none better than the best, before the end")
-    least: float = Field(0.0, ge=0, description="how much better counts as better")
 
 
 class StopEarly(Watch):

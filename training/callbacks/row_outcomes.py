@@ -8,7 +8,7 @@ import numpy as np
 import pytorch_lightning as lightning
 from numpy.typing import NDArray
 
-from millstream.training.task import as_numpy
+from millstream.training.tensors import as_numpy
 
 
 class RowOutcomes(lightning.Callback):

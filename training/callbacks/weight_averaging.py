@@ -6,47 +6,14 @@ Means are of the running statistics of batch norms, too.
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import pytorch_lightning as lightning
-from pydantic import BaseModel, Field
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
-
-class EMA(BaseModel, frozen=True, extra="forbid"):
-    """Exponential mean: m <- decay * m + (1 - decay) * w after each step, from the first step's w (Polyak 1992)."""
-
-    name: Literal["ema"]
-    decay: float = Field(0.999, gt=0, lt=1, description="share of the mean that stays at each step")
-
-    def of(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, multi_avg_fn=_exponential(self.decay), use_buffers=True)
-
-    def takes(self, done: float, *, ends_epoch: bool) -> bool:
-        return True
-
-
-class SWA(BaseModel, frozen=True, extra="forbid"):
-    """Plain mean of the weights at the ends of the last epochs (Izmailov et al. 2018, arXiv 1803.05407).
-
-    Differs from it: statistics of batch norms are averaged, not measured again with the mean.
-    """
-
-    name: Literal["swa"]
-    start: float = Field(0.75, ge=0, lt=1, description="share of the epochs before the first that is taken")
-
-    def of(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, use_buffers=True)
-
-    def takes(self, done: float, *, ends_epoch: bool) -> bool:
-        return ends_epoch and done >= self.start
-
-
-_exponential: Any = get_ema_multi_avg_fn  # torch gives it no types
-
-AnyAverage = Annotated[EMA | SWA, Field(discriminator="name")]
+from millstream.training.config.averaging import EMA, SWA
 
 
 class Average(lightning.Callback):

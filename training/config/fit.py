@@ -10,8 +10,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
-from millstream.training.callbacks.early_stopping import EarlyStop
-from millstream.training.callbacks.weight_averaging import SWA, AnyAverage
+from millstream.training.config.averaging import SWA, AnyAverage
+from millstream.training.config.early_stopping import EarlyStop
 from millstream.training.config.initialization import Initialisation
 from millstream.training.config.optimizers import LBFGS, AdamW, AnyOptimizer
 from millstream.training.config.schedules import AnySchedule, Constant

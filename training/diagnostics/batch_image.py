@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import InputField, Signature
+from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.training.feed.batch import Batch
 
 SHOWN = 32

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.assembly.build import Parts
 from millstream.training.estimator import Estimator

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 
-from millstream.tracking.dataset.manifest import Column, Signature
+from millstream.tracking.dataset.records import Column
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins
 from millstream.training.environments._drawings import CARTPOLE

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.figures.activations import activation_maps, feature_maps, filters
 from millstream.tracking.figures.attended_words import attended_words
-from millstream.training.task import as_numpy
+from millstream.training.tensors import as_numpy
 
 SHOWN = 8
 """Rows of the test split that are looked at."""

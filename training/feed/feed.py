@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import torch
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData, BadEnvironment
 from millstream.tracking.recipe.plugins import find

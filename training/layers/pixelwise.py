@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytorch_lightning as lightning
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.config.fit import Fit
 from millstream.training.distributed.ranks import Ranks

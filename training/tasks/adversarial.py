@@ -15,12 +15,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor
-from torch.nn import functional
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from millstream.tracking.figures.samples import samples
 from millstream.training.feed.batch import Batch
-from millstream.training.task import Task, as_numpy
+from millstream.training.objectives.adversarial import fooling_loss, made_loss, real_loss
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 GRID = 100
 GENERATOR, DISCRIMINATOR = 0, 1
@@ -92,20 +93,3 @@ class Adversarial(Task):
     def _made(self, count: int) -> Tensor:
         made: Tensor = self.network.generator(torch.randn(count, self.network.latent, device=self.device))
         return made
-
-
-def real_loss(logits_B: Tensor, smoothing: float) -> Tensor:
-    """-(1 - s) log D(x) - s log(1 - D(x)), (B,)."""
-    return functional.binary_cross_entropy_with_logits(
-        logits_B, torch.full_like(logits_B, 1 - smoothing), reduction="none"
-    )
-
-
-def made_loss(logits_B: Tensor) -> Tensor:
-    """-log(1 - D(G(z))), (B,)."""
-    return functional.softplus(logits_B)
-
-
-def fooling_loss(logits_B: Tensor) -> Tensor:
-    """-log D(G(z)), (B,): what the generator makes small."""
-    return functional.softplus(-logits_B)

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
-from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     MulticlassAccuracy,
@@ -23,7 +22,7 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from millstream.tracking.dataset.manifest import Shares, Signature
+from millstream.tracking.dataset.signature import Shares, Signature
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.tracking.figures.confusion import confusion
 from millstream.training.config.fit import Fit
@@ -31,7 +30,9 @@ from millstream.training.estimator import Estimator
 from millstream.training.explain.grad_cam import SHOWN, Looked, figures
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.ranking import Auc, AveragePrecision
-from millstream.training.task import Task, as_numpy
+from millstream.training.objectives.classification import LOSSES
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 BINARY = 2
 
@@ -118,23 +119,6 @@ class Classify(Task):
     def figures(self) -> dict[str, Figure]:
         found = {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
         return found if self.looked is None else found | figures(self.network, self.signature, self.looked)
-
-
-def cross_entropy(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """-log softmax(scores)[target], (B,), in nats; of shares (B, K) their mean. `smoothing` mixes in that of all."""
-    return functional.cross_entropy(scores_BK, target, reduction="none", label_smoothing=smoothing)
-
-
-def squared(scores_BK: Tensor, target: Tensor, *, smoothing: float = 0.0) -> Tensor:
-    """The sum over classes of (softmax(scores) - share)**2, (B,), from 0 to 2: Brier 1950. With it a network that is
-    sure of the wrong class hardly learns, since softmax is flat there."""
-    classes = scores_BK.shape[1]
-    share_BK = target if target.ndim > 1 else functional.one_hot(target, classes).to(scores_BK)
-    share_BK = (1 - smoothing) * share_BK + smoothing / classes
-    return (torch.softmax(scores_BK, dim=1) - share_BK).square().sum(dim=1)
-
-
-LOSSES = {"cross_entropy": cross_entropy, "squared": squared}
 
 
 def whole(target: Tensor) -> Tensor:

@@ -15,23 +15,21 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
-from sklearn.metrics import silhouette_score
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.clustering import AdjustedRandScore
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.clusters import clusters
 from millstream.training.config.fit import Fit
 from millstream.training.estimator import joined
 from millstream.training.explain.tsne_map import neighbour_map
 from millstream.training.feed.batch import Batch
-from millstream.training.metrics.first_rows import FirstRows
-from millstream.training.task import Task, as_numpy
+from millstream.training.metrics.silhouette import Silhouette
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
-MOST = 5_000
-"""Rows of a split, the first in stored order, whose silhouette is told: each is compared with each."""
 SHOWN = 2_000
 
 
@@ -104,22 +102,3 @@ class Cluster(Task):
             first = {name: label_N[:count] for name, label_N in labels.items()}
             found["neighbour_map"] = clusters(neighbour_map(x_ND[:count], self.fit.seed), first, self.signature.classes)
         return found
-
-
-class Silhouette(FirstRows):
-    """Mean over rows of (b - a) / max(a, b): a is the mean distance to its own cluster, b to the nearest other.
-
-    Rows of no cluster are left out. It is 0 where all rows are of one cluster, or each of its own.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(MOST, "x", "number")
-
-    def update(self, x_BD: Tensor, number_B: Tensor, index: int = 0) -> None:
-        self.keep(index, x_BD[number_B >= 0], number_B[number_B >= 0])
-
-    def compute(self) -> Tensor:
-        x_ND, number_N = self.first()
-        if not 1 < len(torch.unique(number_N)) < len(number_N):
-            return torch.tensor(0.0)
-        return torch.tensor(float(silhouette_score(as_numpy(x_ND), as_numpy(number_N))))

@@ -16,13 +16,14 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.density_map import GRID, density_map, log_densities
 from millstream.training.config.fit import Fit
 from millstream.training.estimator import column_names, joined, width
 from millstream.training.feed.batch import Batch
-from millstream.training.task import Task, as_numpy
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 CONTINUOUS = ("number", "vector", "series")
 PLANE = 2

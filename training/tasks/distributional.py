@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.calibration import calibration
 from millstream.training.config.fit import Fit
@@ -23,8 +23,8 @@ from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.objectives.distributions import AnyHead, Dropout, Law, quantile
 from millstream.training.objectives.mc_dropout import leaves_out, passes
-from millstream.training.task import as_numpy
 from millstream.training.tasks.regress import Regress
+from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

@@ -19,13 +19,14 @@ from torch.nn import functional
 from torchmetrics import MeanAbsoluteError, Metric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassCohenKappa, MulticlassConfusionMatrix
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.confusion import confusion
 from millstream.training.config.fit import Fit
 from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
-from millstream.training.task import Task, as_numpy
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

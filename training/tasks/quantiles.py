@@ -16,13 +16,13 @@ from pydantic import BaseModel, Field, field_validator
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanMetric, Metric, MetricCollection
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
-from millstream.training.task import as_numpy
 from millstream.training.tasks.regress import Regress
+from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

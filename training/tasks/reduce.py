@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import MeanSquaredError, Metric, MetricCollection
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.latent import latent
 from millstream.tracking.figures.samples import samples
@@ -26,7 +26,9 @@ from millstream.training.estimator import joined, pictures, width
 from millstream.training.explain.tsne_map import neighbour_map
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.neighbourhood import NeighbourAccuracy, Trustworthiness
-from millstream.training.task import Task, as_numpy
+from millstream.training.metrics.variance_kept import VarianceKept
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 MEASURED = ("number", "vector", "series", "image", "video", "mask")
 SHOWN = 2_000
@@ -118,30 +120,3 @@ class Reduce(Task):
             colours = None if colours is None else colours[:count]
             found["neighbour_map"] = latent(placed_N2, colours, classes, title="test rows by t-SNE")
         return found
-
-
-class VarianceKept(Metric):
-    """1 - sum of (again - x)^2 / sum of (x - mean)^2, where the mean is that of the rows measured.
-
-    It is 0 for rows that are all the same, in which there is nothing to keep.
-    """
-
-    count: Tensor
-    sum_D: Tensor
-    squares: Tensor
-    lost: Tensor
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        for name, start in {"count": (), "sum_D": (width,), "squares": (), "lost": ()}.items():
-            self.add_state(name, torch.zeros(start, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, again_BD: Tensor, x_BD: Tensor) -> None:
-        self.count += len(x_BD)
-        self.sum_D += x_BD.double().sum(dim=0)
-        self.squares += x_BD.double().square().sum()
-        self.lost += (again_BD.double() - x_BD.double()).square().sum()
-
-    def compute(self) -> Tensor:
-        spread = self.squares - self.sum_D.square().sum() / self.count
-        return torch.where(spread > 0, 1 - self.lost / spread, 0.0)

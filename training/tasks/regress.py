@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import CatMetric, MeanAbsoluteError, MeanSquaredError, Metric, MetricCollection
 
-from millstream.tracking.dataset.manifest import Affine, Signature
+from millstream.tracking.dataset.records import Affine
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures import frames
 from millstream.tracking.figures.fit import fit as fit_of
 from millstream.tracking.figures.residuals import residuals
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
-from millstream.training.task import Stage, Task, as_numpy
+from millstream.training.task import Stage, Task
+from millstream.training.tensors import as_numpy
 
 SHOWN = 500
 """Rows in a picture of the fit."""

@@ -18,13 +18,14 @@ from torch.nn import functional
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import BinaryAccuracy, BinaryF1Score, BinaryJaccardIndex
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.overlays import overlays
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
 from millstream.training.layers.image_tiles import cut, tiled
-from millstream.training.task import Task, as_numpy
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 SHOWN = 12
 SMOOTH = 1.0

@@ -19,14 +19,16 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from millstream.tracking.dataset.manifest import Affine, Signature
+from millstream.tracking.dataset.records import Affine
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.enlargements import enlargements
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
 from millstream.training.layers.enlarge import enlarged, enlargement
 from millstream.training.layers.image_tiles import cut
-from millstream.training.task import Task, as_numpy
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 SHOWN = 5
 PEAK = 255.0

@@ -4,7 +4,7 @@ from millstream.pipelines.checks import feed_augmentation
 from millstream.pipelines.steps.augment import Augment
 from millstream.pipelines.steps.mixup import Mixup
 from millstream.pipelines.steps.scale import Scale
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 from tests.pipelines.made import NUMBER, TEXT, table
 
 

@@ -14,7 +14,8 @@ from millstream.pipelines.checks import serving
 from millstream.pipelines.execute_steps import Flow
 from millstream.pipelines.score import score
 from millstream.pipelines.steps.features import Features
-from millstream.tracking.dataset.manifest import Manifest, Serving, Step
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Serving, Step
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins

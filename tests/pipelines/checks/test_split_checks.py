@@ -14,7 +14,7 @@ from PIL import Image
 from millstream.pipelines import prepare
 from millstream.pipelines.checks import split_checks
 from millstream.pipelines.steps.split import Split
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe.loader import load

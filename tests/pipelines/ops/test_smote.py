@@ -10,7 +10,7 @@ from imblearn.over_sampling import SMOTE, SMOTENC
 
 from millstream.pipelines.ops import smote
 from millstream.pipelines.steps.rebalance import Count, Rebalance
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, LABEL, NUMBER, rows_of, table
 

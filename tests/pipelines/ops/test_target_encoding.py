@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from millstream.pipelines.ops.target_encoding import exact_parts, summed
 from millstream.pipelines.steps.encode import Encode
 from millstream.pipelines.steps.rebalance import Rebalance
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from tests.pipelines.made import CITY, LABEL, NUMBER, table
 
 FINITE = st.floats(-1e150, 1e150)

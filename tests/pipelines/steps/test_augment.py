@@ -12,7 +12,7 @@ from millstream.tracking.augmentations.image import CHANGES, NEAREST, along
 from millstream.tracking.augmentations.op import through
 from millstream.tracking.augmentations.series import CHANGES as SERIES_CHANGES
 from millstream.tracking.augmentations.text import changes
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import LABEL, NUMBER, TEXT, image, rows_of, table
 

@@ -8,7 +8,7 @@ from millstream.pipelines.sources.images import Images
 from millstream.pipelines.steps.coarsen import Coarsen
 from millstream.pipelines.steps.patch import Patch
 from millstream.pipelines.steps.resize import Resize
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving.bicubic import resampled
 from millstream.training.layers.enlarge import enlarged

@@ -5,7 +5,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from millstream.pipelines.steps import encode
 from millstream.pipelines.steps.encode import Encode
-from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import columns, replay
 from tests.pipelines.made import CITY, LABEL, TEXT, rows_of, table

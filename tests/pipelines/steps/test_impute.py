@@ -4,7 +4,7 @@ import pytest
 from sklearn.impute import SimpleImputer
 
 from millstream.pipelines.steps.impute import Impute
-from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import replay
 from tests.pipelines.made import CITY, NUMBER, rows_of, table

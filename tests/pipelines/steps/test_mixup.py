@@ -6,7 +6,7 @@ import pytest
 
 from millstream.pipelines.steps.encode import Encode
 from millstream.pipelines.steps.mixup import Mixup
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, LABEL, NUMBER, TEXT, rows_of, table
 

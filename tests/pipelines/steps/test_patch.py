@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from millstream.pipelines.steps.patch import Patch
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import image, rows_of, table
 

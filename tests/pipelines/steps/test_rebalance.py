@@ -15,7 +15,7 @@ from millstream.pipelines.steps.rebalance import Count, Ratio, Rebalance, class_
 from millstream.tracking.augmentations.image import along
 from millstream.tracking.augmentations.op import through
 from millstream.tracking.augmentations.table import changes as noisy
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving.columns import UNKNOWN_CLASS
 from tests.pipelines.made import CITY, LABEL, NUMBER, TEXT, image, rows_of, table

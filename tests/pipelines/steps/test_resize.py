@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from millstream.pipelines.steps.resize import Resize
-from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import replay
 from tests.pipelines.made import NUMBER, image, rows_of, table

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from millstream.pipelines.steps.rolling import Rolling, sums
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, rows_of, table
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, QuantileTransformer, StandardScaler
 
 from millstream.pipelines.steps.scale import Scale, moments
-from millstream.tracking.dataset.manifest import Affine, Column, Step
+from millstream.tracking.dataset.records import Affine, Column, Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import replay
 from tests.pipelines.made import NUMBER, image, rows_of, table

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from millstream.pipelines.steps.split import Split
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import LABEL, NUMBER, rows_of, table
 

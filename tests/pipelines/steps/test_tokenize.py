@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.pipelines.steps.tokenize import Tokenize
-from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.serving import replay, tokenizer
 from tests.pipelines.made import TEXT, rows_of, table

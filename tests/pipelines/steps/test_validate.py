@@ -2,7 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from millstream.pipelines.steps.validate import Validate
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from tests.pipelines.made import CITY, NUMBER, rows_of, table
 

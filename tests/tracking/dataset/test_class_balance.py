@@ -1,7 +1,7 @@
 import pytest
 
 from millstream.tracking.dataset.class_balance import Plan, plans
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 from tests.training.signatures import manifest, number, target
 
 

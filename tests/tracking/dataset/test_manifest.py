@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from millstream.tracking.dataset.manifest import FILE, Affine, Column, Manifest
+from millstream.tracking.dataset.manifest import FILE, Manifest
+from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.errors import BadData
 from tests.training.signatures import category, image, manifest, number, target, tokens
 

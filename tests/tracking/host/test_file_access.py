@@ -19,8 +19,8 @@ PLAIN = ["setpriv", "--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES] 
 TRY = """
 import json, sqlite3, sys
 from pathlib import Path
-from tracking import access
-from tracking.alone import alone
+from millstream.tracking.host import file_access
+from millstream.tracking.host.file_lock import alone
 home, what = Path(sys.argv[1]), sys.argv[2]
 try:
     if what == "store":
@@ -31,7 +31,7 @@ try:
         with alone(home / ".tracking.lock"):
             pass
 except (OSError, sqlite3.Error) as error:
-    refused = access.refusal(error, home / "tracking.db")
+    refused = file_access.refusal(error, home / "tracking.db")
     print(json.dumps(refused.answer["faults"][0] | {"exit": refused.exit_code}))
 """
 

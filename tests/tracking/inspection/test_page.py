@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from millstream.tracking.dataset.manifest import Check, Column, File, Source, Step
+from millstream.tracking.dataset.manifest import Check, File, Source
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.inspection import page
 from millstream.tracking.inspection.look import look_at

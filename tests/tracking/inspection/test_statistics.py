@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.inspection import statistics
 from millstream.tracking.inspection.spread import Sample
 from millstream.tracking.inspection.statistics import gathering, summaries

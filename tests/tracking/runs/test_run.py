@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from millstream.tracking.dataset.class_balance import Plan
-from millstream.tracking.dataset.manifest import Check, Split, Step
+from millstream.tracking.dataset.manifest import Check, Split
+from millstream.tracking.dataset.records import Step
 from millstream.tracking.errors import BadEnvironment, Stopped, TrainingFailed, WrongRecipe
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.metric_spool import unsent

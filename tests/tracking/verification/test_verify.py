@@ -7,7 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from millstream.tracking.dataset.manifest import FILE, Check, Column, Step
+from millstream.tracking.dataset.manifest import FILE, Check
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.verification import recount
 from millstream.tracking.verification.verify import verify

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import nn
 
-from millstream.training.callbacks.early_stopping import EarlyStop, StopEarly
+from millstream.training.callbacks.early_stopping import StopEarly
 from millstream.training.callbacks.reduce_on_plateau import LowerOnPlateau
+from millstream.training.config.early_stopping import EarlyStop
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import Plateau, scheduler
 

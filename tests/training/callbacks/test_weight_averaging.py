@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from millstream.training.callbacks.weight_averaging import EMA, SWA
+from millstream.training.config.averaging import EMA, SWA
 from tests.training.fitted import BATCHES, Steps, fitted, rows, state
 
 NETWORK = {"name": "mlp/mlp", "hidden": [8], "norm": "batch"}

@@ -46,7 +46,7 @@ def test_a_process_that_accepts_and_does_not_answer_is_lost(monkeypatch):
 def test_a_process_that_waits_without_an_end_ends_with_what_it_had_to_say():
     script = """
 from millstream.tracking.errors import BadEnvironment
-from training import watchdog
+from millstream.training.distributed import watchdog
 import threading
 with watchdog.limit(60, BadEnvironment.at("inside", "too slow")):
     pass

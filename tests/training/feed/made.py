@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from millstream.tracking.dataset.manifest import Affine, Column
+from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import MIB, Reading

@@ -6,7 +6,7 @@ import torch
 
 from millstream.tracking.augmentations import table, text
 from millstream.tracking.augmentations.op import drawn, through
-from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.dataset.records import Column, Step
 from millstream.training.diagnostics.feed_hash import walk
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import Reading

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import TrainingFailed
 from millstream.training.checkpoints import archive
 from millstream.training.loop.memory import told_when_short

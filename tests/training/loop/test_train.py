@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as lightning
 import torch
 
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 from millstream.tracking.errors import BadData, TrainingFailed, WrongRecipe
 from millstream.training.checkpoints import archive
 from millstream.training.optimization.batch_norm import batch_norms

@@ -4,7 +4,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 from millstream.training.config.fit import Fit
 from millstream.training.config.optimizers import SGD
 from millstream.training.networks.generative import gan
-from millstream.training.tasks.adversarial import Adversarial, Config, fooling_loss, made_loss, real_loss
+from millstream.training.objectives.adversarial import fooling_loss, made_loss, real_loss
+from millstream.training.tasks.adversarial import Adversarial, Config
 from tests.training.signatures import image, signature
 from tests.training.tasks.made import batch, measured, stepping
 

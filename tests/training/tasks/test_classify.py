@@ -6,11 +6,12 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Shares
+from millstream.tracking.dataset.signature import Shares
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.networks.classical import tree
-from millstream.training.tasks.classify import Classify, Config, cross_entropy, squared
+from millstream.training.objectives.classification import cross_entropy, squared
+from millstream.training.tasks.classify import Classify, Config
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
 

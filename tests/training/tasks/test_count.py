@@ -6,7 +6,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import mean_poisson_deviance, root_mean_squared_error
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.records import Affine
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.tasks.count import Config, Count

@@ -4,7 +4,7 @@ import torch
 from scipy import stats
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.records import Affine
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.assembly import model_folder
 from millstream.training.checkpoints import archive

@@ -6,8 +6,8 @@ import torch
 
 from millstream.tracking.comparison.significance import statistic
 from millstream.training.config.fit import Fit
-from millstream.training.task import as_numpy
 from millstream.training.tasks.density import Config, Density
+from millstream.training.tensors import as_numpy
 from tests.training.tasks import (
     test_classify,
     test_count,

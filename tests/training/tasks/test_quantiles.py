@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.records import Affine
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.tasks.quantiles import Config, Quantiles, pinball

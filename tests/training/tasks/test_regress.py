@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn import metrics as oracle
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.records import Affine
 from millstream.training.config.fit import Fit
 from millstream.training.tasks.regress import Config, Regress
 from tests.training.signatures import number, signature

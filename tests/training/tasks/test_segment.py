@@ -4,7 +4,7 @@ import torch
 from sklearn import metrics as oracle
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.training.config.fit import Fit
 from millstream.training.tasks.segment import Config, Segment, soft_dice

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from torch import nn
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from millstream.tracking.dataset.manifest import Affine
+from millstream.tracking.dataset.records import Affine
 from millstream.tracking.errors import BadData
 from millstream.training.config.fit import Fit
 from millstream.training.layers.enlarge import enlarged

@@ -7,7 +7,8 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from millstream.training.config.fit import Fit
 from millstream.training.networks.generative import vae
-from millstream.training.tasks.variational import Config, Variational, bernoulli, kl_to_normal, log_likelihood
+from millstream.training.objectives.likelihood import bernoulli, kl_to_normal, log_likelihood
+from millstream.training.tasks.variational import Config, Variational
 from tests.training.signatures import image, signature, target
 from tests.training.tasks.made import batch, measured
 

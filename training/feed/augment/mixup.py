@@ -16,7 +16,7 @@ from torch import Tensor
 
 from millstream.tracking.augmentations.mix import between, is_mixable
 from millstream.tracking.augmentations.op import generator_of
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 from millstream.tracking.errors import BadData
 from millstream.tracking.seeds import key
 from millstream.training.feed.augment.contract import Slots

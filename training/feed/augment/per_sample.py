@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from millstream.tracking.augmentations import image, series, table, text
 from millstream.tracking.augmentations.op import Drawn, Op, as_dtype, through
-from millstream.tracking.dataset.manifest import Step
+from millstream.tracking.dataset.records import Step
 from millstream.tracking.serving.tokenizer import Reader, learned_of
 from millstream.training.feed.read.columns import Block
 

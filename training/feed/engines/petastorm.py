@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from millstream.tracking.dataset.filesystems import Remote
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.shard_cache import LIMIT
 from millstream.tracking.errors import BadData, BadEnvironment
 from millstream.training.feed.read.columns import dense

@@ -20,7 +20,9 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import Affine, Column, InputField, Manifest, Signature
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Affine, Column
+from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.tracking.dataset.windows import SERIES, Windows
 from millstream.tracking.errors import BadData, Refusal
 from millstream.training.feed.plan.batch_order import Rows

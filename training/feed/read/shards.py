@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from millstream.tracking.dataset.filesystems import Place
-from millstream.tracking.dataset.manifest import Column, Shard
+from millstream.tracking.dataset.manifest import Shard
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from millstream.training.feed.plan.batch_order import Rows

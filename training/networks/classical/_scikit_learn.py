@@ -12,7 +12,7 @@ import skops.io
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.tree import tree
 from millstream.training.estimator import Estimator, column_names, gains, log

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.networks.classical import forest
 from millstream.training.networks.classical._scikit_learn import Scikit
 

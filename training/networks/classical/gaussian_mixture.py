@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from sklearn.mixture import GaussianMixture as Mixture
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.training.estimator import width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from sklearn import neighbors
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.estimator import width
 from millstream.training.networks.classical._array_state import Arrays, Learned
 

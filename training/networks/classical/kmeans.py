@@ -17,7 +17,7 @@ from sklearn import cluster
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.samples import samples
 from millstream.training.estimator import pictures, width

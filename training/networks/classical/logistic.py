@@ -8,7 +8,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from sklearn.linear_model import LogisticRegression
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.networks.classical._scikit_learn import Scikit
 
 

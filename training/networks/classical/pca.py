@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from sklearn import decomposition
 from torch import Tensor
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.samples import samples
 from millstream.tracking.figures.variance_kept import variance_kept

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.networks.classical._scikit_learn import Scikit
 
 Columns = Literal["sqrt"] | Annotated[float, Field(gt=0, le=1)]

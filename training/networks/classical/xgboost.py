@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from xgboost.collective import CommunicatorContext
 from xgboost.tracker import RabitTracker
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator import Estimator, flat, gains, log
 from millstream.training.feed.batch import Batch

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, NamedTuple, Self
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.training.layers.norm import Norm, norm
 

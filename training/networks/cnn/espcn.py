@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.layers.enlarge import completed, enlarged, enlargement
 from millstream.training.layers.grow import PlainGrowth, grow
 

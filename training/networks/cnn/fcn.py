@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.layers.convolutions import convolutions
 from millstream.training.layers.norm import Norm
 from millstream.training.layers.pixelwise import channels_and_maps

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.training.layers.convolutions import convolutions
 from millstream.training.layers.grow import Growth, grow
 from millstream.training.layers.norm import Norm

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 
 SLOPE = 0.2

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):

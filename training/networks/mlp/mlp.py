@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from millstream.tracking.dataset.manifest import InputField, Signature
+from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.tracking.errors import BadData
 from millstream.training.layers.norm import Norm, norm
 

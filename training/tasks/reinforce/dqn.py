@@ -21,13 +21,14 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.nn import functional
 
-from millstream.tracking.dataset.manifest import Signature
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.figures.frames import film, frames
 from millstream.tracking.figures.returns import returns
 from millstream.tracking.seeds import key
 from millstream.training.config.fit import Fit
 from millstream.training.rl.replay_buffer import Replay, Transitions
-from millstream.training.task import Task, as_numpy
+from millstream.training.task import Task
+from millstream.training.tensors import as_numpy
 
 FRAMES = 8
 FRAME_EVERY = 2

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from millstream.tracking.dataset.manifest import Column, Step
+from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import MIB, Reading

@@ -6,7 +6,7 @@ from millstream.tracking.augmentations.image import CHANGES, along
 from millstream.tracking.augmentations.op import drawn, through
 from millstream.tracking.augmentations.series import CHANGES as SERIES_CHANGES
 from millstream.tracking.dataset import manifest as contract
-from millstream.tracking.dataset.manifest import Affine, Column, Step
+from millstream.tracking.dataset.records import Affine, Column, Step
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from millstream.training.diagnostics.feed_hash import walk

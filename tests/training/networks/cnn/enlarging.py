@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from millstream.tracking.dataset.manifest import Affine, Column, Signature
+from millstream.tracking.dataset.records import Affine, Column
+from millstream.tracking.dataset.signature import Signature
 
 UNIT = Affine(factor=1 / 255)
 

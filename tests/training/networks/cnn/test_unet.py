@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from millstream.tracking.dataset.manifest import Column
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.training.networks.cnn import unet
 from millstream.training.networks.cnn.unet import Config

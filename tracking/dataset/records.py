@@ -1,0 +1,84 @@
+"""Records of a manifest that the rest of the contract is built from: a column, a preparation step."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from millstream.tracking.formulas.expressions import Formula
+
+Role = Literal["input", "target", "weight", "mask", "key"]
+
+
+Served = Literal["same", "replayed", "brought"]
+"""How a served model does a step: it leaves the inputs of a row as they are; it is done again; or the caller brings
+what it makes, since other rows decide it."""
+
+
+Layout = Literal["scalar", "tensor", "list"]
+
+
+Meaning = Literal["number", "category", "image", "mask", "video", "series", "tokens", "text", "vector"]
+
+
+class Record(BaseModel, frozen=True, extra="forbid"):
+    pass
+
+
+class Affine(Record):
+    """y = (x - offset) * factor, applied when a batch is made, to tensors whose stored bytes stay raw."""
+
+    offset: float = 0.0
+    factor: float = 1.0
+
+
+class Column(Record):
+    """One column of the Parquet files.
+
+    `scalar`: a plain Parquet value. `tensor`: raw little-endian bytes in a binary column, `shape` without the row axis.
+    `list`: a Parquet list of variable length, `shape` = (longest,).
+    """
+
+    name: str
+    dtype: str = Field(description="numpy name: uint8, int64, float32, ..., or string")
+    layout: Layout = "scalar"
+    shape: tuple[int, ...] = ()
+    axes: str = Field("", description="names of the shape's axes, such as CHW or T")
+    role: Role
+    meaning: Meaning
+    unit: str = ""
+    classes: tuple[str, ...] | None = Field(None, description="what each whole number of a category means, in order")
+    vocabulary: tuple[str, ...] | None = Field(
+        None, description="what each token number means; 0 is padding, 1 unknown"
+    )
+    affine: Affine | None = None
+
+
+class Computed(Record):
+    """A column that a step computed from others of the same row, so that serving can compute it, too."""
+
+    formula: Formula
+    role: Role
+    reads: tuple[Column, ...] = Field(description="as they were before the step")
+
+
+class Serving(Record):
+    """How a served model does a step: what the step's class declares, and what it made."""
+
+    does: Served
+    brought: tuple[str, ...] = Field((), description="columns that it made, and that the caller of a model brings")
+    computed: dict[str, Computed] = Field({}, description="columns that it made, and that serving computes")
+
+
+class Step(Record):
+    """One preparation step as it was done; `learned` is what it fitted on the train split."""
+
+    name: str
+    version: int
+    config: dict[str, Any]
+    learned: dict[str, Any]
+    rows_in: int
+    rows_out: int
+    seconds: float
+    served: Serving | None = Field(None, description="none in a manifest from before this was")

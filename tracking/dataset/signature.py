@@ -1,0 +1,111 @@
+"""The signature of a dataset: the tensors that a network takes, and what the target is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from millstream.tracking.dataset.records import Column, Meaning, Record
+from millstream.tracking.errors import BadData
+
+
+class InputField(Record):
+    """One tensor that a network takes (or, as the target, is compared with).
+
+    All scalar numbers of a table arrive as one float32 tensor (B, D) called `numbers`, all scalar categories as
+    one int64 tensor (B, D) called `categories`; any other column is a tensor of its own, called after the column.
+    `tokens` come as two tensors: int64 (B, T), padded with 0, and the lengths int64 (B,).
+    """
+
+    name: str
+    meaning: Meaning
+    dtype: str
+    shape: tuple[int, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many different values each category has, in the order of `columns`."""
+        return tuple(len(column.classes or ()) for column in self.columns)
+
+
+class Shares(Record):
+    """What part of the train rows each class of the target has, in the order of the classes."""
+
+    given: tuple[float, ...] = Field(description="as the rows came")
+    trained: tuple[float, ...] = Field(description="as a model learns from them: after rebalancing, by weight")
+    strangers: tuple[str, ...] = Field((), description="classes that were rebalanced, and that the target has not")
+
+
+class Signature(Record):
+    """What a network is built from: the tensors it takes, and what the target is."""
+
+    inputs: tuple[InputField, ...]
+    target: InputField | None = None
+    weighted: bool = False
+    shares: Shares | None = Field(None, description="where the classes of the target were rebalanced")
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], target: str | None = None) -> Signature:
+        """The signature of these columns for a task whose target is the column `target`."""
+        inputs = [column for column in columns if column.role == "input" and column.name != target]
+        found = next((column for column in columns if column.name == target), None)
+        weighted = any(column.role == "weight" for column in columns)
+        return cls(inputs=tuple(fields_of(inputs)), target=field_of(found) if found else None, weighted=weighted)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the target's classes; empty when the target is no category."""
+        return (self.target.columns[0].classes or ()) if self.target else ()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers tell the target: one a class, or the size of a numeric one. Raises BadData without one."""
+        if self.target is None:
+            raise BadData.at("network", "needs a target to know how many outputs it has; give the task one")
+        return len(self.classes) or math.prod(self.target.shape)
+
+    def telling(self, numbers: int) -> Signature:
+        """For a network that gives so many numbers a row to tell the target: the parameters of a distribution, say.
+
+        Raises BadData without a target.
+        """
+        if self.target is None:
+            raise BadData.at("network", "needs a target to tell; give the task one")
+        column = self.target.columns[0].model_copy(update={"classes": None})
+        told = {"meaning": "vector", "dtype": "float32", "shape": (numbers,), "columns": (column,)}
+        return self.model_copy(update={"target": self.target.model_copy(update=told)})
+
+    def single(self, meaning: Meaning) -> InputField:
+        """The only input, of the meaning that the network can read.
+
+        Raises BadData when there are other inputs or none.
+        """
+        if len(self.inputs) != 1 or self.inputs[0].meaning != meaning:
+            found = ", ".join(f"{one.name} ({one.meaning}, {one.shape})" for one in self.inputs) or "none"
+            raise BadData.at("network", f"takes one input that is {meaning}; the dataset has {found}")
+        return self.inputs[0]
+
+
+def fields_of(columns: list[Column]) -> list[InputField]:
+    numbers = tuple(c for c in columns if c.layout == "scalar" and c.meaning == "number")
+    categories = tuple(c for c in columns if c.layout == "scalar" and c.meaning == "category")
+    rest = [c for c in columns if c not in numbers and c not in categories and c.dtype != "string"]
+    found = [field_of(column) for column in rest]
+    if numbers:
+        found.append(
+            InputField(name="numbers", meaning="number", dtype="float32", shape=(len(numbers),), columns=numbers)
+        )
+    if categories:
+        shape = (len(categories),)
+        found.append(InputField(name="categories", meaning="category", dtype="int64", shape=shape, columns=categories))
+    return found
+
+
+def field_of(column: Column) -> InputField:
+    whole = np.issubdtype(np.dtype(column.dtype), np.integer) and column.affine is None and column.meaning != "number"
+    dtype = "int64" if whole else "float32"
+    return InputField(name=column.name, meaning=column.meaning, dtype=dtype, shape=column.shape, columns=(column,))
