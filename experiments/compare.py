@@ -85,7 +85,7 @@ def _score_seconds(model: model_folder.Model, dataset: Dataset) -> float:
     rows, seconds = 0, 0.0
     with torch.no_grad():
         for batch in Splits(dataset, model.task.signature, fit).make("test", shuffle=False):
-            inputs = batch.present().inputs
+            inputs = batch.present().arguments
             seconds += min(timeit.repeat(partial(model.task.predict, *inputs), number=1, repeat=TIMES))
             rows += len(inputs[0])
             if rows >= MOST_TIMED:

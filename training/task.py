@@ -72,9 +72,10 @@ class Task(lightning.LightningModule):
             super().__setattr__(name, value)
 
     @classmethod
-    def target_of(cls, config: Any) -> str | None:
-        """The column that the task learns to tell, if there is one."""
-        return getattr(config, "target", None)
+    def targets_of(cls, config: Any) -> tuple[str, ...]:
+        """The columns that the task learns to predict, or compares with: `target` of its config, if it has one."""
+        target: str | None = getattr(config, "target", None)
+        return () if target is None else (target,)
 
     @classmethod
     def asked_of_network(cls, config: Any, signature: Signature) -> Signature:
@@ -103,7 +104,7 @@ class Task(lightning.LightningModule):
         """
         return {}
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
+    def predict(self, *inputs: Any) -> dict[str, NDArray[Any] | list[Any]]:
         """What the registered model gives for a table of inputs: the columns of `outputs`, one value a row."""
         raise NotImplementedError(f"{type(self).__name__} gives no predict()")
 

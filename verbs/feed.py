@@ -57,4 +57,4 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, R
     else:
         dataset = arguments.dataset(name)
     targets = [column.name for column in dataset.manifest.columns if column.role == "target"]
-    return dataset, dataset.manifest.signature(targets[0] if len(targets) == 1 else None), Reading()
+    return dataset, dataset.manifest.signature(*(targets if len(targets) == 1 else ())), Reading()

@@ -14,13 +14,12 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
 import torch
-from torch import Tensor
 
 from millstream.pipelines.prepare import prepare
 from millstream.tracking.dataset.version import Dataset
@@ -87,15 +86,14 @@ def epoch_by_hand(job: Job) -> Callable[[], None]:
     task = job.parts.build(job.splits.signature)
     task.train()
     optimizer = job.fit.optimizer.build(task.network.parameters())
-    inputs, target, weight_B = gathered(job)
+    whole = gathered(job)
     size = job.fit.batch_size
 
     def epoch() -> None:
-        order = torch.randperm(len(target))
-        for start in range(0, len(target), size):
+        order = torch.randperm(whole.real)
+        for start in range(0, whole.real, size):
             rows = order[start : start + size]
-            mask_B = torch.ones(len(rows), dtype=torch.bool)
-            batch = Batch(tuple(one[rows] for one in inputs), target[rows], weight_B[rows], mask_B, len(rows), 1, 0, 0)
+            batch = whole.map(lambda one, rows=rows: one[rows])._replace(real=len(rows))
             optimizer.zero_grad()
             task.rows(batch)[0].mean().backward()
             if job.fit.clip:
@@ -105,29 +103,10 @@ def epoch_by_hand(job: Job) -> Callable[[], None]:
     return epoch
 
 
-def gathered(job: Job) -> tuple[list[Tensor], Tensor, Tensor]:
-    """The train split as tensors, taken from one pass of the feed; lists as wide as the longest."""
+def gathered(job: Job) -> Batch:
+    """The train split as one batch in memory, in the order of one pass; lists as wide as the longest."""
     assert job.splits is not None
-    real: list[tuple[Tensor, ...]] = []
-    widest: dict[int, int] = {}
-    for batch in _once(job):
-        parts = (*batch.inputs, batch.target, batch.weight_B)
-        real.append(tuple(part[batch.mask_B] for part in parts))
-        for at, part in enumerate(parts):
-            widest[at] = max(widest.get(at, 0), part.shape[1] if part.ndim == 2 else 0)
-    columns = [torch.cat([_padded(one[at], widest[at]) for one in real]) for at in range(len(real[0]))]
-    return columns[:-2], columns[-2], columns[-1]
-
-
-def _padded(part: Tensor, width: int) -> Tensor:
-    return torch.nn.functional.pad(part, (0, width - part.shape[1])) if part.ndim == 2 else part
-
-
-def _once(job: Job) -> Iterator[Batch]:
-    assert job.splits is not None
-    feed = job.splits.feed("train")
-    feed.seek(0)
-    yield from feed
+    return job.splits.feed("train").whole()
 
 
 if __name__ == "__main__":

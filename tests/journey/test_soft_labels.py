@@ -62,7 +62,7 @@ def test_a_mixed_row_is_learned_from_as_the_share_of_each_class(spark, settings,
     test = splits.feed("test").whole()
     assert ((test.truth == 0) | (test.truth == 1)).all()
     found = measured(task, test)
-    told = task.eval().network(*test.inputs).argmax(dim=1)
+    told = task.eval().network(*test.arguments).argmax(dim=1)
     assert found["test/accuracy"] == pytest.approx((told == test.truth.argmax(dim=1)).float().mean())
     model_folder.save(tmp_path / "model", located, task, dataset)
     served = model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": [-2.0, 2.0]}))

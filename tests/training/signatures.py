@@ -44,7 +44,7 @@ def tokens(longest: int, size: int) -> Column:
 
 def signature(*columns: Column) -> Signature:
     targets = [column.name for column in columns if column.role == "target"]
-    return manifest(*columns).signature(targets[0] if targets else None)
+    return manifest(*columns).signature(*targets[:1])
 
 
 def manifest(*columns: Column) -> Manifest:

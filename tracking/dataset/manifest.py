@@ -104,37 +104,39 @@ class Manifest(Record):
                 return column
         raise BadData.at(f"{self.name}/{self.version}", f"no column {name!r}; it has {[c.name for c in self.columns]}")
 
-    def signature(self, target: str | None = None) -> Signature:
-        """The signature for a task whose target is the column `target`; without one, inputs alone.
+    def signature(self, *targets: str) -> Signature:
+        """The signature for a task that learns the columns `targets`; without any, inputs alone.
 
-        Columns with the role `target` other than the task's own are no inputs. Of windows the target is `series`: its
-        first steps are read, its last ones told. Raises BadData for an unknown target, or one that is text.
+        Columns with the role `target` other than the task's own are no inputs. Of windows the only target is `series`:
+        its first steps are read, its last ones predicted. Raises BadData for an unknown target, or one that is text.
         """
-        if target is not None and self.column(target).dtype == "string":
-            would = f"put `- encode: {{columns: [{target}]}}` after the split, and prepare again"
-            raise BadData.at(
-                f"{self.name}/{self.version}", f"target {target!r} is text, which no network tells; {would}"
-            )
+        where = f"{self.name}/{self.version}"
+        for target in targets:
+            if self.column(target).dtype == "string":
+                would = f"put `- encode: {{columns: [{target}]}}` after the split, and prepare again"
+                raise BadData.at(where, f"target {target!r} is text, which no network predicts; {would}")
         windows = Windows.of(self.steps)
         if windows is None:
-            return self._shared(Signature.of(self.columns, target), target)
+            return self._shared(Signature.of(self.columns, targets))
         whole = Signature.of(self.columns)
         inputs = tuple(windows.cut(field, windows.look_back) for field in whole.inputs)
-        if target is None:
+        if not targets:
             return whole.model_copy(update={"inputs": inputs})
-        if target != SERIES or not windows.horizon:
-            told = f"target {target!r}: windows tell {windows.horizon} steps of {SERIES!r}, and nothing else"
-            raise BadData.at(f"{self.name}/{self.version}", told)
-        told_steps = windows.cut(field_of(self.column(SERIES)), windows.horizon)
-        return whole.model_copy(update={"inputs": inputs, "target": told_steps})
+        if targets != (SERIES,) or not windows.horizon:
+            predicted = f"windows predict {windows.horizon} steps of {SERIES!r}, and nothing else"
+            raise BadData.at(where, f"target {', '.join(map(repr, targets))}: {predicted}")
+        horizon = windows.cut(field_of(self.column(SERIES)), windows.horizon)
+        return whole.model_copy(update={"inputs": inputs, "targets": (horizon,)})
 
-    def _shared(self, signature: Signature, target: str | None) -> Signature:
+    def _shared(self, signature: Signature) -> Signature:
         """The signature with the shares of its classes, where rebalancing has changed them.
 
         A class that no row had has none; one that the target has by no name is told as a stranger.
         """
-        done = [plan for plan in plans(self.steps) if plan.column == target]
-        if not done or not signature.classes:
+        if signature.target is None or not signature.classes:
+            return signature
+        done = [plan for plan in plans(self.steps) if plan.column == signature.target.name]
+        if not done:
             return signature
         given, trained = (
             tuple(part.get(name, 0.0) for name in signature.classes) for part in (done[0].given, done[-1].trained)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from millstream.tracking.dataset.records import Column, Meaning, Record
 from millstream.tracking.errors import BadData
@@ -17,7 +18,7 @@ class InputField(Record):
 
     All scalar numbers of a table arrive as one float32 tensor (B, D) called `numbers`, all scalar categories as
     one int64 tensor (B, D) called `categories`; any other column is a tensor of its own, called after the column.
-    `tokens` come as two tensors: int64 (B, T), padded with 0, and the lengths int64 (B,).
+    A list, such as tokens, is ragged: int64 (B, T), padded with 0, and the lengths int64 (B,).
     """
 
     name: str
@@ -41,20 +42,38 @@ class Shares(Record):
 
 
 class Signature(Record):
-    """What a network is built from: the tensors it takes, and what the target is."""
+    """What a network is built from: the tensors it takes, and what the targets are."""
 
     inputs: tuple[InputField, ...]
-    target: InputField | None = None
+    targets: tuple[InputField, ...] = ()
     weighted: bool = False
     shares: Shares | None = Field(None, description="where the classes of the target were rebalanced")
 
+    @model_validator(mode="before")
     @classmethod
-    def of(cls, columns: Sequence[Column], target: str | None = None) -> Signature:
-        """The signature of these columns for a task whose target is the column `target`."""
-        inputs = [column for column in columns if column.role == "input" and column.name != target]
-        found = next((column for column in columns if column.name == target), None)
+    def _of_one_target(cls, values: Any) -> Any:
+        """Models were kept with one `target`, before there could be several."""
+        if isinstance(values, dict) and "target" in values:
+            rest = {name: value for name, value in values.items() if name != "target"}
+            return {**rest, "targets": () if values["target"] is None else (values["target"],)}
+        return values
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], targets: Sequence[str] = ()) -> Signature:
+        """The signature of these columns for a task that learns the columns `targets`, in their order."""
+        inputs = [column for column in columns if column.role == "input" and column.name not in targets]
+        by_name = {column.name: column for column in columns}
         weighted = any(column.role == "weight" for column in columns)
-        return cls(inputs=tuple(fields_of(inputs)), target=field_of(found) if found else None, weighted=weighted)
+        return cls(
+            inputs=tuple(fields_of(inputs)),
+            targets=tuple(field_of(by_name[name]) for name in targets if name in by_name),
+            weighted=weighted,
+        )
+
+    @property
+    def target(self) -> InputField | None:
+        """The target of a task that has one; the first of several."""
+        return self.targets[0] if self.targets else None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,10 +82,13 @@ class Signature(Record):
 
     @property
     def outputs(self) -> int:
-        """How many numbers tell the target: one a class, or the size of a numeric one. Raises BadData without one."""
+        """How many numbers predict the target: one a class or token, or the size of a numeric one.
+
+        Raises BadData without a target.
+        """
         if self.target is None:
             raise BadData.at("network", "needs a target to know how many outputs it has; give the task one")
-        return len(self.classes) or math.prod(self.target.shape)
+        return len(self.classes) or len(self.target.columns[0].vocabulary or ()) or math.prod(self.target.shape)
 
     def telling(self, numbers: int) -> Signature:
         """For a network that gives so many numbers a row to tell the target: the parameters of a distribution, say.
@@ -77,7 +99,7 @@ class Signature(Record):
             raise BadData.at("network", "needs a target to tell; give the task one")
         column = self.target.columns[0].model_copy(update={"classes": None})
         told = {"meaning": "vector", "dtype": "float32", "shape": (numbers,), "columns": (column,)}
-        return self.model_copy(update={"target": self.target.model_copy(update=told)})
+        return self.model_copy(update={"targets": (self.target.model_copy(update=told),)})
 
     def single(self, meaning: Meaning) -> InputField:
         """The only input, of the meaning that the network can read.

@@ -32,12 +32,12 @@ class Parts:
     fit: Fit
 
     @property
-    def target(self) -> str | None:
-        found: str | None = self.task.target_of(self.task_config)
-        return found
+    def targets(self) -> tuple[str, ...]:
+        columns: tuple[str, ...] = self.task.targets_of(self.task_config)
+        return columns
 
     def signature(self, manifest: Manifest) -> Signature:
-        return manifest.signature(self.target)
+        return manifest.signature(*self.targets)
 
     def build(self, signature: Signature) -> Task:
         """The task with freshly drawn weights, which follow from `fit.seed` alone."""

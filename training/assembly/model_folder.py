@@ -17,7 +17,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from millstream.tracking.dataset import manifest as contract
 from millstream.tracking.dataset.manifest import Manifest
@@ -31,6 +30,7 @@ from millstream.tracking.serving import replay
 from millstream.training.assembly.build import parts_of
 from millstream.training.assembly.enter_environment import enter
 from millstream.training.checkpoints import archive
+from millstream.training.feed.batch import Ragged, Value
 from millstream.training.task import Task
 
 ABOUT = "model.json"
@@ -140,12 +140,9 @@ def example(model: Model, dataset: Dataset | None, rows: int = 2) -> pd.DataFram
     return raw.loc[gaps.sort_values(kind="stable").index[:rows]]
 
 
-def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Tensor, ...]:
+def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Value, ...]:
     """The rows as the network takes them: what the feed makes of the same values."""
-    found: list[Tensor] = []
-    for field in signature.inputs:
-        found += _tensors(prepared, field)
-    return tuple(found)
+    return tuple(_value(prepared, field) for field in signature.inputs)
 
 
 def _pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -153,10 +150,10 @@ def _pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield frame.iloc[start : start + ROWS_AT_ONCE]
 
 
-def _tensors(prepared: pd.DataFrame, field: InputField) -> list[Tensor]:
+def _value(prepared: pd.DataFrame, field: InputField) -> Value:
     first = field.columns[0]
     if first.layout == "list":
-        return _padded(list(prepared[first.name]), first)
+        return _padded(list(prepared[first.name]))
     if first.layout == "tensor":
         values = np.stack([_array(value, first) for value in prepared[first.name]])
     else:
@@ -164,7 +161,7 @@ def _tensors(prepared: pd.DataFrame, field: InputField) -> list[Tensor]:
     values = values.astype(field.dtype)
     if first.affine is not None:
         values = (values - np.float32(first.affine.offset)) * np.float32(first.affine.factor)
-    return [torch.from_numpy(np.ascontiguousarray(values, dtype=field.dtype))]
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=field.dtype))
 
 
 def _array(value: Any, column: Column) -> NDArray[Any]:
@@ -177,9 +174,9 @@ def _array(value: Any, column: Column) -> NDArray[Any]:
     return found.reshape(column.shape)
 
 
-def _padded(rows: list[Any], column: Column) -> list[Tensor]:
+def _padded(rows: list[Any]) -> Ragged:
     lengths = [len(row) for row in rows]
     values = np.zeros((len(rows), max(lengths)), np.int64)
     for at, row in enumerate(rows):
         values[at, : len(row)] = row
-    return [torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64)]
+    return Ragged(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))

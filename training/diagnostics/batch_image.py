@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from millstream.tracking.dataset.signature import InputField, Signature
-from millstream.training.feed.batch import Batch
+from millstream.training.feed.batch import Batch, Ragged
 
 SHOWN = 32
 
@@ -16,16 +16,16 @@ def picture(batch: Batch, signature: Signature) -> Figure:
     count = max(1, len(signature.inputs))
     figure = Figure(figsize=(10, 5.5 * count), layout="constrained")
     panels = figure.subfigures(count, 1, squeeze=False)[:, 0]
-    tensors = list(batch.inputs)
     for panel, field in zip(panels, signature.inputs, strict=True):
-        values = tensors.pop(0)
-        panel.suptitle(f"{field.name}: {tuple(values.shape)}, {values.dtype}")
+        value = batch.inputs[field.name]
+        tensor = value.values if isinstance(value, Ragged) else value
+        panel.suptitle(f"{field.name}: {tuple(tensor.shape)}, {tensor.dtype}")
         if field.meaning == "image":
-            _images(panel, values, _labels(batch, signature))
-        elif field.meaning == "tokens":
-            _texts(panel, values, tensors.pop(0), field)
+            _images(panel, tensor, _labels(batch, signature))
+        elif field.meaning == "tokens" and isinstance(value, Ragged):
+            _texts(panel, value, field)
         else:
-            _table(panel, values, field)
+            _table(panel, tensor, field)
     return figure
 
 
@@ -53,16 +53,18 @@ def _table(panel: Figure, values_BD: Tensor, field: InputField) -> None:
     panel.colorbar(drawn)
 
 
-def _texts(panel: Figure, tokens_BT: Tensor, lengths_B: Tensor, field: InputField) -> None:
+def _texts(panel: Figure, tokens: Ragged, field: InputField) -> None:
     axes = panel.subplots()
     axes.axis("off")
     vocabulary = field.columns[0].vocabulary or ()
-    for at, (row, length) in enumerate(zip(tokens_BT[:SHOWN].tolist(), lengths_B[:SHOWN].tolist(), strict=True)):
+    shown = tokens[:SHOWN]
+    for at, (row, length) in enumerate(zip(shown.values.tolist(), shown.lengths_B.tolist(), strict=True)):
         text = " ".join(vocabulary[token] if token < len(vocabulary) else str(token) for token in row[:length])
         axes.text(0.0, 1 - at / SHOWN, text, family="monospace", fontsize=8, va="top", parse_math=False)
 
 
 def _labels(batch: Batch, signature: Signature) -> list[str]:
-    if batch.target is None or batch.target.ndim != 1 or not signature.classes:
+    target = next(iter(batch.targets.values()), None)
+    if target is None or isinstance(target, Ragged) or target.ndim != 1 or not signature.classes:
         return []
-    return [signature.classes[int(at)] for at in batch.target]
+    return [signature.classes[int(at)] for at in target]

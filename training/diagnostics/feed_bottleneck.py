@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -135,8 +134,7 @@ def _batches(feed: Feed) -> Iterator[int]:
 
 def _copied(batch: Batch) -> Iterator[int]:
     while True:
-        for tensor in batch.inputs:
-            tensor.to("cuda", non_blocking=True)
+        batch.to(torch.device("cuda"))
         torch.cuda.synchronize()
         yield len(batch.mask_B)
 
@@ -145,15 +143,9 @@ def _steps(task: Task, batch: Batch) -> Iterator[int]:
     """Forward and backward passes over one batch, without the optimizer's share."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     task.to(device).train()
-    moved: Any = Batch(*(_moved(one, device) for one in batch))
+    moved = batch.to(torch.device(device))
     while True:
         per_row, _ = task.rows(moved)
-        moved.mean(per_row).backward()
+        moved.mean(per_row).backward()  # type: ignore[no-untyped-call]
         task.zero_grad()
         yield len(batch.mask_B)
-
-
-def _moved(value: Any, device: str) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_moved(one, device) for one in value)
-    return value.to(device) if isinstance(value, torch.Tensor) else value

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel
+from torch import Tensor
+from torch.nn import functional
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.diagnostics.batch_image import picture
-from millstream.training.feed.batch import Batch
+from millstream.training.feed.batch import Batch, Ragged
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import Reading
 
@@ -66,14 +68,16 @@ def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:
     real = batch.mask_B
     if not real.any():
         return
-    tensors = [*batch.inputs, *([batch.target] if batch.target is not None else []), batch.weight_B]
-    rows = [tensor[real].reshape(int(real.sum()), -1).numpy() for tensor in tensors]
-    # padding is as wide as a rank's longest row, which is no fact of the batch: it is made as wide as it can be
-    places = iter(range(len(rows)))
-    for field in signature.inputs:
-        at = next(places)
-        if field.columns[0].layout == "list":
-            rows[at] = np.pad(rows[at], ((0, 0), (0, field.shape[0] - rows[at].shape[1])))
-            next(places)  # its lengths
+    tensors: list[Tensor] = []
+    values = {**batch.inputs, **batch.targets}
+    for field in (*signature.inputs, *signature.targets):
+        value = values[field.name]
+        if isinstance(value, Ragged):
+            # padding is as wide as a rank's longest row, which is no fact of the batch: it is made as wide as it can be
+            missing = field.shape[0] - value.values.shape[1]
+            tensors += [functional.pad(value.values, (0, missing)), value.lengths_B]
+        else:
+            tensors.append(value)
+    rows = [tensor[real].reshape(int(real.sum()), -1).numpy() for tensor in (*tensors, batch.weight_B)]
     as_bytes = [np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1) for values in rows]
     digest.update(np.concatenate(as_bytes, axis=1).tobytes())

@@ -67,7 +67,7 @@ def signature(config: Config) -> Signature:
     )
     numbers = [Column(name=name, dtype="float32", role="input", meaning="number") for name in names]
     action = Column(name="action", dtype="int64", role="target", meaning="category", classes=actions)
-    return Signature.of([*numbers, action], target="action")
+    return Signature.of([*numbers, action], ["action"])
 
 
 def threshold(config: Config) -> float | None:

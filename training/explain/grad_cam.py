@@ -19,6 +19,7 @@ from torch.nn import functional
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.figures.activations import activation_maps, feature_maps, filters
 from millstream.tracking.figures.attended_words import attended_words
+from millstream.training.feed.batch import changed
 from millstream.training.tensors import as_numpy
 
 SHOWN = 8
@@ -31,7 +32,7 @@ LAYERS = 5
 class Looked:
     """Rows that are shown: a network's inputs, and the true class of each."""
 
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Any, ...]
     true_B: Tensor
 
 
@@ -41,7 +42,7 @@ def figures(network: nn.Module, signature: Signature, looked: Looked) -> dict[st
     Nothing of a network that has no convolution over images, and does not say what words it attends to.
     """
     # what a test has read cannot be differentiated through; a copy made here can
-    looked = Looked(tuple(one.clone() for one in looked.inputs), looked.true_B)
+    looked = Looked(tuple(changed(one, torch.clone) for one in looked.inputs), looked.true_B)
     meaning = signature.inputs[0].meaning if len(signature.inputs) == 1 else None
     was_training = network.training
     network.eval()
@@ -114,14 +115,14 @@ def grad_cam(maps: dict[str, Tensor], scores_BK: Tensor, chosen_B: Tensor, size:
 
 
 def _of_tokens(network: Any, signature: Signature, looked: Looked) -> Figure:
-    tokens_BT, lengths_B = looked.inputs
+    (tokens,) = looked.inputs
     with torch.no_grad():
-        weights_BT, told_B = network.attended(tokens_BT, lengths_B), network(tokens_BT, lengths_B).argmax(dim=1)
+        weights_BT, told_B = network.attended(tokens), network(tokens).argmax(dim=1)
     vocabulary, classes = signature.inputs[0].columns[0].vocabulary or (), signature.classes
     sentences = []
     for tokens_T, length, weights_T, told, true in zip(
-        tokens_BT.tolist(),
-        lengths_B.tolist(),
+        tokens.values.tolist(),
+        tokens.lengths_B.tolist(),
         as_numpy(weights_BT),
         told_B.tolist(),
         looked.true_B.tolist(),

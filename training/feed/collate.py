@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from millstream.training.feed.batch import Batch
+from millstream.training.feed.batch import Batch, Ragged, Value
 from millstream.training.feed.read.columns import Block
 
 TOGETHER_BYTES = 4 << 20
@@ -55,20 +55,23 @@ def batches(
         for one in made:
             one[empty_GB] = 0
     parts: list[Sequence[Tensor]] = [one.reshape(count, slots, *one.shape[1:]).unbind(0) for one in made]
+    fields: dict[str, dict[str, Sequence[Value]]] = {"input": {}, "target": {}}
     for at, block in enumerate(blocks):
-        if block.is_lengths:  # no wider than the longest list of this rank's samples
+        if block.role == "weight":
+            weights = list(parts[at])
+        elif block.is_lengths:  # behind the values; no wider than the longest list of this rank's samples
             longest = made[at].reshape(count, slots).amax(dim=1).clamp(min=1).tolist()
-            parts[at - 1] = [
-                values[:, :width].contiguous() for values, width in zip(parts[at - 1], longest, strict=True)
-            ]
-    # blocks come in the order inputs, target, weight
-    weighted = parts.pop() if blocks[-1].role == "weight" else weights
-    targets: Sequence[Tensor | None] = parts.pop() if blocks[len(parts) - 1].role == "target" else [None] * count
-    inputs = list(zip(*parts, strict=True)) if parts else [()] * count
+            trimmed = (values[:, :width].contiguous() for values, width in zip(parts[at - 1], longest, strict=True))
+            fields[block.role][block.field.name] = list(map(Ragged, trimmed, parts[at]))
+        else:
+            fields[block.role][block.field.name] = parts[at]
+    inputs, targets = (
+        [{name: values[at] for name, values in held.items()} for at in range(count)] for held in fields.values()
+    )
     found = []
     for at, index in enumerate(range(place.index, place.index + count)):
         real = min(place.batch_size, place.samples - index * place.batch_size)
-        found.append(Batch(inputs[at], targets[at], weighted[at], masks[at], real, place.ranks, place.epoch, index))
+        found.append(Batch(inputs[at], targets[at], weights[at], masks[at], real, place.ranks, place.epoch, index))
     return found
 
 

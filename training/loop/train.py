@@ -164,7 +164,7 @@ def _fit_whole(job: Job) -> None:
         network.learn_by_pages(splits.make("train", shuffle=False, place=job.place), job.folder, job.place)
         return
     whole = splits.feed("train").whole()
-    network.fit(whole.inputs, whole.truth if network.learns_target else None, whole.weight_B)
+    network.fit(whole.arguments, whole.truth if network.learns_target else None, whole.weight_B)
 
 
 def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, float]:

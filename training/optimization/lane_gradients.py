@@ -17,11 +17,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.seeds import key
 from millstream.training.estimator import Estimator
-from millstream.training.feed.batch import Batch
+from millstream.training.feed.batch import Batch, Fields, Ragged
 from millstream.training.optimization import rng
 from millstream.training.task import Task
 
@@ -38,7 +37,7 @@ class ByLane:
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
         """The own lanes, each with draws of its own."""
-        for lane, part in zip(self.own, lanes_of(batch, self.task.signature, len(self.own)), strict=True):
+        for lane, part in zip(self.own, lanes_of(batch, len(self.own)), strict=True):
             rng.seed(key(self.task.fit.seed, "step", batch.epoch, batch.index, "lane", lane))
             yield part
 
@@ -74,21 +73,16 @@ class ByLane:
         return whole_LP
 
 
-def lanes_of(batch: Batch, signature: Signature, lanes: int) -> Iterator[Batch]:
+def lanes_of(batch: Batch, lanes: int) -> Iterator[Batch]:
     """The batch of each of a rank's lanes, as one process alone would see it; lists as wide as the lane's longest."""
     b = len(batch.mask_B) // lanes
     for start in range(0, lanes * b, b):
-        here = slice(start, start + b)
-        inputs = [one[here] for one in batch.inputs]
-        places = iter(range(len(inputs)))
-        for field in signature.inputs:
-            at = next(places)
-            if field.columns[0].layout == "list":
-                longest = max(1, int(inputs[next(places)].max()))
-                inputs[at] = inputs[at][:, :longest].contiguous()
-        target = None if batch.target is None else batch.target[here]
-        weight_B, mask_B = batch.weight_B[here], batch.mask_B[here]
-        yield batch._replace(inputs=tuple(inputs), target=target, weight_B=weight_B, mask_B=mask_B, ranks=1)
+        lane = batch.slots(slice(start, start + b))
+        yield lane._replace(inputs=_trimmed(lane.inputs), targets=_trimmed(lane.targets), ranks=1)
+
+
+def _trimmed(fields: Fields) -> Fields:
+    return {name: value.trimmed() if isinstance(value, Ragged) else value for name, value in fields.items()}
 
 
 def in_order(rows_LP: Tensor) -> Tensor:

@@ -44,8 +44,8 @@ class Adversarial(Task):
     needs = ("generator", "discriminator", "latent")
 
     @classmethod
-    def target_of(cls, config: Any) -> str | None:
-        return None
+    def targets_of(cls, config: Any) -> tuple[str, ...]:
+        return ()
 
     def configure_optimizers(self) -> Any:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -60,7 +60,7 @@ class Adversarial(Task):
         made = self._made(len(batch.mask_B))
 
         def told_apart() -> Iterator[Tensor]:
-            real_loss_B = real_loss(self.network(batch.inputs[0]), self.config.smoothing)
+            real_loss_B = real_loss(self.network(batch.arguments[0]), self.config.smoothing)
             yield batch.mean(real_loss_B + made_loss(self.network(made.detach())))
 
         def fooled() -> Iterator[Tensor]:
@@ -70,7 +70,7 @@ class Adversarial(Task):
         return losses | {"train/generator_loss": self.descend(fooled, GENERATOR)}
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        real_B, made_B = self.network(batch.inputs[0]), self.network(self._made(len(batch.mask_B)))
+        real_B, made_B = self.network(batch.arguments[0]), self.network(self._made(len(batch.mask_B)))
         return real_loss(real_B, 0.0) + made_loss(made_B), (real_B, made_B)
 
     def metrics(self) -> dict[str, Metric]:

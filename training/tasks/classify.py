@@ -76,7 +76,7 @@ class Classify(Task):
             raise WrongRecipe.at("task classify", told)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        scores_BK = self.network(*batch.inputs)
+        scores_BK = self.network(*batch.arguments)
         if not self.training:
             scores_BK = scores_BK + self.shift_K
         return LOSSES[self.config.loss](scores_BK, batch.truth, smoothing=self.config.smoothing), scores_BK
@@ -98,7 +98,7 @@ class Classify(Task):
         if self.trainer.testing:
             self.confusion.update(scores_BK, target_B)
             if self.looked is None and len(target_B):
-                self.looked = Looked(tuple(one[batch.mask_B][:SHOWN] for one in batch.inputs), target_B[:SHOWN])
+                self.looked = Looked(tuple(one[batch.mask_B][:SHOWN] for one in batch.arguments), target_B[:SHOWN])
 
     def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         scores_BK, target_B = output[batch.mask_B], whole(batch.truth[batch.mask_B])

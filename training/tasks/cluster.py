@@ -63,12 +63,11 @@ class Cluster(Task):
         self.shown: list[tuple[Tensor, ...]] = []
 
     @classmethod
-    def target_of(cls, config: Any) -> str | None:
-        found: str | None = config.against
-        return found
+    def targets_of(cls, config: Any) -> tuple[str, ...]:
+        return () if config.against is None else (config.against,)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        number_B, distance_B = self.network.clusters(*batch.inputs)
+        number_B, distance_B = self.network.clusters(*batch.arguments)
         return distance_B, number_B
 
     def metrics(self) -> dict[str, Metric]:
@@ -77,7 +76,7 @@ class Cluster(Task):
 
     def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
         real = batch.mask_B
-        x_BD, number_B = joined(batch.inputs)[real], output[real]
+        x_BD, number_B = joined(batch.arguments)[real], output[real]
         class_B = (batch.truth[real],) if self.config.against else ()
         # each metric takes what it has a name for
         against = dict(zip(("target",), class_B, strict=False))

@@ -44,7 +44,7 @@ class Count(Task):
             raise WrongRecipe.at("task count", "an estimator tells a number and no rate; take a network")
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        log_rate_B = self.network(*batch.inputs)[:, 0]
+        log_rate_B = self.network(*batch.arguments)[:, 0]
         return -log_poisson(log_rate_B, batch.truth), log_rate_B
 
     def metrics(self) -> dict[str, Metric]:

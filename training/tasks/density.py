@@ -51,7 +51,7 @@ class Density(Task):
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Raises BadData for a network that gives something else than one number a row."""
-        log_B = self.network(*batch.inputs)
+        log_B = self.network(*batch.arguments)
         if log_B.shape != batch.mask_B.shape:
             told = (
                 f"gives {tuple(log_B.shape)} for {len(batch.mask_B)} rows; the task density asks for log p(x) of each"
@@ -66,7 +66,7 @@ class Density(Task):
         log_B = output[batch.mask_B].detach()
         metrics.update(log_B)
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
-            self.shown.append((joined(batch.inputs)[batch.mask_B], log_B))
+            self.shown.append((joined(batch.arguments)[batch.mask_B], log_B))
 
     def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         log_B = output[batch.mask_B]

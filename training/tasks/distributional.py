@@ -67,7 +67,7 @@ class Distributional(Regress):
         return law
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        law = self.law(batch.inputs)
+        law = self.law(batch.arguments)
         return -law.log_prob(batch.truth), law  # type: ignore[no-untyped-call]
 
     def metrics(self) -> dict[str, Metric]:

@@ -52,7 +52,7 @@ class Ordinal(Task):
         return signature.telling(1)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        log_chances_BK = self.network(*batch.inputs)
+        log_chances_BK = self.network(*batch.arguments)
         return functional.nll_loss(log_chances_BK, batch.truth, reduction="none"), log_chances_BK
 
     def metrics(self) -> dict[str, Metric]:

@@ -63,7 +63,7 @@ class Quantiles(Regress):
         return signature.telling(len(config.shares))
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        told_BQ = self.network(*batch.inputs)
+        told_BQ = self.network(*batch.arguments)
         return pinball(told_BQ, batch.truth, self.shares_Q), told_BQ
 
     def metrics(self) -> dict[str, Metric]:

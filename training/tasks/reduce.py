@@ -67,14 +67,13 @@ class Reduce(Task):
         self.shown: list[tuple[Tensor, ...]] = []
 
     @classmethod
-    def target_of(cls, config: Any) -> str | None:
-        found: str | None = config.colour
-        return found
+    def targets_of(cls, config: Any) -> tuple[str, ...]:
+        return () if config.colour is None else (config.colour,)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        codes_BZ = self.network.encode(*batch.inputs)
+        codes_BZ = self.network.encode(*batch.arguments)
         again_BD = self.network.decode(codes_BZ).flatten(start_dim=1)
-        return (again_BD - joined(batch.inputs)).square().mean(dim=1), (codes_BZ, again_BD)
+        return (again_BD - joined(batch.arguments)).square().mean(dim=1), (codes_BZ, again_BD)
 
     def metrics(self) -> dict[str, Metric]:
         found: dict[str, Metric] = {"mse": MeanSquaredError(), "variance_kept": VarianceKept(width(self.signature))}
@@ -83,7 +82,7 @@ class Reduce(Task):
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         real = batch.mask_B
-        x_BD = joined(batch.inputs)[real]
+        x_BD = joined(batch.arguments)[real]
         codes_BZ, again_BD = (one[real].detach() for one in output)
         class_B = (batch.truth[real],) if self.config.colour else ()
         # each metric takes what it has a name for

@@ -67,7 +67,7 @@ class Regress(Task):
         return [one.shape for one in inputs] == [(1,)] and target is not None and target.shape == ()
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        guess_BD = self.network(*batch.inputs).reshape(batch.truth.shape)
+        guess_BD = self.network(*batch.arguments).reshape(batch.truth.shape)
         return LOSSES[self.config.loss](guess_BD, batch.truth), guess_BD
 
     def metrics(self) -> dict[str, Metric]:
@@ -84,7 +84,7 @@ class Regress(Task):
             self.predicted.update(guess)
             self.true.update(true)
         if self.is_curve:
-            self.curve.update(torch.stack([batch.inputs[0][batch.mask_B, 0], true, guess, *band], dim=1))
+            self.curve.update(torch.stack([batch.arguments[0][batch.mask_B, 0], true, guess, *band], dim=1))
 
     def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
         guess, true = (self.raw(values[batch.mask_B]) for values in (output, batch.truth))

@@ -82,7 +82,7 @@ class Segment(Task):
         )
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        (image_BCHW,), true_B1HW = batch.inputs, batch.truth
+        (image_BCHW,), true_B1HW = batch.arguments, batch.truth
         if self.training and self.config.tile is not None:
             image_BCHW, true_B1HW = self.drawn_tiles(image_BCHW, true_B1HW)
         scores_B1HW = self.scores(image_BCHW)
@@ -124,7 +124,7 @@ class Segment(Task):
         chances, true = torch.sigmoid(output[batch.mask_B].detach()), batch.truth[batch.mask_B].clamp(max=1)
         metrics.update(chances, true.long())
         if self.trainer.testing and sum(len(images) for images, _, _ in self.shown) < SHOWN:
-            self.shown.append((batch.inputs[0][batch.mask_B], true[:, 0], chances[:, 0]))
+            self.shown.append((batch.arguments[0][batch.mask_B], true[:, 0], chances[:, 0]))
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         chances_BN = torch.sigmoid(self.scores(*inputs).double()).flatten(start_dim=1)

@@ -76,7 +76,7 @@ class SuperResolve(Task):
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Coarse patches, and fine ones with the map of where there is picture, (B P, ...), at places drawn evenly."""
-        coarse_BChw, fine_BCHW = batch.inputs[0], batch.truth
+        coarse_BChw, fine_BCHW = batch.arguments[0], batch.truth
         side = min(self.config.patch, *coarse_BChw.shape[2:])
         sizes_2B = torch.stack(sizes(fine_BCHW)) // self.factor
         shares_2BP = torch.rand(2, len(coarse_BChw), self.config.patches, device=coarse_BChw.device)
@@ -140,7 +140,7 @@ def sizes(fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
 
 def pictures(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
     """The coarse and the fine picture of each real row, (C, h, w) and (C, H, W), without the frame beside them."""
-    coarse_BChw, fine_BCHW = batch.inputs[0][batch.mask_B], batch.truth[batch.mask_B]
+    coarse_BChw, fine_BCHW = batch.arguments[0][batch.mask_B], batch.truth[batch.mask_B]
     heights, widths = (side.tolist() for side in sizes(fine_BCHW))
     return [
         (coarse[:, : height // factor, : width // factor], fine[:-1, :height, :width])

@@ -50,7 +50,7 @@ class Tags(Task):
         super().__init__(config, network, signature, fit)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        scores_BK = self.network(*batch.inputs)
+        scores_BK = self.network(*batch.arguments)
         return cross_entropy(scores_BK, batch.truth.to(scores_BK.dtype)), scores_BK
 
     def metrics(self) -> dict[str, Metric]:

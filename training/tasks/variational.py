@@ -52,15 +52,14 @@ class Variational(Task):
         self.first: Tensor | None = None
 
     @classmethod
-    def target_of(cls, config: Any) -> str | None:
-        found: str | None = config.colour
-        return found
+    def targets_of(cls, config: Any) -> tuple[str, ...]:
+        return () if config.colour is None else (config.colour,)
 
     def measures(self, stage: Stage) -> list[str]:
         return [*super().measures(stage), *(["nll"] if stage == "test" else [])]
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        x = torch.bernoulli(batch.inputs[0].clamp(0, 1))
+        x = torch.bernoulli(batch.arguments[0].clamp(0, 1))
         mean_BZ, log_variance_BZ = self.network.encode(x)
         z_BZ = mean_BZ + torch.randn_like(mean_BZ) * (0.5 * log_variance_BZ).exp()
         likelihood_B = bernoulli(self.network.decode(z_BZ), x)
@@ -72,8 +71,8 @@ class Variational(Task):
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         binary, mean_BZ = output
         real = batch.mask_B
-        pixels = torch.sigmoid(self.network(batch.inputs[0]))
-        metrics.update(pixels[real].flatten(), batch.inputs[0][real].flatten())
+        pixels = torch.sigmoid(self.network(batch.arguments[0]))
+        metrics.update(pixels[real].flatten(), batch.arguments[0][real].flatten())
         if self.trainer.testing:
             self._look_closely(binary[real], mean_BZ[real], batch)
 
@@ -116,7 +115,7 @@ class Variational(Task):
 
     def _look_closely(self, binary: Tensor, mean_BZ: Tensor, batch: Batch) -> None:
         if self.first is None:
-            self.first = batch.inputs[0][batch.mask_B][:SHOWN].clone()
+            self.first = batch.arguments[0][batch.mask_B][:SHOWN].clone()
         self.codes.update(mean_BZ)
         if self.config.colour:
             self.colours.update(batch.truth[batch.mask_B])

@@ -89,7 +89,9 @@ def test_what_a_network_cannot_read_is_told_with_what_there_is():
 @pytest.mark.bad_input
 def test_a_target_that_is_text_is_refused_with_what_would_do():
     text = Column(name="label", dtype="string", role="target", meaning="category")
-    with pytest.raises(BadData, match=r"'label' is text, which no network tells; put `- encode: {columns: \[label\]}`"):
+    with pytest.raises(
+        BadData, match=r"'label' is text, which no network predicts; put `- encode: {columns: \[label\]}`"
+    ):
         manifest(number("a"), text).signature("label")
 
 

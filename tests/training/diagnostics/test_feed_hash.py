@@ -13,8 +13,9 @@ from matplotlib.text import Text
 from millstream.training.diagnostics.batch_image import picture
 from millstream.training.diagnostics.feed_hash import walk
 from millstream.training.feed import feed as feeds
+from millstream.training.feed.batch import Ragged
 from millstream.training.feed.plan.config import Reading
-from tests.training.feed.made import ENGINES, SMALL_WINDOW, feed, made
+from tests.training.feed.made import ENGINES, SMALL_WINDOW, feed, made, values_of
 
 INSTALLED = ["arrow", "petastorm"] if importlib.util.find_spec("petastorm") else ["arrow"]
 
@@ -91,7 +92,7 @@ def test_the_hash_covers_the_real_rows_slot_by_slot(dataset):
     digest, longest = hashlib.sha256(), 9
     for batch in feed(dataset, window_mib=256):
         for slot in np.flatnonzero(batch.mask_B.numpy()):
-            for at, tensor in enumerate([*batch.inputs, batch.target, batch.weight_B]):
+            for at, tensor in enumerate([*values_of(batch), batch.weight_B]):
                 row = tensor[slot].numpy()
                 digest.update(np.pad(row, (0, longest - len(row))).tobytes() if at == 2 else row.tobytes())
     assert walked(dataset).hash == digest.hexdigest()
@@ -103,9 +104,10 @@ def test_the_picture_shows_columns_and_tokens_and_is_written(dataset, tmp_path):
     told = {text.get_text() for text in figure.findobj(Text)}
     assert {"width", "count", "colour"} <= told
     vocabulary = "_?abcd"
-    length = int(batch.inputs[3][0])
+    (tokens,) = (value for value in batch.inputs.values() if isinstance(value, Ragged))
+    length = int(tokens.lengths_B[0])
     assert any(
-        "".join(vocabulary[token] for token in batch.inputs[2][0][:length]) in text.replace(" ", "") for text in told
+        "".join(vocabulary[token] for token in tokens.values[0][:length]) in text.replace(" ", "") for text in told
     )
     walked(dataset, show=tmp_path / "first.png")
     assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from millstream.training.explain.grad_cam import Looked, figures, grad_cam, maps_of
+from millstream.training.feed.batch import Ragged
 from millstream.training.networks.cnn import lenet, resnet, textcnn
 from tests.training.signatures import image, number, signature, target, tokens
 
@@ -75,6 +76,6 @@ def test_words_are_shown_by_how_much_they_are_regarded(pooling):
     network = textcnn.build(textcnn.Config(embedding=6, maps=5, pooling=pooling), asked)
     lengths = torch.tensor([9, 1, 4, 2, 7])
     words = torch.randint(2, 12, (5, 9)).masked_fill(torch.arange(9) >= lengths[:, None], 0)
-    found = figures(network, asked, looked(inputs=(words, lengths)))
+    found = figures(network, asked, looked(inputs=(Ragged(words, lengths),)))
     shown = [text.get_text() for text in found["attended_words"].axes[0].texts]
     assert len(shown) == 5 + int(lengths.sum())  # a title each, and every word of the sentence alone

@@ -80,3 +80,10 @@ def feed(dataset: Dataset, *, rank: int = 0, ranks: int = 1, shuffle: bool = Tru
     signature = dataset.manifest.signature("price")
     reading = Reading(**(defaults | options))
     return Feed(dataset, "train", signature, reading, rank=rank, ranks=ranks, shuffle=shuffle)
+
+
+def values_of(batch):
+    """All tensors of a batch one after the other: inputs, a ragged one as its values and lengths, then targets."""
+    found = []
+    batch.map(lambda tensor: found.append(tensor) or tensor)
+    return found[:-2]

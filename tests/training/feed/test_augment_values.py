@@ -11,6 +11,7 @@ from millstream.training.diagnostics.feed_hash import walk
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import Reading
 from tests.datasets import make_dataset
+from tests.training.feed.made import values_of
 
 ROWS, SEED = 400, 5
 WIND = Column(name="wind", dtype="float32", role="input", meaning="number")
@@ -85,7 +86,7 @@ def samples(one, epoch):
     for batch in one:
         ids = one.sample_ids(epoch, batch.index)
         for slot, sample_id in enumerate(ids):
-            values = [tensor[batch.mask_B][slot].numpy() for tensor in (*batch.inputs, batch.truth)]
+            values = [tensor[batch.mask_B][slot].numpy() for tensor in values_of(batch)]
             yield sample_id, int(sample_id.rpartition("-")[2]), dict(zip(names, values, strict=True))
 
 
@@ -159,7 +160,7 @@ def test_neither_ranks_nor_memory_nor_a_stop_show_in_what_is_changed(of, request
     whole = list(feed(dataset))
     resumed = feed(dataset)
     resumed.seek(0, 9)
-    assert all(same(one.inputs, other.inputs) for one, other in zip(whole[9:], resumed, strict=True))
+    assert all(same(values_of(one), values_of(other)) for one, other in zip(whole[9:], resumed, strict=True))
 
 
 @pytest.mark.parametrize("of", ["numbers", "texts"])

@@ -20,7 +20,17 @@ from millstream.training.feed.plan.batch_order import NO_ROW
 from millstream.training.feed.plan.config import MIB, Reading
 from millstream.training.feed.read.shared_memory import MEMORY
 from tests.datasets import make_dataset
-from tests.training.feed.made import COLUMNS, ENGINES, IMAGE_MAP, SMALL_WINDOW, TARGET_MAP, feed, made, values
+from tests.training.feed.made import (
+    COLUMNS,
+    ENGINES,
+    IMAGE_MAP,
+    SMALL_WINDOW,
+    TARGET_MAP,
+    feed,
+    made,
+    values,
+    values_of,
+)
 from tests.training.signatures import number
 
 ROWS = 203
@@ -59,7 +69,7 @@ def expected(held, rows):
 
 
 def tensors(batch):
-    return [*batch.inputs, batch.target, batch.weight_B, batch.mask_B]
+    return [*values_of(batch), batch.weight_B, batch.mask_B]
 
 
 @pytest.mark.usefixtures("beside")
@@ -162,7 +172,7 @@ def test_an_unshuffled_feed_starts_over_after_an_abandoned_pass(dataset):
     first = next(iter(one))
     again = next(iter(one))
     assert (again.epoch, again.index) == (0, 0)
-    assert torch.equal(first.inputs[0], again.inputs[0])
+    assert torch.equal(first.arguments[0], again.arguments[0])
     one.seek(0, 3)
     assert next(iter(one)).index == 3
 
@@ -209,8 +219,8 @@ def test_a_split_that_is_larger_than_the_cache_is_read_by_arrow_alone_and_the_ad
     sizes = [shard.bytes for shard in local.shards("train")]
     larger = behind_a_url(local, sum(sizes) - 1)
     if engine == "arrow":
-        found = [batch.target.tolist() for batch in feed(larger, memory=memory)]
-        assert found == [batch.target.tolist() for batch in feed(local)]
+        found = [batch.truth.tolist() for batch in feed(larger, memory=memory)]
+        assert found == [batch.truth.tolist() for batch in feed(local)]
         with pytest.raises(BadEnvironment, match=f"more are needed; set {LIMIT} higher$"):
             list(feed(behind_a_url(local, min(sizes) - 1), memory=memory))
     else:

@@ -8,6 +8,7 @@ import torch
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.tracking.recipe import plugins
 from millstream.training.estimator import Estimator
+from millstream.training.feed.batch import Ragged
 from tests.training.signatures import category, image, number, signature, target, tokens
 
 DATA = {
@@ -31,10 +32,10 @@ ENLARGE = {"cnn/espcn", "cnn/srcnn", "cnn/srresnet", "cnn/vdsr"}
 
 def example(field):
     if field.meaning == "tokens":
-        return [torch.randint(2, 5, (2, *field.shape)), torch.tensor([1, 3])]
+        return Ragged(torch.randint(2, 5, (2, *field.shape)), torch.tensor([1, 3]))
     if field.meaning == "category":
-        return [torch.randint(0, 4, (2, *field.shape))]
-    return [torch.rand(2, *field.shape)]
+        return torch.randint(0, 4, (2, *field.shape))
+    return torch.rand(2, *field.shape)
 
 
 @pytest.mark.bad_input
@@ -51,6 +52,6 @@ def test_a_network_reads_the_data_or_says_why_not(name):
             continue
         read += 1
         if not isinstance(network, Estimator):
-            found = network.eval()(*(one for field in asked.inputs for one in example(field)))
+            found = network.eval()(*(example(field) for field in asked.inputs))
             assert torch.is_tensor(found) or isinstance(found, tuple)
     assert read or name in ENLARGE

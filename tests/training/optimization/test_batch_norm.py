@@ -31,7 +31,7 @@ def seen(found):
     """The samples of each batch of the epoch, side by side as the network takes them."""
     feed = found.job.splits.feed("train")
     feed.seek(0)
-    return [torch.cat([part.reshape(len(part), -1) for part in one.inputs], dim=1)[one.mask_B] for one in feed]
+    return [torch.cat([part.reshape(len(part), -1) for part in one.arguments], dim=1)[one.mask_B] for one in feed]
 
 
 def check_statistics(found, pieces):
@@ -77,7 +77,7 @@ def test_a_rank_without_a_sample_steps_along_and_its_norms_learn_nothing():
     before = network[1].running_mean.clone(), network[1].running_var.clone()
     one = batch(torch.randn(4, 1, 8, 8), real=0)._replace(real=3, ranks=2)  # the other rank has them
     for piece in parts(network, one):
-        piece.mean(network(piece.inputs[0]).flatten(start_dim=1).sum(dim=1)).backward()
+        piece.mean(network(piece.arguments[0]).flatten(start_dim=1).sum(dim=1)).backward()
     assert torch.equal(network[1].running_mean, before[0])
     assert torch.equal(network[1].running_var, before[1])
     assert network[1].training

@@ -106,7 +106,7 @@ def test_parts_add_up_to_the_gradient_of_the_whole(rows, slots, parts, seed):
     def gradient(pieces):
         network.zero_grad()
         for piece in pieces:
-            piece.mean((network(piece.inputs[0]) - piece.truth).square()[:, 0]).backward()
+            piece.mean((network(piece.arguments[0]) - piece.truth).square()[:, 0]).backward()
         return torch.cat([one.grad.flatten() for one in network.parameters()])
 
     expected = (whole.weight_B * (network(x) - y).square()[:, 0]).sum() / rows

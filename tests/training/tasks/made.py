@@ -6,17 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from millstream.training.feed.batch import Batch
+from millstream.training.feed.batch import Batch, Value
 from millstream.training.task import Task
 
 
-def batch(*inputs: Tensor, target: Tensor | None = None, real: int | None = None) -> Batch:
+def batch(*inputs: Value, target: Value | None = None, real: int | None = None) -> Batch:
     """A batch of one rank; only its first `real` slots hold samples."""
     slots = len(inputs[0])
     mask = torch.arange(slots) < (slots if real is None else real)
-    return Batch(inputs, target, mask.float(), mask, int(mask.sum()), 1, 0, 0)
+    fields = {f"input {at}": value for at, value in enumerate(inputs)}
+    targets = {} if target is None else {"target": target}
+    return Batch(fields, targets, mask.float(), mask, int(mask.sum()), 1, 0, 0)
 
 
 def measured(task: Task, *batches: Batch) -> dict[str, float]:

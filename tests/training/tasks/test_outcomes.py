@@ -55,7 +55,7 @@ CASES = {
         classes(3)[:, None, None, None] * torch.ones(1, 6, 5).long(),
         {"iou", "dice"},
     ),
-    "pictures": (test_super_resolve.task, PICTURES.inputs[0], PICTURES.truth, {"psnr_y", "ssim", "pattern"}),
+    "pictures": (test_super_resolve.task, PICTURES.arguments[0], PICTURES.truth, {"psnr_y", "ssim", "pattern"}),
     "tags": (test_tags.task, drawn(3), (drawn(3) > 0.5).float().roll(1, 0), {"accuracy"}),
 }
 

@@ -42,7 +42,7 @@ def framed(sizes=SIZES, channels=1, *, real=None):
 
 
 def alone(made, at, height, width):
-    return made.inputs[0][at, :, :height, :width], made.truth[at, :-1, : 3 * height, : 3 * width]
+    return made.arguments[0][at, :, :height, :width], made.truth[at, :-1, : 3 * height, : 3 * width]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -124,8 +124,8 @@ def test_ssim_is_the_papers_formula():
 def test_patches_lie_within_their_pictures_and_fit_each_other():
     made = framed(sizes=[(8, 6), (5, 5), (4, 6)])
     whole = Nearest()(torch.arange(48.0).reshape(1, 1, 8, 6)).expand(3, 1, -1, -1)
-    numbered = made._replace(
-        inputs=(torch.arange(48.0).reshape(1, 1, 8, 6).expand(3, 1, -1, -1),),
+    numbered = batch(
+        torch.arange(48.0).reshape(1, 1, 8, 6).expand(3, 1, -1, -1),
         target=torch.cat([whole, made.truth[:, -1:]], dim=1),
     )
     torch.manual_seed(0)

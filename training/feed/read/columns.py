@@ -131,18 +131,17 @@ class Block:
 
 
 def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
-    """The blocks of the inputs in the signature's order (a list brings its lengths along), the target, the weight.
+    """The blocks of the inputs, then of the targets, in the signature's order, then of the weight. A list is followed
+    by its lengths.
 
     Raises BadData when there is nothing to read, or the signature wants a weight and the dataset has none.
     """
     windows = Windows.of(manifest.steps)
     found: list[Block] = []
-    for one in signature.inputs:
-        found.append(Block(one, "input", start=0 if windows and one.name == SERIES else None))
-        if one.columns[0].layout == "list":
-            found.append(Block(one, "input", is_lengths=True))
-    if signature.target is not None:
-        found.append(Block(signature.target, "target", start=windows.look_back if windows else None))
+    for field in signature.inputs:
+        found += _of_field(field, "input", 0 if windows and field.name == SERIES else None)
+    for field in signature.targets:
+        found += _of_field(field, "target", windows.look_back if windows else None)
     if signature.weighted:
         found.append(Block(_weight(manifest), "weight"))
     if not found:
@@ -150,6 +149,11 @@ def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
             f"{manifest.name}/{manifest.version}", "no column that a network can read; encode one in a step"
         )
     return tuple(found)
+
+
+def _of_field(field: InputField, role: Role, start: int | None) -> list[Block]:
+    is_list = field.columns[0].layout == "list"
+    return [Block(field, role, start=start), *([Block(field, role, is_lengths=True)] if is_list else [])]
 
 
 def columns_of(blocks: tuple[Block, ...]) -> tuple[Column, ...]:

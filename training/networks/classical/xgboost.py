@@ -154,7 +154,7 @@ class _Pages(xgboost.DataIter):  # type: ignore[misc,unused-ignore]  # it has no
         there_B = np.concatenate([np.asarray(one.mask_B) for one in page])
         x_BD, y_B, weight_B = (
             np.concatenate([np.asarray(read(one)) for one in page])[there_B]
-            for read in (lambda one: flat(one.inputs), lambda one: one.truth, lambda one: one.weight_B)
+            for read in (lambda one: flat(one.arguments), lambda one: one.truth, lambda one: one.weight_B)
         )
         input_data(data=x_BD, label=y_B, weight=weight_B, feature_types=self.kinds)
         return True

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from millstream.tracking.dataset.signature import Signature
+from millstream.training.feed.batch import Ragged
 
 WORD_RANGE = 0.25
 
@@ -36,7 +37,7 @@ def build(config: Config, signature: Signature) -> nn.Module:
 
 
 class TextCNN(nn.Module):
-    """Scores of shape (B, K) for tokens (B, T), padded with 0, and their lengths (B,)."""
+    """Scores of shape (B, K) for ragged tokens (B, T)."""
 
     def __init__(self, config: Config, tokens: int, outputs: int) -> None:
         super().__init__()
@@ -49,15 +50,16 @@ class TextCNN(nn.Module):
         self.head = nn.Linear(config.maps * len(config.widths), outputs)
         self.widths = config.widths
 
-    def forward(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        answers = self._answers(tokens_BT, lengths_B)
+    def forward(self, tokens: Ragged) -> Tensor:
+        answers = self._answers(tokens.values, tokens.lengths_B)
         found = [pool(*seen) for pool, seen in zip(self.pooled, answers, strict=True)]
         scores_BK: Tensor = self.head(self.dropout(torch.cat(found, dim=1)))
         return scores_BK
 
-    def attended(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
+    def attended(self, tokens: Ragged) -> Tensor:
         """How much each token is regarded, (B, T): what is read of each place, shared by the tokens that a filter reads
         there. They add up to 1, and are 0 outside the sentence."""
+        tokens_BT, lengths_B = tokens.values, tokens.lengths_B
         token_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
         found_BT = torch.zeros(tokens_BT.shape, device=tokens_BT.device)
         pools: Any = self.pooled

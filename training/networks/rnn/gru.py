@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from millstream.tracking.dataset.signature import Signature
+from millstream.training.feed.batch import Ragged
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -31,7 +32,7 @@ def build(config: Config, signature: Signature) -> nn.Module:
 
 
 class GRU(nn.Module):
-    """Scores of shape (B, K) for tokens (B, T), padded with 0, and their lengths (B,)."""
+    """Scores of shape (B, K) for ragged tokens (B, T)."""
 
     def __init__(self, config: Config, tokens: int, outputs: int) -> None:
         super().__init__()
@@ -49,10 +50,10 @@ class GRU(nn.Module):
         self.ways = 2 if config.both_ways else 1
         self.head = nn.Linear(config.hidden * self.ways, outputs)
 
-    def forward(self, tokens_BT: Tensor, lengths_B: Tensor) -> Tensor:
-        x_BTE = self.dropout(self.embedding(tokens_BT))
+    def forward(self, tokens: Ragged) -> Tensor:
+        x_BTE = self.dropout(self.embedding(tokens.values))
         # a masked row has no tokens; it is read as one of padding, and its score is not looked at
-        lengths = lengths_B.clamp(min=1).cpu()
+        lengths = tokens.lengths_B.clamp(min=1).cpu()
         _, state = self.read(pack_padded_sequence(x_BTE, lengths, batch_first=True, enforce_sorted=False))
         last_BD = torch.cat(list(state[-self.ways :]), dim=1)
         scores_BK: Tensor = self.head(self.dropout(last_BD))

@@ -72,8 +72,8 @@ class Dqn(Task):
         self.played: dict[str, list[float]] = {"valid": [], "test": []}
 
     @classmethod
-    def target_of(cls, config: Any) -> str | None:
-        return "action"
+    def targets_of(cls, config: Any) -> tuple[str, ...]:
+        return ("action",)
 
     def enter(self, environment: Any, config: Any) -> None:
         """Stand in an environment of `training.environments`, at the start of an episode."""

@@ -55,8 +55,8 @@ def both(mixed, plain, epoch):
         feed.seek(epoch)
     for one, other in zip(mixed, plain, strict=True):
         assert torch.equal(one.mask_B, other.mask_B)
-        own.append([tensor[one.mask_B].numpy() for tensor in (*one.inputs, one.truth)])
-        stored.append([tensor[one.mask_B].numpy() for tensor in (*other.inputs, other.truth)])
+        own.append([tensor[one.mask_B].numpy() for tensor in (*one.arguments, one.truth)])
+        stored.append([tensor[one.mask_B].numpy() for tensor in (*other.arguments, other.truth)])
         lanes.append((np.arange(BATCH) // (BATCH // LANES))[one.mask_B.numpy()])
     together = [map(np.concatenate, zip(*side, strict=True)) for side in (own, stored)]
     return *(dict(zip(names, side, strict=True)) for side in together), np.concatenate(lanes)
@@ -112,7 +112,7 @@ def test_shares_are_drawn_from_their_law(tmp_path):
 def test_neither_ranks_nor_memory_nor_a_stop_show_in_what_is_mixed(dataset):
     def batches(ranks, **options):
         feeds = [feed(dataset, rank=rank, ranks=ranks, window_mib=(1 << 10) / MIB, **options) for rank in range(ranks)]
-        return [[torch.cat([part.inputs[0] for part in parts]) for parts in zip(*feeds, strict=True)]]
+        return [[torch.cat([part.arguments[0] for part in parts]) for parts in zip(*feeds, strict=True)]]
 
     wanted = batches(1, memory="cached")
     for ranks in (1, 2, 4):

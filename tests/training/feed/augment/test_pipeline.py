@@ -82,7 +82,7 @@ def global_batches(dataset, epoch, ranks, **options):
         one.seek(epoch)
     return [
         [torch.cat([part[place] for part in parts]) for place in range(3)]
-        for parts in ([(*batch.inputs, batch.target) for batch in together] for together in zip(*feeds, strict=True))
+        for parts in ([(*batch.arguments, batch.truth) for batch in together] for together in zip(*feeds, strict=True))
     ]
 
 
@@ -92,7 +92,7 @@ def by_row(one, epoch=0):
     ids, parts = [], []
     for batch in one:
         ids += one.sample_ids(epoch, batch.index)
-        parts.append([tensor[batch.mask_B].numpy() for tensor in (*batch.inputs, batch.target)])
+        parts.append([tensor[batch.mask_B].numpy() for tensor in (*batch.arguments, batch.truth)])
     order = np.argsort([int(sample_id.rpartition("-")[2]) for sample_id in ids])
     return [np.concatenate(column)[order] for column in zip(*parts, strict=True)]
 
@@ -117,7 +117,7 @@ def test_each_sample_is_changed_by_its_own_draws_of_the_epoch(dataset_and_values
         for batch in one:
             ids = one.sample_ids(epoch, batch.index)
             assert len(ids) == int(batch.mask_B.sum())
-            tensors = [tensor[batch.mask_B].numpy() for tensor in (*batch.inputs, batch.target)]
+            tensors = [tensor[batch.mask_B].numpy() for tensor in (*batch.arguments, batch.truth)]
             for sample_id, pixels, signal, area in zip(ids, *tensors, strict=True):
                 row = int(sample_id.rpartition("-")[2])
                 keys = (SEED, "augment in feed", epoch, sample_id)
@@ -154,7 +154,7 @@ def test_a_feed_resumed_in_the_middle_goes_on_with_the_same_changes(dataset):
     whole = list(feed(dataset))
     resumed = feed(dataset)
     resumed.seek(0, 4)
-    assert all(torch.equal(one.inputs[0], other.inputs[0]) for one, other in zip(whole[4:], resumed, strict=True))
+    assert all(torch.equal(one.arguments[0], other.arguments[0]) for one, other in zip(whole[4:], resumed, strict=True))
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])

@@ -49,10 +49,12 @@ def blocks(folder, stride, rows=23):
     return Dataset.open(dataset.folder, folder), windows
 
 
-def windowed(dataset, *, target="series", rank=0, ranks=1, shuffle=True, **options):
+def windowed(dataset, *, targets=("series",), rank=0, ranks=1, shuffle=True, **options):
     defaults = {"seed": 7, "batch_size": 16, "window_mib": 40 * 64 / MIB, "engine": "arrow"}
     reading = Reading(**(defaults | options))
-    return Feed(dataset, "train", dataset.manifest.signature(target), reading, rank=rank, ranks=ranks, shuffle=shuffle)
+    return Feed(
+        dataset, "train", dataset.manifest.signature(*targets), reading, rank=rank, ranks=ranks, shuffle=shuffle
+    )
 
 
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
@@ -84,7 +86,7 @@ def test_every_window_comes_once_an_epoch_with_what_follows_it(tmp_path, stride,
                 for part in together:
                     parts += [
                         torch.cat([read, told]).numpy()
-                        for read, told, real in zip(part.inputs[0], part.target, part.mask_B, strict=True)
+                        for read, told, real in zip(part.arguments[0], part.truth, part.mask_B, strict=True)
                         if real
                     ]
             assert sorted(ids) == sorted(windows)
@@ -95,12 +97,12 @@ def test_every_window_comes_once_an_epoch_with_what_follows_it(tmp_path, stride,
 
 def test_windows_without_a_target_are_what_is_read_alone(tmp_path):
     dataset, windows = blocks(tmp_path, 1)
-    one = windowed(dataset, target=None, shuffle=False)
+    one = windowed(dataset, targets=(), shuffle=False)
     seen = 0
     for batch in one:
         ids = one.sample_ids(0, batch.index)
-        assert np.array_equal(batch.inputs[0][batch.mask_B], np.stack([windows[name][:LOOK_BACK] for name in ids]))
-        assert batch.target is None
+        assert np.array_equal(batch.arguments[0][batch.mask_B], np.stack([windows[name][:LOOK_BACK] for name in ids]))
+        assert batch.targets == {}
         seen += len(ids)
     assert seen == len(windows)
 
@@ -116,7 +118,7 @@ def test_a_block_is_held_once_for_what_is_read_and_what_is_told(tmp_path):
 @pytest.mark.bad_input
 def test_windows_tell_nothing_but_their_series(tmp_path):
     dataset, _ = blocks(tmp_path, 1)
-    with pytest.raises(BadData, match="windows tell 3 steps of 'series'"):
+    with pytest.raises(BadData, match="windows predict 3 steps of 'series'"):
         dataset.manifest.signature("length")
 
 
@@ -149,7 +151,7 @@ def test_drawn_rows_are_the_rows_that_their_names_say(tmp_path, memory):
             ids, moods = [], []
             for together in zip(*feeds, strict=True):
                 ids += feeds[0].sample_ids(epoch, together[0].index)
-                moods += [row.numpy() for part in together for row in part.inputs[1][part.mask_B]]
+                moods += [row.numpy() for part in together for row in part.arguments[1][part.mask_B]]
                 assert all(torch.equal(part.weight_B, part.mask_B.float()) for part in together)
             assert len(set(ids)) == len(ids) == 203
             rows = [int(one.removeprefix("train-").partition("#")[0]) for one in ids]
@@ -170,7 +172,7 @@ def test_what_is_fitted_at_once_gets_each_row_once_with_the_weight_that_it_would
     dataset, held = made(tmp_path, 50, shard_rows=[20, 30])
     whole = feed(dataset, sampling="weighted").whole()
     assert whole.weight_B.tolist() == held["share"].astype(np.float32).tolist()
-    assert np.array_equal(whole.inputs[1], held["mood"])
+    assert np.array_equal(whole.arguments[1], held["mood"])
 
 
 @pytest.mark.bad_input
@@ -197,7 +199,7 @@ def test_buckets_keep_every_sample_and_save_padding(tmp_path, memory, window_mib
         together = list(zip(*feeds, strict=True))
         orders.append([feeds[0].sample_ids(0, parts[0].index) for parts in together])
         for ids, parts in zip(orders[-1], together, strict=True):
-            found = torch.cat([part.inputs[3][part.mask_B] for part in parts]).tolist()
+            found = torch.cat([part.arguments[2].lengths_B[part.mask_B] for part in parts]).tolist()
             assert found == [lengths[int(one.removeprefix("train-"))] for one in ids]
     assert orders[0] == orders[1]
     ids = [one for batch in orders[0] for one in batch]
@@ -205,7 +207,7 @@ def test_buckets_keep_every_sample_and_save_padding(tmp_path, memory, window_mib
     assert [len(batch) for batch in orders[0]] == [16] * 12 + [11]
 
     def padded(options):
-        return sum(batch.inputs[2].numel() for batch in feed(dataset, **options))
+        return sum(batch.arguments[2].values.numel() for batch in feed(dataset, **options))
 
     assert padded(bucketed) < padded(plain)
 
@@ -230,10 +232,10 @@ def test_a_part_filled_batch_stays_the_last_for_ranks_whose_own_lanes_are_full(
 ):
     dataset, held = made(tmp_path, rows)
     order = {"batch_size": batch_size, "lanes": lanes, "bucket_batches": together, "window_mib": 1}
-    alone = [batch.target[batch.mask_B].tolist() for batch in feed(dataset, **order)]
+    alone = [batch.truth[batch.mask_B].tolist() for batch in feed(dataset, **order)]
     feeds = [feed(dataset, **order, rank=rank, ranks=ranks) for rank in range(ranks)]
     for index, parts in enumerate(zip(*feeds, strict=True)):
-        found = torch.cat([part.target[part.mask_B] for part in parts]).tolist()
+        found = torch.cat([part.truth[part.mask_B] for part in parts]).tolist()
         own = [int(one.removeprefix("train-")) for one in feeds[0].sample_ids(0, index)]
         told = (held["price"][own].astype(np.float32) - np.float32(TARGET_MAP.offset)) * np.float32(TARGET_MAP.factor)
         assert found == alone[index] == told.tolist()

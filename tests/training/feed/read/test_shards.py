@@ -11,7 +11,7 @@ from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from tests.datasets import describe
-from tests.training.feed.made import ENGINES, feed, made
+from tests.training.feed.made import ENGINES, feed, made, values_of
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_nulls_in_lists_are_refused(dataset, engine, lists):
 def test_a_not_a_number_is_a_value_and_no_null(dataset):
     values = np.array([0.5] * 19 + [np.nan], np.float32)
     changed = rewritten(dataset, replacing("width", lambda old: pa.array(values)))
-    found = np.concatenate([batch.inputs[4][batch.mask_B].numpy() for batch in feed(changed)])
+    found = np.concatenate([batch.arguments[3][batch.mask_B].numpy() for batch in feed(changed)])
     assert np.isnan(found).sum() == 1
 
 
@@ -116,4 +116,4 @@ def test_arrow_reads_a_shard_of_several_row_groups(dataset):
     wanted = list(feed(dataset))
     changed = rewritten(dataset, lambda table: table, row_group_size=7)
     for one, other in zip(feed(changed), wanted, strict=True):
-        assert all(a.equal(b) for a, b in zip(one.inputs, other.inputs, strict=True))
+        assert all(a.equal(b) for a, b in zip(values_of(one), values_of(other), strict=True))

@@ -22,8 +22,10 @@ def test_pages_on_disk_give_the_trees_of_rows_in_memory(tmp_path, monkeypatch, p
     dataset = fitted.rows(tmp_path)  # fewer rows than bins, so that both split between the same values
     held, kept = grown(tmp_path / "held", dataset), grown(tmp_path / "kept", dataset, external=True)
     test = held.splits.feed("test").whole()
-    torch.testing.assert_close(kept.task.network(*test.inputs), held.task.network(*test.inputs), rtol=1e-3, atol=1e-3)
-    assert (held.task.network(*test.inputs).argmax(dim=1) == test.truth).float().mean() > 0.6
+    torch.testing.assert_close(
+        kept.task.network(*test.arguments), held.task.network(*test.arguments), rtol=1e-3, atol=1e-3
+    )
+    assert (held.task.network(*test.arguments).argmax(dim=1) == test.truth).float().mean() > 0.6
     assert list(kept.folder.glob("pages-*")) == []
 
 
@@ -33,7 +35,7 @@ def test_every_pass_over_the_pages_hands_over_the_same_rows_and_all_of_them(tmp_
     first, second = passed(pages), passed(pages)
     assert np.array_equal(first, second)
     whole = splits.feed("train").whole()
-    stored = np.column_stack([flat(whole.inputs), whole.truth])
+    stored = np.column_stack([flat(whole.arguments), whole.truth])
     assert np.array_equal(first[np.lexsort(first.T)], stored[np.lexsort(stored.T)])
 
 

@@ -18,4 +18,4 @@ def pair(
         Column(name="image", dtype="uint8", shape=shape, role="target", **same),
         Column(name="coarse", dtype="float32", shape=(channels, height, width), role="input", **same),
     ]
-    return Signature.of(columns, "image")
+    return Signature.of(columns, ["image"])

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from millstream.tracking.errors import BadData
+from millstream.training.feed.batch import Ragged
 from millstream.training.networks.cnn import textcnn
 from millstream.training.networks.cnn.textcnn import Config
 from tests.training.signatures import image, signature, target, tokens
@@ -33,17 +34,17 @@ def test_a_filter_answers_with_its_strongest_place_within_the_sentence():
             answers = [(filters.weight * place.T).sum(dim=(1, 2)) + filters.bias for place in places]
             found.append(torch.stack(answers).clamp(min=0).amax(dim=0))
         expected = network.head(torch.cat(found))
-        torch.testing.assert_close(network(batch(), LENGTHS)[row], expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(network(Ragged(batch(), LENGTHS))[row], expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("pooling", ["max", "attention"])
 def test_padding_changes_no_score_and_every_parameter_learns(pooling):
     network = built(pooling=pooling, maps=20)
     wider = torch.nn.functional.pad(batch(), (0, 5))
-    torch.testing.assert_close(network(wider, LENGTHS), network(batch(), LENGTHS))
-    network(batch(), LENGTHS).square().sum().backward()
+    torch.testing.assert_close(network(Ragged(wider, LENGTHS)), network(Ragged(batch(), LENGTHS)))
+    network(Ragged(batch(), LENGTHS)).square().sum().backward()
     assert [name for name, one in network.named_parameters() if one.grad is None or not one.grad.any()] == []
-    assert torch.isfinite(network(torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0]))).all()
+    assert torch.isfinite(network(Ragged(torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0])))).all()
 
 
 def test_attention_weighs_places_within_the_sentence_alone_and_its_weights_add_up_to_one():
@@ -60,12 +61,12 @@ def test_attention_weighs_places_within_the_sentence_alone_and_its_weights_add_u
 @pytest.mark.parametrize("widths", [(1,), (3, 4, 5)])
 def test_words_are_regarded_by_shares_that_add_up_to_one_within_the_sentence(pooling, widths):
     network = built(pooling=pooling, widths=widths)
-    shares = network.attended(batch(), LENGTHS)
+    shares = network.attended(Ragged(batch(), LENGTHS))
     torch.testing.assert_close(shares.sum(dim=1), torch.ones(3))
     assert (shares >= 0).all()
     assert not shares[torch.arange(9) >= LENGTHS[:, None]].any()
     wider = torch.nn.functional.pad(batch(), (0, 5))
-    torch.testing.assert_close(network.attended(wider, LENGTHS)[:, :9], shares)
+    torch.testing.assert_close(network.attended(Ragged(wider, LENGTHS))[:, :9], shares)
 
 
 def test_the_word_that_every_filter_answers_to_is_regarded_alone():
@@ -76,7 +77,7 @@ def test_the_word_that_every_filter_answers_to_is_regarded_alone():
         network.embedding.weight[7].abs_()
     words = torch.tensor([[3, 7, 4, 5, 0, 0]])
     torch.testing.assert_close(
-        network.attended(words, torch.tensor([4])), torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
+        network.attended(Ragged(words, torch.tensor([4]))), torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0, 0.0]])
     )
 
 
@@ -86,7 +87,7 @@ def test_a_network_learns_a_batch_by_heart():
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(network(batch(), LENGTHS), torch.arange(3))
+        loss = torch.nn.functional.cross_entropy(network(Ragged(batch(), LENGTHS)), torch.arange(3))
         loss.backward()
         optimizer.step()
     assert loss < 0.01

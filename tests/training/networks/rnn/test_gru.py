@@ -1,5 +1,6 @@
 import torch
 
+from millstream.training.feed.batch import Ragged
 from millstream.training.networks.rnn import gru
 from millstream.training.networks.rnn.gru import Config
 from tests.training.signatures import signature, target, tokens
@@ -27,23 +28,23 @@ def test_gru_matches_the_gate_equations():
             update = torch.sigmoid(gates_x[7:14] + gates_h[7:14])
             new = torch.tanh(gates_x[14:] + reset * gates_h[14:])
             h = (1 - update) * new + update * h
-        torch.testing.assert_close(network(batch(), LENGTHS)[row], network.head(h), rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(network(Ragged(batch(), LENGTHS))[row], network.head(h), rtol=1e-5, atol=1e-6)
 
 
 def test_padding_changes_no_score():
     torch.manual_seed(0)
     network = gru.build(Config(both_ways=True), SIGNATURE).eval()
     wider = torch.nn.functional.pad(batch(), (0, 5))
-    torch.testing.assert_close(network(wider, LENGTHS), network(batch(), LENGTHS))
+    torch.testing.assert_close(network(Ragged(wider, LENGTHS)), network(Ragged(batch(), LENGTHS)))
 
 
 def test_a_row_of_a_masked_slot_does_no_harm():
     network = gru.build(Config(), SIGNATURE)
-    scores = network(torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1]))
+    scores = network(Ragged(torch.zeros(2, 1, dtype=torch.int64), torch.tensor([0, 1])))
     assert torch.isfinite(scores).all()
 
 
 def test_every_parameter_gets_a_gradient():
     network = gru.build(Config(layers=2, both_ways=True, dropout=0.1), SIGNATURE)
-    network(batch(), LENGTHS).square().sum().backward()
+    network(Ragged(batch(), LENGTHS)).square().sum().backward()
     assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in network.parameters())
