@@ -6,11 +6,15 @@ the loss of each row is, which metrics are read, which pictures are drawn and wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from functools import partial
+from math import ceil, floor
 from typing import Any, ClassVar
 
 import pytorch_lightning as lightning
 import torch
+import torch.distributed as dist
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -25,7 +29,7 @@ from millstream.training.feed.batch import Batch
 from millstream.training.metrics.across_ranks import all_gather
 from millstream.training.optimization.batch_norm import batch_norms, remembered
 from millstream.training.optimization.gradient_reduction import Averaged, Gradients
-from millstream.training.optimization.optimizer_step import Losses, Step, descend
+from millstream.training.optimization.optimizer_step import Losses, Step, Update, descend
 
 Stage = str
 """`valid` or `test`."""
@@ -34,9 +38,9 @@ Stage = str
 class Task(lightning.LightningModule):
     """One learning problem.
 
-    A subclass gives `rows`, `metrics`, `measure`, `predict`, and what it draws in `figures`. A task that has its own
-    way to step (two optimizers, an environment) overrides `training_step` and `configure_optimizers`, and takes its
-    steps by `descend`.
+    A subclass gives `rows`, `metrics`, `measure`, `predict`, and what it draws in `figures`. A task of several
+    optimizers overrides `updates_per_batch` and `updates`. One that does not learn from batches of a dataset (an
+    environment) overrides `training_step` and `configure_optimizers`, and takes its steps by `descend`.
     """
 
     config: Any
@@ -45,6 +49,8 @@ class Task(lightning.LightningModule):
     """Columns that `predict` gives, and the type of each: string, long, double, Array(double) or Array(string)."""
     steps_by_rows: ClassVar[bool] = True
     """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
+    generated: ClassVar[Mapping[str, str]] = {}
+    """Columns of the samples that `generate` draws, with the type of each; empty for a task that generates nothing."""
     learns_target: ClassVar[bool] = True
     """Whether it learns to tell a target; if not, an estimator is given the inputs alone."""
     needs: ClassVar[tuple[str, ...]] = ()
@@ -57,7 +63,9 @@ class Task(lightning.LightningModule):
         # steps are taken by `descend`, for every optimizer, penalty and way to accumulate alike
         self.automatic_optimization = False
         self.untaken: list[Step] = []
-        self.gradients: Gradients = Averaged(self)
+        self.gradients: Gradients = Averaged(network, fit.accumulate, lambda loss: self.manual_backward(loss))
+        self.elements: Tensor | int = 0
+        """Of the last global batch: what its losses are means over."""
         self.config = config
         self.network = network
         self.signature = signature
@@ -83,8 +91,48 @@ class Task(lightning.LightningModule):
         return signature
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        """The loss of each row, (b,), and the network's output, which `measure` reads."""
+        """The loss of each row, (b,), and the network's output, which `measure` reads.
+
+        Where a row has several elements that count by themselves, the loss is their sum, and `counts` says how many.
+        """
         raise NotImplementedError(f"{type(self).__name__} gives no rows()")
+
+    def counts(self, batch: Batch) -> Tensor | None:
+        """How many elements (tokens, time steps) the loss of each row is the sum of, (b,); None where a row counts one.
+
+        It follows from the batch alone, so that the mean over a global batch is known before anything goes backward.
+        """
+        return None
+
+    def evaluate(self, batch: Batch) -> tuple[Tensor, Any]:
+        """What `rows` gives, of a network that is evaluated: here a sequence is decoded without its own target."""
+        return self.rows(batch)
+
+    def updates_per_batch(self) -> Mapping[str, Fraction]:
+        """The optimizers by name, and how many steps each takes a batch: 1/5 for one step each fifth batch.
+
+        An optimizer has the parameters of `network.<name>`; one called `network` those of the whole network.
+        """
+        return {"network": Fraction(1)}
+
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        """The steps of a batch, one after the other. The default is one, down the mean of `rows`."""
+        total, parts = self._elements(batch), partial(self.gradients.parts, batch)
+        self.elements = batch.real if total is None else total
+        yield Update("network", lambda: (part.mean(self.rows(part)[0], total) for part in parts()), "train/loss")
+
+    def mean(self, batch: Batch) -> Tensor:
+        """The mean loss of a global batch, of which this rank has a part."""
+        return batch.mean(self.rows(batch)[0], self._elements(batch))
+
+    def due(self, name: str, batch: Batch) -> int:
+        """How many steps the optimizer `name` takes at this batch, by `updates_per_batch`."""
+        rate, done = self.updates_per_batch()[name], batch.epoch * self._batches + batch.index
+        return floor((done + 1) * rate) - floor(done * rate)
+
+    def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
+        """`count` samples drawn with `seed`: the columns of `generated`, one value a row."""
+        raise WrongRecipe.at("model", f"the task {type(self).__name__.lower()} generates nothing")
 
     def metrics(self) -> dict[str, Metric]:
         """The metrics of one stage by name, `loss` left out."""
@@ -132,9 +180,12 @@ class Task(lightning.LightningModule):
             self.rows = compiled  # type: ignore[method-assign]
 
     def training_step(self, batch: Batch, index: int) -> dict[str, Tensor] | None:
-        """Take a step; its losses by name, of which `EpochMean` tells the means. None for a task that tells its own."""
-        loss = self.descend(lambda: (part.mean(self.rows(part)[0]) for part in self.gradients.parts(batch)))
-        return {"train/loss": loss}
+        """Take the batch's steps; their losses by name, of which `EpochMean` reports the means.
+
+        None for a task that reports its own.
+        """
+        self.elements = batch.real
+        return {update.loss: self.descend(update.losses, update.optimizer) for update in self.updates(batch)}
 
     @property
     def has_point(self) -> bool:
@@ -143,12 +194,13 @@ class Task(lightning.LightningModule):
         trainer: Any = self.trainer
         return bool(trainer._logger_connector.should_update_logs)
 
-    def descend(self, losses: Losses, which: int = 0) -> Tensor:
-        """The sum of `losses`, after one step of the optimizer number `which` down it, as the fit section says.
+    def descend(self, losses: Losses, name: str = "network") -> Tensor:
+        """The sum of `losses`, after one step of the optimizer `name` down it, as the fit section says.
 
         A step that is not taken, because a number is not finite, is noted in `untaken`.
         """
         put_back = remembered(batch_norms(self.network) if self.fit.nan == "skip" else ())
+        which = list(self.updates_per_batch()).index(name)
         step = descend(_listed(self.optimizers())[which], losses, self.gradients, self.fit)
         if not step.taken:
             put_back()
@@ -172,17 +224,38 @@ class Task(lightning.LightningModule):
         self._report("test")
 
     def configure_optimizers(self) -> Any:
+        made = [
+            self.optimizer_of(name, ceil(self._batches * self.fit.epochs * rate))
+            for name, rate in self.updates_per_batch().items()
+        ]
+        return made[0] if len(made) == 1 else tuple(made)
+
+    def optimizer_of(self, name: str, steps: int, *, share: float = 1.0) -> Any:
+        """The recipe's optimizer of this name, at a share of its rate, with its schedule over so many steps."""
+        chosen = self.fit.optimizers.get(name, self.fit.optimizer)
+        module = self.network if name == "network" else getattr(self.network, name)
+        optimizer = chosen.model_copy(update={"lr": chosen.lr * share}).build(module.parameters())
+        schedule = scheduler(optimizer, self.fit.schedule.factor, steps, warm_up=self.fit.warm_up)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def _batches(self) -> int:
+        """Global batches of an epoch."""
         # not trainer.estimated_stepping_batches: it sets up the feed before a resumed run's state is there, and the
         # feed then starts from its beginning
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return self.optimizer_of(self.network, len(data.train_dataloader()) * self.fit.epochs)
+        return len(data.train_dataloader())
 
-    def optimizer_of(self, module: nn.Module, steps: int, *, share: float = 1.0) -> Any:
-        """The recipe's optimizer for the parameters of `module`, at a share of its rate, with its schedule."""
-        chosen = self.fit.optimizer.model_copy(update={"lr": self.fit.optimizer.lr * share})
-        optimizer = chosen.build(module.parameters())
-        schedule = scheduler(optimizer, self.fit.schedule.factor, steps, warm_up=self.fit.warm_up)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    def _elements(self, batch: Batch) -> Tensor | None:
+        """How many elements a global batch has, over all ranks; None where each sample counts one."""
+        counts_B = self.counts(batch)
+        if counts_B is None:
+            return None
+        # double, in which so many elements can be added in any order
+        total = counts_B[batch.mask_B].sum(dtype=torch.float64)
+        if batch.ranks > 1:
+            dist.all_reduce(total)
+        return total.clamp(min=1)
 
     def _check_fitting(self, network: nn.Module) -> None:
         name = type(self).__name__.lower()
@@ -200,12 +273,18 @@ class Task(lightning.LightningModule):
         )
 
     def _evaluation_step(self, batch: Batch, stage: Stage) -> dict[str, Any]:
-        per_row, output = self.rows(batch)
-        stage_metrics: Any = self.measured[stage]
+        per_row, output = self.evaluate(batch)
+        counts_B, stage_metrics = self.counts(batch), self.measured[stage]
+        loss: Any = stage_metrics["loss"]  # type: ignore[index]
         # of several ranks one may have no row of the last batch
         if batch.is_full or bool(batch.mask_B.any()):
-            stage_metrics["loss"].update(per_row[batch.mask_B])
-            self.measure(stage_metrics["rest"], output, batch)
+            if counts_B is None:
+                loss.update(per_row[batch.mask_B])
+            else:
+                counts = counts_B[batch.mask_B].to(per_row)
+                per_row = per_row / counts_B.clamp(min=1)
+                loss.update(per_row[batch.mask_B], counts)
+            self.measure(stage_metrics["rest"], output, batch)  # type: ignore[index]
         return {"loss": per_row, "output": output}
 
     def _report(self, stage: Stage) -> None:

@@ -16,14 +16,15 @@ class EpochMean(lightning.Callback):
     """
 
     def __init__(self) -> None:
-        self.samples = 0
+        self.counts: dict[str, Tensor | float] = {}
+        """What each mean is over so far: samples, or their elements. A part's step may come less often than others."""
         self.sums: dict[str, Tensor | float] = {}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
         if outputs and not task.untaken:
-            self.samples += batch.real
             for name, value in outputs.items():
-                self.sums[name] = self.sums.get(name, 0.0) + value.double() * batch.real
+                self.counts[name] = self.counts.get(name, 0) + task.elements
+                self.sums[name] = self.sums.get(name, 0.0) + value.double() * task.elements
         if task.has_point and not trainer.is_last_batch:  # that one is told below
             task.log_dict(self._means())
 
@@ -34,13 +35,16 @@ class EpochMean(lightning.Callback):
             # at once: Lightning sends it after the checkpoint is taken, and a run that is stopped there never does
             steps = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
             trainer.logger.log_metrics({name: float(mean) for name, mean in means.items()}, step=steps)
-        self.samples, self.sums = 0, {}
+        self.counts, self.sums = {}, {}
 
     def state_dict(self) -> dict[str, Any]:
-        return {"samples": self.samples, "sums": {name: float(total) for name, total in self.sums.items()}}
+        return {
+            "counts": {name: float(count) for name, count in self.counts.items()},
+            "sums": {name: float(total) for name, total in self.sums.items()},
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.samples, self.sums = state["samples"], state["sums"]
+        self.counts, self.sums = state["counts"], state["sums"]
 
     def _means(self) -> dict[str, Tensor | float]:
-        return {name: total / self.samples for name, total in self.sums.items()}
+        return {name: total / self.counts[name] for name, total in self.sums.items()}

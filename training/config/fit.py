@@ -21,7 +21,7 @@ USUAL: Literal["adamw"] = "adamw"
 """The optimizer of a recipe that names none."""
 OF_STEPS = (
     *("accumulate", "average", "channels_last", "clip", "compile", "early_stop", "exact", "init", "keep", "l1", "l2"),
-    *("nan", "optimizer", "precision", "schedule", "sync_batch_norm", "warm_up"),
+    *("nan", "optimizer", "optimizers", "precision", "schedule", "sync_batch_norm", "warm_up"),
 )
 """Fields that say how steps are taken: nothing to a model that is fitted at once."""
 
@@ -39,6 +39,9 @@ class Fit(Reading, frozen=True, extra="forbid"):
     )
     optimizer: AnyOptimizer = Field(
         default_factory=lambda: AdamW(name=USUAL), description="what takes the steps; default: adamw"
+    )
+    optimizers: dict[str, AnyOptimizer] = Field(
+        {}, description="another optimizer for a part of a task that has several: {discriminator: {name: adam}}"
     )
     schedule: AnySchedule = Field(Constant(), description="how the rate goes on over the steps")
     warm_up: float = Field(

@@ -145,7 +145,6 @@ def _steps(task: Task, batch: Batch) -> Iterator[int]:
     task.to(device).train()
     moved = batch.to(torch.device(device))
     while True:
-        per_row, _ = task.rows(moved)
-        moved.mean(per_row).backward()  # type: ignore[no-untyped-call]
+        task.mean(moved).backward()  # type: ignore[no-untyped-call]
         task.zero_grad()
         yield len(batch.mask_B)

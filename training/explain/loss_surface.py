@@ -33,7 +33,7 @@ def surface(task: Task, rows: Batch, path: Sequence[Sequence[float]]) -> Figure:
         with torch.no_grad():
             for row, column in np.ndindex(GRID, GRID):
                 vector_to_parameters(kept.new_tensor([x[column], y[row]]), parameters)
-                loss_YX[row, column] = float(rows.mean(task.rows(rows)[0]))
+                loss_YX[row, column] = float(task.mean(rows))
     finally:
         with torch.no_grad():
             vector_to_parameters(kept, parameters)

@@ -119,9 +119,13 @@ class Batch(NamedTuple):
         for at in range(count):
             yield self.slots(slice(slots * at // count, slots * (at + 1) // count))
 
-    def mean(self, per_row_B: Tensor) -> Tensor:
-        """The weighted mean over the global batch's samples, scaled so that the mean over ranks (DDP) is right."""
-        return (self.weight_B * per_row_B).sum() * (self.ranks / self.real)
+    def mean(self, per_row_B: Tensor, elements: Tensor | None = None) -> Tensor:
+        """The weighted mean over the global batch's samples, scaled so that the mean over ranks (DDP) is right.
+
+        Where the loss of a row is a sum over its elements (tokens, say), `elements` is how many of them the global
+        batch has, and the mean is over these.
+        """
+        return (self.weight_B * per_row_B).sum() * (self.ranks / (self.real if elements is None else elements))
 
 
 def changed(value: Value, change: Callable[[Tensor], Tensor]) -> Value:

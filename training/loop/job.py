@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from millstream.tracking.dataset.manifest import SPLITS, Manifest
 from millstream.tracking.dataset.version import Dataset
@@ -118,7 +119,9 @@ class Job:
             raise WrongRecipe.at(located.where("network"), told)
         if parts.fit.exact:
             lanes = parts.fit.lanes or default_lanes(parts.fit.batch_size)
-            task.gradients = ByLane(task, own_lanes(place.rank, place.ranks, lanes, parts.fit.batch_size), lanes)
+            _refuse_inexact(task)
+            own = own_lanes(place.rank, place.ranks, lanes, parts.fit.batch_size)
+            task.gradients = ByLane(parts.fit.seed, own, lanes)
         return cls(located, run, parts, task, splits, place)
 
     @property
@@ -155,3 +158,15 @@ def _share_of_cores(place: Ranks) -> int | None:
     if place.local_ranks == 1 or "OMP_NUM_THREADS" in os.environ:
         return None
     return max(1, len(os.sched_getaffinity(0)) // place.local_ranks)
+
+
+def _refuse_inexact(task: Task) -> None:
+    """Raises WrongRecipe for what cannot be the same bits at any number of ranks."""
+    if isinstance(task.network, Estimator):
+        raise WrongRecipe.at("fit.exact", "an estimator is fitted at once, on one rank; leave it out")
+    if not task.steps_by_rows:
+        raise WrongRecipe.at("fit.exact", f"{type(task).__name__} steps in its own way; leave it out")
+    normed = [name for name, module in task.network.named_modules() if isinstance(module, _BatchNorm)]
+    if normed:
+        told = f"{', '.join(normed[:3])} normalise over the batch, of which a lane is a part"
+        raise WrongRecipe.at("fit.exact", f"{told}; take norm: layer or group")

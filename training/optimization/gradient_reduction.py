@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from millstream.training.feed.batch import Batch
 from millstream.training.optimization.batch_norm import LEAST, batch_norms, kept
-
-if TYPE_CHECKING:
-    from millstream.training.task import Task
 
 
 class Gradients(Protocol):
@@ -34,15 +31,16 @@ class Gradients(Protocol):
 class Averaged:
     """The mean over ranks, by Lightning's strategy, which takes it while it goes backward."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, network: nn.Module, accumulate: int, backward: Callable[[Tensor], None]) -> None:
+        """`accumulate` is into how many parts a batch is divided; `backward` is the strategy's, which averages."""
+        self.network, self.accumulate, self.backward = network, accumulate, backward
         self.total: Tensor | None = None
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
-        count = self.task.fit.accumulate
+        count = self.accumulate
         # a single row has no variance, in a full batch either
         are_large = batch.is_full and len(batch.mask_B) >= LEAST * count
-        norms = [] if are_large else batch_norms(self.task.network)
+        norms = [] if are_large else batch_norms(self.network)
         if not norms:
             yield from batch.parts(count)
             return
@@ -56,7 +54,7 @@ class Averaged:
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
         # the strategy has to know where ranks average; alone, it would only ask all callbacks twice
-        (self.task.manual_backward if dist.is_initialized() else Tensor.backward)(loss)
+        (self.backward if dist.is_initialized() else Tensor.backward)(loss)
         self.total = loss.detach() if self.total is None else self.total + loss.detach()
 
     def combine(self, parameters: Sequence[nn.Parameter]) -> Tensor:

@@ -15,30 +15,24 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.seeds import key
-from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch, Fields, Ragged
 from millstream.training.optimization import rng
-from millstream.training.task import Task
 
 
 class ByLane:
     """The sum over lanes in their order, of which this rank owns some."""
 
-    def __init__(self, task: Task, own: range, lanes: int) -> None:
-        """Raises WrongRecipe for what cannot be exact: statistics of a batch, own ways to step."""
-        _check(task)
-        self.task, self.own, self.lanes = task, own, lanes
+    def __init__(self, seed: int, own: range, lanes: int) -> None:
+        self.seed, self.own, self.lanes = seed, own, lanes
         self._found: list[Tensor] = []
         self.began, self.exchange_s = time.monotonic(), 0.0
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
         """The own lanes, each with draws of its own."""
         for lane, part in zip(self.own, lanes_of(batch, len(self.own)), strict=True):
-            rng.seed(key(self.task.fit.seed, "step", batch.epoch, batch.index, "lane", lane))
+            rng.seed(key(self.seed, "step", batch.epoch, batch.index, "lane", lane))
             yield part
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
@@ -91,14 +85,3 @@ def in_order(rows_LP: Tensor) -> Tensor:
     for row_P in rows_LP[1:]:
         total_P += row_P
     return total_P
-
-
-def _check(task: Task) -> None:
-    if isinstance(task.network, Estimator):
-        raise WrongRecipe.at("fit.exact", "an estimator is fitted at once, on one rank; leave it out")
-    if not task.steps_by_rows:
-        raise WrongRecipe.at("fit.exact", f"{type(task).__name__} steps in its own way; leave it out")
-    normed = [name for name, module in task.network.named_modules() if isinstance(module, _BatchNorm)]
-    if normed:
-        told = f"{', '.join(normed[:3])} normalise over the batch, of which a lane is a part"
-        raise WrongRecipe.at("fit.exact", f"{told}; take norm: layer or group")

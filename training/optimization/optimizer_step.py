@@ -22,6 +22,15 @@ Losses = Callable[[], Iterable[Tensor]]
 """Makes the losses whose sum is stepped down, one after the other, so that one graph is in memory at a time."""
 
 
+class Update(NamedTuple):
+    """One step that a task asks for."""
+
+    optimizer: str
+    losses: Losses
+    loss: str
+    """The name under which the loss is reported: `train/loss`."""
+
+
 class Step(NamedTuple):
     """What came of a step: the loss before it, without penalties, and whether it was taken."""
 

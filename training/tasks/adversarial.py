@@ -7,7 +7,8 @@ Axes: B rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import torch
@@ -20,17 +21,19 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from millstream.tracking.figures.samples import samples
 from millstream.training.feed.batch import Batch
 from millstream.training.objectives.adversarial import fooling_loss, made_loss, real_loss
+from millstream.training.optimization.optimizer_step import Update
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
 GRID = 100
-GENERATOR, DISCRIMINATOR = 0, 1
-"""Places of their optimizers."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     discriminator_rate: float = Field(
         1.0, gt=0, description="the discriminator's learning rate, as a share of the generator's"
+    )
+    discriminator_steps: int = Field(
+        1, ge=1, description="steps of the discriminator, each on a batch of its own, for one of the generator"
     )
     smoothing: float = Field(0.1, ge=0, lt=1, description="real images count as 1 - this (Salimans et al. 2016)")
 
@@ -42,21 +45,26 @@ class Adversarial(Task):
     """The discriminator's probability that an image is a real one."""
     steps_by_rows: ClassVar = False
     needs = ("generator", "discriminator", "latent")
+    generated: ClassVar = {"image": "Array(double)"}
+    """Pixels of an image, row after row."""
 
     @classmethod
     def targets_of(cls, config: Any) -> tuple[str, ...]:
         return ()
 
-    def configure_optimizers(self) -> Any:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        steps = len(data.train_dataloader()) * self.fit.epochs
-        return (
-            self.optimizer_of(self.network.generator, steps),
-            self.optimizer_of(self.network.discriminator, steps, share=self.config.discriminator_rate),
-        )
+    def updates_per_batch(self) -> Mapping[str, Fraction]:
+        return {"generator": Fraction(1, self.config.discriminator_steps), "discriminator": Fraction(1)}
 
-    def training_step(self, batch: Batch, index: int) -> dict[str, Tensor]:
-        """One step of the discriminator, then one of the generator, on the same noise."""
+    def optimizer_of(self, name: str, steps: int, *, share: float = 1.0) -> Any:
+        if name == "discriminator":
+            share *= self.config.discriminator_rate
+        return super().optimizer_of(name, steps, share=share)
+
+    def updates(self, batch: Batch) -> Iterator[Update]:
+        """A step of the discriminator, on the batch's images, and one of the generator where it is due.
+
+        Both of a batch are on the same noise.
+        """
         made = self._made(len(batch.mask_B))
 
         def told_apart() -> Iterator[Tensor]:
@@ -66,8 +74,9 @@ class Adversarial(Task):
         def fooled() -> Iterator[Tensor]:
             yield batch.mean(fooling_loss(self.network(made)))
 
-        losses = {"train/loss": self.descend(told_apart, DISCRIMINATOR)}
-        return losses | {"train/generator_loss": self.descend(fooled, GENERATOR)}
+        yield Update("discriminator", told_apart, "train/loss")
+        if self.due("generator", batch):
+            yield Update("generator", fooled, "train/generator_loss")
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         real_B, made_B = self.network(batch.arguments[0]), self.network(self._made(len(batch.mask_B)))
@@ -84,11 +93,19 @@ class Adversarial(Task):
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         return {"real": as_numpy(torch.sigmoid(self.network(inputs[0]).double()))}
 
-    @torch.no_grad()
     def figures(self) -> dict[str, Figure]:
-        drawn = torch.randn(GRID, self.network.latent, generator=torch.Generator().manual_seed(self.fit.seed))
+        return {"samples": samples(as_numpy(self._drawn(GRID, self.fit.seed)), title="made of noise")}
+
+    def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
+        return {"image": list(as_numpy(self._drawn(count, seed).flatten(start_dim=1).double()))}
+
+    @torch.no_grad()
+    def _drawn(self, count: int, seed: int) -> Tensor:
+        """Images made of noise that follows from the seed, on any device."""
+        noise = torch.randn(count, self.network.latent, generator=torch.Generator().manual_seed(seed))
         self.network.eval()
-        return {"samples": samples(as_numpy(self.network.generator(drawn.to(self.device))), title="made of noise")}
+        made: Tensor = self.network.generator(noise.to(self.device))
+        return made
 
     def _made(self, count: int) -> Tensor:
         made: Tensor = self.network.generator(torch.randn(count, self.network.latent, device=self.device))

@@ -1,7 +1,5 @@
 """Batch norms learn of the samples alone, whatever stands in the empty slots of a last batch."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -69,7 +67,7 @@ def test_a_step_that_is_not_taken_leaves_no_statistics_behind(tmp_path):
 
 
 def parts(network, one, accumulate=1):
-    return Averaged(SimpleNamespace(network=network, fit=SimpleNamespace(accumulate=accumulate))).parts(one)
+    return Averaged(network, accumulate, torch.Tensor.backward).parts(one)
 
 
 def test_a_rank_without_a_sample_steps_along_and_its_norms_learn_nothing():

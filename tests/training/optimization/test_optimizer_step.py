@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -22,8 +20,7 @@ def fit(**fields):
 
 def step(network, losses, settings, optimizer=None):
     optimizer = optimizer or settings.optimizer.build(network.parameters())
-    task = SimpleNamespace(fit=settings, manual_backward=lambda loss: loss.backward())
-    return descend(optimizer, losses, Averaged(task), settings)
+    return descend(optimizer, losses, Averaged(network, settings.accumulate, torch.Tensor.backward), settings)
 
 
 def task(network, **fields):

@@ -67,7 +67,7 @@ class Dqn(Task):
         super().__init__(config, network, signature, fit)
         self.target = copy.deepcopy(network).requires_grad_(False)
         self.replay = Replay(config.memory, signature.inputs[0].shape[0], fit.seed)
-        self.step_number, self.updates, self.solved = 0, 0, 0
+        self.step_number, self.learned, self.solved = 0, 0, 0
         self.course: list[list[float]] = []
         self.played: dict[str, list[float]] = {"valid": [], "test": []}
 
@@ -93,7 +93,7 @@ class Dqn(Task):
         return Rounds(self.config.episodes)
 
     def configure_optimizers(self) -> Any:
-        return self.optimizer_of(self.network, len(self.train_dataloader()) * self.fit.epochs * self.config.learn)
+        return self.optimizer_of("network", len(self.train_dataloader()) * self.fit.epochs * self.config.learn)
 
     def measures(self, stage: str) -> list[str]:
         return ["return", "return_deviation"]
@@ -165,7 +165,7 @@ class Dqn(Task):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["acting"] = {
             "step": self.step_number,
-            "gradients": self.updates,
+            "gradients": self.learned,
             "solved": self.solved,
             "replay": self.replay.state_dict(),
             "environment": self.environment.state(self.env),
@@ -176,7 +176,7 @@ class Dqn(Task):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         told = checkpoint["acting"]
-        self.step_number, self.updates, self.solved = told["step"], told["gradients"], told["solved"]
+        self.step_number, self.learned, self.solved = told["step"], told["gradients"], told["solved"]
         self.replay.load_state_dict(told["replay"])
         self.environment.restore(self.env, told["environment"])
         self.seen = told["seen"].numpy()
@@ -203,7 +203,7 @@ class Dqn(Task):
         return int(self.network(torch.from_numpy(np.asarray(seen, np.float32))[None]).argmax())
 
     def _learn(self) -> Tensor:
-        drawn = self.replay.draw(self.fit.batch_size, self.updates)
+        drawn = self.replay.draw(self.fit.batch_size, self.learned)
         goal_B = self._goal(drawn)
 
         def missed() -> Iterator[Tensor]:
@@ -212,7 +212,7 @@ class Dqn(Task):
 
         loss = self.descend(missed)
         self._blend()
-        self.updates += 1
+        self.learned += 1
         return loss
 
     @torch.no_grad()
