@@ -18,7 +18,7 @@ import torch.distributed as dist
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
@@ -27,6 +27,7 @@ from millstream.training.config.schedules import scheduler
 from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.across_ranks import all_gather
+from millstream.training.metrics.element_mean import ElementMean
 from millstream.training.optimization.batch_norm import batch_norms, remembered
 from millstream.training.optimization.gradient_reduction import Averaged, Gradients
 from millstream.training.optimization.optimizer_step import Losses, Step, Update, descend
@@ -108,7 +109,8 @@ class Task(lightning.LightningModule):
         """What `rows` gives, of a network that is evaluated: here a sequence is decoded without its own target."""
         return self.rows(batch)
 
-    def updates_per_batch(self) -> Mapping[str, Fraction]:
+    @classmethod
+    def updates_per_batch(cls, config: Any) -> Mapping[str, Fraction]:
         """The optimizers by name, and how many steps each takes a batch: 1/5 for one step each fifth batch.
 
         An optimizer has the parameters of `network.<name>`; one called `network` those of the whole network.
@@ -127,7 +129,7 @@ class Task(lightning.LightningModule):
 
     def due(self, name: str, batch: Batch) -> int:
         """How many steps the optimizer `name` takes at this batch, by `updates_per_batch`."""
-        rate, done = self.updates_per_batch()[name], batch.epoch * self._batches + batch.index
+        rate, done = self.updates_per_batch(self.config)[name], batch.epoch * self._batches + batch.index
         return floor((done + 1) * rate) - floor(done * rate)
 
     def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
@@ -200,7 +202,7 @@ class Task(lightning.LightningModule):
         A step that is not taken, because a number is not finite, is noted in `untaken`.
         """
         put_back = remembered(batch_norms(self.network) if self.fit.nan == "skip" else ())
-        which = list(self.updates_per_batch()).index(name)
+        which = list(self.updates_per_batch(self.config)).index(name)
         step = descend(_listed(self.optimizers())[which], losses, self.gradients, self.fit)
         if not step.taken:
             put_back()
@@ -226,7 +228,7 @@ class Task(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         made = [
             self.optimizer_of(name, ceil(self._batches * self.fit.epochs * rate))
-            for name, rate in self.updates_per_batch().items()
+            for name, rate in self.updates_per_batch(self.config).items()
         ]
         return made[0] if len(made) == 1 else tuple(made)
 
@@ -268,9 +270,7 @@ class Task(lightning.LightningModule):
             raise WrongRecipe.at("network", told)
 
     def _stage_metrics(self) -> nn.ModuleDict:
-        return nn.ModuleDict(
-            {"loss": MeanMetric(nan_strategy="disable"), "rest": MetricCollection(dict(self.metrics()))}
-        )
+        return nn.ModuleDict({"loss": ElementMean(), "rest": MetricCollection(dict(self.metrics()))})
 
     def _evaluation_step(self, batch: Batch, stage: Stage) -> dict[str, Any]:
         per_row, output = self.evaluate(batch)
@@ -278,14 +278,9 @@ class Task(lightning.LightningModule):
         loss: Any = stage_metrics["loss"]  # type: ignore[index]
         # of several ranks one may have no row of the last batch
         if batch.is_full or bool(batch.mask_B.any()):
-            if counts_B is None:
-                loss.update(per_row[batch.mask_B])
-            else:
-                counts = counts_B[batch.mask_B].to(per_row)
-                per_row = per_row / counts_B.clamp(min=1)
-                loss.update(per_row[batch.mask_B], counts)
+            loss.update(per_row[batch.mask_B], None if counts_B is None else counts_B[batch.mask_B])
             self.measure(stage_metrics["rest"], output, batch)  # type: ignore[index]
-        return {"loss": per_row, "output": output}
+        return {"loss": per_row if counts_B is None else per_row / counts_B.clamp(min=1), "output": output}
 
     def _report(self, stage: Stage) -> None:
         stage_metrics: Any = self.measured[stage]

@@ -76,7 +76,8 @@ def batches(inputs: Tensor, truth: Tensor | None, rows: int, place: Ranks) -> It
                 part[~mask] = 0
         given, target = (None if part is None else part[own] for part in parts)
         assert given is not None
-        yield Batch((given,), target, mask[own].float(), mask[own], real, place.ranks, 0, at)
+        targets = {} if target is None else {"target": target}
+        yield Batch({"input": given}, targets, mask[own].float(), mask[own], real, place.ranks, 0, at)
 
 
 def results(place: Ranks) -> dict[str, dict[str, float]]:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
 
 from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.training.estimator import Estimator
-from millstream.training.feed.batch import Batch
+from millstream.training.feed.batch import Batch, Ragged, Value
 from millstream.training.loop.memory import is_out_of_memory
 from millstream.training.task import Task
 
@@ -52,14 +51,14 @@ def tried() -> Iterator[None]:
 
 
 def _zeros(signature: Signature) -> Batch:
-    inputs = tuple(tensor for field in signature.inputs for tensor in _tensors(field))
-    target = _tensors(signature.target)[0] if signature.target else None
+    inputs = {field.name: _value(field) for field in signature.inputs}
+    targets = {field.name: _value(field) for field in signature.targets}
     ones_B = torch.ones(ROWS)
-    return Batch(inputs, target, ones_B, ones_B > 0, real=ROWS, ranks=1, epoch=0, index=0)
+    return Batch(inputs, targets, ones_B, ones_B > 0, real=ROWS, ranks=1, epoch=0, index=0)
 
 
-def _tensors(field: InputField) -> list[Tensor]:
+def _value(field: InputField) -> Value:
     dtype = torch.int64 if field.dtype == "int64" else torch.float32
-    if field.meaning == "tokens":  # of the unknown token, which each vocabulary has
-        return [torch.ones((ROWS, *field.shape), dtype=dtype), torch.full((ROWS,), field.shape[0])]
-    return [torch.zeros((ROWS, *field.shape), dtype=dtype)]
+    if field.columns[0].layout == "list":  # of the unknown token, which each vocabulary has
+        return Ragged(torch.ones((ROWS, *field.shape), dtype=dtype), torch.full((ROWS,), field.shape[0]))
+    return torch.zeros((ROWS, *field.shape), dtype=dtype)

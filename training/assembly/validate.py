@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -19,8 +20,10 @@ def faults(located: Located) -> list[Fault]:
     fit, found = schema.config_of(Fit, located.section("fit"), located, "fit")
     task, more = part_config("millstream.training.tasks", located, "task")
     found = [*found, *more]
-    if fit is not None and task is not None and not task_class(task[0]).steps_by_rows:
-        found += _own_step_faults(fit, located)
+    if fit is not None and task is not None:
+        found += _optimizer_faults(fit, task_class(task[0]).updates_per_batch(task[1]), located)
+        if not task_class(task[0]).steps_by_rows:
+            found += _own_step_faults(fit, located)
     found += part_config("millstream.training.networks", located, "network")[1]
     if fit is not None and located.sections.get("data") is not None:
         found += preconditions.split_faults(located, preconditions.splits(located, fit))
@@ -29,6 +32,13 @@ def faults(located: Located) -> list[Fault]:
     if located.section(space.SECTION):
         found += space.space_of(located, {})[1]
     return found
+
+
+def _optimizer_faults(fit: Fit, known: Iterable[str], located: Located) -> list[Fault]:
+    """Optimizers of parts that the task does not have."""
+    wrong = [name for name in fit.optimizers if name not in known]
+    message = f"the task {located.section('task')['name']} has no such optimizer"
+    return [located.fault(f"fit.optimizers.{name}", f"{message}; {plugins.suggest(name, known)}") for name in wrong]
 
 
 def _own_step_faults(fit: Fit, located: Located) -> list[Fault]:

@@ -125,7 +125,9 @@ class Batch(NamedTuple):
         Where the loss of a row is a sum over its elements (tokens, say), `elements` is how many of them the global
         batch has, and the mean is over these.
         """
-        return (self.weight_B * per_row_B).sum() * (self.ranks / (self.real if elements is None else elements))
+        return (self.weight_B * per_row_B).sum() * (
+            self.ranks / (self.real if elements is None else elements.to(per_row_B))
+        )
 
 
 def changed(value: Value, change: Callable[[Tensor], Tensor]) -> Value:

@@ -33,7 +33,7 @@ def log_likelihood(network: Any, x_1CHW: Tensor, count: int) -> Tensor:
     terms = []
     for start in range(0, count, SAMPLES_AT_ONCE):
         size = min(SAMPLES_AT_ONCE, count - start)
-        z_SZ = mean_1Z + torch.randn(size, mean_1Z.shape[1]) * (0.5 * log_variance_1Z).exp()
+        z_SZ = mean_1Z + torch.randn(size, mean_1Z.shape[1], device=mean_1Z.device) * (0.5 * log_variance_1Z).exp()
         likelihood_S = bernoulli(network.decode(z_SZ), x_1CHW.expand(size, *x_1CHW.shape[1:]))
         zero = torch.zeros_like(z_SZ)
         terms.append(likelihood_S + log_normal(z_SZ, zero, zero) - log_normal(z_SZ, mean_1Z, log_variance_1Z))

@@ -52,8 +52,9 @@ class Adversarial(Task):
     def targets_of(cls, config: Any) -> tuple[str, ...]:
         return ()
 
-    def updates_per_batch(self) -> Mapping[str, Fraction]:
-        return {"generator": Fraction(1, self.config.discriminator_steps), "discriminator": Fraction(1)}
+    @classmethod
+    def updates_per_batch(cls, config: Any) -> Mapping[str, Fraction]:
+        return {"generator": Fraction(1, config.discriminator_steps), "discriminator": Fraction(1)}
 
     def optimizer_of(self, name: str, steps: int, *, share: float = 1.0) -> Any:
         if name == "discriminator":

@@ -44,6 +44,8 @@ class Variational(Task):
 
     needs = ("encode", "decode", "latent")
     outputs: ClassVar = {"latent": "Array(double)", "reconstruction_error": "double"}
+    generated: ClassVar = {"image": "Array(double)"}
+    """Pixels of an image, row after row."""
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -87,10 +89,7 @@ class Variational(Task):
 
     @torch.no_grad()
     def figures(self) -> dict[str, Figure]:
-        drawn = torch.randn(GRID, self.network.latent, generator=torch.Generator().manual_seed(self.fit.seed))
-        found = {
-            "samples": samples(as_numpy(torch.sigmoid(self.network.decode(drawn))), title="decoded from the prior")
-        }
+        found = {"samples": samples(as_numpy(self._drawn(GRID, self.fit.seed)), title="decoded from the prior")}
         # all ranks take part, one without a row as well
         both = (as_numpy(torch.as_tensor(one.compute())) for one in (self.codes, self.colours))
         codes_NZ, colours_N = (np.atleast_1d(one) for one in both)
@@ -108,8 +107,17 @@ class Variational(Task):
             found["latent"] = latent(codes_NZ, colours_N if self.config.colour else None, self.signature.classes)
         return found
 
+    def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
+        return {"image": list(as_numpy(self._drawn(count, seed).flatten(start_dim=1).double()))}
+
+    @torch.no_grad()
+    def _drawn(self, count: int, seed: int) -> Tensor:
+        """Images decoded from codes of the prior, which follow from the seed on any device."""
+        codes_BZ = torch.randn(count, self.network.latent, generator=torch.Generator().manual_seed(seed))
+        return torch.sigmoid(self.network.decode(codes_BZ.to(self.device)))
+
     def _between(self, codes_BZ: Tensor) -> Tensor:
-        shares = torch.linspace(0, 1, SHOWN)[:, None]
+        shares = torch.linspace(0, 1, SHOWN, device=codes_BZ.device)[:, None]
         lines = [torch.lerp(codes_BZ[at], codes_BZ[at + 1], shares) for at in range(0, min(len(codes_BZ), 8) - 1, 2)]
         return torch.sigmoid(self.network.decode(torch.cat(lines)))
 
