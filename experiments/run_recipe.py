@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from millstream.verbs.terminal import arguments
-from millstream.verbs.terminal.command import UNDER_THE_MARK
+from millstream.experiments import check_recipe
+from millstream.tracking.host import terminal_text
 
 if TYPE_CHECKING:
     from millstream.tracking.recipe.schema import Located
@@ -37,21 +37,21 @@ def once(
 
     # a dataset that is not there yet was never trained on here
     has_data = located.recipe.data is not None
-    known = arguments.published(located, settings) if has_data and not fresh else None
+    known = check_recipe.published(located, settings) if has_data and not fresh else None
     is_unknown = has_data and known is None
     if is_unknown:
-        WrongRecipe.unless_empty(arguments.unfit(located))
+        WrongRecipe.unless_empty(check_recipe.unfit(located))
     else:
         refuse_unfit(located, known, test=test)
-    with begin(located, settings, known, fresh=fresh or is_unknown, parent=parent, say=arguments.say) as tracked:
+    with begin(located, settings, known, fresh=fresh or is_unknown, parent=parent, say=terminal_text.say) as tracked:
         prepared, dataset = None, None
         if located.recipe.data is not None:
-            needed = arguments.needed(located, test=test)
-            prepared = preparation.prepare(located, settings, master=master, say=arguments.say, needed=needed)
+            needed = check_recipe.needed(located, test=test)
+            prepared = preparation.prepare(located, settings, master=master, say=terminal_text.say, needed=needed)
             tracked.tag(prepare_seconds=str(prepared.seconds), reused=str(prepared.reused).lower())
             dataset = Dataset.open(prepared.path, settings.store, settings.cache)
             if is_unknown and not fresh:
-                report_out_of_reach(located, settings, dataset, arguments.say)
+                report_out_of_reach(located, settings, dataset, terminal_text.say)
         if not needs_launch(devices, nodes):
             return prepared, fit(located, tracked, dataset, register=register, test=test)
         tracked.hand_over()
@@ -64,18 +64,14 @@ def repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings
     from millstream.tracking.runs.repeated_runs import summary
     from millstream.tracking.runs.run import Run
 
-    located = arguments.located(recipe, budget, sets)
+    located = check_recipe.located(recipe, budget, sets)
     repeat = located.recipe.repeat
     if repeat is None:
         raise click.UsageError(f"{recipe} repeats nothing")
     done = []
     with Run.start(settings, located) as parent:
         for at, value in enumerate(repeat.values):
-            arguments.say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
-            one = arguments.located(recipe, budget, (*sets, f"{repeat.field}={value}"))
+            terminal_text.say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
+            one = check_recipe.located(recipe, budget, (*sets, f"{repeat.field}={value}"))
             done.append(once(one, settings, parent=parent.id, register=at == 0, **options | {"fresh": True}))
         return summary(parent, located, done)
-
-
-def code(trained: Any, require_pass: bool) -> int:
-    return UNDER_THE_MARK if require_pass and trained.passed is False else 0

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from millstream.verbs.terminal import arguments, preparation
+from millstream.experiments import check_recipe
+from millstream.verbs.terminal import preparation
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import Answer, verb
 from millstream.verbs.terminal.options import recipe_options
@@ -25,12 +26,12 @@ def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answ
     from millstream.training.assembly import validate as training_check
 
     located, found = (
-        arguments.checked(recipe, budget, sets)
+        check_recipe.checked(recipe, budget, sets)
         if not is_study(recipe)
-        else arguments.base_of_study(recipe, budget, sets)
+        else check_recipe.base_of_study(recipe, budget, sets)
     )
     if not found:
-        found = arguments.unfit(located)
+        found = check_recipe.unfit(located)
     told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
     if fields and not found:
         told["fields"] = training_check.fields(located)

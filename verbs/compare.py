@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
+from millstream.experiments import check_recipe
 from millstream.experiments.run_recipe import once
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, ranking
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import verb
@@ -32,12 +34,12 @@ def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bo
 
     settings = arguments.workplace()
     models = [one for one in named if one.startswith(MODEL)]
-    located = [arguments.located(one, budget or "cpu", ()) for one in named if one not in models]
+    located = [check_recipe.located(one, budget or "cpu", ()) for one in named if one not in models]
     names = list(dict.fromkeys(one.name for one in located))
     if missing:
         had = {one.recipe for one in newest(settings, names, budget)} if names else set()
         for one in located:
             if one.name not in had:
-                arguments.say(f"{one.name} has no finished run: it is run now")
+                terminal_text.say(f"{one.name} has no finished run: it is run now")
                 once(one, settings, master=None, devices=1, nodes=1, fresh=False)
-    return rank(settings, [*names, *dict.fromkeys(models)], metric=metric, budget=budget, say=arguments.say)
+    return rank(settings, [*names, *dict.fromkeys(models)], metric=metric, budget=budget, say=terminal_text.say)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from millstream.experiments import check_recipe
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, preparation
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import Answer, verb
@@ -40,6 +42,6 @@ def _feed_checks(recipe: str, settings: Settings) -> list[Any]:
     from millstream.training.assembly.build import parts_of
     from millstream.training.diagnostics import health as training
 
-    located = arguments.located(recipe, "cpu", ())
+    located = check_recipe.located(recipe, "cpu", ())
     parts = parts_of(located)
-    return list(training.feed_checks(find(located, settings), parts, arguments.say))
+    return list(training.feed_checks(find(located, settings), parts, terminal_text.say))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from millstream.experiments import check_recipe
 from millstream.verbs.terminal import arguments, preparation
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import verb
@@ -48,7 +49,7 @@ def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, R
     from millstream.training.feed.plan.config import Reading
 
     if name in catalogue() or name.endswith((".yaml", ".yml")):
-        located = arguments.located(name, budget, sets)
+        located = check_recipe.located(name, budget, sets)
         with arguments.looking() as held:
             dataset = find(located, held)
         if located.recipe.trains:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, inspection
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import verb
@@ -29,5 +30,5 @@ def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
     found = look.look_at(arguments.dataset(dataset))
     if html is not None:
         page.write(found, html)
-        arguments.say(f"{html} is written")
+        terminal_text.say(f"{html} is written")
     return found.told()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from millstream.experiments import check_recipe
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, preparation
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import verb
@@ -23,9 +25,9 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     """
     from millstream.pipelines import prepare as preparation
 
-    located = arguments.located(recipe, budget, sets)
+    located = check_recipe.located(recipe, budget, sets)
     if located.recipe.data is None:
-        arguments.say(f"{located.name} learns in an environment: there is nothing to prepare")
+        terminal_text.say(f"{located.name} learns in an environment: there is nothing to prepare")
         nothing = {"train": 0, "valid": 0, "test": 0}
         return {
             "dataset": None,
@@ -36,5 +38,5 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
             "reused": False,
             "seconds": 0.0,
         }
-    needed = arguments.needed(located)
-    return preparation.prepare(located, arguments.workplace(), master=master, say=arguments.say, needed=needed)
+    needed = check_recipe.needed(located)
+    return preparation.prepare(located, arguments.workplace(), master=master, say=terminal_text.say, needed=needed)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from millstream.experiments import check_recipe
 from millstream.experiments.run_recipe import once, repeated
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, training
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import UNDER_THE_MARK, Answer, verb
@@ -22,12 +24,12 @@ def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **o
     Example: millstream run cnn/lenet-digits --budget smoke
     """
 
-    located, settings = arguments.located(recipe, budget, sets), arguments.workplace()
+    located, settings = check_recipe.located(recipe, budget, sets), arguments.workplace()
     if not located.recipe.trains:
         from millstream.pipelines import prepare as preparation
 
-        arguments.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
-        prepared = preparation.prepare(located, settings, master=options["master"], say=arguments.say)
+        terminal_text.say(f"{located.name} is data alone: it is prepared, and nothing is trained")
+        prepared = preparation.prepare(located, settings, master=options["master"], say=terminal_text.say)
         return Answer(training.combined(prepared, None), 0)
     if located.recipe.repeat is None:
         result = training.combined(*once(located, settings, **options))

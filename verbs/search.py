@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from millstream.experiments import check_recipe
 from millstream.experiments.run_recipe import once
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, ranking
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import verb
@@ -60,7 +62,7 @@ def search(
     from millstream.experiments.search.space import space_of
     from millstream.tracking.errors import WrongRecipe
 
-    located, settings = arguments.located(recipe, budget, sets), arguments.workplace()
+    located, settings = check_recipe.located(recipe, budget, sets), arguments.workplace()
     if not located.recipe.trains or located.recipe.repeat is not None:
         raise WrongRecipe.at(located.file, "a search varies a recipe that trains, once a trial (--set repeat=null)")
     space, faults = space_of(located, _written(over))
@@ -69,13 +71,13 @@ def search(
     # before the first trial: each end alone
     for field, one in space.fields.items():
         for end in one.ends:
-            faults += arguments.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
+            faults += check_recipe.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
     WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
     looked_for, largest = metric_of(located, metric, direction)
     WrongRecipe.unless_empty(_unmeasured(located, looked_for))
     options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
     hands = Hands(
-        find=lambda trial: arguments.published(trial, settings) if trial.recipe.data is not None else None,
+        find=lambda trial: check_recipe.published(trial, settings) if trial.recipe.data is not None else None,
         once=lambda trial, parent: once(trial, settings, parent=parent, test=trial.recipe.data is None, **options),
     )
     wanted = searching.Search(
@@ -88,9 +90,9 @@ def search(
         again=shlex.join(
             ["millstream", "search", *located.words, *_again(strategy, trials, over, metric, direction, seed)]
         ),
-        recipe=lambda values: arguments.located(recipe, budget, (*sets, *searching.sets(values))),
+        recipe=lambda values: check_recipe.located(recipe, budget, (*sets, *searching.sets(values))),
     )
-    return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=arguments.say)
+    return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=terminal_text.say)
 
 
 def _unmeasured(located: Located, metric: str) -> list[Fault]:
@@ -99,7 +101,7 @@ def _unmeasured(located: Located, metric: str) -> list[Fault]:
 
     split = {metric.partition("/")[0]: f"trials are compared by {metric}"}
     lacking = list(split_faults(located, split)) if "valid" in split else []
-    return lacking or [fault for fault in arguments.unfit(located, metric) if metric in fault.message]
+    return lacking or [fault for fault in check_recipe.unfit(located, metric) if metric in fault.message]
 
 
 def _again(

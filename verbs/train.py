@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from millstream.experiments.run_recipe import code
+from millstream.experiments import check_recipe
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, training
 from millstream.verbs.terminal.cli import cli
-from millstream.verbs.terminal.command import Answer, verb
+from millstream.verbs.terminal.command import Answer, code, verb
 from millstream.verbs.terminal.options import recipe_options, training_options
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def train(
     if resume and fresh:
         raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
     with told_once(here()):
-        located, settings = arguments.located(recipe, budget, sets), arguments.workplace()
+        located, settings = check_recipe.located(recipe, budget, sets), arguments.workplace()
         launches = needs_launch(devices, nodes)
         if master is not None and not launches:
             raise click.UsageError("--master is where the processes of --devices N run; give N, or leave it out")
@@ -81,8 +82,8 @@ def train(
 
     def open_run(restarted: bool) -> Run:
         if resume is None:
-            return begin(located, settings, used, fresh=fresh, restarted=restarted, say=arguments.say)
-        return again(located, settings, used, resume, say=arguments.say)
+            return begin(located, settings, used, fresh=fresh, restarted=restarted, say=terminal_text.say)
+        return again(located, settings, used, resume, say=terminal_text.say)
 
     result = here_as_rank(located, settings, used, open_run, register=not unregistered)
     if result is None:
@@ -106,5 +107,5 @@ def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | N
     from millstream.tracking.runs.run import Run
 
     with Run.start(settings, located) as run:
-        arguments.say(f"run {run.id}")
+        terminal_text.say(f"run {run.id}")
         return find(what, located, run, dataset)

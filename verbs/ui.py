@@ -6,6 +6,7 @@ import os
 
 import click
 
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments
 from millstream.verbs.terminal.cli import cli
 
@@ -20,6 +21,6 @@ def ui(host: str, port: int) -> None:
 
     settings = arguments.workplace()
     open_store(settings)
-    arguments.say(f"http://{host}:{port}")
+    terminal_text.say(f"http://{host}:{port}")
     program = command_line(host, port)
     os.execve(program[0], program, {**os.environ, UI_STORE: settings.tracking_uri})

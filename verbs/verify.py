@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from millstream.tracking.host import terminal_text
 from millstream.verbs.terminal import arguments, preparation
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import Answer, verb
@@ -22,5 +23,5 @@ def verify(dataset: str) -> Answer:
     """
     from millstream.tracking.verification.verify import verify as compare
 
-    found = compare(arguments.dataset(dataset), arguments.say)
+    found = compare(arguments.dataset(dataset), terminal_text.say)
     return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from millstream.tracking.settings import Settings
+
 import json
 import os
 import sys
@@ -11,9 +18,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any
-
-import click
 
 from millstream.tracking.errors import (
     BadEnvironment,
@@ -171,3 +175,7 @@ def _plain(result: Any) -> Any:
     if hasattr(result, "model_dump"):
         return result.model_dump(mode="json")
     return [_plain(one) for one in result] if isinstance(result, list) else result
+
+
+def code(trained: Any, require_pass: bool) -> int:
+    return UNDER_THE_MARK if require_pass and trained.passed is False else 0

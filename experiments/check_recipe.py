@@ -1,0 +1,114 @@
+"""Recipes and studies with all of their faults, those of preparation, training and search together."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from millstream.tracking.errors import Refusal
+from millstream.tracking.host.terminal_text import say
+
+if TYPE_CHECKING:
+    from millstream.tracking.dataset.version import Dataset
+    from millstream.tracking.errors import Fault
+    from millstream.tracking.recipe.schema import Located
+    from millstream.tracking.recipe.study import LocatedStudy
+    from millstream.tracking.settings import Settings
+
+
+OF_TRAINING = ("task", "network", "fit", "environment", "search")
+"""The sections of a recipe that training looks at."""
+
+
+def located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
+    """The recipe, or all of its faults at once."""
+    from millstream.tracking.errors import WrongRecipe
+
+    located, faults = checked(recipe, budget, sets)
+    WrongRecipe.unless_empty(faults)
+    return located
+
+
+def checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
+    """The recipe with its faults, those of its sections among them."""
+    from millstream.tracking.recipe.loader import load
+
+    located = load(recipe, budget=budget, sets=sets)
+    _warn_of_unknown_budget(located)
+    return located, [*located.faults, *section_faults(located)]
+
+
+def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[LocatedStudy, list[Fault]]:
+    """A study with the faults of all of its combinations, each once."""
+    from millstream.tracking.recipe.study import load
+
+    study = load(name, budget=budget, sets=sets)
+    _warn_of_unknown_budget(study.base)
+    recipes = [one for _, one in study.combinations] or [study.base]
+    return study, list(dict.fromkeys([*study.faults, *(fault for one in recipes for fault in section_faults(one))]))
+
+
+def base_of_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
+    study, found = checked_study(name, budget, sets)
+    return study.base, found
+
+
+def _warn_of_unknown_budget(located: Located) -> None:
+    """A recipe of seconds needs no shorter form; one that was thought to have it would take its hours unsaid."""
+    budgets = located.section("budgets")
+    if located.budget != "cpu" and located.budget not in budgets:
+        written = f"only {', '.join(map(str, budgets))}" if budgets else "none"
+        say(f"{located.name} has no budget {located.budget} ({written}): it goes on as with cpu")
+
+
+def section_faults(located: Located) -> list[Fault]:
+    from millstream.pipelines import prepare as preparation
+
+    found = preparation.faults(located)
+    if not any(located.section(name) for name in OF_TRAINING):
+        return found  # what trains takes seconds to load
+    from millstream.training.assembly import validate as training_check
+
+    return [*found, *training_check.faults(located)]
+
+
+def unfit(located: Located, *metrics: str) -> list[Fault]:
+    """What can be known, before any row is read, of what the recipe trains and does not fit its data.
+
+    `metrics` are those that are asked for beside the recipe's own.
+    """
+    if not located.recipe.trains:
+        return []
+    from millstream.training.loop.job import foreseen_faults, refuse_unfit
+
+    if located.recipe.data is None:
+        try:
+            refuse_unfit(located, None)
+        except Refusal as refused:
+            return list(refused.faults)
+        return []
+    from millstream.pipelines.checks.expected_data import manifests
+    from millstream.tracking.settings import Settings
+
+    return foreseen_faults(located, manifests(located, Settings.read(os.environ)), *metrics)
+
+
+def needed(located: Located, *, test: bool = True) -> dict[str, str]:
+    """The splits that have to have rows for what the recipe trains, each with what for."""
+    if not located.recipe.trains:
+        return {}
+    from millstream.training.assembly.build import parts_of
+    from millstream.training.loop import preconditions as at_the_end
+
+    return at_the_end.splits(located, parts_of(located).fit, test=test)
+
+
+def published(located: Located, settings: Settings) -> Dataset | None:
+    """The recipe's dataset version, if it was prepared before; why it was not is told by the preparation."""
+    from millstream.pipelines.prepare import find
+    from millstream.tracking.errors import BadData
+
+    try:
+        return find(located, settings)
+    except BadData:
+        return None
