@@ -67,9 +67,11 @@ def section_faults(located: Located) -> list[Fault]:
     found = preparation.faults(located)
     if not any(located.section(name) for name in OF_TRAINING):
         return found  # what trains takes seconds to load
-    from millstream.training.assembly import validate as training_check
+    from millstream.experiments.search import space
+    from millstream.training.assembly import validate
 
-    return [*found, *training_check.faults(located)]
+    of_search = space.space_of(located, {})[1] if located.section(space.SECTION) else []
+    return [*found, *validate.faults(located), *of_search]
 
 
 def unfit(located: Located, *metrics: str) -> list[Fault]:
@@ -87,7 +89,7 @@ def unfit(located: Located, *metrics: str) -> list[Fault]:
         except Refusal as refused:
             return list(refused.faults)
         return []
-    from millstream.pipelines.checks.expected_data import manifests
+    from millstream.pipelines.expected_data import manifests
     from millstream.tracking.settings import Settings
 
     return foreseen_faults(located, manifests(located, Settings.read(os.environ)), *metrics)
@@ -97,8 +99,8 @@ def needed(located: Located, *, test: bool = True) -> dict[str, str]:
     """The splits that have to have rows for what the recipe trains, each with what for."""
     if not located.recipe.trains:
         return {}
+    from millstream.training.assembly import preconditions as at_the_end
     from millstream.training.assembly.build import parts_of
-    from millstream.training.loop import preconditions as at_the_end
 
     return at_the_end.splits(located, parts_of(located).fit, test=test)
 

@@ -20,8 +20,8 @@ from millstream.tracking.runs.run import Run
 from millstream.training.callbacks.lr_range_test import RateRange
 from millstream.training.estimator import Estimator
 from millstream.training.loop.job import Job
-from millstream.training.loop.memory import is_out_of_memory
 from millstream.training.loop.trainer import trainer
+from millstream.training.memory import is_out_of_memory
 
 What = Literal["lr", "batch_size"]
 SHARE_OF_BEST = 0.1

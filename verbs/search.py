@@ -97,7 +97,7 @@ def search(
 
 def _unmeasured(located: Located, metric: str) -> list[Fault]:
     """What is wrong with the metric that trials are compared by, as far as that is known before the first one."""
-    from millstream.training.loop.preconditions import split_faults
+    from millstream.training.assembly.preconditions import split_faults
 
     split = {metric.partition("/")[0]: f"trials are compared by {metric}"}
     lacking = list(split_faults(located, split)) if "valid" in split else []

@@ -25,7 +25,7 @@ from millstream.tracking.dataset.version import Dataset
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.batch_order import Plan
 from millstream.training.feed.plan.config import Reading
-from millstream.training.loop.memory import keep_freed_memory
+from millstream.training.memory import keep_freed_memory
 
 SHARD_ROWS, RANKS, SHAPE, BUDGET_MIB, SHARD_MIB = 24_414, 8, (3, 64, 64), 512, 8
 READING = Reading(seed=7, batch_size=256, cache_mib=BUDGET_MIB, window_mib=BUDGET_MIB / 4, engine="arrow")

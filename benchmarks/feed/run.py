@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.feed.readers import OWN, PEERS, READY, SETS, SHARED
-from millstream.training.loop.memory import LARGEST_KEPT, NEVER
+from millstream.training.memory import LARGEST_KEPT, NEVER
 
 EPOCHS = {**dict.fromkeys(OWN, 5), **dict.fromkeys(PEERS, 1)}
 BASES = {

@@ -10,20 +10,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
 
 from millstream.pipelines.ops.near_duplicates import Near, comparable, links
 from millstream.pipelines.spark.frames import named
-from millstream.pipelines.steps.split import DAY_S, Split
 from millstream.pipelines.table import Table
 from millstream.tracking.dataset.manifest import SPLITS, Check
 from millstream.tracking.dataset.records import Column, Step
 from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.serving.text_normalization import alike
 
+DAY_S = 86_400
 SAME = Near(alike=0.98)
 """The same once more: written anew, scaled, brighter."""
 COMPARED = 30_000
@@ -70,7 +70,21 @@ def fits(done: Iterable[Fit]) -> Check:
     return Check(name=_FITS, ok=all(one.seen == one.train for one in learned.values()), figures=figures)
 
 
-def splitting(table: Table, split: Split) -> tuple[Check, ...]:
+class Splitting(Protocol):
+    """What is asked of the step that splits; `gap` is in days."""
+
+    @property
+    def by(self) -> str: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def time(self) -> str | None: ...
+    @property
+    def gap(self) -> float: ...
+    def now(self, table: Table) -> SparkColumn: ...
+
+
+def splitting(table: Table, split: Splitting) -> tuple[Check, ...]:
     """Whether the rows, as they were just split, keep their groups together and their order in time."""
     found = []
     if split.key is not None and table.column(split.key) is not None:
@@ -142,7 +156,7 @@ def _groups(table: Table, key: str) -> Check:
     return Check(name=_GROUPS, ok=shared == 0, figures={"key": key, "groups": count, "shared": shared})
 
 
-def _times(table: Table, split: Split) -> Check:
+def _times(table: Table, split: Splitting) -> Check:
     """First and last time of each split; the last of one lies more than the gap before the first of the next."""
     now = split.now(table)
     found = {row[0]: (row[1], row[2]) for row in table.frame.groupBy("split").agg(F.min(now), F.max(now)).collect()}

@@ -6,14 +6,16 @@ The rows asked for have the whole number `_copies`: how many new ones each of th
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from millstream.pipelines.steps.augment import COPY, Augment
-from millstream.pipelines.table import Learned, Table
+from millstream.pipelines.table import Table
 
 COPIES = "_copies"
+COPY = "_copy"
+"""The column with the number of a copy, from 1, in rows that are to be changed."""
 
 
 def duplicated(asked: Table, name: str) -> DataFrame:
@@ -37,10 +39,11 @@ def duplicated(asked: Table, name: str) -> DataFrame:
     )
 
 
-def augmented(asked: Table, step: Augment, learned: Learned, seed: int, name: str) -> DataFrame:
-    """Each row `_copies` times, changed by the ops of `step`, which has learned of train. Raises BadData as it does."""
+def augmented(asked: Table, change: Callable[[Table, DataFrame], DataFrame]) -> DataFrame:
+    """Each row `_copies` times, changed by `change`, which is given the table and its rows with the number of the copy
+    in `_copy`."""
     plain = Table(asked.frame.drop(COPIES), asked.columns)
-    return step.made(plain, _numbered(asked), learned, seed, name)
+    return change(plain, _numbered(asked))
 
 
 def _numbered(asked: Table) -> DataFrame:

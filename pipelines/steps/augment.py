@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pyspark.sql import DataFrame
 
 from millstream.pipelines.ops import augment_cells, lineage
+from millstream.pipelines.ops.copy_rows import COPY
 from millstream.pipelines.spark.frames import in_pandas, named
 from millstream.pipelines.steps.scale import moments
 from millstream.pipelines.table import Learned, Place, Table
@@ -29,8 +30,6 @@ MISSING: dict[Modality, str] = {
     "table": "declare them with role: input",
 }
 """What would do where a table has none."""
-COPY = "_copy"
-"""The column with the number of a copy, from 1, in the rows that `made` changes."""
 
 
 class Augment(BaseModel, frozen=True, extra="forbid"):

@@ -155,7 +155,8 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         if self.method == "duplicate":
             return copy_rows.duplicated(asked, name)
         if self.method == "augment":
-            return copy_rows.augmented(asked, self._augment, {"deviations": plan.deviations}, seed, name)
+            learned, step = {"deviations": plan.deviations}, self._augment
+            return copy_rows.augmented(asked, lambda plain, rows: step.made(plain, rows, learned, seed, name))
         rare = {one: count for one, count in plan.before.items() if plan.after[one] > count}
         if not rare:
             return copy_rows.duplicated(asked, name)  # of no row

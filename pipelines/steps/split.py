@@ -15,12 +15,11 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import Window
 from pyspark.sql import functions as F
 
+from millstream.pipelines.checks.split_checks import DAY_S
 from millstream.pipelines.spark.frames import draw, iso_time, named, share
 from millstream.pipelines.table import Doubt, Learned, Place, Roles, Table, Telling
 from millstream.tracking.dataset.records import Served
 from millstream.tracking.errors import BadData
-
-DAY_S = 86_400
 
 Period = tuple[AwareDatetime, AwareDatetime]
 

@@ -17,7 +17,7 @@ from millstream.training.assembly import validate
 from millstream.training.assembly.dry_run import Unfit, rehearse, tried
 from millstream.training.config.fit import Fit
 from millstream.training.config.initialization import initialise
-from millstream.training.loop.memory import told_when_short
+from millstream.training.memory import told_when_short
 from millstream.training.task import Task
 
 

@@ -10,7 +10,7 @@ import torch
 from millstream.tracking.dataset.signature import InputField, Signature
 from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch, Ragged, Value
-from millstream.training.loop.memory import is_out_of_memory
+from millstream.training.memory import is_out_of_memory
 from millstream.training.task import Task
 
 ROWS = 2

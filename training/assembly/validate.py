@@ -7,12 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
-from millstream.experiments.search import space
 from millstream.tracking.errors import Fault, WrongRecipe
 from millstream.tracking.recipe import plugins, schema
 from millstream.tracking.recipe.schema import Located
+from millstream.training.assembly import preconditions
 from millstream.training.config.fit import Fit
-from millstream.training.loop import preconditions
 
 
 def faults(located: Located) -> list[Fault]:
@@ -29,8 +28,6 @@ def faults(located: Located) -> list[Fault]:
         found += preconditions.split_faults(located, preconditions.splits(located, fit))
     if located.sections.get("environment") is not None:
         found += part_config("millstream.training.environments", located, "environment")[1]
-    if located.section(space.SECTION):
-        found += space.space_of(located, {})[1]
     return found
 
 

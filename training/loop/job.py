@@ -17,6 +17,7 @@ from millstream.tracking.recipe.schema import Located
 from millstream.tracking.runs.read_only_run import Follower
 from millstream.tracking.runs.run import Run
 from millstream.tracking.serving import replay
+from millstream.training.assembly import preconditions
 from millstream.training.assembly.build import Parts, parts_of, task_on
 from millstream.training.assembly.enter_environment import enter
 from millstream.training.checkpoints import archive
@@ -24,7 +25,6 @@ from millstream.training.config.fit import Fit
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator import Estimator
 from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
-from millstream.training.loop import preconditions
 from millstream.training.loop.data_module import Splits
 from millstream.training.optimization.lane_gradients import ByLane
 from millstream.training.task import Task

@@ -31,9 +31,9 @@ from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator import Estimator
 from millstream.training.explain.loss_surface import surface
 from millstream.training.loop.job import Job
-from millstream.training.loop.memory import is_out_of_memory, keep_freed_memory, told_when_short
 from millstream.training.loop.resume import ROOT, facts, identity
 from millstream.training.loop.trainer import fitting
+from millstream.training.memory import is_out_of_memory, keep_freed_memory, told_when_short
 from millstream.training.optimization.lane_gradients import ByLane
 
 

@@ -8,7 +8,7 @@ import torch
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import TrainingFailed
 from millstream.training.checkpoints import archive
-from millstream.training.loop.memory import told_when_short
+from millstream.training.memory import told_when_short
 from tests.datasets import make_dataset
 
 LEAK = """
@@ -18,7 +18,7 @@ import pytorch_lightning as lightning
 import torch
 from tests.training.fitted import fitted, rows
 from millstream.tracking.errors import TrainingFailed
-from millstream.training.loop.memory import told_when_short
+from millstream.training.memory import told_when_short
 
 class Leak(lightning.Callback):
     held = []
@@ -44,7 +44,7 @@ from pathlib import Path
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import Reading
-from millstream.training.loop.memory import keep_freed_memory
+from millstream.training.memory import keep_freed_memory
 
 def stream(name, epochs):
     folder = Path(sys.argv[1])
