@@ -63,15 +63,15 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     def read(cls, environment: Mapping[str, str]) -> Settings:
         """What `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR` and `MLFLOW_TRACKING_URI` say; blank is unset.
 
-        Raises WrongRecipe for a size that is none.
+        Raises WrongRecipe for a size that is none, or a `~` of nobody.
         """
-        home = Path(environment.get("MILLSTREAM_HOME") or ".millstream").expanduser().absolute()
+        home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
         return cls(
             home=home,
             store=environment.get("MILLSTREAM_STORE") or str(home / "datasets"),
             cache_gib=_gib(environment.get(LIMIT) or str(CACHE_GIB)),
-            mirror=Path(mirror).expanduser().absolute() if mirror else None,
+            mirror=_folder("MILLSTREAM_MIRROR", mirror) if mirror else None,
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or _sqlite(home / "tracking.db"),
         )
 
@@ -85,6 +85,13 @@ def sqlite_file(tracking_uri: str) -> Path | None:
 def _sqlite(file: Path) -> str:
     """The address of a SQLite store: a query would begin at a question mark."""
     return f"{SQLITE}{str(file).replace('%', '%25').replace('?', '%3F')}"
+
+
+def _folder(name: str, path: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError:
+        raise WrongRecipe.at(name, f"{path}: nobody's home is known by that; give the whole path") from None
 
 
 def _gib(told: str) -> float:
