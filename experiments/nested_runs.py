@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from millstream.experiments.check_recipe import published
+from millstream.experiments.run_recipe import once
 from millstream.tracking.comparison.finished_runs import PARENT
-from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData, TrainingFailed, WrongRecipe
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.runs import artifact_paths, run_lock
@@ -27,13 +28,16 @@ TOLD = ("test/", "valid/", "network/")
 
 
 @dataclass(frozen=True)
-class Hands:
-    """What nested trainings need of the preparation, which training does not know."""
+class Options:
+    """How nested trainings are run."""
 
-    find: Callable[[Located], Dataset | None]
-    """The dataset version of a recipe, if it was prepared before."""
-    once: Callable[[Located, str], Any]
-    """Prepares and trains a recipe inside the parent run of this id."""
+    settings: Settings
+    master: str | None = None
+    """Spark's, for their preparation."""
+    fresh: bool = False
+    """Whether none goes on that was broken off."""
+    test: bool = True
+    """Whether they are measured on the test split."""
 
 
 class Row(BaseModel, frozen=True):
@@ -74,10 +78,10 @@ def parent(
     return run
 
 
-def finished(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Hands) -> Row | None:
+def finished(parent: Run, recipe: Located, values: Mapping[str, Any], options: Options) -> Row | None:
     """What a training gave whose run inside `parent` has ended, on the dataset version that it would have now."""
     try:
-        dataset = hands.find(recipe)
+        dataset = published(recipe, options.settings) if recipe.recipe.data is not None else None
     except (WrongRecipe, BadData):
         return None  # its run says so
     if dataset is None and recipe.recipe.data is not None:
@@ -97,10 +101,21 @@ def finished(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Han
     )
 
 
-def run(parent: Run, recipe: Located, values: Mapping[str, Any], hands: Hands) -> Row:
+def run(parent: Run, recipe: Located, values: Mapping[str, Any], options: Options) -> Row:
     """Trains; an error of recipe, data or training is a row that says so, and one of the environment is raised."""
     try:
-        _, trained = hands.once(recipe, parent.id)
+        _, trained = once(
+            recipe,
+            options.settings,
+            parent=parent.id,
+            master=options.master,
+            devices=1,
+            nodes=1,
+            fresh=options.fresh,
+            register=False,
+            # an environment has no split apart, by which trials could be compared
+            test=options.test or recipe.recipe.data is None,
+        )
     except (WrongRecipe, BadData, TrainingFailed) as error:
         return failed(values, str(error))
     return Row(values=dict(values), metrics=_told(trained.metrics), run_id=trained.run_id, seconds=trained.seconds)

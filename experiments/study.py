@@ -15,7 +15,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from millstream.experiments import compare, nested_runs
-from millstream.experiments.nested_runs import Hands, Row, Say
+from millstream.experiments.nested_runs import Options, Row, Say
 from millstream.tracking.comparison import finished_runs, leaderboard
 from millstream.tracking.comparison.leaderboard import Placed
 from millstream.tracking.errors import WrongRecipe
@@ -38,7 +38,7 @@ class Studied(BaseModel, frozen=True):
     """The models in their order, where the study asks for it."""
 
 
-def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh: bool, say: Say) -> Studied:
+def run_study(located: LocatedStudy, options: Options, *, say: Say) -> Studied:
     """The combinations that are not finished yet, one after the other; then table and figure.
 
     A study of the same recipe and code goes on in its run: what is finished stays, what was stopped goes on from its
@@ -47,15 +47,17 @@ def run_study(located: LocatedStudy, settings: Settings, hands: Hands, *, fresh:
     WrongRecipe.unless_empty(located.faults)
     study = _checked(located)
     again = shlex.join(["millstream", "study", *located.base.words])
-    with nested_runs.parent("study", located.base, settings, more={}, fresh=fresh, again=again, say=say) as parent:
+    settings = options.settings
+    go_on: dict[str, Any] = {"fresh": options.fresh, "again": again, "say": say}
+    with nested_runs.parent("study", located.base, settings, more={}, **go_on) as parent:
         rows, began, ran = [], time.monotonic(), 0
         for at, (values, recipe) in enumerate(located.combinations, 1):
             told = ", ".join(f"{axis} {label}" for axis, label in values.items())
-            row = nested_runs.finished(parent, recipe, values, hands)
+            row = nested_runs.finished(parent, recipe, values, options)
             if row is None:
                 left = (time.monotonic() - began) / ran * (len(located.combinations) - at + 1) if ran else None
                 say(f"{at} of {len(located.combinations)}: {told}" + (f"; about {left:.0f} s to go" if left else ""))
-                row, ran = nested_runs.run(parent, recipe, values, hands), ran + 1
+                row, ran = nested_runs.run(parent, recipe, values, options), ran + 1
             row = _with_train_split(row, settings) if study.train_split and not row.failed else row
             rows.append(row)
             say(f"{told}: {_said(row, study)}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from millstream.experiments import check_recipe
-from millstream.experiments.run_recipe import once
 from millstream.tracking.host import terminal_text
+from millstream.tracking.recipe import plugins
 from millstream.verbs.terminal import arguments, ranking
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import verb
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from millstream.tracking.errors import Fault
     from millstream.tracking.recipe.schema import Located
 
-STRATEGIES = ("tpe", "genetic", "swarm", "random")
+STRATEGIES = plugins.names("millstream.experiments.search.strategies")
 
 
 @verb(cli, ranking.searched)
@@ -56,7 +56,7 @@ def search(
     \b
     Example: millstream search mlp/adult --trials 30 --over 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'
     """
-    from millstream.experiments.nested_runs import Hands
+    from millstream.experiments.nested_runs import Options
     from millstream.experiments.search import run_search as searching
     from millstream.experiments.search.metric import metric_of
     from millstream.experiments.search.space import space_of
@@ -75,11 +75,6 @@ def search(
     WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
     looked_for, largest = metric_of(located, metric, direction)
     WrongRecipe.unless_empty(_unmeasured(located, looked_for))
-    options: dict[str, Any] = {"master": master, "devices": 1, "nodes": 1, "fresh": fresh, "register": False}
-    hands = Hands(
-        find=lambda trial: check_recipe.published(trial, settings) if trial.recipe.data is not None else None,
-        once=lambda trial, parent: once(trial, settings, parent=parent, test=trial.recipe.data is None, **options),
-    )
     wanted = searching.Search(
         base=located,
         space=space,
@@ -92,7 +87,8 @@ def search(
         ),
         recipe=lambda values: check_recipe.located(recipe, budget, (*sets, *searching.sets(values))),
     )
-    return searching.run_search(wanted, trials, settings, hands, fresh=fresh, say=terminal_text.say)
+    options = Options(settings, master=master, fresh=fresh, test=False)
+    return searching.run_search(wanted, trials, options, say=terminal_text.say)
 
 
 def _unmeasured(located: Located, metric: str) -> list[Fault]:

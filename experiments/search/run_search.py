@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from millstream.experiments import nested_runs
-from millstream.experiments.nested_runs import Hands, Row, Say
+from millstream.experiments.nested_runs import Options, Row, Say
 from millstream.experiments.search.space import Range, Space
 from millstream.experiments.search.trials import Told
 from millstream.tracking.errors import TrainingFailed, WrongRecipe
@@ -20,7 +20,6 @@ from millstream.tracking.figures.search import search as figure
 from millstream.tracking.recipe import plugins
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.runs.run import Run
-from millstream.tracking.settings import Settings
 
 STRATEGIES = "millstream.experiments.search.strategies"
 
@@ -68,7 +67,7 @@ class Searched(BaseModel, frozen=True):
     """Of a command, after `millstream run` and the recipe: they train with the best values."""
 
 
-def run_search(search: Search, trials: int, settings: Settings, hands: Hands, *, fresh: bool, say: Say) -> Searched:
+def run_search(search: Search, trials: int, options: Options, *, say: Say) -> Searched:
     """`trials` trainings, those left out that an earlier search of the same recipe, fields and code has finished.
 
     A strategy is told the points and losses of all trials before, and nothing else, so that a search that was broken
@@ -76,15 +75,15 @@ def run_search(search: Search, trials: int, settings: Settings, hands: Hands, *,
     Raises TrainingFailed when all trials failed, WrongRecipe when they do not measure the metric.
     """
     propose = plugins.find(STRATEGIES, search.strategy).propose
-    options: dict[str, Any] = {"fresh": fresh, "again": search.again, "say": say}
-    with nested_runs.parent("search", search.base, settings, more=search.facts, **options) as parent:
+    again: dict[str, Any] = {"fresh": options.fresh, "again": search.again, "say": say}
+    with nested_runs.parent("search", search.base, options.settings, more=search.facts, **again) as parent:
         rows: list[Row] = []
         told: list[Told] = []
         began, ran = time.monotonic(), 0
         for at in range(trials):
             point = propose(search.space, told, search.seed)
             values = search.space.values(point)
-            row, was_run = _trial(search, values, parent, hands)
+            row, was_run = _trial(search, values, parent, options)
             rows.append(row)
             told.append(Told(point, _loss(search, row)))
             ran += was_run
@@ -116,14 +115,14 @@ def sets(values: Mapping[str, Any]) -> list[str]:
     return [f"{field}={json.dumps(value)}" for field, value in values.items()]
 
 
-def _trial(search: Search, values: Mapping[str, Any], parent: Run, hands: Hands) -> tuple[Row, bool]:
+def _trial(search: Search, values: Mapping[str, Any], parent: Run, options: Options) -> tuple[Row, bool]:
     """What the values gave, and whether they were run for it now."""
     try:
         recipe = search.recipe(values)
     except WrongRecipe as wrong:
         return nested_runs.failed(values, str(wrong)), False
-    row = nested_runs.finished(parent, recipe, values, hands)
-    return (row, False) if row is not None else (nested_runs.run(parent, recipe, values, hands), True)
+    row = nested_runs.finished(parent, recipe, values, options)
+    return (row, False) if row is not None else (nested_runs.run(parent, recipe, values, options), True)
 
 
 def _loss(search: Search, row: Row) -> float:

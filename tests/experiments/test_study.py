@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from millstream.experiments.nested_runs import Hands
+from millstream.experiments import nested_runs
+from millstream.experiments.nested_runs import Options
 from millstream.experiments.study import run_study
 from millstream.tracking.comparison.finished_runs import PARENT
 from millstream.tracking.errors import BadData, BadEnvironment, TrainingFailed, WrongRecipe
@@ -31,12 +32,12 @@ STUDY = {
 
 
 @pytest.fixture
-def lab(settings, tmp_path):
+def lab(settings, tmp_path, monkeypatch):
     """Studies over one dataset version; `ran` counts how often each value was run, `break_at` breaks one of them."""
     dataset = rows(settings.home / "datasets")
     made = SimpleNamespace(ran=Counter(), break_at={}, settings=settings, said=[], client=open_store(settings))
 
-    def once(recipe, parent):
+    def once(recipe, settings, *, parent, **options):
         init = recipe.recipe.fit["init"]
         made.ran[init] += 1
         with begin(recipe, settings, dataset, fresh=False, say=made.said.append, parent=parent) as run:
@@ -47,9 +48,10 @@ def lab(settings, tmp_path):
     def study(fresh=False, **sections):
         file = tmp_path / "mine.yaml"
         file.write_text(yaml.safe_dump(STUDY | sections))
-        hands = Hands(find=lambda recipe: dataset, once=once)
-        return run_study(study_file.load(str(file)), settings, hands, fresh=fresh, say=made.said.append)
+        return run_study(study_file.load(str(file)), Options(settings, fresh=fresh), say=made.said.append)
 
+    monkeypatch.setattr(nested_runs, "once", once)
+    monkeypatch.setattr(nested_runs, "published", lambda recipe, settings: dataset)
     made.study = study
     return made
 

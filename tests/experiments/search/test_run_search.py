@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from millstream.experiments.nested_runs import Hands
+from millstream.experiments import nested_runs
+from millstream.experiments.nested_runs import Options
 from millstream.experiments.search.run_search import Search, run_search, sets
 from millstream.experiments.search.space import Range, Space, Values
 from millstream.tracking.comparison.finished_runs import PARENT
@@ -26,14 +27,14 @@ SPACE = Space({"fit.optimizer.lr": Range(low=1e-3, high=0.3, log=True), "fit.ini
 
 
 @pytest.fixture
-def lab(settings, tmp_path):
+def lab(settings, tmp_path, monkeypatch):
     """Searches over one dataset version; `ran` counts how often values were run, `break_at` breaks a training."""
     dataset = rows(settings.home / "datasets")
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(RECIPE))
     made = SimpleNamespace(ran=Counter(), break_at={}, settings=settings, client=open_store(settings))
 
-    def once(recipe, parent):
+    def once(recipe, settings, *, parent, **options):
         made.ran[recipe.sets] += 1
         with begin(recipe, settings, dataset, fresh=False, say=str, parent=parent) as run:
             broken = made.break_at.pop(made.ran.total(), None)
@@ -52,9 +53,10 @@ def lab(settings, tmp_path):
             again="millstream search once more",
             recipe=lambda values: load(str(file), sets=sets(values)),
         )
-        hands = Hands(find=lambda recipe: dataset, once=once)
-        return run_search(wanted, trials, settings, hands, fresh=fresh, say=str)
+        return run_search(wanted, trials, Options(settings, fresh=fresh), say=str)
 
+    monkeypatch.setattr(nested_runs, "once", once)
+    monkeypatch.setattr(nested_runs, "published", lambda recipe, settings: dataset)
     made.search = search
     return made
 
