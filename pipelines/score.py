@@ -23,7 +23,7 @@ from pydantic import BaseModel
 from pyspark import SparkFiles
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import StructField, StructType
 
 from millstream.pipelines.publish import stores
 from millstream.pipelines.readers import origin_files
@@ -40,21 +40,6 @@ from millstream.tracking.dataset.filesystems import place
 from millstream.tracking.errors import BadData
 from millstream.tracking.runs import model_logging
 from millstream.tracking.settings import Settings
-
-_TYPES: dict[str, DataType] = {
-    "string": StringType(),
-    "double": DoubleType(),
-    "long": LongType(),
-    "Array(double)": ArrayType(DoubleType()),
-    "Array(string)": ArrayType(StringType()),
-}
-_ARROW: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "double": pa.float64(),
-    "long": pa.int64(),
-    "Array(double)": pa.list_(pa.float64()),
-    "Array(string)": pa.list_(pa.string()),
-}
 
 
 class Scored(BaseModel, frozen=True):
@@ -128,14 +113,21 @@ def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
     return lambda: SparkFiles.get(name)
 
 
+def arrow_type(kind: str) -> pa.DataType:
+    """The type of a task's output in Arrow: `double`, or `Array(double)` for a list of them."""
+    if kind.startswith("Array("):
+        return pa.list_(arrow_type(kind.removeprefix("Array(").removesuffix(")")))
+    return pa.int64() if kind == "long" else pa.type_for_alias(kind)
+
+
 def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, str]) -> DataFrame:
     """The columns of the table as they are, and the predictions: nothing else goes through pandas than inputs do."""
     frame, count = table.frame, len(table.names)
-    added = [StructField(name, _TYPES[kind]) for name, kind in outputs.items()]
+    kinds = {name: arrow_type(kind) for name, kind in outputs.items()}
+    added = [StructField(name, from_arrow_type(kind)) for name, kind in kinds.items()]
     passed = [StructField(name, frame.schema[at].dataType) for at, name in enumerate(table.names)]
     schema = StructType([*passed, *added])
     names, inputs = schema.names, {name: frame.columns.index(place) for name, place in table.inputs.items()}
-    kinds = {name: _ARROW[kind] for name, kind in outputs.items()}
 
     def pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import mlflow  # on the worker, once a partition

@@ -5,6 +5,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from pyspark.sql.pandas.types import from_arrow_type
 
 from millstream.pipelines import score
 from millstream.tracking.recipe.plugins import class_of
@@ -48,9 +49,9 @@ def test_every_part_is_named_in_a_test(folder):
 @pytest.mark.parametrize("path", sorted((ROOT / "training/tasks").rglob("[a-z]*.py")), ids=lambda path: path.stem)
 def test_what_a_task_gives_has_a_type_in_the_registry_and_on_spark(path):
     module = importlib.import_module(".".join(("millstream", *path.relative_to(ROOT).with_suffix("").parts)))
-    given = set(class_of(module).outputs.values())
-    assert given <= model_logging._TYPES.keys()
-    assert given <= score._TYPES.keys()
+    for kind in {*class_of(module).outputs.values(), *class_of(module).generated.values()}:
+        assert str(model_logging.output_type(kind)) == kind
+        assert from_arrow_type(score.arrow_type(kind)).simpleString()
 
 
 def test_docker_is_no_package():

@@ -32,13 +32,6 @@ from millstream.tracking.runs.store_errors import StoreError, answering
 from millstream.tracking.serving.columns import UNKNOWN_CLASS
 from millstream.tracking.settings import Settings
 
-_TYPES: dict[str, DataType | Array] = {
-    "string": DataType.string,
-    "double": DataType.double,
-    "long": DataType.long,
-    "Array(double)": Array(DataType.double),
-    "Array(string)": Array(DataType.string),
-}
 _EXAMPLE = "input_example.json"
 
 
@@ -152,8 +145,18 @@ def _signature(inputs: Sequence[Column], optional: Collection[str], outputs: Map
         ColSpec(_kind(column, column.name in optional), column.name, required=column.name not in optional)
         for column in inputs
     ]
-    given = [ColSpec(_TYPES[kind], name) for name, kind in outputs.items()]
+    given = [ColSpec(output_type(kind), name) for name, kind in outputs.items()]
     return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
+
+
+def output_type(kind: str) -> DataType | Array:
+    """The type of a task's output in MLflow: `double`, or `Array(double)` for a list of them.
+
+    Raises KeyError for one that MLflow has not.
+    """
+    if kind.startswith("Array("):
+        return Array(DataType[kind.removeprefix("Array(").removesuffix(")")])
+    return DataType[kind]
 
 
 def _kind(column: Column, is_optional: bool) -> DataType | AnyType:
