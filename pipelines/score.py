@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from pyspark import SparkFiles
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_type
 from pyspark.sql.types import StructField, StructType
 
 from millstream.pipelines.publish import stores

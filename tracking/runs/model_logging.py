@@ -16,7 +16,7 @@ from typing import Any
 import mlflow
 import pandas as pd
 from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from mlflow.types.schema import AnyType, Array
 
 from millstream.tracking.dataset import manifest as contract
@@ -58,17 +58,18 @@ def log_model(
     example: pd.DataFrame,
     requirements: Sequence[str],
     brought: Mapping[str, str] | None = None,
+    generates: bool = False,
     register: bool = True,
 ) -> str:
     """Log the folder of `training.assembly.model_folder` as the run's model, and register it; its address.
 
     `optional` names the inputs that may be missing; `brought` are inputs that the caller has to compute, and the steps
-    that computed them here. Without `register` it stays with its run, under `runs:/<run>/model`. While the store is
-    gone it is kept in a folder
-    beside that of `training.assembly.model_folder`, which is its address then, and waits in the run's spool.
+    that computed them here. One that `generates` takes the params `generate`, how many samples, and `seed`. Without
+    `register` it stays with its run, under `runs:/<run>/model`. While the store is gone it is kept in a folder beside
+    that of `training.assembly.model_folder`, which is its address then, and waits in the run's spool.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs))
+    model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs, generates))
     model.saved_input_example_info = {"artifact_path": _EXAMPLE, "type": "json_object"}
     model.metadata = {"recipe": run.located.name, "dataset_version": dataset_version, "outputs": dict(outputs)}
     if brought:
@@ -140,13 +141,16 @@ def _copies() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="millstream-models-")
 
 
-def _signature(inputs: Sequence[Column], optional: Collection[str], outputs: Mapping[str, str]) -> ModelSignature:
+def _signature(
+    inputs: Sequence[Column], optional: Collection[str], outputs: Mapping[str, str], generates: bool
+) -> ModelSignature:
     taken = [
         ColSpec(_kind(column, column.name in optional), column.name, required=column.name not in optional)
         for column in inputs
     ]
     given = [ColSpec(output_type(kind), name) for name, kind in outputs.items()]
-    return ModelSignature(inputs=Schema(taken), outputs=Schema(given))
+    params = ParamSchema([ParamSpec(name, DataType.long, 0) for name in ("generate", "seed")]) if generates else None
+    return ModelSignature(inputs=Schema(taken), outputs=Schema(given), params=params)
 
 
 def output_type(kind: str) -> DataType | Array:

@@ -83,8 +83,13 @@ class Model:
     def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """One row of `task.outputs` for each row of raw columns, in their order; extra columns are not looked at.
 
-        Raises BadData naming every column that is missing or of another shape.
+        A model that generates returns `generate` samples drawn with `seed` in their place, where `params` has these:
+        the columns of `task.generated`. Raises BadData naming every column that is missing or of another shape.
         """
+        asked = params or {}
+        if self.task.generated and asked.get("generate"):
+            drawn = self.task.generate(int(asked["generate"]), int(asked.get("seed", 0)))
+            return pd.DataFrame({name: list(values) for name, values in drawn.items()})
         prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
         pieces = [self._predict(piece) for piece in _pieces(prepared)]
         columns = list(self.task.outputs)

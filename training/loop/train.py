@@ -220,6 +220,7 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         example=model_folder.example(model, dataset),
         requirements=model_folder.REQUIREMENTS,
         brought=model.brought,
+        generates=bool(job.task.generated),
         register=register,
     )
 

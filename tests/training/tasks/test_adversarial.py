@@ -4,6 +4,7 @@ import pytorch_lightning as lightning
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
+from millstream.training.assembly import model_folder
 from millstream.training.assembly.validate import faults
 from millstream.training.config.fit import Fit
 from millstream.training.config.optimizers import SGD
@@ -115,6 +116,16 @@ def test_drawn_images_follow_from_the_seed(five_to_one):
     assert first.shape == (4, 64)
     assert first.min() >= 0
     assert first.max() <= 1
+
+
+def test_a_registered_generator_draws_by_the_params_of_mlflow(five_to_one, tmp_path):
+    job = five_to_one[0].job
+    model_folder.save(tmp_path / "model", job.located, job.task, job.splits.dataset)
+    example = model_folder.example(model_folder.load(tmp_path / "model"), job.splits.dataset)
+    made = model_folder.load(tmp_path / "model").predict(example, {"generate": 3, "seed": 1})
+    assert list(made.columns) == ["image"]
+    np.testing.assert_allclose(np.stack(made["image"]), np.stack(job.task.generate(3, 1)["image"]), rtol=1e-6)
+    assert list(model_folder.load(tmp_path / "model").predict(example).columns) == ["real"]
 
 
 @pytest.mark.bad_input
