@@ -20,7 +20,7 @@ PARTS = (
     "training/networks",
     "training/tasks",
     "training/environments",
-    "training/search",
+    "experiments/search",
 )
 
 
