@@ -59,7 +59,7 @@ def calls(place: Place) -> list[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", place.front.uri)
         patch.setenv("MILLSTREAM_HOME", str(place.home))
-        from millstream import cli
+        from millstream.__main__ import cli
 
         for _ in range(2):  # the second one has a champion to beat
             with pytest.raises(SystemExit) as ended:

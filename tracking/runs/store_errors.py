@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RetryError, SSLError, Timeout
 
 from millstream.tracking.errors import BadEnvironment, Fault
+from millstream.tracking.host import file_access
 from millstream.tracking.host.disk_full import is_full
-from millstream.tracking.settings import SQLITE
+from millstream.tracking.settings import SQLITE, sqlite_file
 
 MISSING, EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 INVALID, LATER = "INVALID_PARAMETER_VALUE", "TEMPORARILY_UNAVAILABLE"
@@ -116,6 +117,8 @@ def first_line(error: BaseException, uri: str = "") -> str:
 
 def _words(error: Exception, status: int, uri: str) -> str:
     """What the store does, and what would do."""
+    if refused := file_access.refusal(error, sqlite_file(uri)):
+        return refused.faults[0].message
     if is_full(error):
         folder = Path(uri.removeprefix(SQLITE)).parent if uri.startswith(SQLITE) else None
         free = f": {shutil.disk_usage(folder).free} bytes are free" if folder and folder.exists() else ""
