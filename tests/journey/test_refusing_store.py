@@ -122,6 +122,7 @@ SAMPLE = [
     ("runs/log-inputs", "404", 1, 0),
     ("runs/set-tag", "page", FOREVER, 0),
     ("PUT model", "413", FOREVER, 0),
+    ("PUT model", "page", 1, 0),
     ("model-versions/create", "429", FOREVER, 0),
     ("registered-models/alias", "500", FOREVER, 0),
     ("runs/log-batch", "closed", 1, 0),
@@ -144,6 +145,8 @@ def test_each_call_may_be_answered_in_each_way(here, place, calls, answer, times
     client = open_store(place.settings)
     wanted, wrong, codes = whole(client, reference(client)), [], set()
     for call in calls:
+        if answer == "page" and call.startswith("PUT ") and call != "PUT model":
+            continue  # MLflow takes any page for a file that arrived; whether the model did is looked at
         try:
             codes.add(tried(here, place, call, answer, times, wanted))
         except Exception as error:  # the others are looked at as well

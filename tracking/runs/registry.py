@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from millstream.tracking.recipe.schema import parse_mark
 from millstream.tracking.recipe.store_names import registered_name
 from millstream.tracking.runs.mlflow_store import Client
-from millstream.tracking.runs.store_errors import EXISTS, StoreError, answering
+from millstream.tracking.runs.store_errors import EXISTS, StoreError, answering, shown
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 LONGEST_ABOUT = 5000
@@ -40,7 +40,21 @@ def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) ->
     """
     if entry is None or _registered(client, run_id, entry) is None:
         client.log_artifacts(run_id, str(folder), "model")
+        _check_arrived(client, run_id, folder, "model")
     return f"models:/{entry.name}/{register(client, run_id, entry)}" if entry else f"runs:/{run_id}/model"
+
+
+def _check_arrived(client: Client, run_id: str, folder: Path, to: str) -> None:
+    """Raises StoreError when a file of a folder is not there: MLflow takes any answer that is no error, such as the
+    page to sign in of a proxy, for the store's."""
+    held = {one.path for one in client.list_artifacts(run_id, to)}
+    for path in folder.iterdir():
+        name = f"{to}/{path.name}"
+        if path.is_dir():
+            _check_arrived(client, run_id, path, name)
+        elif name not in held:
+            message = f"took {name} of run {run_id}, and does not have it; look which proxies are before it"
+            raise StoreError.at(shown(client.uri), f"the tracking store {message}")
 
 
 def register(client: Client, run_id: str, entry: Entry) -> str:
