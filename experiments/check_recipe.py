@@ -106,10 +106,12 @@ def needed(located: Located, *, test: bool = True) -> dict[str, str]:
 
 
 def published(located: Located, settings: Settings) -> Dataset | None:
-    """The recipe's dataset version, if it was prepared before; why it was not is told by the preparation."""
+    """The recipe's dataset version, if it has one and it was prepared before; the preparation says why it was not."""
     from millstream.pipelines.prepare import find
     from millstream.tracking.errors import BadData
 
+    if located.recipe.data is None:
+        return None
     try:
         return find(located, settings)
     except BadData:

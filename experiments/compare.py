@@ -15,8 +15,8 @@ from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.runs import model_logging
 from millstream.tracking.settings import Settings
 from millstream.training.assembly import model_folder
+from millstream.training.assembly.data_source import DatasetSource
 from millstream.training.callbacks.row_outcomes import RowOutcomes
-from millstream.training.loop.data_module import Splits
 from millstream.training.loop.evaluate import dataset_of, measure
 
 MOST_TIMED, TIMES = 10_000, 5
@@ -84,7 +84,7 @@ def _score_seconds(model: model_folder.Model, dataset: Dataset) -> float:
     fit = model.task.fit.model_copy(update={"batch_size": at_once, "lanes": None})
     rows, seconds = 0, 0.0
     with torch.no_grad():
-        for batch in Splits(dataset, model.task.signature, fit).make("test", shuffle=False):
+        for batch in DatasetSource(dataset, model.task.signature, fit).in_order("test"):
             inputs = batch.present().arguments
             seconds += min(timeit.repeat(partial(model.task.predict, *inputs), number=1, repeat=TIMES))
             rows += len(inputs[0])

@@ -57,7 +57,7 @@ def _rate(job: Job) -> Found:
     if not job.task.steps_by_rows:
         raise WrongRecipe.at("--find lr", f"{job.located.section('task')['name']} has no single loss that should fall")
     seen = RateRange()
-    trainer(job.fit, [seen], max_epochs=-1, **_bare(job)).fit(job.task, datamodule=job.splits)
+    trainer(job.fit, [seen], max_epochs=-1, **_bare(job)).fit(job.task, datamodule=job.source)
     value = below_the_best(seen.course)
     job.run.figure("rate_range", rate_range(seen.course, value))
     about = "a tenth of the rate at which the loss was lowest"
@@ -85,7 +85,7 @@ def _batch_size(job: Job, dataset: Dataset) -> Found:
         # two batches: at the second the optimizer has memory of its own
         steps = trainer(again.fit, max_epochs=1, limit_train_batches=2, **_bare(again))
         try:
-            steps.fit(again.task, datamodule=again.splits)
+            steps.fit(again.task, datamodule=again.source)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

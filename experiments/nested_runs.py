@@ -113,8 +113,7 @@ def run(parent: Run, recipe: Located, values: Mapping[str, Any], options: Option
             nodes=1,
             fresh=options.fresh,
             register=False,
-            # an environment has no split apart, by which trials could be compared
-            test=options.test or recipe.recipe.data is None,
+            test=options.test,
         )
     except (WrongRecipe, BadData, TrainingFailed) as error:
         return failed(values, str(error))

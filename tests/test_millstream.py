@@ -267,6 +267,19 @@ def test_an_environment_has_nothing_to_prepare(here, tmp_path):
     assert "nothing to prepare" in answer["stderr"]
 
 
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Pendulum-v1", "dqn learns discrete actions, and those of the environment are continuous"),
+        ("Blackjack-v1", "Tuple"),
+    ],
+)
+def test_an_environment_whose_spaces_do_not_fit_is_a_wrong_recipe(here, tmp_path, name, told):
+    answer = here(tmp_path, "train", "rl/dqn-cartpole", "--set", f"environment.id={name}", code=2)
+    assert told in answer["stderr"]
+
+
 def test_the_doctor_looks_at_everything(here, tmp_path):
     answer = here(tmp_path, "doctor")
     assert {check["name"] for check in answer["checks"]} >= {"java", "tracking", "disk", "metrics"}

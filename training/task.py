@@ -40,14 +40,16 @@ class Task(lightning.LightningModule):
     """One learning problem.
 
     A subclass gives `rows`, `metrics`, `measure`, `predict`, and what it draws in `figures`. A task of several
-    optimizers overrides `updates_per_batch` and `updates`. One that does not learn from batches of a dataset (an
-    environment) overrides `training_step` and `configure_optimizers`, and takes its steps by `descend`.
+    optimizers overrides `updates_per_batch` and `updates`. One that learns in an environment is a subclass of
+    `training.rl.agent.Agent`.
     """
 
     config: Any
     network: Any
     outputs: ClassVar[Mapping[str, str]] = {}
     """Columns that `predict` gives, and the type of each: string, long, double, Array(double) or Array(string)."""
+    learns_from: ClassVar[tuple[str, ...]] = ("data",)
+    """The sections of a recipe that it can learn from: `data`, `environment`."""
     steps_by_rows: ClassVar[bool] = True
     """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
     generated: ClassVar[Mapping[str, str]] = {}

@@ -106,7 +106,7 @@ def epoch_by_hand(job: Job) -> Callable[[], None]:
 def gathered(job: Job) -> Batch:
     """The train split as one batch in memory, in the order of one pass; lists as wide as the longest."""
     assert job.splits is not None
-    return job.splits.feed("train").whole()
+    return job.rows.loader("train").whole()
 
 
 if __name__ == "__main__":

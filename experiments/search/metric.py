@@ -10,8 +10,8 @@ from millstream.training.config.fit import Fit
 def metric_of(located: Located, metric: str | None, direction: str | None) -> tuple[str, bool]:
     """The metric's name, and whether its largest value is looked for.
 
-    Where it is not said: that of the recipe's first pass mark, on the valid split (an environment has no splits: as it
-    is in the mark); or else what the training watches, `fit.monitor`.
+    Where it is not said: that of the recipe's first pass mark, in validation; or else what the training watches,
+    `fit.monitor`.
     """
     fit = Fit.model_validate(located.section("fit"))
     named = metric or _marked(located) or fit.monitor
@@ -28,6 +28,4 @@ def metric_of(located: Located, metric: str | None, direction: str | None) -> tu
 
 def _marked(located: Located) -> str | None:
     marked = next(iter(located.recipe.marks), None)
-    if marked is None or located.recipe.data is None:
-        return marked
-    return f"valid/{marked.rpartition('/')[2]}"
+    return None if marked is None else f"valid/{marked.rpartition('/')[2]}"

@@ -13,7 +13,7 @@ from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.recipe.loader import load
 from millstream.training.assembly import model_folder
 from millstream.training.assembly.build import parts_of
-from millstream.training.loop.data_module import Splits
+from millstream.training.assembly.data_source import DatasetSource
 
 ROWS, RARE = 20_000, 0.04
 
@@ -60,9 +60,9 @@ def test_chances_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path,
     signature = parts.signature(dataset.manifest)
     assert signature.shares.trained == pytest.approx((0.5, 0.5))
     task = parts.build(signature)
-    whole = Splits(dataset, signature, parts.fit).feed("train").whole()
+    whole = DatasetSource(dataset, signature, parts.fit).loader("train").whole()
     task.network.fit(whole.arguments, whole.truth, whole.weight_B)
-    model_folder.save(tmp_path / "model", located, task, dataset)
+    model_folder.save(tmp_path / "model", located, task, dataset.manifest)
     pulse = np.linspace(-3, 3, 25)
     found = np.stack(model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": pulse}))["probabilities"])
     # Bayes: log odds are 2 x and those of the classes; about 700 rare rows carry the fit

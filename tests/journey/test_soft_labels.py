@@ -14,7 +14,7 @@ from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.recipe.loader import load
 from millstream.training.assembly import model_folder
 from millstream.training.assembly.build import parts_of
-from millstream.training.loop.data_module import Splits
+from millstream.training.assembly.data_source import DatasetSource
 from tests.training.tasks.made import measured
 
 STEPS = [
@@ -50,8 +50,8 @@ def test_a_mixed_row_is_learned_from_as_the_share_of_each_class(spark, settings,
     dataset = Dataset.open(prepared.path, settings.store)
     parts = parts_of(located)
     task = parts.build(parts.signature(dataset.manifest))
-    splits = Splits(dataset, task.signature, parts.fit)
-    train = splits.feed("train").whole()
+    splits = DatasetSource(dataset, task.signature, parts.fit)
+    train = splits.loader("train").whole()
     assert len(train.truth) == prepared.rows["train"]
     is_mixed = (train.truth > 0).all(dim=1)
     # a third are the rows themselves, half of the others have a partner of their own class
@@ -59,11 +59,11 @@ def test_a_mixed_row_is_learned_from_as_the_share_of_each_class(spark, settings,
     torch.testing.assert_close(train.truth.sum(dim=1), torch.ones(len(train.truth)))
     loss, scores = task.rows(train)
     torch.testing.assert_close(loss, -(train.truth * torch.log_softmax(scores, dim=1)).sum(dim=1))
-    test = splits.feed("test").whole()
+    test = splits.loader("test").whole()
     assert ((test.truth == 0) | (test.truth == 1)).all()
     found = measured(task, test)
     told = task.eval().network(*test.arguments).argmax(dim=1)
     assert found["test/accuracy"] == pytest.approx((told == test.truth.argmax(dim=1)).float().mean())
-    model_folder.save(tmp_path / "model", located, task, dataset)
+    model_folder.save(tmp_path / "model", located, task, dataset.manifest)
     served = model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": [-2.0, 2.0]}))
     assert set(served["prediction"]) <= {"no", "yes"}

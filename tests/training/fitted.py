@@ -148,7 +148,10 @@ def fitted(
     folder: Path, dataset: Dataset, *watching: lightning.Callback, start: Path | None = None, **sections: Any
 ) -> Fitted:
     """Trained and measured, from the checkpoint `start` or from the beginning."""
-    job = job_of(folder, dataset, **sections)
+    return trained(job_of(folder, dataset, **sections), *watching, start=start)
+
+
+def trained(job: Job, *watching: lightning.Callback, start: Path | None = None) -> Fitted:
     if start is not None:
         job.folder.mkdir(parents=True)
         for file in (start, start.with_name(archive.BEST)):

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
@@ -22,13 +21,10 @@ from millstream.tracking.dataset import manifest as contract
 from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.signature import InputField, Signature
-from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe.schema import Located
-from millstream.tracking.runs.model_logging import is_missing
 from millstream.tracking.serving import replay
 from millstream.training.assembly.build import parts_of
-from millstream.training.assembly.enter_environment import enter
 from millstream.training.checkpoints import archive
 from millstream.training.feed.batch import Ragged, Value
 from millstream.training.task import Task
@@ -47,8 +43,6 @@ REQUIREMENTS = (
     "zuko",
 )
 ROWS_AT_ONCE = 1024
-LOOKED_AT = 32
-"""Rows among which those of an example are chosen."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +95,7 @@ class Model:
         return pd.DataFrame({name: list(values) for name, values in found.items()})
 
 
-def save(folder: Path, located: Located, task: Task, dataset: Dataset | None) -> Model:
+def save(folder: Path, located: Located, task: Task, manifest: Manifest | None) -> Model:
     """Write the model into `folder` and give it as it will be loaded."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {
@@ -110,8 +104,8 @@ def save(folder: Path, located: Located, task: Task, dataset: Dataset | None) ->
         "signature": task.signature.model_dump(mode="json"),
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
-    if dataset is not None:
-        (folder / contract.FILE).write_text(dataset.manifest.text(), encoding="utf-8")
+    if manifest is not None:
+        (folder / contract.FILE).write_text(manifest.text(), encoding="utf-8")
     archive.save(task.network.state_dict(), folder / WEIGHTS)
     return load(folder)
 
@@ -123,26 +117,11 @@ def load(folder: Path) -> Model:
     except (OSError, ValueError) as error:
         raise BadData.at(folder / ABOUT, f"no model of Millstream there ({error})") from None
     located = Located(about["resolved"], about["recipe"], folder / ABOUT, "cpu", {})
-    parts = parts_of(located)
-    if located.recipe.environment is not None:
-        task = enter(parts, located)
-    else:
-        task = parts.build(Signature.model_validate(about["signature"]))
+    task = parts_of(located).build(Signature.model_validate(about["signature"]))
     task.network.load_state_dict(archive.load(folder / WEIGHTS))
     task.eval()
     manifest = Manifest.read(folder) if (folder / contract.FILE).is_file() else None
     return Model(task, located, manifest)
-
-
-def example(model: Model, dataset: Dataset | None, rows: int = 2) -> pd.DataFrame:
-    """Raw rows that the model can read: of the train split, whole ones first, or of zeros for an environment."""
-    if dataset is None or model.manifest is None:
-        return pd.DataFrame({column.name: [0.0] * rows for column in model.raw_columns})
-    shard = dataset.verified(dataset.shards("train")[0])
-    batch = next(pq.ParquetFile(shard).iter_batches(batch_size=LOOKED_AT))
-    raw = replay.restore(batch.to_pandas(), model.manifest)
-    gaps = raw.map(lambda value: is_missing(value)).any(axis=1)
-    return raw.loc[gaps.sort_values(kind="stable").index[:rows]]
 
 
 def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Value, ...]:

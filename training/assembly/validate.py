@@ -26,8 +26,12 @@ def faults(located: Located) -> list[Fault]:
     found += part_config("millstream.training.networks", located, "network")[1]
     if fit is not None and located.sections.get("data") is not None:
         found += preconditions.split_faults(located, preconditions.splits(located, fit))
-    if located.sections.get("environment") is not None:
-        found += part_config("millstream.training.environments", located, "environment")[1]
+    section = "data" if located.sections.get("environment") is None else "environment"
+    if section == "environment":
+        found += part_config("millstream.training.environments", located, section)[1]
+    if task is not None and section not in (known := task_class(task[0]).learns_from):
+        name, sections = located.section("task")["name"], " or ".join(f"{one}:" for one in known)
+        found.append(located.fault("task.name", f"{name} learns from {sections}, and the recipe has {section}:"))
     return found
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.errors import Fault, WrongRecipe
 from millstream.tracking.recipe.schema import Located
 
@@ -27,9 +27,9 @@ class Provenance:
     facts: dict[str, Any]
 
     @classmethod
-    def of(cls, located: Located, manifest: Manifest | None) -> Provenance:
-        facts = _comparable(located.resolved())
-        return cls(located.file, facts | {"dataset version": manifest.version if manifest else None})
+    def of(cls, located: Located, source: Mapping[str, str]) -> Provenance:
+        """Of a recipe, and of what names the dataset or the environment that it learns from."""
+        return cls(located.file, {**_comparable(located.resolved()), **source})
 
     def check(self, before: dict[str, Any]) -> None:
         """Raises WrongRecipe with every difference between this run and the facts in a checkpoint."""

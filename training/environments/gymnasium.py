@@ -1,25 +1,27 @@
-"""Games and numerical systems of Gymnasium, and what of them a network sees.
+"""Environments of Gymnasium, by their id.
 
 Source: Towers et al. 2024, arXiv 2407.17032.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import importlib.metadata
+from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.spaces import Box, Discrete, MultiDiscrete
+from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 
-from millstream.tracking.dataset.records import Column
+from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.dataset.signature import Signature
-from millstream.tracking.errors import BadData
+from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe import plugins
+from millstream.training.environments import Env, VectorEnv
 from millstream.training.environments._drawings import CARTPOLE
 
-Env: TypeAlias = Any
-"""A `gymnasium.Env`."""
 KNOWN = {
     "CartPole-v1": (("cart_position", "cart_velocity", "pole_angle", "pole_speed"), ("left", "right")),
     "Acrobot-v1": (
@@ -27,7 +29,11 @@ KNOWN = {
         ("torque -1", "torque 0", "torque +1"),
     ),
 }
-"""What the numbers of an observation and the actions are called."""
+"""What the numbers of an observation and the actions are called, where they have names."""
+SHOWN = "gymnasium.envs.classic_control"
+"""The environments whose attribute `state` is all of their state."""
+CHANNELS = (1, 3, 4)
+"""Lengths of a last axis that is one of channels: grey, RGB, RGBA."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -44,70 +50,135 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 def make(config: Config) -> Env:
-    return gymnasium.make(config.id)
+    return _adapted(gymnasium.make(config.id))
+
+
+def make_vector(config: Config, count: int) -> VectorEnv:
+    return gymnasium.make_vec(
+        config.id,
+        num_envs=count,
+        vectorization_mode="sync",
+        vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+        wrappers=[_adapted],
+    )
 
 
 def signature(config: Config) -> Signature:
-    """One input of the observation's numbers; the target is the action. Raises BadData for other spaces than a
-    vector to see and a choice to make."""
     env = make(config)
-    seen, choices = env.observation_space, env.action_space
     env.close()
-    if not (
-        isinstance(seen, gymnasium.spaces.Box)
-        and len(seen.shape) == 1
-        and isinstance(choices, gymnasium.spaces.Discrete)
-    ):
-        raise BadData.at(
-            f"environment {config.id}", f"sees {seen} and acts in {choices}; a vector and a choice are read"
-        )
-    width, count = seen.shape[0], int(choices.n)
-    names, actions = KNOWN.get(
-        config.id, (tuple(f"observation_{at}" for at in range(width)), tuple(map(str, range(count))))
-    )
-    numbers = [Column(name=name, dtype="float32", role="input", meaning="number") for name in names]
-    action = Column(name="action", dtype="int64", role="target", meaning="category", classes=actions)
-    return Signature.of([*numbers, action], ["action"])
+    names, choices = KNOWN.get(config.id, (None, None))
+    inputs, actions = _inputs(env.observation_space, names), _actions(env.action_space, choices)
+    if not inputs or not actions:
+        spaces = f"observes {env.observation_space} and acts in {env.action_space}"
+        readable = "observations are to be Box or Discrete, actions Discrete, MultiDiscrete or Box"
+        raise WrongRecipe.at(f"environment {config.id}", f"{spaces}; {readable}")
+    return Signature.of([*inputs, *actions], [action.name for action in actions])
 
 
 def threshold(config: Config) -> float | None:
-    """The mean return from which on the environment counts as solved, if its makers say so."""
-    found = gymnasium.spec(config.id).reward_threshold
-    return None if found is None else float(found)
+    threshold = gymnasium.spec(config.id).reward_threshold
+    return None if threshold is None else float(threshold)
 
 
-def draw(config: Config, observation: NDArray[np.float32]) -> NDArray[np.uint8] | None:
-    """A picture (H, W, 3) of what is observed, or None where nobody has written how it looks."""
-    return CARTPOLE.picture(observation) if config.id == "CartPole-v1" else None
+def identity(config: Config) -> dict[str, str]:
+    return {"environment id": config.id, "gymnasium": importlib.metadata.version("gymnasium")}
 
 
-def state(env: Env) -> dict[str, Any]:
-    """All that an episode in the making consists of, as plain values. Raises BadData for an environment that does
-    not show its state."""
-    inner = env.unwrapped
-    if not hasattr(inner, "state"):
-        raise BadData.at(
-            f"environment {env.spec.id if env.spec else env}", "does not show its state, so it cannot be resumed"
-        )
-    values = None if inner.state is None else [float(value) for value in inner.state]
-    limit = _time_limit(env)
-    generator = inner.np_random.bit_generator.state
-    return {"values": values, "steps": limit._elapsed_steps, "generator": _plain(generator)}
+def draw(config: Config, observation: NDArray[Any]) -> NDArray[np.uint8] | None:
+    if config.id == "CartPole-v1":
+        return CARTPOLE.picture(observation)
+    if observation.dtype == np.uint8 and observation.ndim == 3 and len(observation) in CHANNELS:
+        return np.broadcast_to(np.moveaxis(observation, 0, -1)[..., :3], (*observation.shape[1:], 3))
+    return None
 
 
-def restore(env: Env, told: dict[str, Any]) -> None:
-    """Put an environment into a state that `state` told."""
+def state(env: Env) -> dict[str, Any] | None:
+    inner, limit = env.unwrapped, _time_limit(env)
+    if not type(inner).__module__.startswith(SHOWN) or limit is None:
+        return None
+    values = None if inner.state is None else np.asarray(inner.state)
+    return {
+        "values": None if values is None else [float(value) for value in values],
+        # arithmetic goes on in the precision that it had
+        "dtype": None if values is None else values.dtype.name,
+        "steps": limit._elapsed_steps,
+        "generator": _plain(inner.np_random.bit_generator.state),
+    }
+
+
+def restore(env: Env, state: dict[str, Any]) -> None:
     env.reset(seed=0)
-    inner: Any = env.unwrapped
-    inner.state = None if told["values"] is None else np.array(told["values"], dtype=np.float64)
-    inner.np_random.bit_generator.state = _whole(told["generator"])
-    _time_limit(env)._elapsed_steps = told["steps"]
+    inner, limit = env.unwrapped, _time_limit(env)
+    inner.state = None if state["values"] is None else np.array(state["values"], dtype=state["dtype"])
+    inner.np_random.bit_generator.state = _whole(state["generator"])
+    if limit is not None:
+        limit._elapsed_steps = state["steps"]
+
+
+def _adapted(env: Env) -> Env:
+    """The environment with its channels first and its choices from 0, where it has them otherwise."""
+    seen, acts = env.observation_space, env.action_space
+    if _is_image(seen) and seen.shape[-1] in CHANNELS:
+        space = Box(np.moveaxis(seen.low, -1, 0), np.moveaxis(seen.high, -1, 0), dtype=seen.dtype)
+        env = gymnasium.wrappers.TransformObservation(env, lambda image: np.moveaxis(image, -1, 0), space)
+    if isinstance(seen, Discrete) and seen.start:
+        env = gymnasium.wrappers.TransformObservation(env, lambda one: one - seen.start, Discrete(seen.n))
+    if isinstance(acts, Discrete) and acts.start:
+        env = gymnasium.wrappers.TransformAction(env, lambda one: one + acts.start, Discrete(acts.n))
+    return env
+
+
+def _is_image(space: Any) -> bool:
+    return isinstance(space, Box) and space.dtype == np.uint8 and len(space.shape) == 3
+
+
+def _inputs(space: Any, names: tuple[str, ...] | None) -> list[Column]:
+    """A vector as a number a column; any other array as one tensor, images from 0 to 1; a choice as a category."""
+    if isinstance(space, Discrete):
+        classes = tuple(map(str, range(space.n)))
+        return [Column(name="observation", dtype="int64", role="input", meaning="category", classes=classes)]
+    if not isinstance(space, Box):
+        return []
+    if len(space.shape) <= 1:
+        names = names or tuple(f"observation_{at}" for at in range(int(np.prod(space.shape))))
+        return [Column(name=name, dtype="float32", role="input", meaning="number") for name in names]
+    is_image = _is_image(space)
+    column = Column(
+        name="observation",
+        dtype=space.dtype.name if is_image else "float32",
+        layout="tensor",
+        shape=space.shape,
+        axes="CHW" if is_image else "",
+        role="input",
+        meaning="image" if is_image else "vector",
+        affine=Affine(factor=1 / 255) if is_image else None,
+    )
+    return [column]
+
+
+def _actions(space: Any, names: tuple[str, ...] | None) -> list[Column]:
+    if isinstance(space, Discrete):
+        return [_choice("action", int(space.n), names)]
+    if isinstance(space, MultiDiscrete) and space.nvec.ndim == 1:
+        return [_choice(f"action_{at}", int(count), None) for at, count in enumerate(space.nvec)]
+    if isinstance(space, Box):
+        about = {"dtype": "float32", "layout": "tensor", "role": "target", "meaning": "vector"}
+        return [Column.model_validate({"name": "action", "shape": space.shape, **about})]
+    return []
+
+
+def _choice(name: str, count: int, classes: tuple[str, ...] | None) -> Column:
+    classes = classes or tuple(map(str, range(count)))
+    return Column(name=name, dtype="int64", role="target", meaning="category", classes=classes)
 
 
 def _time_limit(env: Any) -> Any:
-    while not isinstance(env, gymnasium.wrappers.TimeLimit):
+    """The wrapper that ends episodes after a number of steps; None without one."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            return env
         env = env.env
-    return env
+    return None
 
 
 def _plain(value: Any) -> Any:

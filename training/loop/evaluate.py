@@ -14,7 +14,8 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.runs import model_logging
 from millstream.tracking.settings import Settings
 from millstream.training.assembly import model_folder
-from millstream.training.loop.data_module import Splits
+from millstream.training.assembly.build import parts_of
+from millstream.training.assembly.data_source import source_of
 from millstream.training.loop.trainer import trainer as make_trainer
 
 
@@ -36,14 +37,11 @@ def measure(
     model: model_folder.Model, dataset: Dataset | None, *, split: str = "test", watching: Sequence[Callback] = ()
 ) -> Evaluated:
     """As `evaluate`, of a loaded model; None for an environment. `watching` are called as in a test."""
-    fit = model.task.fit
-    trainer = make_trainer(fit, watching, logger=False, enable_checkpointing=False)
-    if dataset is None:
-        values: list[Any] = list(trainer.test(model.task, verbose=False))
-        return Evaluated(metrics=_named(values, split), rows=int(sum(trainer.num_test_batches)))
-    feed = Splits(dataset, model.task.signature, fit).make(split, shuffle=False)
-    values = list(trainer.test(model.task, dataloaders=feed, verbose=False))
-    return Evaluated(metrics=_named(values, split), rows=dataset.manifest.splits[split].rows)
+    source = source_of(model.located, parts_of(model.located), dataset, signature=model.task.signature)
+    source.attach(model.task)
+    trainer = make_trainer(model.task.fit, watching, logger=False, enable_checkpointing=False)
+    values: list[Any] = list(trainer.test(model.task, dataloaders=source.in_order(split), verbose=False))
+    return Evaluated(metrics=_named(values, split), rows=source.count(split))
 
 
 def dataset_of(manifest: Manifest, settings: Settings) -> Dataset:

@@ -19,13 +19,12 @@ from millstream.tracking.runs.run import Run
 from millstream.tracking.serving import replay
 from millstream.training.assembly import preconditions
 from millstream.training.assembly.build import Parts, parts_of, task_on
-from millstream.training.assembly.enter_environment import enter
+from millstream.training.assembly.data_source import DatasetSource, DataSource, source_of
 from millstream.training.checkpoints import archive
 from millstream.training.config.fit import Fit
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator import Estimator
 from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
-from millstream.training.loop.data_module import Splits
 from millstream.training.optimization.lane_gradients import ByLane
 from millstream.training.task import Task
 
@@ -72,20 +71,20 @@ def refuse_unfit(located: Located, dataset: Dataset | None, *, test: bool = True
     """Raises WrongRecipe for what `Job.of` would refuse, before there is a run."""
     parts = parts_of(located)
     if located.recipe.environment is not None:
-        enter(parts, located)
+        task_on(parts, source_of(located, parts, None).signature, located)
     elif dataset is not None:
         fitting_task(parts, dataset.manifest, located, test=test)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A task with its network and the feeds of its dataset; none for an environment, which the task stands in."""
+    """A task with its network, and what it learns from."""
 
     located: Located
     run: Run | Follower
     parts: Parts
     task: Task
-    splits: Splits | None
+    source: DataSource
     place: Ranks = field(default_factory=Ranks)
 
     @classmethod
@@ -104,16 +103,16 @@ class Job:
         parts, place = parts or parts_of(located), place or Ranks()
         if threads := parts.fit.threads or _share_of_cores(place):
             torch.set_num_threads(threads)
-        if located.recipe.environment is not None:
-            if not place.is_alone:
-                told = "an environment is stepped by one process; leave --devices and --nodes out"
-                raise WrongRecipe.at(located.where("environment"), told)
-            return cls(located, run, parts, enter(parts, located), None)
-        if dataset is None:
-            raise WrongRecipe.at(located.file, "a recipe with data: is trained on a dataset version; prepare it first")
-        BadData.unless_empty(replay.faults(dataset.manifest))
-        signature = parts.signature(dataset.manifest)
-        task, splits = fitting_task(parts, dataset.manifest, located, test=test), Splits(dataset, signature, parts.fit)
+        source = source_of(located, parts, dataset, place)
+        if not (place.is_alone or source.by_ranks):
+            told = "an environment is stepped by one process; leave --devices and --nodes out"
+            raise WrongRecipe.at(located.where("environment"), told)
+        if source.manifest is not None:
+            BadData.unless_empty(replay.faults(source.manifest))
+            task = fitting_task(parts, source.manifest, located, test=test)
+        else:
+            task = parts.build(source.signature)
+        source.attach(task)
         if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
             told = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
             raise WrongRecipe.at(located.where("network"), told)
@@ -122,7 +121,7 @@ class Job:
             _refuse_inexact(task)
             own = own_lanes(place.rank, place.ranks, lanes, parts.fit.batch_size)
             task.gradients = ByLane(parts.fit.seed, own, lanes)
-        return cls(located, run, parts, task, splits, place)
+        return cls(located, run, parts, task, source, place)
 
     @property
     def fit(self) -> Fit:
@@ -137,20 +136,11 @@ class Job:
         return self.folder / archive.BEST
 
     @property
-    def manifest(self) -> Manifest | None:
-        return self.splits.dataset.manifest if self.splits else None
-
-    @property
-    def has_valid(self) -> bool:
-        """Whether there is something to look at between the epochs."""
-        return self.manifest is None or "valid" in self.manifest.splits
-
-    @property
-    def batches(self) -> int:
-        """Batches of an epoch."""
-        if self.manifest is None:
-            return len(self.task.train_dataloader())
-        return max(1, -(-self.manifest.splits["train"].rows // self.fit.batch_size))
+    def rows(self) -> DatasetSource:
+        """The dataset that it learns from. Raises WrongRecipe in an environment, which has no rows."""
+        if not isinstance(self.source, DatasetSource):
+            raise WrongRecipe.at(self.located.file, "learns in an environment, which has no rows of a dataset")
+        return self.source
 
 
 def _share_of_cores(place: Ranks) -> int | None:

@@ -16,6 +16,8 @@ from millstream.tracking.runs import run_lock
 from millstream.tracking.runs.mlflow_store import experiment, open_store
 from millstream.tracking.runs.run import Run, named, out_of_reach
 from millstream.tracking.settings import Settings
+from millstream.training.assembly.build import parts_of
+from millstream.training.assembly.data_source import source_of
 from millstream.training.checkpoints import archive
 from millstream.training.checkpoints.provenance import KEY, Provenance
 
@@ -82,7 +84,8 @@ def again(
     if newest is None:
         told = f"no checkpoint of it is in {folder} (it was trained on host {before.data.tags.get('hosts')}, and has "
         raise WrongRecipe.at(f"--resume {run_id}", f"{told}none, or they are gone); leave --resume out to train anew")
-    Provenance.of(located, dataset.manifest if dataset else None).check(archive.load(newest).get(KEY, {}))
+    source = source_of(located, parts_of(located), dataset)
+    Provenance.of(located, source.identity).check(archive.load(newest).get(KEY, {}))
     is_finished = before.info.status == "FINISHED"
     if not is_finished and before.data.tags.get("settings") == located.fingerprint:
         return _said(Run.resume(settings, located, run_id), say)

@@ -16,10 +16,9 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from millstream.tracking.dataset.version import Dataset
-from millstream.tracking.errors import TrainingFailed, WrongRecipe
+from millstream.tracking.errors import TrainingFailed
 from millstream.tracking.figures.learning_curves import learning_curves
 from millstream.tracking.host.disk_full import is_full
-from millstream.tracking.inspection import page
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.runs import model_logging
 from millstream.tracking.runs.read_only_run import Follower
@@ -69,10 +68,7 @@ def train(
     job = Job.of(located, run, dataset, place=place, test=test)
     job.place.same(facts(located, dataset))
     run.tag(identity=identity(located, dataset))
-    if dataset is not None:
-        run.dataset(dataset.manifest, dataset.folder)
-        if isinstance(run, Run):
-            run.text("dataset.html", page.logged(dataset))
+    job.source.log(run)
     history = History()
     trainer = fitting(job, history)
     with told_when_short(located.name), _broken(job):
@@ -89,7 +85,7 @@ def train(
     return Trained(
         run_id=run.id,
         model_uri=model_uri,
-        dataset_version=dataset.manifest.version if dataset else None,
+        dataset_version=job.source.version,
         metrics=metrics,
         passed=passed,
         marks=dict(located.recipe.marks),
@@ -131,7 +127,7 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
     if job.fit.sync_batch_norm and job.place.is_alone:
         _say(f"fit: sync_batch_norm: is about the batch of several ranks, and {job.located.name} is trained by one")
     name = job.place.gather(name)[0]
-    trainer.fit(job.task, datamodule=job.splits, ckpt_path=job.folder / name if name else None, weights_only=True)
+    trainer.fit(job.task, datamodule=job.source, ckpt_path=job.folder / name if name else None, weights_only=True)
     if isinstance(job.task.gradients, ByLane) and job.place.is_first:
         job.task.gradients.tell()
     if job.fit.keep == "best":
@@ -154,16 +150,14 @@ def _best(job: Job) -> dict[str, Tensor]:
 
 def _fit_whole(job: Job) -> None:
     """Fit an estimator on the train split at once, or page by page: nothing is stepped, so nothing is resumed."""
-    network, splits = job.task.network, job.splits
-    if not isinstance(network, Estimator) or splits is None:
-        raise WrongRecipe.at(job.located.file, "an estimator is fitted on a dataset; it has no use for an environment")
+    network, rows = job.task.network, job.rows
     if job.fit.of_steps and job.place.is_first:
         _say(f"fit: {', '.join(job.fit.of_steps)}: say how steps are taken, and {job.located.name} takes none")
     if network.by_pages or not job.place.is_alone:
-        splits.feed("train").refuse_changes()
-        network.learn_by_pages(splits.make("train", shuffle=False, place=job.place), job.folder, job.place)
+        rows.loader("train").refuse_changes()
+        network.learn_by_pages(rows.in_order("train"), job.folder, job.place)
         return
-    whole = splits.feed("train").whole()
+    whole = rows.loader("train").whole()
     network.fit(whole.arguments, whole.truth if network.learns_target else None, whole.weight_B)
 
 
@@ -177,10 +171,10 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
         found |= {f"train/{name}": value for name, value in network.of_train().items()}
     else:
         found["network/parameters"] = float(sum(one.numel() for one in network.parameters()))
-    if job.has_valid:
-        for values in trainer.validate(job.task, datamodule=job.splits, verbose=False):
+    if job.source.has_valid:
+        for values in trainer.validate(job.task, datamodule=job.source, verbose=False):
             found |= {name: float(value) for name, value in values.items()}
-    for values in trainer.test(job.task, datamodule=job.splits, verbose=False) if test else ():
+    for values in trainer.test(job.task, datamodule=job.source, verbose=False) if test else ():
         found |= {name: float(value) for name, value in values.items()}
     found |= {f"best/{name.removeprefix('valid/')}": v for name, v in found.items() if name.startswith("valid/")}
     # those of the splits the trainer's logger has told by now
@@ -192,8 +186,8 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
 def _draw(job: Job, history: History, *, test: bool) -> None:
     if history.curves:
         job.run.figure("learning_curves", learning_curves(history.curves))
-    if history.path and job.splits is not None:
-        feed = job.splits.feed("train")
+    if history.path and job.task.steps_by_rows:
+        feed = job.rows.loader("train")
         if not feed.is_changing:
             job.run.figure("descent", surface(job.task, feed.whole(), history.path))
     if not test:
@@ -206,18 +200,17 @@ def _draw(job: Job, history: History, *, test: bool) -> None:
 
 def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | None, register: bool) -> str:
     run.tag(passed="" if passed is None else str(passed).lower())
-    dataset = job.splits.dataset if job.splits else None
     folder = job.folder / "model"
-    model = model_folder.save(folder, job.located, job.task, dataset)
+    model = model_folder.save(folder, job.located, job.task, job.source.manifest)
     return model_logging.log_model(
         run,
         folder,
         metrics=metrics,
-        dataset_version=dataset.manifest.version if dataset else None,
+        dataset_version=job.source.version,
         inputs=model.raw_columns,
         optional=model.optional,
         outputs=job.task.outputs,
-        example=model_folder.example(model, dataset),
+        example=job.source.example(),
         requirements=model_folder.REQUIREMENTS,
         brought=model.brought,
         generates=bool(job.task.generated),

@@ -64,11 +64,11 @@ def fitting(job: Job, history: History) -> lightning.Trainer:
         callbacks(job, history),
         max_epochs=job.fit.epochs,
         check_val_every_n_epoch=job.fit.validate_every,
-        log_every_n_steps=min(LOG_EVERY, job.batches),
+        log_every_n_steps=min(LOG_EVERY, job.source.batches),
         logger=False if isinstance(job.run, Follower) else RunLogger(job.run),
-        plugins=[WholeCheckpoints(Provenance.of(job.located, job.manifest), job.task, job.place)],
+        plugins=[WholeCheckpoints(Provenance.of(job.located, job.source.identity), job.task, job.place)],
         default_root_dir=str(job.folder),
-        **({} if job.has_valid else {"limit_val_batches": 0}),
+        **({} if job.source.has_valid else {"limit_val_batches": 0}),
         **({} if job.place.is_alone else options_of(job)),
     )
 

@@ -5,66 +5,60 @@ Source: Lin 1992, doi:10.1007/BF00992699; Mnih et al. 2015, doi:10.1038/nature14
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from millstream.tracking.seeds import key
-
-
-class Transitions(NamedTuple):
-    """B steps of an environment; D numbers are observed."""
-
-    seen_BD: Tensor
-    action_B: Tensor
-    reward_B: Tensor
-    next_BD: Tensor
-    ended_B: Tensor
-    """bool: whether the episode ended by itself there, so that nothing follows; not when only its time was up"""
+from millstream.training.rl.rollout import Transitions
 
 
 class Replay:
-    """A ring of `capacity` transitions; draws are uniform, with replacement, and follow from (seed, number)."""
+    """A ring of `capacity` transitions of any shape; draws are uniform, with replacement, by (seed, number)."""
 
-    def __init__(self, capacity: int, width: int, seed: int) -> None:
+    def __init__(self, capacity: int, seed: int) -> None:
         self.capacity, self.seed = capacity, seed
         self.written = 0
-        self.seen = np.zeros((capacity, width), np.float32)
-        self.next = np.zeros((capacity, width), np.float32)
-        self.action = np.zeros(capacity, np.int64)
-        self.reward = np.zeros(capacity, np.float32)
-        self.ended = np.zeros(capacity, np.bool_)
+        self.kept: Transitions | None = None
+        """(capacity, ...) each; None before the first transition, which says the shapes."""
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
 
-    def add(self, seen: NDArray[Any], action: int, reward: float, after: NDArray[Any], ended: bool) -> None:
-        """Keep a transition, in the place of the oldest when the memory is full."""
-        at = self.written % self.capacity
-        self.seen[at], self.next[at] = seen, after
-        self.action[at], self.reward[at], self.ended[at] = action, reward, ended
-        self.written += 1
+    def extend(self, transitions: Transitions) -> None:
+        """Keep transitions (B, ...), in the place of the oldest when the memory is full."""
+        kept, count = self._room_for(transitions), len(transitions.reward)
+        at = torch.arange(self.written, self.written + count)[-self.capacity :] % self.capacity
+        for column, new in zip(kept, transitions, strict=True):
+            column[at] = new[-self.capacity :].to(column.dtype)
+        self.written += count
 
     def draw(self, count: int, number: int) -> Transitions:
-        """`count` transitions for the gradient step `number`."""
+        """`count` transitions for the gradient step `number`. Raises ValueError when nothing is kept."""
+        if self.kept is None:
+            raise ValueError("no transition is kept yet; act before a draw")
         generator = np.random.Generator(np.random.PCG64(key(self.seed, "replay", number)))
-        at = generator.integers(0, len(self), count)
-        columns = (self.seen, self.action, self.reward, self.next, self.ended)
-        return Transitions(*(torch.from_numpy(column[at]) for column in columns))
+        at = torch.from_numpy(generator.integers(0, len(self), count))
+        return Transitions(*(column.index_select(0, at) for column in self.kept))
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values; only what was written."""
-        used = len(self)
-        names = ("seen", "action", "reward", "next", "ended")
+        columns = {} if self.kept is None else self.kept._asdict()
         return {
             "written": self.written,
-            **{name: torch.from_numpy(getattr(self, name)[:used].copy()) for name in names},
+            "kept": {name: column[: len(self)].clone() for name, column in columns.items()},
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.written = state["written"]
-        for name in ("seen", "action", "reward", "next", "ended"):
-            getattr(self, name)[: len(self)] = state[name].numpy()
+        written, columns = state["written"], state["kept"]
+        self.written, self.kept = 0, None
+        if columns:
+            self.extend(Transitions(**columns))
+        self.written = written
+
+    def _room_for(self, transitions: Transitions) -> Transitions:
+        if self.kept is None:
+            empty = (torch.zeros((self.capacity, *one.shape[1:]), dtype=one.dtype) for one in transitions)
+            self.kept = Transitions(*empty)
+        return self.kept

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from pydantic import ValidationError
 
@@ -32,6 +34,19 @@ def test_a_task_that_steps_in_its_own_way_refuses_what_it_would_not_do(recipe):
         "fit.optimizer.name",
     ]
     assert all("steps in a way of its own" in fault.message for fault in found)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("recipe", "task", "told"),
+    [
+        ("rl/dqn-cartpole", "{name: classify, target: action}", "classify learns from data:.* has environment:"),
+        ("cnn/lenet-digits", "{name: reinforce/dqn}", "reinforce/dqn learns from environment:.* has data:"),
+    ],
+)
+def test_a_task_refuses_what_it_cannot_learn_from(recipe, task, told):
+    (fault,) = [fault for fault in validate.faults(load(recipe, sets=[f"task={task}"])) if "learns" in fault.message]
+    assert re.search(told, fault.message)
 
 
 @pytest.mark.bad_input

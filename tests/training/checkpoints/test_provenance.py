@@ -6,7 +6,7 @@ from tests.training.fitted import located
 
 
 def of(folder, **fit):
-    return Provenance.of(located(folder, fit=fit), None)
+    return Provenance.of(located(folder, fit=fit), {})
 
 
 @pytest.mark.bad_input

@@ -29,7 +29,7 @@ def test_the_way_of_two_weights_is_kept_and_drawn_over_the_loss_of_the_train_row
     assert path[-1] == pytest.approx([float(one) for one in found.network.parameters()])
     drawn = {}
     monkeypatch.setattr(surfaces, "descent", lambda loss, x, y, path, names: drawn.update(loss=loss, x=x, y=y))
-    rows = found.job.splits.feed("train").whole()
+    rows = found.job.rows.loader("train").whole()
     surface(found.job.task, rows, found.history.path)
     x, y = rows.arguments[0][:, 0].double().numpy(), rows.truth.double().numpy()
     for row, column in ((0, 0), (10, 50), (60, 60)):

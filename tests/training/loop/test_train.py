@@ -68,7 +68,7 @@ def test_the_loss_that_is_told_of_an_epoch_is_the_mean_over_its_samples(tmp_path
     fit = {"epochs": 2, "batch_size": batch_size, "optimizer": {"name": "sgd", "lr": 1e-12}}
     found = fitted(tmp_path, dataset, fit=fit)
     with torch.no_grad():
-        mean = float(found.job.task.rows(found.job.splits.feed("train").whole())[0].mean())
+        mean = float(found.job.task.rows(found.job.rows.loader("train").whole())[0].mean())
     batches = -(-ROWS["train"] // batch_size)
     ends = [(batches, pytest.approx(mean, rel=1e-5)), (2 * batches, pytest.approx(mean, rel=1e-5))]
     assert [tuple(point) for point in found.history.curves["train/loss"]] == ends

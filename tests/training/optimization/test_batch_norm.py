@@ -27,7 +27,7 @@ def statistics(pieces, linear):
 
 def seen(found):
     """The samples of each batch of the epoch, side by side as the network takes them."""
-    feed = found.job.splits.feed("train")
+    feed = found.job.rows.loader("train")
     feed.seek(0)
     return [torch.cat([part.reshape(len(part), -1) for part in one.arguments], dim=1)[one.mask_B] for one in feed]
 

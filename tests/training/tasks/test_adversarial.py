@@ -120,8 +120,8 @@ def test_drawn_images_follow_from_the_seed(five_to_one):
 
 def test_a_registered_generator_draws_by_the_params_of_mlflow(five_to_one, tmp_path):
     job = five_to_one[0].job
-    model_folder.save(tmp_path / "model", job.located, job.task, job.splits.dataset)
-    example = model_folder.example(model_folder.load(tmp_path / "model"), job.splits.dataset)
+    model_folder.save(tmp_path / "model", job.located, job.task, job.source.manifest)
+    example = job.source.example()
     made = model_folder.load(tmp_path / "model").predict(example, {"generate": 3, "seed": 1})
     assert list(made.columns) == ["image"]
     np.testing.assert_allclose(np.stack(made["image"]), np.stack(job.task.generate(3, 1)["image"]), rtol=1e-6)

@@ -21,7 +21,7 @@ def test_pages_on_disk_give_the_trees_of_rows_in_memory(tmp_path, monkeypatch, p
     monkeypatch.setattr(xgboost, "PAGE_ROWS", page_rows)
     dataset = fitted.rows(tmp_path)  # fewer rows than bins, so that both split between the same values
     held, kept = grown(tmp_path / "held", dataset), grown(tmp_path / "kept", dataset, external=True)
-    test = held.splits.feed("test").whole()
+    test = held.rows.loader("test").whole()
     torch.testing.assert_close(
         kept.task.network(*test.arguments), held.task.network(*test.arguments), rtol=1e-3, atol=1e-3
     )
@@ -30,11 +30,11 @@ def test_pages_on_disk_give_the_trees_of_rows_in_memory(tmp_path, monkeypatch, p
 
 
 def test_every_pass_over_the_pages_hands_over_the_same_rows_and_all_of_them(tmp_path):
-    splits = grown(tmp_path / "kept", fitted.rows(tmp_path), external=True).splits
-    pages = xgboost._Pages(splits.make("train", shuffle=False), ["q", "q", "q"], str(tmp_path / "page"))
+    splits = grown(tmp_path / "kept", fitted.rows(tmp_path), external=True).rows
+    pages = xgboost._Pages(splits.in_order("train"), ["q", "q", "q"], str(tmp_path / "page"))
     first, second = passed(pages), passed(pages)
     assert np.array_equal(first, second)
-    whole = splits.feed("train").whole()
+    whole = splits.loader("train").whole()
     stored = np.column_stack([flat(whole.arguments), whole.truth])
     assert np.array_equal(first[np.lexsort(first.T)], stored[np.lexsort(stored.T)])
 

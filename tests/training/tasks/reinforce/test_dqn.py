@@ -2,13 +2,14 @@ import copy
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
 from millstream.training.config.fit import Fit
 from millstream.training.environments import gymnasium
 from millstream.training.networks.mlp import mlp
-from millstream.training.rl.replay_buffer import Transitions
+from millstream.training.rl.rollout import Transitions
 from millstream.training.tasks.reinforce.dqn import Config, Dqn, td_target
 
 CARTPOLE = gymnasium.Config(id="CartPole-v1")
@@ -20,16 +21,18 @@ def task(**config):
     network = mlp.build(mlp.Config(hidden=(8,)), signature)
     made = Dqn(Config(**{"memory": 500, "steps": 400, **config}), network, signature, Fit(seed=3, batch_size=8))
     made.enter(gymnasium, CARTPOLE)
+    made.setup("fit")
     return made
 
 
 def transitions(rows=6):
     generator = torch.Generator().manual_seed(0)
     seen, after = torch.randn(2, rows, 4, generator=generator)
-    return Transitions(seen, torch.arange(rows) % 2, torch.ones(rows), after, torch.arange(rows) % 3 == 0)
+    terminated = torch.arange(rows) % 3 == 0
+    return Transitions(seen, torch.arange(rows) % 2, torch.ones(rows), after, terminated, ~terminated)
 
 
-def test_the_goal_is_the_reward_alone_where_an_episode_ended():
+def test_the_target_is_the_reward_alone_where_an_episode_terminated():
     found = td_target(torch.tensor([1.0, 2.0]), torch.tensor([False, True]), torch.tensor([10.0, 10.0]), discount=0.9)
     assert found.tolist() == [10.0, 2.0]
 
@@ -41,9 +44,9 @@ def test_the_target_network_judges_and_with_double_the_online_one_chooses():
         with torch.no_grad():
             for parameter in made.target.parameters():
                 parameter.mul_(-1.3)
-        slow, fast = made.target(drawn.next_BD), made.network(drawn.next_BD)
+        slow, fast = made.target(drawn.next), made.network(drawn.next)
         best = slow.gather(1, fast.argmax(dim=1, keepdim=True))[:, 0] if double else slow.max(dim=1).values
-        expected = drawn.reward_B + 0.99 * best * (~drawn.ended_B).float()
+        expected = drawn.reward + 0.99 * best * (~drawn.terminated).float()
         torch.testing.assert_close(made._goal(drawn), expected)
 
 
@@ -58,40 +61,39 @@ def test_the_target_network_follows_by_its_share():
         torch.testing.assert_close(new, 0.75 * old + 0.25 * online)
 
 
-def test_actions_are_random_at_first_and_the_policys_in_the_end():
-    made = task(steps=400, warm_up=1, explore=0.5, random=0.0)
-    made._best = lambda seen: 1
-    taken = []
-    for _ in range(400):
-        made._act()
-        taken.append(int(made.replay.action[made.replay.written - 1]))
-    assert 0.1 < np.mean(taken[:50]) < 0.95
-    assert set(taken[200:]) == {1}
+@pytest.mark.parametrize("environments", [1, 4])
+def test_actions_are_random_at_first_and_the_policys_in_the_end(environments):
+    made = task(steps=400, act=400, environments=environments, warm_up=1, explore=0.5, random=0.0)
+    made.best = lambda seen: np.ones(len(seen), np.int64)
+    taken = made.collect().action
+    assert taken.shape == (400 // environments, environments)
+    assert 0.1 < taken.flatten()[:50].double().mean() < 0.95
+    assert set(taken.flatten()[200:].tolist()) == {1}
 
 
-def test_an_episode_that_only_ran_out_of_time_has_not_ended():
-    made = task(memory=3000, steps=3000)
-    made._best = lambda seen: int(seen[2] + 0.5 * seen[3] > 0)  # holds the pole up for the 500 steps allowed
-    made.step_number, made.config = 1, made.config.model_copy(update={"warm_up": 0, "random": 0.0, "explore": 1e-9})
-    for _ in range(1200):
-        made._act()
+def test_an_episode_that_only_ran_out_of_time_has_not_terminated():
+    made = task(act=1200, memory=3000, steps=3000, warm_up=1, random=0.0, explore=1e-9)
+    # holds the pole up for the 500 steps allowed
+    made.best = lambda seen: (seen[:, 2] + 0.5 * seen[:, 3] > 0).astype(np.int64)
+    made.step_number = 1
+    rollout = made.collect()
     returns = [total for _, total in made.course]
     assert max(returns) == 500
-    assert made.replay.ended[:1200].sum() == sum(total < 500 for total in returns)
+    assert rollout.terminated.sum() == sum(total < 500 for total in returns)
+    assert rollout.truncated.sum() == sum(total == 500 for total in returns)
 
 
 def test_acting_goes_on_where_a_checkpoint_was_made():
-    first, second = task(), task()
-    for _ in range(40):
-        first._act()
+    first, second = task(act=40), task(act=40)
+    rollout = first.collect()
+    first.replay.extend(rollout.flat())
     saved = {}
     first.on_save_checkpoint(saved)
     second.on_load_checkpoint(copy.deepcopy(saved))
-    for made in (first, second):
-        for _ in range(60):
-            made._act()
-    for name, value in first.replay.state_dict().items():
-        np.testing.assert_array_equal(np.asarray(value), np.asarray(second.replay.state_dict()[name]))
+    for one, other in zip(first.collect(), second.collect(), strict=True):
+        assert torch.equal(one, other)
+    for one, other in zip(first.replay.draw(50, 1), second.replay.draw(50, 1), strict=True):
+        assert torch.equal(one, other)
     assert first.course == second.course
 
 

@@ -1,0 +1,215 @@
+"""What a run learns from: a dataset version, or an environment."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytorch_lightning as lightning
+
+from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.signature import Signature
+from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.inspection import page
+from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.model_logging import is_missing
+from millstream.tracking.runs.read_only_run import Follower
+from millstream.tracking.runs.run import Run
+from millstream.tracking.serving import replay
+from millstream.training.assembly import validate
+from millstream.training.assembly.build import Parts
+from millstream.training.config.fit import Fit
+from millstream.training.distributed.ranks import Ranks
+from millstream.training.environments import Environment
+from millstream.training.feed.feed import Feed
+from millstream.training.rl.rounds import Rounds
+
+EXAMPLES = 2
+LOOKED_AT = 32
+"""Rows among which those of an example are chosen."""
+
+
+class Loader(Protocol):
+    """Batches (or rounds) of one stage, with the place in them."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+class DataSource(lightning.LightningDataModule, ABC):
+    """What a task needs to know of what it learns from, and the loaders of its stages."""
+
+    signature: Signature
+    manifest: Manifest | None = None
+    """What the preparation learned, by which a model reads raw rows; None where nothing is prepared."""
+    by_ranks: ClassVar[bool]
+    """Whether several processes can share it."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, str]:
+        """What a run must have in common with its checkpoint."""
+
+    @property
+    def version(self) -> str | None:
+        """The dataset version, if it is one."""
+        return self.manifest.version if self.manifest else None
+
+    @property
+    @abstractmethod
+    def has_valid(self) -> bool:
+        """Whether there is something to validate on."""
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch."""
+        return len(self.loader("train"))
+
+    @abstractmethod
+    def loader(self, stage: str) -> Loader:
+        """The loader of `train`, `valid` or `test` as training uses it, made once."""
+
+    @abstractmethod
+    def in_order(self, stage: str) -> Loader:
+        """A new loader of a stage, to evaluate a model on."""
+
+    @abstractmethod
+    def count(self, stage: str) -> int:
+        """Rows of a stage, or episodes."""
+
+    @abstractmethod
+    def example(self) -> pd.DataFrame:
+        """A few raw rows that a model of this source can read."""
+
+    def attach(self, task: Any) -> None:
+        """Give a task what it needs beside the loaders."""
+
+    def log(self, run: Run | Follower) -> None:
+        """Note in a run what it learns from."""
+
+    def train_dataloader(self) -> Loader:
+        return self.loader("train")
+
+    def val_dataloader(self) -> Loader:
+        return self.loader("valid")
+
+    def test_dataloader(self) -> Loader:
+        return self.loader("test")
+
+
+class DatasetSource(DataSource):
+    """One feed a split, each rank its lanes; `train` is shuffled, `valid` and `test` come in stored order."""
+
+    by_ranks: ClassVar = True
+
+    def __init__(self, dataset: Dataset, signature: Signature, fit: Fit, place: Ranks | None = None) -> None:
+        super().__init__()
+        self.dataset, self.signature, self.fit, self.place = dataset, signature, fit, place or Ranks()
+        self.manifest = dataset.manifest
+        self._feeds: dict[str, Feed] = {}
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return {"dataset version": self.dataset.manifest.version}
+
+    @property
+    def has_valid(self) -> bool:
+        return "valid" in self.dataset.manifest.splits
+
+    def loader(self, stage: str) -> Feed:
+        if stage not in self._feeds:
+            self._feeds[stage] = self._make(stage, shuffle=stage == "train")
+        return self._feeds[stage]
+
+    def in_order(self, stage: str) -> Feed:
+        return self._make(stage, shuffle=False)
+
+    def count(self, stage: str) -> int:
+        return self.dataset.manifest.splits[stage].rows
+
+    def example(self) -> pd.DataFrame:
+        shard = self.dataset.verified(self.dataset.shards("train")[0])
+        batch = next(pq.ParquetFile(shard).iter_batches(batch_size=LOOKED_AT))
+        raw = replay.restore(batch.to_pandas(), self.dataset.manifest)
+        # whole rows first
+        gaps = raw.map(lambda value: is_missing(value)).any(axis=1)
+        return raw.loc[gaps.sort_values(kind="stable").index[:EXAMPLES]]
+
+    def log(self, run: Run | Follower) -> None:
+        run.dataset(self.dataset.manifest, self.dataset.folder)
+        if isinstance(run, Run):
+            run.text("dataset.html", page.logged(self.dataset))
+
+    def _make(self, split: str, *, shuffle: bool) -> Feed:
+        rank, ranks = self.place.rank, self.place.ranks
+        whole = (self.dataset, split, self.signature, self.fit)
+        return Feed(*whole, rank=rank, ranks=ranks, shuffle=shuffle, shared=ranks > 1)
+
+
+class EnvironmentSource(DataSource):
+    """Rounds of acting and learning, and episodes of validation and test, in an environment that is always there."""
+
+    by_ranks: ClassVar = False
+
+    def __init__(self, environment: Environment, config: Any, rounds: Mapping[str, int]) -> None:
+        """Raises WrongRecipe for an environment whose spaces cannot be read."""
+        super().__init__()
+        self.environment, self.config = environment, config
+        self.signature = environment.signature(config)
+        self._rounds = {stage: Rounds(count) for stage, count in rounds.items()}
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return self.environment.identity(self.config)
+
+    @property
+    def has_valid(self) -> bool:
+        return True
+
+    def loader(self, stage: str) -> Rounds:
+        return self._rounds[stage]
+
+    def in_order(self, stage: str) -> Rounds:
+        return Rounds(self.count(stage))
+
+    def count(self, stage: str) -> int:
+        return len(self._rounds[stage])
+
+    def example(self) -> pd.DataFrame:
+        columns = [column for field in self.signature.inputs for column in field.columns]
+        zeros = {
+            column.name: np.zeros(column.shape, column.dtype).tobytes() if column.layout == "tensor" else 0.0
+            for column in columns
+        }
+        return pd.DataFrame([zeros] * EXAMPLES)
+
+    def attach(self, task: Any) -> None:
+        task.enter(self.environment, self.config)
+
+
+def source_of(
+    located: Located,
+    parts: Parts,
+    dataset: Dataset | None,
+    place: Ranks | None = None,
+    signature: Signature | None = None,
+) -> DataSource:
+    """What a recipe's task learns from; `signature` is that of a trained model, which its dataset is read by.
+
+    Raises WrongRecipe with the faults of the environment section, or for a recipe with data and no dataset.
+    """
+    if located.recipe.environment is not None:
+        part, faults = validate.part_config("millstream.training.environments", located, "environment")
+        if part is None:
+            raise WrongRecipe(*faults)
+        return EnvironmentSource(*part, parts.task.rounds(parts.task_config, parts.fit))
+    if dataset is None:
+        raise WrongRecipe.at(located.file, "a recipe with data: is trained on a dataset version; prepare it first")
+    return DatasetSource(dataset, signature or parts.signature(dataset.manifest), parts.fit, place)

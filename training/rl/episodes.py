@@ -1,0 +1,101 @@
+"""N environments, each in the middle of an episode.
+
+Resuming: an environment that shows its state goes on inside its episode, to the same bits. One that hides it begins a
+new episode, seeded by (seed, step, number of the environment): the run can be repeated from its checkpoint, but is
+another than the unbroken one. The broken episode is not reported, and no transition joins the two.
+Axes: N environments.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.seeds import key
+from millstream.training.environments import Environment
+
+SEEDS = 1 << 32
+"""Gymnasium takes seeds below."""
+
+
+class Step(NamedTuple):
+    """What came of one step of each environment."""
+
+    reward_N: NDArray[Any]
+    next_N: NDArray[Any]
+    """What is observed after the action: the true last observation where an episode ended."""
+    terminated_N: NDArray[np.bool_]
+    """The episode ended by its own rules: nothing follows."""
+    truncated_N: NDArray[np.bool_]
+    """The episode was cut off, and would have gone on; false where it also terminated."""
+
+
+class Episodes:
+    """Steps a vector of environments in SAME_STEP mode, and keeps what was observed last and the returns so far."""
+
+    def __init__(self, environment: Environment, config: Any, count: int, seed: int) -> None:
+        """Raises WrongRecipe for a vector that resets its environments in another mode."""
+        self.environment, self.count, self.seed = environment, count, seed
+        self.vector = environment.make_vector(config, count)
+        mode = self.vector.metadata.get("autoreset_mode")
+        if mode is not AutoresetMode.SAME_STEP:
+            raise WrongRecipe.at("environment", f"its vector resets by {mode}; {AutoresetMode.SAME_STEP} is needed")
+        # environment 0 has the seed of a lone one
+        seeds = [key(seed, "episodes", *([at] if at else [])) % SEEDS for at in range(count)]
+        self.observation_N: NDArray[Any] = self.vector.reset(seed=seeds)[0]
+        self.return_N = np.zeros(count)
+        """Of the episodes in progress."""
+
+    def step(self, action_N: NDArray[Any]) -> tuple[Step, list[float]]:
+        """One step of each environment, and the returns of the episodes that ended with it."""
+        action_N = allowed(self.vector.single_action_space, action_N)
+        observation_N, reward_N, terminated_N, truncated_N, info = self.vector.step(action_N)
+        ended_N, next_N = terminated_N | truncated_N, observation_N
+        self.return_N += reward_N
+        returns: list[float] = []
+        if ended_N.any():
+            next_N = observation_N.copy()
+            for at in np.flatnonzero(ended_N):
+                next_N[at] = info["final_obs"][at]
+            returns = self.return_N[ended_N].tolist()
+            self.return_N[ended_N] = 0.0
+        self.observation_N = observation_N
+        return Step(reward_N, next_N, terminated_N, truncated_N & ~terminated_N), returns
+
+    def close(self) -> None:
+        self.vector.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "states": [self.environment.state(env) for env in self._envs] or [None] * self.count,
+            "observation": torch.from_numpy(self.observation_N.copy()),
+            "return": self.return_N.tolist(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], step: int) -> None:
+        """Go on after `step` steps of the run, by the rule at the top."""
+        self.observation_N = self.vector.reset(
+            seed=[key(self.seed, "resumed", step, at) % SEEDS for at in range(self.count)]
+        )[0]
+        self.return_N = np.zeros(self.count)
+        for at, shown in enumerate(state["states"]):
+            if shown is not None:
+                self.environment.restore(self._envs[at], shown)
+                self.observation_N[at] = state["observation"][at].numpy()
+                self.return_N[at] = state["return"][at]
+
+    @property
+    def _envs(self) -> list[Any]:
+        """The environments by themselves, where they live in this process."""
+        return getattr(self.vector, "envs", [])
+
+
+def allowed(space: Any, action: NDArray[Any]) -> NDArray[Any]:
+    """The action as an environment takes it: numbers inside the bounds of a Box. Learning sees the unclipped one."""
+    return np.clip(action, space.low, space.high) if isinstance(space, Box) else action
