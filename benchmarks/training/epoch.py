@@ -57,7 +57,7 @@ def measured(recipe: str, epochs: int, home: Path) -> tuple[float, float]:
         turns = Turns(job)
         fitting = trainer.fitting(job, History())
         fitting.callbacks.append(turns)  # type: ignore[attr-defined]
-        fitting.fit(job.task, datamodule=job.splits)
+        fitting.fit(job.task, datamodule=job.source)
     return statistics.median(turns.ours[WARM_UP:]), statistics.median(turns.by_hand[WARM_UP:])
 
 
@@ -82,8 +82,7 @@ class Turns(lightning.Callback):
 
 def epoch_by_hand(job: Job) -> Callable[[], None]:
     """An epoch of a task of its own, whose loss is the recipe's, over tensors in memory."""
-    assert job.splits is not None
-    task = job.parts.build(job.splits.signature)
+    task = job.parts.build(job.source.signature)
     task.train()
     optimizer = job.fit.optimizer.build(task.network.parameters())
     whole = gathered(job)
@@ -105,7 +104,6 @@ def epoch_by_hand(job: Job) -> Callable[[], None]:
 
 def gathered(job: Job) -> Batch:
     """The train split as one batch in memory, in the order of one pass; lists as wide as the longest."""
-    assert job.splits is not None
     return job.rows.loader("train").whole()
 
 
