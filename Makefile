@@ -1,6 +1,6 @@
 # make demo        the main job on embedded data: from nothing to a registered model
 # make test        the tests that take minutes; make test-all: all; make soak: faults in full
-# make smoke       every recipe the whole way, with little data
+# make smoke       one recipe of each kind the whole way, with little data; make test-all: every recipe
 # make check       format, lint, types, import rules; known vulnerabilities, where they can be looked up
 # STACK=modern     the same on Spark 4, numpy 2 and Arrow 25
 STACK ?= default
@@ -41,7 +41,7 @@ test-all: $(READY)
 	$(BIN)/python -m pytest $(SPREAD) -m 'not gpu'
 
 smoke: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m smoke
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m 'smoke and not slow'
 
 soak: $(READY)
 	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest --timeout 10800 -m 'fault or slow or soak'

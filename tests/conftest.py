@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if without:
         config.hook.pytest_deselected(items=without)
         items[:] = [item for item in items if item not in without]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """What the run has cost, the processes that it started included: minutes say more of what else a machine does."""
+    if hasattr(config, "workerinput"):
+        return
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    sys.stdout.write(f"\nCPU seconds: {sum(one.ru_utime + one.ru_stime for one in used):.0f}\n")
 
 
 @pytest.fixture(scope="session")

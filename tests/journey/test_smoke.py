@@ -14,12 +14,18 @@ EMBEDDED = ("digits", "generated")
 
 
 def _recipes():
+    seen = set()
     for name in sorted(catalogue()):
-        data = load(name).recipe.data
+        recipe = load(name).recipe
+        data = recipe.data
         needs_files = data is not None and data.source["name"] not in EMBEDDED
         # those of one data set in one process: what one of them has prepared, others find
         together = pytest.mark.xdist_group((data.name or data.source["name"]) if data else name)
-        yield pytest.param(name, marks=[together, *([pytest.mark.mirror] if needs_files else [])])
+        kind = (together.args, *((section or {}).get("name") for section in (recipe.task, recipe.network)))
+        # one recipe of each kind in `make smoke`, all of them in `make test-all`
+        more = [pytest.mark.mirror] * needs_files + [pytest.mark.slow] * (kind in seen)
+        seen.add(kind)
+        yield pytest.param(name, marks=[together, *more])
 
 
 @pytest.mark.smoke
