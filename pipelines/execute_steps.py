@@ -1,7 +1,7 @@
-"""Takes a table through its steps: what each learned and did, and what shows that it leaked nothing.
+"""Runs the steps on a table, and records what each learned and did, with its leakage checks.
 
-Rows are kept in memory from one step to the next. Steps that only add columns are done together, by one pass over the
-rows, before the first step that is none, or with it, where that one chooses among the rows.
+Rows are cached between steps. Consecutive steps that only add columns run in a single pass over the rows; a following
+step that selects rows (`chooses`) runs in the same pass.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Done:
-    """What a step did, and what shows that it leaked nothing."""
+    """The record of a step and its leakage checks."""
 
     record: records.Step
     fit: split_checks.Fit
@@ -35,10 +35,10 @@ class Done:
 
 @dataclass(frozen=True)
 class Flow:
-    """A table between two steps, and its rows by split. They are in memory where `kept` is the table's frame.
+    """A table between two steps, and its row counts by split. It is cached if `kept` is the table's frame.
 
-    `memory` is what Spark was told to keep for that: the frame itself, or what a source had kept already. `telling` are
-    the columns that the steps so far have computed from the target.
+    `memory` is the persisted frame: the table's own, or the one that a source persisted. `telling` has the columns that
+    the steps so far have computed from the target.
     """
 
     table: Table
@@ -49,7 +49,7 @@ class Flow:
 
     @classmethod
     def of(cls, table: Table) -> Flow:
-        """The flow from a source on. Raises BadData for what it left to be looked at."""
+        """The flow of a source's table. Raises BadData for failed deferred checks of the source."""
         if table.held is None:
             return cls(table).settled()
         rows = table.counted()
@@ -57,7 +57,7 @@ class Flow:
         return cls(told, table.frame, rows, table.held)
 
     def settled(self) -> Flow:
-        """This flow with its rows in memory, and counted. Raises BadData for what a step left to be looked at."""
+        """This flow with its rows cached and counted. Raises BadData for failed deferred checks of the steps."""
         if self.table.frame is self.kept:
             return self
         frame = self.table.frame.persist()
@@ -68,7 +68,7 @@ class Flow:
         return Flow(table, frame, rows, frame, self.telling)
 
     def through(self, name: str, step: Step, seed: int, say: Say) -> tuple[Flow, Done]:
-        """The flow after a step. What it learns, it learns from train; a `train_only` step meets no other row."""
+        """The flow after a step, which is fitted on train; a `train_only` step is applied to train alone."""
         started = time.monotonic()
         is_lazy = getattr(step, "lazy", False)
         before = self if is_lazy or getattr(step, "chooses", False) else self.settled()
@@ -110,18 +110,18 @@ def _applied(step: Step, table: Table, train: Table, learned: Learned, seed: int
     if not step.train_only:
         return step.apply(table, learned, seed)
     changed = step.apply(train, learned, seed)
-    if changed.frame is train.frame:  # a step may change what columns mean, and no row: then the kept rows stay
+    if changed.frame is train.frame:  # a step may change column metadata and no row: keep the cached rows
         return replace(changed, frame=table.frame)
     rest = table.frame.where("split <> 'train'")
     for column, value in getattr(step, "fill", {}).items():
         if column in changed.frame.columns:
-            # of the same type: a union of two would be of the wider one, and not what the manifest says
+            # same type: a union would take the wider one and contradict the manifest
             rest = rest.withColumn(column, F.lit(value).cast(changed.frame.schema[column].dataType))
     return replace(changed, frame=changed.frame.unionByName(rest, allowMissingColumns=True))
 
 
 def _looked_at(before: Table, after: Table) -> Table:
-    """The rows that a step refused are counted now, while the rows that they come from are in memory."""
+    """Counts the rows that a step refused now, while the rows they derive from are cached."""
     if after.refused is None or after.refused is before.refused:
         return after
     refused = after.refused.persist()

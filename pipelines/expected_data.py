@@ -1,4 +1,4 @@
-"""What can be known of a recipe's data before they are prepared: a version that was made of it, or what it declares."""
+"""The schema of a recipe's data before it is prepared: from an earlier version, or as declared."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from millstream.tracking.recipe.schema import Located
 from millstream.tracking.settings import Settings
 
 CLASSES = (2, 3)
-"""How many classes stand for those that only the data tell: some metrics are of two classes alone."""
+"""Numbers of classes assumed when only the data determine it: some metrics are defined for two classes alone."""
 _KEEPING = ("split", "validate", "filter", "deduplicate", "decontaminate", "impute")
-"""Steps after which the columns are what they were."""
+"""Steps that do not change the columns."""
 
 
 @runtime_checkable
 class Declaring(Protocol):
-    """A source that may know its columns before it has read a row."""
+    """A source that may know its columns before reading a row."""
 
     def declared(self, classes: tuple[str, ...]) -> tuple[Column, ...] | None:
-        """The columns, with these classes where only the data tell which there are; None when it does not know."""
+        """The columns, with these classes where only the data determine them; None when unknown."""
         ...
 
 
 def manifests(located: Located, settings: Settings) -> list[Manifest]:
-    """What the manifest of the data may say of its columns; nothing when that is not known.
+    """The possible manifests of the data, for their columns; empty when unknown.
 
-    A version that was prepared says all. What is only declared comes once with two classes, once with more, and has no
-    splits.
+    A prepared version has a complete manifest. Declared columns return one manifest with two classes and one with more,
+    without splits.
     """
     work = work_of(located)
     if work is None:
@@ -46,7 +46,7 @@ def manifests(located: Located, settings: Settings) -> list[Manifest]:
 
 
 def _made(work: Work, settings: Settings) -> Iterator[Manifest]:
-    """The versions of a local store that were made by the same source and steps, whatever was in the files then."""
+    """The versions in a local store with the same source and steps, whatever the contents of their files."""
     if isinstance(place(settings.store), Remote):
         return
     steps = [(name, step.version, step.model_dump(mode="json")) for name, step in work.steps]
@@ -54,7 +54,7 @@ def _made(work: Work, settings: Settings) -> Iterator[Manifest]:
         try:
             found = Manifest.read(folder)
         except BadData:
-            continue  # whoever opens it is told
+            continue  # reported when it is opened
         same = [(one.name, one.version, one.config) for one in found.steps] == steps and found.seed == work.seed
         if same and (found.source.name, found.source.config) == (work.source_name, work.source.model_dump(mode="json")):
             yield found

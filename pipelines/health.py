@@ -1,4 +1,4 @@
-"""Whether this machine can prepare: Java, Spark, memory, the store, what dead processes left."""
+"""Health checks for preparation: Java, Spark, memory, the store, leftovers of dead processes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def checks(settings: Settings) -> Iterator[Check]:
 
 
 def _store(settings: Settings) -> Check:
-    """Whether a file can be put into the store and taken away; leftovers of dead processes go."""
+    """Checks that the store is writable, and removes leftovers of dead processes."""
     mend = "set MILLSTREAM_STORE to a folder or a URL of yours"
     try:
         store = open_store(settings, lambda: session.session(None, settings))
         with store.staging(_TRIED, "try"):
             pass
         if isinstance(store.where, Path):
-            with suppress(OSError):  # another one tries it, too
+            with suppress(OSError):  # another process may be checking, too
                 (store.where / _TRIED).rmdir()
         names = [one.name for one in store.where.iterdir() if one.is_dir()]
         swept = [left for name in names for left in store.sweep(name)]

@@ -1,4 +1,4 @@
-"""The job: source, steps, checks, publish."""
+"""Prepares a dataset version: source, steps, checks, publish."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Prepared(BaseModel, frozen=True):
 
 @dataclass(frozen=True)
 class Work:
-    """What a data section asks for, checked."""
+    """The validated configuration of a data section."""
 
     name: str
     source_name: str
@@ -64,12 +64,12 @@ class Work:
 
 
 def faults(located: Located) -> list[Fault]:
-    """Every fault in the data section: unknown names, wrong fields, an order of steps that would leak."""
+    """Every error in the data section: unknown names, invalid fields, an order of steps that causes leakage."""
     return _work(located)[1] if located.sections.get("data") is not None else []
 
 
 def work_of(located: Located) -> Work | None:
-    """What the data section asks for; None when it is wrong, or there is none."""
+    """The configuration of the data section; None when it is invalid or missing."""
     return _work(located)[0] if located.sections.get("data") is not None else None
 
 
@@ -81,10 +81,10 @@ def prepare(
     say: Say = print,
     needed: Mapping[str, str] = MappingProxyType({}),
 ) -> Prepared:
-    """Make the recipe's dataset version, or find it: the same input names the same version.
+    """Prepare the recipe's dataset version, or return the existing one: equal inputs have equal versions.
 
-    `needed` are the splits that have to have rows beside those that the recipe's steps name, each with what for.
-    Raises WrongRecipe, BadData or BadEnvironment; then nothing is left that was not there before.
+    `needed` has the splits that must not be empty, besides those required by the recipe's steps, each with the reason.
+    Raises WrongRecipe, BadData or BadEnvironment; then nothing is left behind.
     """
     work = _checked(located)
     with failed_jobs.told(", ".join(origin_files.named(work.source)) or f"source {work.source_name}"):
@@ -121,7 +121,7 @@ def _prepare(
 
 
 def find(located: Located, settings: Settings) -> Dataset:
-    """The recipe's dataset version, which was prepared before. Raises BadData when it was not."""
+    """The recipe's prepared dataset version. Raises BadData when it is not prepared."""
     work = _checked(located)
     records = tuple(
         origin_files.record(file, path) for file, path in origin_files.locate_all(work.source, settings).items()
@@ -134,7 +134,7 @@ def find(located: Located, settings: Settings) -> Dataset:
 
 
 def version_of(work: Work, records: tuple[File, ...]) -> str:
-    """16 hex digits that follow from the source's bytes, the resolved data section, seed and the steps' versions."""
+    """16 hex digits of a hash of the source's bytes, the resolved data section, the seed and the steps' versions."""
     facts = {
         "format": contract.FORMAT,
         "name": work.name,
@@ -198,9 +198,9 @@ def _make(
 
 
 def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
-    """For each split the rows of each class number; all under None when no one class is told.
+    """For each split the row count of each class number; all under None unless there is exactly one class column.
 
-    Raises BadData when a row belongs to no split, or one of the splits that were asked for has none.
+    Raises BadData when a row belongs to no split, or a required split has no row.
     """
     label = named(table.classes[0].name) if len(table.classes) == 1 else F.lit(None).cast("int")
     found: dict[Any, dict[int | None, int]] = {}
@@ -218,7 +218,7 @@ def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
 
 
 def _check_needed(needed: Mapping[str, str], rows: Mapping[str, int]) -> None:
-    """Raises BadData with each split that has no row, and what it is needed for."""
+    """Raises BadData with each needed split that has no row, and the reason."""
     BadData.unless_empty(
         Fault(
             where="data.steps",
@@ -275,7 +275,7 @@ def _order_faults(steps: list[static_leakage.Step], source: Any, located: Locate
 
 
 def _target_faults(steps: list[static_leakage.Step], source: Any, located: Located) -> list[Fault]:
-    """A target that the source declares as text, and that no step makes numbers of: no network can tell it."""
+    """The error of a target that is declared as text and not encoded by a step: no network can predict it."""
     target, columns = located.section("task").get("target"), getattr(source, "columns", None)
     column = columns.get(target) if isinstance(columns, dict) and isinstance(target, str) else None
     if getattr(column, "type", None) != "string":

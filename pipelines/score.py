@@ -1,6 +1,6 @@
-"""A registered model over a table on Spark: raw columns in, predictions out, whole or nothing.
+"""Batch inference on Spark: a registered model over a table of raw columns, written completely or not at all.
 
-The model reaches torch through MLflow, at run time and on the workers alone: they need the training extras.
+The model loads torch through MLflow, at run time and only on the workers, which need the training extras.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ class Scored(BaseModel, frozen=True):
 
 
 def score(model_uri: str, source: str, output: str, settings: Settings, *, master: str | None = None) -> Scored:
-    """Write the table `source` with the model's predictions beside its columns to `output`.
+    """Write the table `source` to `output`, with the model's predictions as additional columns.
 
-    `output` is a folder of Parquet, or its URL, that must not exist: it appears when all rows are scored. Raises
+    `output` is the path or URL of a Parquet folder that must not exist: it appears when all rows are scored. Raises
     BadData for input that cannot be read, misses columns, or would be overwritten.
     """
     started = time.monotonic()
@@ -74,12 +74,12 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
 
 
 def _absolute(source: str) -> str:
-    """Spark's own process may stand in another folder than the caller."""
+    """The absolute path: Spark's process may have another working directory than the caller."""
     return source if "://" in source else str(Path(source).absolute())
 
 
 def _local(source: str, start: Callable[[], object], settings: Settings) -> Path:
-    """Where the table is on this machine: what lies behind a URL is copied, as `prepare` does it."""
+    """The local path of the table; a URL is copied first, as in `prepare`."""
     where = place(source)
     if isinstance(where, Path):
         return where
@@ -90,7 +90,7 @@ def _local(source: str, start: Callable[[], object], settings: Settings) -> Path
 
 @contextmanager
 def _refusing(files: Files) -> Iterator[None]:
-    """What Spark raises, as what is wrong with the table, or with the cluster."""
+    """Translates Spark's exceptions into errors of the table or the cluster."""
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
@@ -101,12 +101,12 @@ def _refusing(files: Files) -> Iterator[None]:
 
 
 def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
-    """Tells on a worker where the model's folder is: here, or unpacked from an archive that came along."""
+    """Returns a function that returns the model's folder on a worker: local, or unpacked from a shipped archive."""
     if spark.sparkContext.master.startswith("local"):
         here = str(folder)
         return lambda: here
     name = f"model-{uuid.uuid4().hex}"
-    # every later job of the session asks for it on workers that do not have it yet, so it stays until the end
+    # later jobs of the session fetch it on new workers, so it is kept until the end
     packing = tempfile.mkdtemp(prefix="millstream-")
     atexit.register(shutil.rmtree, packing, ignore_errors=True)
     packed = shutil.make_archive(f"{packing}/{name}", "zip", folder)
@@ -115,14 +115,14 @@ def _at_the_workers(spark: SparkSession, folder: Path) -> Callable[[], str]:
 
 
 def arrow_type(kind: str) -> pa.DataType:
-    """The type of a task's output in Arrow: `double`, or `Array(double)` for a list of them."""
+    """The Arrow type of a task's output: `double`, or `Array(double)` for a list of them."""
     if kind.startswith("Array("):
         return pa.list_(arrow_type(kind.removeprefix("Array(").removesuffix(")")))
     return pa.int64() if kind == "long" else pa.type_for_alias(kind)
 
 
 def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, str]) -> DataFrame:
-    """The columns of the table as they are, and the predictions: nothing else goes through pandas than inputs do."""
+    """The unchanged columns of the table and the predictions; only the inputs go through pandas."""
     frame, count = table.frame, len(table.names)
     kinds = {name: arrow_type(kind) for name, kind in outputs.items()}
     added = [StructField(name, from_arrow_type(kind)) for name, kind in kinds.items()]
@@ -131,7 +131,7 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
     names, inputs = schema.names, {name: frame.columns.index(place) for name, place in table.inputs.items()}
 
     def pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import mlflow  # on the worker, once a partition
+        import mlflow  # on the worker, once per partition
 
         model: Any = mlflow.pyfunc.load_model(folder()).get_raw_model()
         for batch in batches:

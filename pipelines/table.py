@@ -1,7 +1,8 @@
-"""What flows through a preparation, and the two things that make it flow: sources and steps.
+"""The table of a preparation, and the protocols of sources and steps.
 
-A source is a frozen pydantic model in `pipelines/sources/<name>.py`, a step one in `pipelines/steps/<name>.py`; the
-class is called after its file (`steps/scale.py` holds `Scale`). Its fields are the fields of the recipe.
+A source is a frozen pydantic model in `pipelines/sources/<name>.py`, a step a frozen model in
+`pipelines/steps/<name>.py`; the class is named after its file (`steps/scale.py` holds `Scale`). Its fields are the
+fields of the recipe.
 """
 
 from __future__ import annotations
@@ -20,58 +21,57 @@ from millstream.tracking.errors import BadData, Fault
 
 Place = Literal["before split", "after split", "any"]
 Roles = Mapping[str, str]
-"""The role of each column that is known, by its name."""
+"""The role of each known column, by name."""
 Telling = Mapping[str, "Tells"]
-"""The columns that steps before have computed from the target, by their names, whatever their roles are."""
+"""The columns that earlier steps have computed from the target, by name, whatever their roles."""
 Reached = Mapping[str, "Reach"]
-"""The columns that steps before have computed from other rows than a row's own, by their names in lower case."""
+"""The columns that earlier steps have computed from other rows, by name in lower case."""
 Rows = dict[str | None, int]
-"""The rows of each split; None stands for no split yet."""
+"""The row count of each split; None: no split yet."""
 Learned = dict[str, Any]
-"""What a step fitted on the train split: plain JSON values, kept in the manifest as they are."""
+"""What a step learned from the train split: plain JSON values, stored in the manifest."""
 
 
 @dataclass(frozen=True)
 class Tells:
-    """How a column came to tell the target."""
+    """How a column was computed from the target."""
 
     step: str
     """The step that computed it."""
     is_delayed: bool
-    """Whether it tells that of earlier rows alone."""
+    """Whether it depends only on targets of earlier rows."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """Which rows beside a row's own a column was computed from, rows before it left out."""
+    """The other rows that a column was computed from, except earlier ones."""
 
     role: str
-    """That of the column."""
+    """The role of the column."""
     looks_ahead: bool
-    """Whether rows after its own were read."""
+    """Whether later rows were read."""
     groups: tuple[frozenset[str], ...]
-    """Of groups that were read from end to end, what each is grouped by: columns in lower case."""
+    """The grouping columns, in lower case, of each grouping that was read completely."""
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """What would be wrong, if any row fulfilled a condition."""
+    """A deferred check: an error if any row fulfils a condition."""
 
     where: str
     condition: SparkColumn
     message: str
-    """With {rows} for how many do."""
+    """The error, with {rows} for the number of such rows."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows with their columns' meaning.
+    """A Spark frame with the schema of its columns.
 
     `frame` has the columns of `columns` and the lineage: sample_id (string, unique, the same in every run), parent_id
     and op (strings, null for original rows), and `split` (train, valid or test; null until a step or source sets it).
-    `refused` has the rows that were not taken: sample_id, reason (short, counted), content (the row as text).
-    `doubts` are looked at when the rows are counted, so that a step needs no pass over them of its own; `rows` is how
-    many there were the last time.
+    `refused` has the quarantined rows: sample_id, reason (short, counted), content (the row as text). `doubts` are
+    checked when the rows are counted, so that a step needs no pass over them of its own; `rows` is the last row count.
     """
 
     frame: DataFrame
@@ -80,15 +80,15 @@ class Table:
     doubts: tuple[Doubt, ...] = ()
     rows: int = 0
     held: DataFrame | None = None
-    """What a source keeps in memory, where `frame` is no more than a selection from it."""
+    """The frame that a source has persisted, if `frame` is only a selection from it."""
     resolved: Mapping[str, Any] = field(default_factory=dict)
-    """Fields of the source as they turned out, where its recipe leaves them open: columns that are inferred."""
+    """Resolved values of source fields that the recipe leaves open: inferred columns."""
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
 
     def check_new(self, where: str, *names: str) -> None:
-        """Raises BadData where a step would write over a column: Spark does not tell `x` from `X`."""
+        """Raises BadData where a step would overwrite a column: names are case-insensitive in Spark."""
         there = {name.lower(): name for name in self.frame.columns}
         BadData.unless_empty(
             Fault(where=where, message=f"there is a column {there[name.lower()]!r} already; give another name")
@@ -98,23 +98,23 @@ class Table:
 
     @property
     def classes(self) -> tuple[Column, ...]:
-        """The target columns whose values are classes."""
+        """The categorical target columns."""
         return tuple(column for column in self.columns if column.role == "target" and column.meaning == "category")
 
     def replacing(self, frame: DataFrame, *columns: Column) -> Table:
-        """This table with another frame, and with `columns` in the place of those of the same name (or added)."""
+        """This table with another frame, and with `columns` replacing those of the same name, or added."""
         new = {column.name: column for column in columns}
         kept = tuple(new.pop(column.name, column) for column in self.columns)
         return replace(self, frame=frame, columns=(*kept, *new.values()))
 
     def keeping(self, condition: SparkColumn) -> Table:
-        """This table with the rows that fulfil a condition, and those that a doubt is about: they have to be told."""
+        """This table with the rows that fulfil a condition, and those that fail a deferred check, to be reported."""
         for doubt in self.doubts:
             condition = condition | doubt.condition
         return replace(self, frame=self.frame.where(condition))
 
     def refusing(self, rows: DataFrame, reason: SparkColumn) -> Table:
-        """This table with `rows` (of its frame, perhaps with more columns) among the refused ones."""
+        """This table with `rows` (of its frame, perhaps with more columns) added to the refused ones."""
         shown = [
             F.expr(f"`{column.name.replace('`', '``')}`")
             for column in self.columns
@@ -126,7 +126,7 @@ class Table:
         return replace(self, refused=both)
 
     def counted(self) -> Rows:
-        """The rows of each split. Raises BadData for every doubt that is one."""
+        """The row count of each split. Raises BadData for every deferred check that fails."""
         found = [F.count_if(doubt.condition).alias(f"d{at}") for at, doubt in enumerate(self.doubts)]
         rows = self.frame.groupBy("split").agg(F.count("*").alias("n"), *found).collect()
         wrong = [sum(row[f"d{at}"] for row in rows) for at in range(len(found))]
@@ -140,14 +140,14 @@ class Table:
 
 @dataclass(frozen=True)
 class OriginFile:
-    """A file that a source reads: `<data set>/<file>` in the mirror, or fetched from `url`."""
+    """A file that a source reads: `<dataset>/<file>` in the mirror, or fetched from `url`."""
 
     name: str
     url: str | None = None
     sha256: str | None = None
-    """Of the bytes, uncompressed ones for `.gz`: two archives of one file may differ."""
+    """Of the bytes, decompressed for `.gz`: two archives of the same file may differ."""
     or_folder: bool = False
-    """Whether a folder may have this name, and all the part files in it are meant."""
+    """Whether the name may be a folder, of which all part files are read."""
 
 
 class Source(Protocol):
@@ -157,7 +157,7 @@ class Source(Protocol):
     origin: str
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        """The files that `read` needs; none for embedded or generated data."""
+        """The files that `read` needs; none for embedded or synthetic data."""
         ...
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
@@ -167,61 +167,60 @@ class Source(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """A source whose files are named elsewhere: in a table of pictures, or by the folder that holds them."""
+    """A source whose files are listed in a table of images, or found in a folder."""
 
     @property
     def folder(self) -> str | None:
-        """Path or URL of the folder, where there is one."""
+        """Path or URL of the folder, if any."""
         ...
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-        """The files that are named in `files`, or lie in one of `folders`, and are there; `read` gets all."""
+        """The existing files that `files` list or that are in `folders`; `read` gets all."""
         ...
 
 
 class Step(Protocol):
-    """One change of a table. Raise its `version`, a part of the dataset's, whenever a config gives other rows."""
+    """A transformation of a table. Increase `version`, a part of the dataset's, when a config produces other rows."""
 
     version: ClassVar[int]
     place: ClassVar[Place]
-    """Where it may stand: what learns from train, or changes train alone, stands behind the split."""
+    """Its position: a step that learns from train, or changes train alone, comes after the split."""
     served: ClassVar[Served]
-    """How a served model does it, which the manifest keeps; `prepare` looks whether `same` is true."""
+    """How a served model applies it, stored in the manifest; `prepare` verifies `same`."""
     train_only: ClassVar[bool]
-    """Whether the step sees and changes the train split alone (rebalance, augment); `prepare` keeps the rest from it.
+    """Whether the step is applied to the train split alone (rebalance, augment).
 
-    Such a step that adds columns says in `fill: ClassVar[dict[str, float]]` what the rows of other splits get; one
-    that adds rows or leaves some out says so in a property `resamples`. A step that computes a row from others says
-    `looks_around`, and stands before all that resample. One that is `lazy` adds columns to every row, learns nothing
-    and looks at no row by itself: what it has to know of them are `doubts` of its table. One that `chooses` leaves rows
-    out, or says which split they belong to, by what stands in each alone: it is done in the same pass as the lazy ones
-    before it.
+    Such a step that adds columns sets `fill: ClassVar[dict[str, float]]`, their values in the other splits; if it adds
+    or drops rows, its property `resamples` is true. A step that computes a row from others sets `looks_around`, and
+    comes before all that resample. A `lazy` step adds columns to every row, learns nothing and runs no Spark job: its
+    checks are `doubts` of its table. A step that `chooses` drops rows or assigns splits by the contents of each row
+    alone: it runs in the same pass as the lazy steps before it.
     """
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """What the step has to know of the data, from the train split alone; empty for steps that learn nothing."""
+        """What the step learns from the train split; empty for steps that learn nothing."""
         ...
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """The changed table. Draws follow from (seed, sample_id, purpose), never from the order of rows."""
+        """The transformed table. Random draws depend on (seed, sample_id, purpose), never on the order of rows."""
         ...
 
 
 @runtime_checkable
 class Watchful(Protocol):
-    """A step that may read what a row cannot know, such as its own target."""
+    """A step that may cause leakage, such as by reading a row's own target."""
 
     def leaks(self, roles: Roles, telling: Telling) -> list[str]:
-        """What is certain to leak with columns of these roles, and what tells the target; empty when nothing is."""
+        """The certain leakage, given the columns' roles and the columns computed from the target; empty if none."""
         ...
 
 
 @runtime_checkable
 class Computing(Protocol):
-    """A step that may compute columns from the target, which later steps read."""
+    """A step that may compute columns from the target, for later steps to read."""
 
     def tells(self, roles: Roles, telling: Telling) -> Telling:
-        """The columns that it adds and that tell the target."""
+        """The columns that it computes from the target."""
         ...
 
 
@@ -230,23 +229,23 @@ class Reaching(Protocol):
     """A step that may compute columns from later rows, or from all rows of a group."""
 
     def reaches(self, before: Reached) -> Mapping[str, Reach]:
-        """The columns that it adds and computes from such rows, or from a column that was."""
+        """The columns that it computes from such rows, or from a column that was."""
         ...
 
 
 @runtime_checkable
 class Deriving(Protocol):
-    """A step that computes columns from others of the same row, which serving may compute, too."""
+    """A step that computes columns from others of the same row, which serving can compute, too."""
 
     def computed(self, table: Table) -> dict[str, Computed]:
-        """Those of the columns that it adds to the table of which serving knows all that is done."""
+        """The added columns that serving can compute."""
         ...
 
 
 @runtime_checkable
 class Planning(Protocol):
-    """A step that says what it is about to do."""
+    """A step that reports its plan."""
 
     def plan(self, learned: Learned) -> list[str]:
-        """The lines that are told before it is done; none when there is nothing to do."""
+        """The lines to report before it runs; none when there is nothing to do."""
         ...

@@ -1,6 +1,6 @@
-"""Whether the feed can do what steps with `where: feed` leave to it: it changes what the dataset holds in the end.
+"""Checks that augmentation deferred to training (`where: feed`) is still applicable after the later steps.
 
-`check` asks it of a recipe, as far as its steps tell; `prepare` asks again of what they did.
+`check` validates the recipe as far as its steps determine it; `prepare` validates what the steps did.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from millstream.tracking.errors import Fault
 from millstream.tracking.serving.tokenizer import MAKERS, learned_of
 
 HARMLESS = ("impute",)
-"""Steps that write to a column, and leave what it deviates by."""
+"""Steps that write to a column without changing its standard deviation."""
 
 
 def faults(steps: Sequence[Step]) -> list[Fault]:
-    """What is wrong with steps that are left to the feed, by what the steps behind them did."""
+    """The errors of steps deferred to the feed, from what the later steps did."""
     return [
         Fault(where=f"step {step.name}", message=f"where: feed, and {told}")
         for at, step in enumerate(steps)
@@ -28,7 +28,7 @@ def faults(steps: Sequence[Step]) -> list[Fault]:
 
 
 def of_order(steps: Sequence[tuple[str, Any]]) -> list[tuple[int, str]]:
-    """The place of each step of a recipe that is certain to be refused, and what is wrong; a wrong config is None."""
+    """The index and error of each step of a recipe that is certain to be refused; an invalid config is None."""
     found = []
     for at, (name, step) in enumerate(steps):
         if name != "augment" or getattr(step, "where", None) != "feed":

@@ -1,4 +1,4 @@
-"""How a served model does a step: what its class declares, compared with what it did."""
+"""How a served model applies a step: what its class declares, checked against what it did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from millstream.tracking.serving.replay import TRANSFORMS
 
 
 def undeclared(name: str, step: type) -> Iterator[str]:
-    """What the class of a step leaves unsaid."""
+    """The declarations that the class of a step lacks."""
     for field, kind in (("place", Place), ("served", Served)):
         if getattr(step, field, None) not in get_args(kind):
             yield f"its class declares no {field}; expected one of {', '.join(get_args(kind))}"
@@ -26,7 +26,7 @@ def undeclared(name: str, step: type) -> Iterator[str]:
 
 
 def serving(name: str, step: Step, before: Table, after: Table) -> Serving:
-    """What the manifest says of it. Raises BadData for a step that changed inputs and declares that it does not."""
+    """The serving entry of the manifest. Raises BadData for a step that declares `same` and changed inputs."""
     if step.served == "replayed":
         computed = step.computed(before) if isinstance(step, Deriving) else {}
         made = {column.name for column in after.columns if before.column(column.name) is None}
@@ -43,13 +43,13 @@ def serving(name: str, step: Step, before: Table, after: Table) -> Serving:
 
 
 def _changed(before: Sequence[Column], after: Sequence[Column]) -> list[str]:
-    """The input columns that are new, gone, or of another kind."""
+    """The input columns that were added, removed or changed in schema."""
     one, other = ({column.name: column for column in columns if column.role == "input"} for columns in (before, after))
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
 def _changed_values(before: Table, after: Table) -> list[str]:
-    """The input columns of which a row, by its sample_id, has another value than before."""
+    """The input columns in which a row, matched by sample_id, has another value than before."""
     names = [column.name for column in before.columns if column.role == "input"]
     if not names or _is_handed_on(before.frame, after.frame, names):
         return []
@@ -66,9 +66,9 @@ def _changed_values(before: Table, after: Table) -> list[str]:
 
 
 def _is_handed_on(before: DataFrame, after: DataFrame, names: Sequence[str]) -> bool:
-    """Whether the columns are certain to be the same ones: then no row has to be looked at.
+    """Whether the columns are certainly unchanged, so that no row has to be compared.
 
-    Spark numbers its columns: what is computed gets a new number. A union alone takes that of its first side for all.
+    Spark gives a computed column a new expression id. Only a union keeps the ids of its first side.
     """
     plans = [frame._jdf.queryExecution().analyzed() for frame in (before, after)]
     one, other = map(_numbers, plans)
@@ -82,7 +82,7 @@ def _numbers(plan: Any) -> dict[str, Any]:
 
 
 def _has_union(plan: Any, until: Any) -> bool:
-    """Whether a union stands in a plan, above another plan that it is made from."""
+    """Whether a plan has a union above the plan `until`, from which it is built."""
     if plan.equals(until):
         return False
     if plan.getClass().getSimpleName() == "Union":

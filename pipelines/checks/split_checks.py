@@ -1,7 +1,7 @@
-"""Proves, before a version is published, that its splits do not know each other.
+"""Leakage checks of a dataset version, run before it is published.
 
-Each check has its figures, which the manifest keeps. One that fails refuses the version; doubles are told, and not
-refused: real data have them, and whether they are a leak only their owner knows.
+The manifest keeps the figures of each check. A failed check refuses the version; duplicates are reported, not
+refused: real data have them, and only the owner knows whether they are leakage.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from millstream.tracking.serving.text_normalization import alike
 
 DAY_S = 86_400
 SAME = Near(alike=0.98)
-"""The same once more: written anew, scaled, brighter."""
+"""Near-duplicates: the same image encoded again, resized or brightened."""
 COMPARED = 30_000
-"""Most rows of pictures or texts that are compared for near equals unasked: hashing them takes seconds."""
+"""Largest number of rows that are always checked for near-duplicate images or texts: hashing takes seconds."""
 
 _UNIQUE = "sample ids are unique"
 _SAMPLES = "no sample or parent in two splits"
@@ -49,14 +49,14 @@ MEND = {
     _GROUPS: "the source's own splits part rows of one key; split by: hash, or leave the key out",
     _TIMES: "the splits overlap in time, or stand nearer than the gap; split by: time with this gap",
 }
-"""What would do where a check fails."""
+"""The remedy in the error of each check that can fail."""
 
 _PARTNER = r'"(?:neighbour|partner)": ("(?:[^"\\]|\\.)*")'
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The train rows that a step learned from, none if it learned nothing, and those that there were."""
+    """The number of rows that a step was fitted on, 0 if it learned nothing, and the number of train rows."""
 
     step: str
     seen: int
@@ -64,14 +64,14 @@ class Fit:
 
 
 def fits(done: Iterable[Fit]) -> Check:
-    """Whether each step that learned something was given the train rows, all of them and no others."""
+    """Checks that each step that learned something was fitted on all train rows and no others."""
     learned = {f"{at}. {one.step}": one for at, one in enumerate(done, 1) if one.seen}
     figures = {name: {"seen": one.seen, "train": one.train} for name, one in learned.items()}
     return Check(name=_FITS, ok=all(one.seen == one.train for one in learned.values()), figures=figures)
 
 
 class Splitting(Protocol):
-    """What is asked of the step that splits; `gap` is in days."""
+    """What the checks read from the step that splits; `gap` is in days."""
 
     @property
     def by(self) -> str: ...
@@ -85,7 +85,7 @@ class Splitting(Protocol):
 
 
 def splitting(table: Table, split: Splitting) -> tuple[Check, ...]:
-    """Whether the rows, as they were just split, keep their groups together and their order in time."""
+    """Checks of rows just split: no group in two splits, and splits in order of time."""
     found = []
     if split.key is not None and table.column(split.key) is not None:
         found.append(_groups(table, split.key))
@@ -95,7 +95,7 @@ def splitting(table: Table, split: Splitting) -> tuple[Check, ...]:
 
 
 def leakage(table: Table) -> tuple[Check, ...]:
-    """Whether the rows to be published are unique, and those of one sample or made from one in a single split."""
+    """Checks of the rows to publish: unique ids, a sample and its copies in one split, made rows in and from train."""
     first, last = F.min("split").alias("first"), F.max("split").alias("last")
     outside = F.expr("count_if(op IS NOT NULL AND split <> 'train') AS outside")
     family = F.coalesce(F.min("parent_id"), "sample_id").alias("family")
@@ -122,7 +122,7 @@ def leakage(table: Table) -> tuple[Check, ...]:
 
 
 def alike_classes(columns: Iterable[Column], steps: Iterable[Step]) -> Iterator[Check]:
-    """The classes of a column that differ in case, in blanks, or in signs that look the same: perhaps one class."""
+    """The classes of a column that differ only in case, blanks or look-alike characters: perhaps one class."""
     names = {column.name: column.classes for column in columns if column.classes}
     encoded = (item for step in steps if step.name == "encode" for item in step.learned.items())
     names |= {name: tuple(learned["means"]) for name, learned in encoded if "means" in learned}
@@ -134,13 +134,13 @@ def alike_classes(columns: Iterable[Column], steps: Iterable[Step]) -> Iterator[
 
 
 def refuse(found: Iterable[Check]) -> None:
-    """Raises BadData with every check that failed, its figures, and what would do."""
+    """Raises BadData with every failed check, its figures and its remedy."""
     failed = [check for check in found if not check.ok]
     BadData.unless_empty(Fault(where=f"check {one.name}", message=f"{one.figures}; {MEND[one.name]}") for one in failed)
 
 
 def told(found: Iterable[Check]) -> Iterator[str]:
-    """A line for those that can fail, and one for each finding that can not."""
+    """The lines to report: the count of passed checks, and each finding of the checks that cannot fail."""
     found = tuple(found)
     proofs = [check for check in found if check.name in MEND]
     yield f"leakage: {sum(check.ok for check in proofs)} of {len(proofs)} checks hold"
@@ -157,7 +157,7 @@ def _groups(table: Table, key: str) -> Check:
 
 
 def _times(table: Table, split: Splitting) -> Check:
-    """First and last time of each split; the last of one lies more than the gap before the first of the next."""
+    """Checks that the last time of each split is more than the gap before the first time of the next."""
     now = split.now(table)
     found = {row[0]: (row[1], row[2]) for row in table.frame.groupBy("split").agg(F.min(now), F.max(now)).collect()}
     ends = [found[name] for name in SPLITS if name in found]
@@ -179,9 +179,9 @@ def _iso(time_us: int) -> str:
 
 
 def _parents(table: Table) -> dict[str, int]:
-    """The rows that others were made from, as parent or as neighbour: in train, elsewhere, or left out since."""
+    """Counts of the origins (parent, neighbour, partner) of made rows: in train, elsewhere, or dropped since."""
     made = table.frame.where("op IS NOT NULL")
-    # the op is JSON; that of a row made from a made one holds the first one's
+    # the op is JSON; that of a copy of a copy contains the earlier op
     texts = F.regexp_extract_all("op", F.lit(_PARTNER), F.lit(1))
     partners = F.transform(texts, lambda text: F.get_json_object(F.concat(F.lit('{"id": '), text, F.lit("}")), "$.id"))
     origins = made.select(F.explode(F.array_union(F.array("parent_id"), partners)).alias("origin")).distinct()
@@ -192,7 +192,7 @@ def _parents(table: Table) -> dict[str, int]:
 
 
 def _equal_inputs(table: Table) -> int:
-    """How many different contents of all input columns stand in more than one split."""
+    """The number of distinct contents of all input columns that occur in more than one split."""
     inputs = [column for column in table.columns if column.role == "input"]
     if not inputs:
         return 0
@@ -205,7 +205,7 @@ def _equal_inputs(table: Table) -> int:
 
 
 def _near(table: Table, column: str) -> dict[str, Any]:
-    """Rows of valid and test with a row of train that is nearly equal, and three such pairs to look at."""
+    """Counts of validation and test rows with a near-duplicate in train, and an example pair for each split."""
     originals = table.replacing(table.frame.where("op IS NULL"))
     rows = originals.frame.count()
     if rows > COMPARED:
@@ -220,6 +220,6 @@ def _near(table: Table, column: str) -> dict[str, Any]:
 
 
 def _parts(column: Column) -> list[SparkColumn]:
-    """What is hashed of a value: also whether it is there and where a list ends, which xxhash64 passes over."""
+    """The hashed parts of a value: also whether it is null and the length of a list, which xxhash64 ignores."""
     value = named(column.name)
     return [value.isNull(), *([F.size(value)] if column.layout == "list" else []), value]

@@ -1,6 +1,6 @@
-"""What is certain to leak, seen before anything runs: from the order of the steps, and from what each of them reads.
+"""Leakage that is certain before anything runs, from the order of the steps and the columns each reads.
 
-`check` asks it of a recipe, with the roles that the recipe declares; `prepare` asks again with those of the table.
+`check` runs it on a recipe, with the roles that the recipe declares; `prepare` again, with those of the table.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from millstream.pipelines.table import Computing, Reach, Reached, Reaching, Role
 LOOK_BACK = "give the window an ORDER BY so that it looks back, or PARTITION BY the key of the split"
 
 Step = tuple[str, Any]
-"""A step by its name, with its config; None where the config is wrong."""
+"""A step's name and its config, None if the config is invalid."""
 
 
 def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
-    """The place of each step that stands where it would leak, and what is wrong with that."""
+    """The index and error of each step whose position causes leakage."""
     names = [name for name, _ in steps]
     split = names.index("split") if "split" in names else len(names)
     gap = next((step.gap for _, step in steps if getattr(step, "by", None) == "time"), None)
@@ -26,10 +26,10 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
     found = []
     for at, (name, step) in enumerate(steps):
         place = getattr(step, "place", "any")
-        if at < split and place == "after split":  # what learns from train, or changes train alone
+        if at < split and place == "after split":  # fitted on train, or changes train alone
             told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
             found.append((at, f"{told}: it would learn from test rows; put split first"))
-        if at > split and place == "before split":  # what looks for equals among all rows
+        if at > split and place == "before split":  # looks for duplicates among all rows
             found.append((at, "stands after the split: equal rows may be in two splits by then; put it before"))
         if name == "split" and at != split:
             found.append((at, "a second split; rows are split once"))
@@ -48,7 +48,7 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 
 def _mixes(name: str, step: Any) -> bool:
-    """Whether a step makes rows of two: of the one they have the category or the target, of the other the fold."""
+    """Whether a step makes rows of two, which have one row's fold but category or target of the other, too."""
     return (name == "mixup" and getattr(step, "resamples", True)) or (
         name == "rebalance" and getattr(step, "method", None) == "smote"
     )
@@ -59,13 +59,13 @@ def _of_two_rows(maker: str) -> str:
 
 
 def _of_other_splits(columns: Mapping[str, Reach], split: Any, *, is_after: bool) -> Iterator[str]:
-    """What is wrong with inputs that are computed from all rows of a group, where a group has rows of several splits.
+    """The errors of inputs computed from all rows of a group, where a group has rows of several splits.
 
-    Certain not to is a group by the split's `key` (perhaps by more), or by what tells the split. Of any other, where
-    rows are drawn one by one or by something else, some groups have test rows in them: a mean of train knows these. A
-    split by time is looked at by `_of_later_rows`; without a step `split` the source's own is not known here.
+    A group by the split's `key` (and perhaps more), or by the split's own column, is safe. Any other group may have
+    test rows in it, which a mean over train rows then includes. `_of_later_rows` checks a split by time; without a
+    step `split` the source's own is unknown here.
     """
-    by = getattr(split, "by", "time")  # None where the split itself is wrong, and told
+    by = getattr(split, "by", "time")  # None where the split itself is invalid, and reported
     if by == "time" or (by != "given" and not (split.valid or split.test)):
         return
     apart = {split.key} | ({"split"} if is_after else set())
@@ -79,7 +79,7 @@ def _of_other_splits(columns: Mapping[str, Reach], split: Any, *, is_after: bool
 
 
 def _of_later_rows(columns: Mapping[str, Reach], gap: float) -> list[str]:
-    """What is wrong with columns that are computed from later rows, by their roles, where time splits with a gap."""
+    """The errors of inputs, and without a gap of targets, computed from later rows, for a split by time."""
     told = "reads rows that come later, and in a split by time these are another split's"
     back = "look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"
     apart = "give the split a gap of as many days as it looks ahead"
@@ -89,17 +89,17 @@ def _of_later_rows(columns: Mapping[str, Reach], gap: float) -> list[str]:
 
 
 def of_step(step: object, roles: Roles, telling: Telling) -> list[str]:
-    """What a step would let a row know that it cannot know, with columns of these roles, and what tells the target."""
+    """The leakage of a step, given the roles of columns and the columns computed from the target."""
     return step.leaks(roles, telling) if isinstance(step, Watchful) else []
 
 
 def telling_after(step: object, roles: Roles, telling: Telling) -> Telling:
-    """The columns that tell the target, once the step is done."""
+    """The columns computed from the target, after the step."""
     return {**telling, **step.tells(roles, telling)} if isinstance(step, Computing) else telling
 
 
 def of_target(steps: Sequence[Step], roles: Roles) -> Iterator[tuple[int, str]]:
-    """The place of each step that would let a row know what it cannot know, and what is wrong with that."""
+    """The index and error of each step with leakage from the target."""
     telling: Telling = {}
     for at, (_, step) in enumerate(steps):
         yield from ((at, told) for told in of_step(step, roles, telling))
@@ -107,7 +107,7 @@ def of_target(steps: Sequence[Step], roles: Roles) -> Iterator[tuple[int, str]]:
 
 
 def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
-    """The place of each rebalance behind one by weights, whose weights it would make wrong, and what to do."""
+    """The index and error of each rebalance after one by weights, which it would invalidate."""
     methods = {at: getattr(step, "method", "none") for at, (name, step) in enumerate(steps) if name == "rebalance"}
     weighed = next((at for at, method in methods.items() if method == "weights"), len(steps))
     told = "stands after weights, which are those of the rows before it; put method: weights last"
@@ -115,7 +115,7 @@ def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
 
 
 def declared(source: object, target: object) -> Roles:
-    """The roles that a recipe tells: of the columns that its source declares, and of its task's target."""
+    """The roles known from a recipe: those of the source's declared columns, and the task's target."""
     columns = getattr(source, "columns", None)
     found: dict[str, str] = {name: one.role for name, one in columns.items()} if isinstance(columns, dict) else {}
     return found | ({target: "target"} if isinstance(target, str) else {})

@@ -1,6 +1,6 @@
-"""Changed samples as cells of rows: what `augment` writes for each kind of column.
+"""Augmented samples as column values, for each modality of `augment`.
 
-`done` are the ops of each row as they were drawn.
+`done` has the drawn ops of each row.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ def texts(cells: Any, done: Sequence[Drawn], changes: Mapping[str, Op]) -> list[
 def numbers(
     rows: pd.DataFrame, done: Sequence[Drawn], columns: list[Column], changes: Mapping[str, Op]
 ) -> dict[str, Any]:
-    """The cells of each column, in its dtype; whole numbers are rounded, missing ones stay missing."""
+    """The values of each column, in its dtype; integers are rounded, missing values stay missing."""
     values_BD = rows[[column.name for column in columns]].to_numpy(dtype=np.float64, na_value=np.nan)
     changed = [through(changes, row_D, ops) for row_D, ops in zip(values_BD, done, strict=True)]
-    # Spark may hand out a piece without rows
+    # Spark may pass a piece without rows
     changed_BD = np.array(changed).reshape(values_BD.shape)
     return {
         column.name: in_place_of(rows[column.name], before_B, changed_B, column.dtype)

@@ -1,6 +1,6 @@
-"""New rows from old ones, for steps that say how many each row gets: repeated as they are, or changed.
+"""Copies of rows, exact or augmented, for steps that set the number of copies of each row.
 
-The rows asked for have the whole number `_copies`: how many new ones each of them gets.
+The integer column `_copies` of the rows has the number of new rows made from each.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from millstream.pipelines.table import Table
 
 COPIES = "_copies"
 COPY = "_copy"
-"""The column with the number of a copy, from 1, in rows that are to be changed."""
+"""The column with the number of a copy, from 1, in rows to augment."""
 
 
 def duplicated(asked: Table, name: str) -> DataFrame:
-    """Each row `_copies` times, with its parent, the number of the copy, and what was done to the row before.
+    """Each row `_copies` times, with its parent, the number of the copy, and the row's earlier op.
 
-    `name` stands in the new rows' sample_id and op.
+    `name` is part of the new rows' sample_id and op.
     """
     op = json.dumps({"op": name, "copy": "COPY"}).replace('"COPY"', "%d").removesuffix("}")
     # an op is JSON already
@@ -40,8 +40,8 @@ def duplicated(asked: Table, name: str) -> DataFrame:
 
 
 def augmented(asked: Table, change: Callable[[Table, DataFrame], DataFrame]) -> DataFrame:
-    """Each row `_copies` times, changed by `change`, which is given the table and its rows with the number of the copy
-    in `_copy`."""
+    """Each row `_copies` times, through `change`, which takes the table and its rows with the number of the copy in
+    `_copy`."""
     plain = Table(asked.frame.drop(COPIES), asked.columns)
     return change(plain, _numbered(asked))
 

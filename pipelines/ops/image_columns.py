@@ -1,4 +1,4 @@
-"""Which columns of a table are pictures."""
+"""The image columns of a table."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from millstream.tracking.errors import BadData
 
 
 def pictures_of(table: Table, columns: tuple[str, ...] | None, masks: tuple[str, ...], where: str) -> list[Column]:
-    """The named pictures (default: all images) and masks, of axes CHW.
+    """The named images (default: all) and masks, of axes CHW.
 
-    Raises BadData for what is none, and for pictures of their own sizes: what the table says of those would be wrong
-    once the frames around them have changed.
+    Raises BadData for a column that is no image, and for images that keep their own sizes: their size columns would be
+    wrong after the frames have changed.
     """
     if table.column(SIZES[0]) is not None:
         raise BadData.at(where, "pictures keep their own sizes; read them with another `resize` than keep")

@@ -1,4 +1,4 @@
-"""What a made row says of where it came from: names for its sample_id, and what was done before."""
+"""Lineage of made rows: names for their sample_id, and the ops applied before."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pyspark.sql import functions as F
 
 
 def free_name(frame: DataFrame, stem: str) -> str:
-    """`stem`, or stem2, stem3 ... where an earlier step of this kind has given its name to rows."""
+    """`stem`, or stem2, stem3 ... if rows of an earlier step already have the name."""
     names = chain([stem], (f"{stem}{at}" for at in count(2)))
     return next(name for name in names if frame.where(F.col("sample_id").contains(f"+{name}-")).isEmpty())
 
 
 def earlier(op: str | None) -> dict[str, Any]:
-    """What was done to a row before, if it was made itself: its parent is the original."""
+    """{"before": the earlier op} of a row that was made itself, else {}; its parent is the original."""
     return {"before": json.loads(op)} if op else {}

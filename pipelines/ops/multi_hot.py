@@ -1,4 +1,4 @@
-"""A text that lists tags, any number of them, as a vector with a place for each tag of train."""
+"""Multi-hot encoding of texts that list tags, with an element for each tag of train."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from millstream.tracking.serving import columns
 
 
 def fit(train: Table, column: Column, separator: str, most: int) -> Learned:
-    """{"separator", "classes"}: every tag of train.
+    """Learns {"separator", "classes"}, the classes being all tags of train.
 
     Raises BadData for another kind of column, and for fewer than two or more than `most` tags.
     """
@@ -35,7 +35,7 @@ def fit(train: Table, column: Column, separator: str, most: int) -> Learned:
 
 
 def apply(table: Table, column: Column, learned: Learned) -> Table:
-    """The column as float32 (K,). A target is put aside when it is missing or has a tag that train does not know."""
+    """The column as float32 (K,). A target is quarantined when it is missing or has a tag that is not in train."""
     classes, separator = tuple(learned["classes"]), learned["separator"]
 
     @F.pandas_udf(BinaryType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]

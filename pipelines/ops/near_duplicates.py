@@ -1,4 +1,4 @@
-"""Rows that are nearly the same, found by bands of their hashes and never by comparing all pairs."""
+"""Near-duplicate rows by locality-sensitive hashing (bands of hashes), without comparing all pairs."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ _LINKED = "one string, other string, side int"
 
 @dataclass(frozen=True)
 class Near:
-    """When two pictures or two texts count as nearly the same."""
+    """Thresholds for near-duplicate images and texts."""
 
     distance: int = 4
-    """Most bits of 64 in which the perceptual hashes of two pictures differ."""
+    """Largest Hamming distance of two images' 64-bit perceptual hashes."""
     alike: float = 0.0
-    """Least correlation of the grey pixels of two pictures: small drawings share a hash without being the same."""
+    """Smallest correlation of two images' grey pixels: different small drawings may share a hash."""
     similarity: float = 0.8
-    """Least Jaccard index of two texts' sets of pieces, in lower case."""
+    """Smallest Jaccard index of two lowercased texts' shingles."""
     shingle: int = 5
-    """Characters of a piece."""
+    """Characters of a shingle."""
 
 
 def near_groups(table: Table, column: str, near: Near) -> DataFrame:
-    """sample_id and group of every row; `group` is the smallest sample_id of all rows that are linked to it.
+    """sample_id and group of every row; `group` is the smallest sample_id of all rows linked to it.
 
-    Links chain: the first and the last of a group may be less alike. The driver holds the rows that have a twin, and no
-    others. Raises BadData when the column is neither a picture nor a text.
+    Links chain: the first and the last of a group may be less similar. Only rows with a near-duplicate are collected to
+    the driver. Raises BadData when the column is neither image nor text.
     """
     linked = links(table, column, near, F.lit(0))
     tops = components((row[0], row[1]) for row in linked.toLocalIterator())
@@ -52,11 +52,11 @@ def near_groups(table: Table, column: str, near: Near) -> DataFrame:
 
 
 def links(table: Table, column: str, near: Near, side: F.Column) -> DataFrame:
-    """Pairs of sample_ids that are nearly the same, `one` and `other`, and the side of the other.
+    """Pairs of near-duplicates: their sample_ids `one` and `other`, and the side of the other.
 
-    Rows of side 0 are compared with each other, rows of side 1 with those of side 2 and above alone. A pair may come
-    several times; of equal rows of side 1 the first stands for all. Raises BadData when the column is neither a picture
-    nor a text.
+    Rows of side 0 are compared with each other, rows of side 1 only with those of side 2 and above. A pair may occur
+    several times; the first of equal rows of side 1 represents all. Raises BadData when the column is neither image nor
+    text.
     """
     found = table.column(column)
     kind: _Kind
@@ -71,26 +71,26 @@ def links(table: Table, column: str, near: Near, side: F.Column) -> DataFrame:
     rows = table.frame.select("sample_id", side.cast("int").alias("side"), named(column).alias("content"))
     buckets = 1 + rows.count() // ROWS_A_BUCKET
     if buckets == 1:
-        # a second stage of Python would take longer than to look at all of them in one
+        # a second Python stage would take longer than comparing all of them in one
         return rows.coalesce(1).mapInPandas(_linked(kind), _LINKED)
     keyed = rows.mapInPandas(_keyed(kind), _KEYED).withColumn("bucket", F.pmod("key", F.lit(buckets)))
     return keyed.groupBy("bucket").applyInPandas(_matched(kind), _LINKED)
 
 
 def comparable(table: Table) -> list[str]:
-    """The inputs that are pictures or texts; a text stands as a key beside the tokens that were made of it."""
+    """The inputs that are images or texts; a tokenized text has the role key."""
     has_tokens = any(column.meaning == "tokens" for column in table.columns)
     roles = {"image": ("input",), "text": ("input", "key") if has_tokens else ("input",)}
     return [column.name for column in table.columns if column.role in roles.get(column.meaning, ())]
 
 
 def components(links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """For each name in a link the smallest name that links lead to."""
+    """Connected components: for each linked name the smallest name of its component."""
     above: dict[str, str] = {}
 
     def top(name: str) -> str:
         while above.setdefault(name, name) != name:
-            above[name] = name = above[above[name]]  # halves the way for the next one
+            above[name] = name = above[above[name]]  # path halving
         return name
 
     for one, other in links:
@@ -100,14 +100,14 @@ def components(links: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 class _Kind(Protocol):
-    """How rows of a kind are compared."""
+    """How rows of a modality are compared."""
 
     def look(self, content: Any) -> tuple[bytes, list[int]]:
-        """What is compared, and the keys of its bands: near ones share a key."""
+        """The compared content, and the keys of its bands: near-duplicates share a key."""
         ...
 
     def near(self, one: list[bytes], other: list[bytes]) -> NDArray[np.bool_]:
-        """Whether each pair of looks is near."""
+        """Whether each pair of looks is a near-duplicate."""
         ...
 
 
@@ -171,11 +171,11 @@ def _keyed(kind: _Kind) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFr
 
 
 def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """The pairs of rows that share a key and are near."""
+    """The near-duplicate pairs of rows that share a key."""
 
     def matched(rows: pd.DataFrame) -> pd.DataFrame:
         rows = rows.sort_values("sample_id", ignore_index=True)
-        # equal rows of a side are compared once, by the first of them
+        # equal rows of a side are compared once, through the first of them
         rows["node"] = rows.groupby(["key", "side", "look"])["sample_id"].transform("idxmin")
         codes, looks = pd.factorize(rows["look"])
         nodes = rows.loc[rows["node"] == rows.index, ["key", "side", "node"]]
@@ -190,7 +190,7 @@ def _matched(kind: _Kind) -> Callable[[pd.DataFrame], pd.DataFrame]:
 
 
 def _linked(kind: _Kind) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """The pairs of all rows, which are one bucket."""
+    """The near-duplicate pairs of all rows, in a single bucket."""
 
     def linked(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         rows = [*_keyed(kind)(pieces)]
@@ -203,14 +203,14 @@ def _linked(kind: _Kind) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataF
 def _near(
     kind: _Kind, one: NDArray[np.int64], other: NDArray[np.int64], looks: NDArray[np.object_]
 ) -> NDArray[np.bool_]:
-    """Whether each pair of looks, told by their numbers, is near: those that share several keys are compared once."""
+    """Whether each pair of looks, given by index, is a near-duplicate; repeated pairs are compared once."""
     pairs, places = np.unique(one * len(looks) + other, return_inverse=True)
     found: NDArray[np.bool_] = kind.near(list(looks[pairs // len(looks)]), list(looks[pairs % len(looks)]))[places]
     return found
 
 
 def _pairs(nodes: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """Pairs of nodes of one key that are to be compared, `one` and `node`, in pieces: a key may be that of many."""
+    """Pairs of nodes with the same key to compare, `one` and `node`, in pieces: many nodes may share a key."""
     ones, others = (some.sort_values("key") for some in (nodes[nodes["side"] < 2], nodes[nodes["side"] != 1]))
     first, last = (np.searchsorted(others["key"], ones["key"], side=side) for side in ("left", "right"))
     counts = last - first

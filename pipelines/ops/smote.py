@@ -1,8 +1,8 @@
-"""New rows between a row and one of its nearest neighbours of the same class.
+"""SMOTE oversampling: interpolates between a row and one of its nearest neighbours of the same class.
 
 Source: Chawla et al. 2002, doi:10.1613/jair.953, SMOTE and, for columns that are categories, SMOTE-NC (section 6.1).
-Differs from it: where a class has more rows than `block`, neighbours are sought among a block of rows that a hash
-puts together, so that no class has to fit one place. Axes: B rows, D numbers, C categories, K neighbours.
+Differs from it: in a class of more rows than `block`, neighbours are searched within a block of rows chosen by hash,
+so that no class has to fit a single worker. Axes: B rows, D numbers, C categories, K neighbours.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ class Options:
     block: int
     seed: int
     name: str
-    """Stands in the new rows' sample_id and op; the draws follow from it."""
+    """Part of the new rows' sample_id and op, and of the key of the random draws."""
 
 
 @dataclass(frozen=True)
 class Mixed:
-    """The columns that distance is measured by and that new rows get mixed values of."""
+    """The columns of the distance, which are interpolated in new rows."""
 
     numbers: tuple[Column, ...]
     categories: tuple[Column, ...]
 
 
 def mixed(table: Table, names: tuple[str, ...] | None) -> Mixed:
-    """The input columns, or those of the given names.
+    """The input columns, or the columns of the given names.
 
-    Raises BadData for a name that no column has, and for tensors and lists: nothing is between them.
+    Raises BadData for an unknown name, and for tensors and lists, which cannot be interpolated.
     """
     known = [column.name for column in table.columns]
     missing = [name for name in names or () if name not in known]
@@ -75,9 +75,9 @@ def mixed(table: Table, names: tuple[str, ...] | None) -> Mixed:
 
 
 def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, before: Mapping[str, int]) -> DataFrame:
-    """The new rows: as many for each row as its `_copies` says; all rows of its class are possible neighbours.
+    """The new rows, `_copies` for each row; all rows of its class are candidate neighbours.
 
-    `label` is a row's class, `before` the rows of each. Raises BadData for numbers that are missing.
+    `label` is a row's class, `before` the row count of each class. Raises BadData for missing numbers.
     """
     _check_whole(asked, columns)
     fields = asked.frame.schema.fields
@@ -104,9 +104,9 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
 
 
 def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFrame:
-    """The rows in the order of their ids, each with the values of its `count` nearest others in `_near`.
+    """The rows sorted by id, each with the values of its `count` nearest neighbours in `_near`.
 
-    Distance is Euclidean; a differing category counts as the median of the numbers' deviations (SMOTE-NC).
+    Distance is Euclidean; a differing category counts as the median of the numbers' standard deviations (SMOTE-NC).
     """
     rows = rows.sort_values("sample_id", ignore_index=True)
     numbers_BD = rows[[c.name for c in columns.numbers]].to_numpy(np.float64)
@@ -116,7 +116,7 @@ def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFr
         median = float(np.median(numbers_BD.std(axis=0, ddof=0)))
         space += [_indicators(categories_BC[:, at]) * (median / np.sqrt(2)) for at in range(categories_BC.shape[1])]
     count = min(count, len(rows) - 1)
-    near_BK = np.zeros((len(rows), 1), np.int64)  # a row that is alone is its own neighbour
+    near_BK = np.zeros((len(rows), 1), np.int64)  # a single row is its own neighbour
     if count:
         near_BK = (
             NearestNeighbors(n_neighbors=count).fit(np.concatenate(space, axis=1)).kneighbors(return_distance=False)
@@ -128,7 +128,7 @@ def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFr
 
 
 def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFrame:
-    """For copy j of a row: x + u (neighbour - x) with a drawn neighbour and u in [0, 1); categories by majority."""
+    """The new rows x + u (neighbour - x), with a random neighbour and u in [0, 1); categories by majority vote."""
     copies = rows[COPIES].to_numpy(np.int64)
     near = [[json.loads(one) for one in told] for told in rows[_NEAR]]
     draws = [_draws(seed, name, sample_id, count) for sample_id, count in zip(rows["sample_id"], copies, strict=True)]
@@ -155,16 +155,16 @@ def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFram
 
 
 def _between(own: NDArray[Any], other: NDArray[Any], u: NDArray[np.float64], dtype: np.dtype[Any]) -> Any:
-    """own + u (other - own). Whole numbers stay what they are where both are equal, however large."""
+    """own + u (other - own); equal integers stay exact, however large."""
     if not np.issubdtype(dtype, np.integer):
         return own.astype(np.float64) + u * (other.astype(np.float64) - own.astype(np.float64))
-    # as Python has them: a difference of two may need more than 64 bits
+    # as Python integers: a difference may need more than 64 bits
     whole = zip(own.tolist(), other.tolist(), u.tolist(), strict=True)
     return np.array([one + round(by * (another - one)) for one, another, by in whole], dtype)
 
 
 def _draws(seed: int, name: str, sample_id: str, copies: int) -> NDArray[np.float64]:
-    """For each copy a number in [0, 1) that chooses the neighbour, and u."""
+    """For each copy a number in [0, 1) that selects the neighbour, and u."""
     drawn: NDArray[np.float64] = np.random.Generator(np.random.PCG64(key(seed, name, sample_id))).random((copies, 2))
     return drawn
 
@@ -181,7 +181,7 @@ def _check_whole(asked: Table, columns: Mixed) -> None:
 
 
 def majority(values: list[object]) -> object:
-    """The most frequent value; of several the first in order."""
+    """The most frequent value; of ties the first in sort order."""
     return max(sorted(set(values), key=str), key=values.count)
 
 

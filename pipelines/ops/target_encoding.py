@@ -1,4 +1,4 @@
-"""A category told by the mean of a target among its rows, without letting a train row see its own target."""
+"""Target encoding of categories by out-of-fold means, so that no train row's own target leaks into its input."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.serving import columns
 
 Sums = dict[str, tuple[int, list[float]]]
-"""The rows of each category, and numbers whose sum is exactly that of the target among them."""
+"""Row count of each category, and floats whose exact sum is the sum of its targets."""
 
 _SUMMED = (StructField("rows", LongType()), StructField("parts", ArrayType(DoubleType())))
 
 
 @dataclass(frozen=True)
 class Means:
-    """What is asked for: the fields of the same names of the step `encode`."""
+    """Configuration: the fields of the same names of the step `encode`."""
 
     target: str
     positive: str | None
@@ -39,7 +39,7 @@ class Means:
 
 
 def fit(train: Table, column: Column, means: Means, seed: int) -> Learned:
-    """{"prior", "means"} of all train rows, and in "folds" for each fold those of all others.
+    """Learns {"prior", "means"} of all train rows, and in "folds" for each fold those of the other folds.
 
     Raises BadData for a target that is missing, or neither a number nor a class with `positive`.
     """
@@ -62,7 +62,7 @@ def fit(train: Table, column: Column, means: Means, seed: int) -> Learned:
 
 
 def apply(table: Table, column: Column, learned: Learned, seed: int) -> Table:
-    """The column as float32: for train rows without their own fold, for all others as serving reads them."""
+    """The column as float32: train rows from the other folds' means, all others from the means used in serving."""
     folds = learned["folds"]
     whole = {"means": learned["means"], "prior": learned["prior"]}
 
@@ -100,14 +100,14 @@ def _value(train: Table, means: Means) -> SparkColumn:
 
 
 def _fold(folds: int, seed: int) -> SparkColumn:
-    """Drawn by the row that a row was made from, or by itself: a copy in another fold would tell the row its target."""
+    """The fold, drawn by the parent of a made row: a copy in another fold would leak the target of its parent."""
     origin = F.coalesce("parent_id", "sample_id")
     drawn = F.xxhash64(F.lit(seed).cast("long"), F.lit("encode fold"), origin)
     return F.pmod(drawn, F.lit(folds)).cast("int").alias("_fold")
 
 
 def summed(counts: pa.Table) -> pa.Table:
-    """The counts of each value of the target by fold and category; for each of these the rows, and parts of the sum."""
+    """Rows and exact parts of the target's sum for each fold and category, from counts of the target's values."""
     numbers = counts["category"].combine_chunks().dictionary_encode("encode").indices.to_numpy().astype(np.int64)
     fold = counts["_fold"].to_numpy().astype(np.int64)
     groups = numbers * (fold.max() + 1) + fold
@@ -122,7 +122,7 @@ def summed(counts: pa.Table) -> pa.Table:
 
 
 def exact_parts(values: list[float]) -> list[float]:
-    """A few numbers whose sum is exactly that of `values`: the rounded sum, what it lacks, and so on."""
+    """A few floats whose exact sum is that of `values`: the rounded sum, its rounding error, and so on."""
     parts: list[float] = []
     while rest := math.fsum([*values, *(-part for part in parts)]):
         parts.append(rest)
@@ -132,7 +132,7 @@ def exact_parts(values: list[float]) -> list[float]:
 
 
 def _figures(folds: list[Sums], smoothing: float) -> dict[str, Any]:
-    """(sum of the category + smoothing * mean of all) / (rows of the category + smoothing), sums rounded once."""
+    """Means (sum of the category + smoothing * prior) / (rows of the category + smoothing), sums rounded once."""
     parts: dict[str, list[float]] = defaultdict(list)
     rows: dict[str, int] = defaultdict(int)
     for fold in folds:

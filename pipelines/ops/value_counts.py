@@ -1,4 +1,4 @@
-"""How often each value comes: what exact, order-free statistics are made of."""
+"""Value counts, from which exact statistics are computed that do not depend on row order."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from millstream.tracking.dataset.records import Column
 
 
 def present(column: Column) -> F.Column:
-    """Whether a row has a value there: neither null nor, in a column of floats, NaN."""
+    """Whether a row has a value: neither null nor, in a column of floats, NaN."""
     value = named(column.name)
     return value.isNotNull() & ~F.isnan(value) if column.dtype.startswith("float") else value.isNotNull()
 
 
 def value_counts(frame: DataFrame, column: Column) -> dict[Any, int]:
-    """The rows of each value that is there."""
+    """The row count of each value, without missing ones."""
     rows = frame.where(present(column)).groupBy(named(column.name).alias("value")).count().collect()
     return {row[0]: row[1] for row in rows}
 
 
 def percentiles(frame: DataFrame, column: Column, shares: list[float]) -> list[float]:
-    """The exact percentiles, linear between two values, as numpy tells them; empty when there is no value."""
+    """The exact percentiles with linear interpolation, as in numpy; empty when there is no value."""
     at = ", ".join(f"{share!r}D" for share in shares)
     found = frame.where(present(column)).agg(F.expr(f"percentile(CAST({escaped(column.name)} AS DOUBLE), array({at}))"))
     return list(found.collect()[0][0] or [])

@@ -1,4 +1,4 @@
-"""Handwritten digits of 8x8 pixels that scikit-learn ships: data without a download.
+"""Handwritten digits of 8x8 pixels from scikit-learn, without a download.
 
 Source: Alpaydin & Kaynak 1998, UCI Optical Recognition of Handwritten Digits (test part), doi:10.24432/C50P49.
 """
@@ -28,7 +28,7 @@ class Digits(BaseModel, frozen=True, extra="forbid"):
     licence: ClassVar[str] = "CC BY 4.0"
     origin: ClassVar[str] = "UCI Machine Learning Repository, doi:10.24432/C50P49, as shipped with scikit-learn"
 
-    limit: int | None = Field(None, ge=1, description="take the first rows alone")
+    limit: int | None = Field(None, ge=1, description="read only this many first rows")
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         return ()

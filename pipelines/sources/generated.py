@@ -1,4 +1,4 @@
-"""Data made from a formula: each row follows from (seed, kind, row) alone, so any number of workers make the same.
+"""Synthetic data: each row depends on (seed, kind, row) alone, so the number of workers does not matter.
 
     source: {name: generated, kind: sinc, rows: 2000, noise: 0.1}
     source: {name: generated, kind: adding, rows: 10000, steps: 100}
@@ -36,10 +36,10 @@ Row = dict[str, Any]
 class Generated(BaseModel, frozen=True, extra="forbid"):
     """`sinc`: y = sin(x) / x for x in -10..10. `moons`: two half circles. `rings`: circles of radius 1, 2, ...
 
-    `adding`: steps of (a number in 0..1, a mark); the target is the sum of the two marked ones, one in each half.
-    `digits`: two handwritten digits that fly over a field of 64x64 pixels and bounce off its sides.
+    `adding`: steps of (a number in 0..1, a mark); the target is the sum of the two marked numbers, one in each half.
+    `digits`: Moving MNIST, two handwritten digits that move over 64x64 pixels and bounce off the sides.
     Sources: Hochreiter & Schmidhuber 1997, doi:10.1162/neco.1997.9.8.1735, experiment 4; Srivastava et al. 2015,
-    arXiv 1502.04681. Differs from the first: numbers in 0..1, the plain sum, all rows of one length.
+    arXiv 1502.04681. Differs from the first: numbers in 0..1, the plain sum, sequences of equal length.
     """
 
     licence: ClassVar[str] = "none: made from a formula (digits: MNIST, cite LeCun et al. 1998)"
@@ -48,11 +48,14 @@ class Generated(BaseModel, frozen=True, extra="forbid"):
     kind: Literal["sinc", "moons", "rings", "adding", "digits"]
     rows: int = Field(ge=1, le=100_000_000)
     noise: float = Field(
-        0.0, ge=0, allow_inf_nan=False, description="standard deviation, of y (sinc) or of each coordinate"
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="standard deviation of Gaussian noise on y (sinc) or on each coordinate",
     )
     classes: int = Field(2, ge=2, le=100, description="number of rings")
     steps: int = Field(20, ge=2, le=10_000, description="T of adding and digits")
-    images: Literal["train", "test"] = Field("train", description="the part of MNIST that digits are taken from")
+    images: Literal["train", "test"] = Field("train", description="MNIST split that the digits are taken from")
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -106,7 +109,7 @@ class Generated(BaseModel, frozen=True, extra="forbid"):
         return (Column(name="x", role="input", **number), Column(name="y", role="input", **number), label)
 
     def _maker(self, spark: SparkSession, files: Mapping[str, Path]) -> Callable[[Generator], Row]:
-        """The function that makes a row from its own generator."""
+        """A function that returns a row from the row's random generator."""
         noise, steps, classes = self.noise, self.steps, self.classes
         if self.kind == "digits":
             images = read_idx(next(iter(files.values())))
@@ -152,13 +155,13 @@ def adding(generator: Generator, steps: int) -> Row:
 
 
 def flight(generator: Generator, images: NDArray[np.uint8], steps: int, digits: int = 2) -> NDArray[np.uint8]:
-    """Frames (T, 1, 64, 64) of digits that start anywhere and move 2 to 5 pixels a step; the brighter pixel wins."""
+    """Frames (T, 1, 64, 64) of digits with random starts, moving 2 to 5 pixels a step; the brighter pixel wins."""
     frames_TCHW = np.zeros((steps, 1, CANVAS, CANVAS), np.uint8)
     room = CANVAS - SIDE
     for image in images[generator.integers(0, len(images), digits)]:
         start, angle, speed = generator.uniform(0, room, 2), generator.uniform(0, 2 * math.pi), generator.uniform(2, 5)
         way = np.arange(steps)[:, None] * speed * np.array([math.sin(angle), math.cos(angle)])
-        # a bounce is a mirror: fold the straight line into the room
+        # a bounce is a reflection: fold the straight path into the canvas
         folded = (start + way) % (2 * room)
         places = np.rint(np.where(folded > room, 2 * room - folded, folded)).astype(int)
         for frame, (top, left) in zip(frames_TCHW[:, 0], places, strict=True):

@@ -1,4 +1,4 @@
-"""One's own pictures, without writing Python: in folders, named in a table, or held in Parquet.
+"""Images from class folders, from files listed in a CSV table, or from Parquet.
 
 source: {name: images, folder: my-pictures, height: 64, width: 64}
 
@@ -50,47 +50,47 @@ _LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
 
 
 class Listed(NamedFile, frozen=True, extra="forbid"):
-    """A CSV file with a header and a row for each picture; the pictures lie beside it or in folders below."""
+    """A CSV file with a header and a row for each image; the images are in its folder or below."""
 
-    image: str = Field(description="path of the picture below the table's folder, with values: `images/{id}.png`")
-    mask: str | None = Field(None, description="path of its mask: whole numbers, in a format without loss")
+    image: str = Field(description="image path relative to the table's folder, with column values: `images/{id}.png`")
+    mask: str | None = Field(None, description="path of its mask: integer labels in a lossless format")
     label: str | None = Field(None, description="column that holds the class")
     split: str | None = Field(None, description="column that holds train, valid or test")
 
 
 class Held(BaseModel, frozen=True, extra="forbid"):
-    """Parquet files with the bytes of picture files in a column."""
+    """Parquet files with encoded image files in a column."""
 
     files: tuple[SplitFile, ...] = Field(min_length=1)
-    image: str = Field(description="column of bytes, or of records with a field `bytes`")
+    image: str = Field(description="binary column, or struct column with a field `bytes`")
     label: str | None = Field(None, description="column that holds the class")
 
 
 class Images(BaseModel, frozen=True, extra="forbid"):
-    """Pictures of one size, from folders of classes, a table or Parquet. Classes stand in the order of their names.
+    """Images of one size from class folders, a table or Parquet. Classes are sorted by name.
 
-    All formats that Pillow reads are read: PNG, JPEG, BMP, GIF, TIFF, WebP, PPM and more; of several frames the first
-    one. They are turned upright by their EXIF mark; 16 bits of grey keep their upper 8. One that cannot be read, and
-    any other file of the folder that is not hidden, is put aside with its name and the reason.
+    Reads all formats of Pillow: PNG, JPEG, BMP, GIF, TIFF, WebP, PPM and more; only the first of several frames. Images
+    are rotated by their EXIF orientation; 16-bit grey keeps its upper 8 bits. An image that cannot be read, and any
+    other file in the folder that is not hidden, is quarantined with its name and the reason.
     """
 
     version: ClassVar[int] = 3
 
-    folder: str | None = Field(None, description="a folder, or its URL, that holds `<class>/<any name>.png`")
+    folder: str | None = Field(None, description="path or URL of a folder with `<class>/<any name>.png`")
     table: Listed | None = None
     parquet: Held | None = None
-    height: int = Field(ge=1, le=4096, description="rows of pixels that each picture is brought to")
+    height: int = Field(ge=1, le=4096, description="height in pixels of the resized images")
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue; transparent parts become black")
     resize: Resize = Field(
         "crop",
-        description="crop: the middle, with its proportions kept; stretch: all of it; pad: all of it, black around it; "
-        "keep: its own pixels, black right of and below them, and its size in columns of its own",
+        description="crop: the centre, with its aspect ratio; stretch: all of it; pad: all of it, black around it; "
+        "keep: not resized, padded with black at the right and below, with its size in extra columns",
     )
     instances: Literal["semantic", "labels"] = Field(
-        "semantic", description="masks as 0 and 1 (any object), or with their numbers as they are"
+        "semantic", description="masks as 0 and 1 (any object), or with their labels unchanged"
     )
-    limit: int | None = Field(None, ge=1, description="take this many pictures, those with the lowest hashes")
+    limit: int | None = Field(None, ge=1, description="read only this many images, those with the lowest hashes")
     licence: str = "not stated"
     origin: str = "one's own files"
 
@@ -106,12 +106,12 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             return (self.table.origin,)
         if self.parquet is not None:
             return tuple(file.origin for file in self.parquet.files)
-        return ()  # those in the folder
+        return ()  # the files in the folder
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-        """The files of the folder; or those pictures and the masks that the table names, and that are there.
+        """The files of the folder, or the existing images and masks that the table lists.
 
-        Raises BadData when there is no such folder, no file in its folders, or the table is none.
+        Raises BadData when the folder does not exist or has no files in its folders, and for an invalid table.
         """
         if self.folder is not None:
             return image_folder.listed(self.folder, folders, "class", "pictures")
@@ -128,7 +128,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return tuple(OriginFile(f"{above}/{path}" if above else path) for path in there)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        """Raises BadData for a table or Parquet file without the columns that are named."""
+        """Raises BadData for a table or Parquet file without the configured columns."""
         frame, classes = self._held(spark, files) if self.parquet else self._named(spark, files)
         frame = fewest(frame, self.limit)
         columns = self._columns(classes)
@@ -166,7 +166,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return tuple(found)
 
     def _named(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
-        """The pictures of a folder or a table as rows with their paths, and the reasons of those that are put aside."""
+        """Rows with the image paths of a folder or table, and the reasons of quarantined ones; the classes."""
         if self.folder is not None:
             found = image_folder.sort(self.folder, files, "class", "pictures")
             rows: list[dict[str, str | None]] = [
@@ -187,7 +187,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return frame, _in_order(listed.label.dropna()) if labelled else None
 
     def _rows(self, files: Mapping[str, Path]) -> list[dict[str, str | None]]:
-        """The rows of the table; paths are below its folder."""
+        """The rows of the table, with paths relative to its folder."""
         if self.table is None:
             return []
         found: list[dict[str, str | None]] = []
@@ -214,7 +214,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         return found
 
     def _held(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
-        """The pictures of Parquet files as rows with their bytes; a row is named by its file and place there."""
+        """Rows with the bytes of the images of Parquet files, with ids of file and row index; the classes."""
         held = self.parquet
         if held is None:
             raise ValueError("no parquet")
@@ -255,7 +255,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """Each class once, by name; whole numbers by their value."""
+    """The distinct classes, sorted by name; integers by value."""
     found = set(labels)
     numbers = all(one.isdecimal() for one in found)
     return tuple(sorted(found, key=lambda one: (int(one) if numbers else 0, one)))

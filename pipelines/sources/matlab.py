@@ -1,4 +1,4 @@
-"""Piano rolls in MATLAB's files: pieces of music, for each step which of the keys are struck.
+"""Piano rolls from MATLAB files: for each step of a piece of music, the keys that are played.
 
     source: {name: matlab, file: {name: polyphonic_music/JSB_Chorales.mat}}
 
@@ -29,12 +29,12 @@ from millstream.tracking.errors import BadData
 class Matlab(BaseModel, frozen=True, extra="forbid"):
     """Pieces `<split>/<number>` of the cells `traindata`, `validdata` and `testdata`, each a matrix (T, K) of 0 and 1.
 
-    All pieces are brought to the length of the longest with zeros behind them; `steps` (a mask) says how many are
-    real. A piece of another width or with other numbers is put aside.
+    All pieces are padded with zeros to the length of the longest; `steps` (a mask) is their length without padding. A
+    piece of another width or with other numbers is quarantined.
     """
 
     file: NamedFile
-    longest: int = Field(1000, ge=1, description="steps; a longer piece is put aside")
+    longest: int = Field(1000, ge=1, description="maximum number of steps; a longer piece is quarantined")
     licence: str = "not stated"
     origin: str = "not stated"
 
@@ -42,7 +42,7 @@ class Matlab(BaseModel, frozen=True, extra="forbid"):
         return (self.file.origin,)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        """Raises BadData when the file cannot be read, or has no piece to train on."""
+        """Raises BadData when the file cannot be read, or has no valid piece."""
         pieces = _pieces(files[self.file.name])
         width = next((piece.shape[1] for _, piece in pieces if piece.ndim == 2), 0)
         reasons = [self._reason(piece, width) for _, piece in pieces]
@@ -83,10 +83,10 @@ class Matlab(BaseModel, frozen=True, extra="forbid"):
 
 
 def _pieces(path: Path) -> list[tuple[str, NDArray[Any]]]:
-    """The pieces of all splits by name. Arrays of numbers alone are looked at; MATLAB's objects stay unread bytes."""
+    """The pieces of all splits by name. Only numeric arrays are read; MATLAB objects are not decoded."""
     try:
         found = loadmat(path, variable_names=[f"{split}data" for split in SPLITS])
-    except Exception as error:  # what the reader meets in damaged bytes is not of a few kinds
+    except Exception as error:  # damaged files raise many kinds of errors in the reader
         raise BadData.at(path, f"cannot be read as a MATLAB 5 file ({error}); save it with -v6 or -v7") from None
     cells = {split: found.get(f"{split}data") for split in SPLITS}
     odd = [f"{split}data" for split, cell in cells.items() if cell is None or cell.dtype != object]

@@ -1,4 +1,4 @@
-"""Handwritten digits of 28x28 pixels, in the IDX files in which they were published.
+"""MNIST: handwritten digits of 28x28 pixels, from the published IDX files.
 
 Source: LeCun, Cortes & Burges 1998; the format is described in LeCun et al. 1998, doi:10.1109/5.726791.
 """
@@ -37,14 +37,12 @@ _URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 
 
 class Mnist(BaseModel, frozen=True, extra="forbid"):
-    """60,000 images to train on and 10,000 to test on, given as such; intensities 0 to 255."""
+    """60,000 train and 10,000 test images, as published; intensities 0 to 255."""
 
     licence: ClassVar[str] = "none stated by the authors; cite LeCun et al. 1998"
     origin: ClassVar[str] = "MNIST, LeCun, Cortes & Burges"
 
-    limit: int | None = Field(
-        None, ge=14, description="take this many rows in all, in the given proportion of the splits"
-    )
+    limit: int | None = Field(None, ge=14, description="read only this many rows in all, with the splits in proportion")
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         return tuple(OriginFile(f"mnist/{name}.gz", f"{_URL}{name}.gz", sha256) for name, sha256 in _HASHES.items())
@@ -88,7 +86,7 @@ class Mnist(BaseModel, frozen=True, extra="forbid"):
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """The array in a gzipped IDX file of unsigned bytes. Raises BadData when it is something else or cut off."""
+    """The array in a gzipped IDX file of unsigned bytes. Raises BadData for another format or a truncated file."""
     try:
         with gzip.open(path) as stream:
             content = stream.read()

@@ -1,4 +1,4 @@
-"""One's own time series, without writing Python: CSV or Parquet with a column of times, a row for each step.
+"""Time series from CSV or Parquet, with a time column and a row for each step.
 
 source:
   name: series
@@ -50,11 +50,11 @@ class Value(BaseModel, frozen=True, extra="forbid"):
 
 
 class Series(BaseModel, frozen=True, extra="forbid"):
-    """Rows `<entity>/<ISO time>`, a step of `frequency` apart; rows of files in any order are put into that of time.
+    """Rows `<entity>/<ISO time>`, one `frequency` apart, sorted by time whatever their order in the files.
 
-    Times without a zone are taken as UTC; the column `time` (a key) has them as text that sorts by time, the column
-    `entity` (a key; `main` without entities) says which series a row belongs to. A time that comes again is put aside,
-    and so is a row whose values are missing; what is missing then is a gap.
+    Times without a zone are UTC; the column `time` (a key) has them as text that sorts by time, the column `entity` (a
+    key; `main` without entities) has the series of a row. Repeated times and rows with missing values are quarantined;
+    the steps missing then are gaps.
 
     | date             | OT | -> | sample_id                | time                | entity | OT |
     | 2016-07-01 00:00 | 30 |    | main/2016-07-01T00:00:00 | 2016-07-01T00:00:00 | main   | 30 |
@@ -62,17 +62,20 @@ class Series(BaseModel, frozen=True, extra="forbid"):
 
     files: tuple[SplitFile, ...] = Field(min_length=1)
     format: Literal["csv", "parquet"] = "csv"
-    delimiter: str = Field(",", min_length=1, max_length=1, description="between two values of CSV")
-    time: str = Field(description="column of the times")
-    time_format: str | None = Field(None, description="Spark's pattern of the times; default: ISO 8601")
-    entity: str | None = Field(None, description="column that says which series a row belongs to")
-    columns: dict[str, Value] = Field(min_length=1, description="the columns of values")
-    frequency: str = Field(pattern=f"^{_FREQUENCY}$", description=f"one step: a number and {', '.join(_UNITS_US)}")
-    gaps: Literal["refuse", "fill-forward", "mark"] = Field(
-        "refuse", description="fill-forward: repeat the row before; mark: that, and 0 in a column `observed`"
+    delimiter: str = Field(",", min_length=1, max_length=1, description="CSV delimiter")
+    time: str = Field(description="time column")
+    time_format: str | None = Field(None, description="Spark datetime pattern of the times; default: ISO 8601")
+    entity: str | None = Field(None, description="entity column, one series for each value")
+    columns: dict[str, Value] = Field(min_length=1, description="value columns")
+    frequency: str = Field(
+        pattern=f"^{_FREQUENCY}$", description=f"length of a step: a number and {', '.join(_UNITS_US)}"
     )
-    longest_gap: int = Field(1000, ge=1, description="steps that are filled at the most; a longer gap is refused")
-    window: int = Field(2, ge=2, description="a series of fewer steps is put aside")
+    gaps: Literal["refuse", "fill-forward", "mark"] = Field(
+        "refuse",
+        description="fill-forward: repeat the row before; mark: also add a column `observed`, 0 in filled rows",
+    )
+    longest_gap: int = Field(1000, ge=1, description="largest gap in steps that is filled; a longer one is refused")
+    window: int = Field(2, ge=2, description="smallest number of steps; a shorter series is quarantined")
     licence: str = "not stated"
     origin: str = "not stated"
 
@@ -95,7 +98,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         return tuple(file.origin for file in self.files)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
-        """Raises BadData for steps of another length, for a gap that is not to be filled, and when no row is left."""
+        """Raises BadData for steps of another length, for a gap that may not be filled, and when no row is left."""
         table = self._table().read(spark, files, seed)
         raw = self._timed(table.frame).persist()
         refused = [] if table.refused is None else [table.refused]
@@ -115,7 +118,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         return flow.Table(frame, columns, reduce(DataFrame.unionByName, refused))
 
     def _table(self) -> Table:
-        """The files as a table: its quarantine of rows that do not fit is ours, too."""
+        """The files as a table source, which also quarantines the rows that do not fit the schema."""
         columns = {self.time: TableColumn(type="string")}
         columns |= {self.entity: TableColumn(type="string")} if self.entity else {}
         columns |= {name: TableColumn(type="double") for name in self.columns}
@@ -123,7 +126,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         return Table(files=self.files, columns=columns, format=self.format, delimiter=self.delimiter, key=key)
 
     def _timed(self, frame: DataFrame) -> DataFrame:
-        """Adds _us (since 1970), _entity, time and entity; _reason is null for the first row of each time."""
+        """Adds _us (since 1970), _entity, _line, its _length, and _reason: null for the first row of each time."""
         text = named(self.time)
         time = F.try_to_timestamp(text, F.lit(self.time_format)) if self.time_format else iso_time(text)
         timed = (
@@ -132,7 +135,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
             .withColumn("_line", F.col("sample_id"))
             .withColumn("_length", F.length("_line"))
         )
-        # lines are file:number, so a shorter name comes first within a file: 9 before 10
+        # lines are file:number: sorting by length first puts line 9 before 10
         order = ["_length", "_line", *(named(name) for name in self.columns)]
         again = F.row_number().over(Window.partitionBy("_entity", "_us").orderBy(*order)) > 1
         reason = F.coalesce(
@@ -146,7 +149,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         return rows.select(name.alias("sample_id"), F.col("_reason").alias("reason"), values.alias("content"))
 
     def _check_steps(self, rows: DataFrame) -> None:
-        """Raises BadData with the first place where a step is no whole number of steps, or more than one."""
+        """Raises BadData with the first row whose distance to the row before is no multiple of a step, or too large."""
         steps = rows.withColumn("_before", F.lag("_us").over(_in_order())).withColumn("_apart", F.expr("_us - _before"))
         most = self.step_us * (1 if self.gaps == "refuse" else self.longest_gap + 1)
         odd = steps.where(f"_apart % {self.step_us} <> 0 OR _apart > {most}")
@@ -163,7 +166,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         raise BadData.at(where, f"a gap: {apart} ({odd.count()} such gaps in all); {would}")
 
     def _filled(self, rows: DataFrame) -> DataFrame:
-        """A row for each step; those that were not there repeat the row before, with `observed` 0."""
+        """A row for each step; missing rows repeat the row before, with `observed` 0."""
         after = F.coalesce(F.lead("_us").over(_in_order()), F.col("_us") + self.step_us)
         times = F.sequence(F.col("_us"), after - self.step_us, F.lit(self.step_us))
         spread = rows.withColumn("_times", times).withColumn("_first", F.col("_us"))
@@ -201,7 +204,7 @@ def _in_order() -> WindowSpec:
 
 
 def _length(apart_us: int) -> str:
-    """A span of time in the largest unit that it is a whole number of."""
+    """A duration in the largest unit of which it is a multiple."""
     for unit in reversed(_UNITS_US):
         if apart_us % _UNITS_US[unit] == 0:
             return f"{apart_us // _UNITS_US[unit]}{unit}"

@@ -1,6 +1,6 @@
-"""One's own tables, without writing Python: CSV, JSON lines, Parquet, ORC, or a table of a database.
+"""Tables from CSV, JSON lines, Parquet, ORC, or a database.
 
-A row that does not fit the schema is put aside with its line and a short reason; a file that does not fit at all is
+A row that does not fit the schema is quarantined with its line and a short reason; a file without a fitting row is
 refused.
 """
 
@@ -38,34 +38,34 @@ _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp"
 class Database(BaseModel, frozen=True, extra="forbid"):
     """User and password come from MILLSTREAM_JDBC_USER and MILLSTREAM_JDBC_PASSWORD."""
 
-    url: str = Field(pattern=r"^jdbc:", description="jdbc:...; its driver has to be on Spark's path")
+    url: str = Field(pattern=r"^jdbc:", description="jdbc:...; its driver must be on Spark's class path")
     table: str = Field(pattern=r"^[\w.]+$", description="table or view")
-    snapshot: str = Field(description="a name for the state of the table, such as a date: a part of the version")
+    snapshot: str = Field(description="name of the table's state, such as a date: part of the dataset version")
 
 
 class Table(BaseModel, frozen=True, extra="forbid"):
-    """Rows of one or more files of one shape, or of a table of a database. A column `split` says which split a row
-    belongs to, for `split: {by: given}`."""
+    """Rows of one or more files of the same schema, or of a database table. A column `split` has the split of each row,
+    for `split: {by: given}`."""
 
     version: ClassVar[int] = 4
 
     files: tuple[SplitFile, ...] = Field(
-        (), description="a folder that Spark or Hive wrote stands for all the part files in it"
+        (), description="files, or folders written by Spark or Hive, of which all part files are read"
     )
     database: Database | None = None
     columns: dict[str, TableColumn] | Literal["inferred"] = Field(
-        description="all columns, in the order of the files without header; or `inferred` from all rows"
+        description="all columns, in file order if there is no header; or `inferred` from all rows"
     )
-    target: str | None = Field(None, description="the column to tell, when columns are inferred")
+    target: str | None = Field(None, description="target column, when columns are inferred")
     format: Literal["csv", "jsonl", "parquet", "orc"] = "csv"
-    header: bool = Field(True, description="whether the first row of a CSV file names the columns")
-    delimiter: str = Field(",", min_length=1, description=f"between two values; `{WHITESPACE}` for any run of blanks")
-    null: str = Field("", description="what stands for a missing value")
-    encoding: Encoding = Field("utf-8", description="of CSV files")
-    decimal: Literal[".", ","] = Field(".", description="what stands before the fraction of a number in a CSV file")
-    key: str | None = Field(None, description="column that names a row; default: its file and line")
+    header: bool = Field(True, description="whether the first row of a CSV file has the column names")
+    delimiter: str = Field(",", min_length=1, description=f"delimiter; `{WHITESPACE}` for any run of blanks")
+    null: str = Field("", description="text of a missing value")
+    encoding: Encoding = Field("utf-8", description="character encoding of CSV files")
+    decimal: Literal[".", ","] = Field(".", description="decimal mark of numbers in CSV files")
+    key: str | None = Field(None, description="column with the id of a row; default: its file and line")
     folds: Folds | None = None
-    limit: int | None = Field(None, ge=1, description="take this many rows, those with the lowest hashes")
+    limit: int | None = Field(None, ge=1, description="read only this many rows, those with the lowest hashes")
     licence: str = "not stated"
     origin: str = "not stated"
 
@@ -105,7 +105,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return tuple(_column(name, one) for name, one in self.columns.items() if name != SPLIT)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
-        """Raises BadData for a file that is empty, no UTF-8, without its columns, or without a single good row."""
+        """Raises BadData for a file that is empty, not in its encoding, without its columns, or without a valid row."""
         tables = part_files.located(self.files, files)
         columns = self._declared(spark, tables)
         layout = self.layout(columns)
@@ -173,7 +173,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return found
 
     def _seen(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
-        """CSV files with the types that Spark finds; a time of day is a text, which it would take for one of today."""
+        """CSV files with inferred types; a time of day stays text, as Spark would parse it as a time of today."""
         options = {"header": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
         options["encoding"] = JAVA_NAMES[self.encoding]
         content = csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
@@ -188,7 +188,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         )
 
     def _check_each_table(self, rows: DataFrame, tables: Sequence[Parts], columns: list[str]) -> int:
-        """How many rows do not fit. Raises BadData where none does of a file, or of all the parts of a folder."""
+        """The number of invalid rows. Raises BadData for a file, or a folder of part files, without a valid row."""
         good = F.sum(F.expr("CAST(_reason IS NULL AS INT)")).alias("good")
         first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
         told = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
@@ -202,7 +202,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return sum(row["all"] - row["good"] for row in told)
 
     def _refused(self, rows: DataFrame, columns: Mapping[str, TableColumn]) -> DataFrame:
-        """The rows that do not fit, in memory for longer than the others."""
+        """The invalid rows, cached separately, as they are kept longer than the others."""
         found = rows.where("_reason IS NOT NULL").select(
             F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
             F.col("_reason").alias("reason"),
@@ -216,7 +216,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return named(self.key).cast("string") if self.key else self._place()
 
     def _place(self) -> SparkColumn:
-        """The file and line of a row, or its key where there are no lines."""
+        """The file and line of a row, or its key if the format has no lines."""
         place = F.format_string("%s:%d", "_file", "_number")
         return F.when(F.col("_number") > 0, place).otherwise(named(self.key).cast("string")) if self.key else place
 
@@ -226,7 +226,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
 
 def _told(row: Row) -> str:
-    """The first row of a file that does not fit."""
+    """Describes the first invalid row of a file, for an error."""
     number, reason, line = row["first"]
     place = f"line {number} of {row['_file']}: " if number else ""
     return f"{place}{reason}: {str(line)[:80]!r}"

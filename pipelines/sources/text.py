@@ -1,4 +1,4 @@
-"""Texts, a line each: with the class of their file or their own, in a column of a TSV file, or in two languages.
+"""Texts, one per line: labelled by file or line, in a column of a TSV file, or parallel in two languages.
 
 source: {name: text, files: [{name: names/Greek.txt}, {name: names/Irish.txt}]}
 
@@ -44,15 +44,15 @@ from millstream.tracking.serving.text_normalization import normal_form
 
 _CONTROL = r"[\x01-\x08\x0B\x0C\x0E-\x1F\x7F]"
 _SHOWN = 1000
-"""Characters of a refused text that are kept to be looked at."""
+"""Characters of a refused text that are kept for inspection."""
 
 
 class TextFile(SplitFile, frozen=True, extra="forbid"):
-    label: str | None = Field(None, description="class of its lines; default: the file's name without ending")
+    label: str | None = Field(None, description="class of its lines; default: the file name without suffix")
 
 
 class Pair(BaseModel, frozen=True, extra="forbid"):
-    """Two files of as many lines: line n of the one says the same as line n of the other."""
+    """Two files of equal line counts: line n of one corresponds to line n of the other."""
 
     source: NamedFile
     target: NamedFile
@@ -60,28 +60,28 @@ class Pair(BaseModel, frozen=True, extra="forbid"):
 
 
 class Tsv(BaseModel, frozen=True, extra="forbid"):
-    columns: tuple[str, ...] | None = Field(None, description="names of all columns; default: the first line has them")
-    text: str = Field(description="the column with the text")
-    label: str | None = Field(None, description="the column with the class")
+    columns: tuple[str, ...] | None = Field(None, description="names of all columns; default: from the first line")
+    text: str = Field(description="text column")
+    label: str | None = Field(None, description="class column")
 
 
 class Text(BaseModel, frozen=True, extra="forbid"):
     """`lines`: each line is a sample with the class of its file. `labelled`: the first word of a line is its class.
     `tsv`: columns between tabs. `parallel`: pairs of lines. `document`: lines in order, blank ones too.
 
-    Texts are kept as they are but for white space at their ends. A line that is empty, too long, no text (control
-    characters) or not in the encoding is put aside.
+    Texts are only stripped of white space at their ends. A line that is empty, too long, no text (control characters)
+    or not in the encoding is quarantined.
     """
 
     version: ClassVar[int] = 2
 
     files: tuple[TextFile, ...] = ()
-    pairs: tuple[Pair, ...] = Field((), description="the files of `parallel`")
+    pairs: tuple[Pair, ...] = Field((), description="file pairs of `parallel`")
     mode: Literal["lines", "labelled", "tsv", "parallel", "document"] = "lines"
-    tsv: Tsv | None = Field(None, description="the columns of `tsv`")
+    tsv: Tsv | None = Field(None, description="columns of `tsv`")
     encoding: Encoding = "utf-8"
-    longest: int = Field(100_000, ge=1, description="characters; a longer line is put aside")
-    limit: int | None = Field(None, ge=1, description="take this many rows, those with the lowest hashes")
+    longest: int = Field(100_000, ge=1, description="maximum number of characters; a longer line is quarantined")
+    limit: int | None = Field(None, ge=1, description="read only this many rows, those with the lowest hashes")
     licence: str = "not stated"
     origin: str = "not stated"
 
@@ -100,7 +100,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         return tuple(file.origin for file in (*self.files, *both))
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        """Raises BadData for a file that is empty, or without a single line that is taken, and for unequal pairs."""
+        """Raises BadData for a file that is empty or without a valid line, and for pairs of unequal line counts."""
         pieces = [self._file(spark, file, files[file.name]) for file in self.files]
         pieces += [self._pair(spark, pair, files) for pair in self.pairs]
         rows = reduce(DataFrame.unionByName, pieces).persist()
@@ -175,7 +175,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         )
 
     def _reasons(self, name: str, filled: bool) -> list[SparkColumn]:
-        """Why the text in the column `name` is not taken; each null when it is."""
+        """The reasons to refuse the text in the column `name`; null where one does not apply."""
         text = F.col(name)
         wrong = {
             "holds a NUL byte": text.contains("\x00"),
@@ -187,7 +187,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         return [F.when(condition, reason) for reason, condition in wrong.items()]
 
     def _told(self, file: NamedFile) -> str:
-        """The file in a sample's id."""
+        """The name of the file in a sample_id."""
         return called(file, (*self.files, *(pair.source for pair in self.pairs)))
 
 

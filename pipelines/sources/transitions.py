@@ -1,4 +1,4 @@
-"""Recorded steps of reinforcement learning: CSV, Parquet or NPZ with a row for each step of each episode.
+"""Recorded transitions for reinforcement learning, from CSV, Parquet or NPZ with a row for each step of an episode.
 
     source: {name: transitions, files: [{name: cartpole.npz}]}
 
@@ -31,21 +31,21 @@ from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 _MARKS = {False: False, True: True, "false": False, "true": True}
-"""What says whether an episode ended; 0 and 1 are equal to False and True."""
+"""Values that mark the end of an episode; 0 and 1 equal False and True."""
 
 
 class RecordedFile(NamedFile, frozen=True, extra="forbid"):
     name: str = Field(
         pattern=r"\.(csv|parquet|npz)$",
-        description="`<data set>/<file>` in the mirror, or a path: .csv, .parquet, .npz",
+        description="`<dataset>/<file>` in the mirror, or a path: .csv, .parquet, .npz",
     )
 
 
 class Transitions(BaseModel, frozen=True, extra="forbid"):
     """Rows `<file>/<episode>/<step>`: observation, action, reward, next_observation and done (terminated: 1).
 
-    The next observation is that of the next step. After the end of an episode there is none, and its own stands
-    there; where an episode was cut off, its last step is put aside. Whole numbers as actions are classes.
+    The next observation is that of the next step. A terminal step has none, and repeats its own; the last step of a
+    truncated episode is quarantined. Integer actions are classes.
     """
 
     version: ClassVar[int] = 2
@@ -54,12 +54,12 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
     episode: str = "episode"
     step: str = "step"
     observation: str | tuple[str, ...] = Field(
-        "observation", description="a column of lists (NPZ: an array (n, O)), or the columns of the numbers"
+        "observation", description="a column of lists (NPZ: an array (n, O)), or several numeric columns"
     )
-    action: str | tuple[str, ...] = Field("action", description="a column, or the columns of the numbers")
+    action: str | tuple[str, ...] = Field("action", description="a column, or several numeric columns")
     reward: str = "reward"
-    terminated: str = Field("terminated", description="true or 1 where the episode came to its end")
-    truncated: str = Field("truncated", description="true or 1 where the episode was cut off")
+    terminated: str = Field("terminated", description="column: true or 1 where the episode terminated")
+    truncated: str = Field("truncated", description="column: true or 1 where the episode was truncated")
     licence: str = "not stated"
     origin: str = "one's own files"
 
@@ -67,7 +67,7 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         return tuple(file.origin for file in self.files)
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        """Raises BadData for a file that cannot be read or lacks columns, and when no step is left."""
+        """Raises BadData for a file that cannot be read or lacks columns, and when no valid step is left."""
         rows = pd.concat([self._file(file, files[file.name]) for file in self.files], ignore_index=True)
         rows = _judged(rows.sort_values(["sample_id", "step"], kind="stable", ignore_index=True))
         kept = rows[rows.reason.isna()]
@@ -82,7 +82,7 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         return Table(table.frame, table.columns, put_aside)
 
     def _file(self, file: RecordedFile, path: Path) -> pd.DataFrame:
-        """The rows with a list of numbers as observation and as action."""
+        """The rows of a file, with observation and action as vectors."""
         columns = _arrays(path)
         names = [self.episode, self.step, self.reward, self.terminated, self.truncated]
         wanted = [*names, *_listed(self.observation), *_listed(self.action)]
@@ -145,7 +145,7 @@ def _vectors(columns: Mapping[str, NDArray[Any]], names: str | tuple[str, ...]) 
 
 
 def _judged(rows: pd.DataFrame) -> pd.DataFrame:
-    """Adds next_observation and reason, which is missing for a good row. Rows are in the order of their steps."""
+    """Adds next_observation, and reason, which is missing for a valid row. Rows are sorted by step."""
     same = (rows.episode == rows.episode.shift(-1)) & (rows.step + 1 == rows.step.shift(-1))
     follower = rows.observation.shift(-1).where(same & ~rows.terminated, rows.observation)
     widths = [
@@ -164,7 +164,7 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
     reason = pd.Series([None] * len(rows), dtype=object)
     for told, wrong in reversed(reasons.items()):
         reason[wrong.to_numpy(dtype=bool)] = told
-    # the step before a broken one has no next observation that can be trusted
+    # the step before one that is not finite has no valid next observation
     broken = pd.Series([not np.isfinite(np.asarray(one, dtype=np.float64)).all() for one in follower], dtype=bool)
     reason[(broken & reason.isna()).to_numpy()] = "its next observation is not known"
     return rows.assign(next_observation=follower, reason=reason)
@@ -176,7 +176,7 @@ def _finite(rows: pd.DataFrame) -> pd.Series[bool]:
 
 
 def _columns(rows: pd.DataFrame) -> tuple[Column, ...]:
-    """Only the observation is what a policy reads; all the rest is what it learns from."""
+    """The columns: the observation is the only input of a policy; the rest are targets and keys."""
     vector: dict[str, Any] = {"dtype": "float32", "layout": "tensor", "meaning": "vector"}
     shape, actions = (len(rows.observation.iloc[0]),), np.stack(rows.action.to_list())
     if actions.shape[1] == 1 and np.issubdtype(actions.dtype, np.integer) and actions.min() >= 0:

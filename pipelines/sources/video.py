@@ -1,4 +1,4 @@
-"""One's own clips, without writing Python: a folder of frames for each clip.
+"""Video clips from folders of frames, one folder per clip.
 
 source: {name: video, folder: my-clips, frames: 16, stride: 8, height: 64, width: 64}
 """
@@ -27,19 +27,19 @@ WINDOWS_A_PARTITION = 50
 
 
 class Video(BaseModel, frozen=True, extra="forbid"):
-    """Windows `<clip>/<number of the first frame>` of `<folder>/<clip>/<any name>.png`, frames in the order of names.
+    """Windows `<clip>/<number of the first frame>` of `<folder>/<clip>/<any name>.png`, frames sorted by name.
 
-    Numbers in names count by their value: frame 9 comes before frame 10. `clip` is a key: split by it, so that
-    windows that share frames stay together. A window with a frame that cannot be read is put aside with the reason, and
-    so is any other file of the folder that is not hidden.
+    Numbers in names sort by value: frame 9 comes before frame 10. `clip` is a key: split by it, so that windows that
+    share frames stay together. A window with a frame that cannot be read is quarantined with the reason, and so is any
+    other file in the folder that is not hidden.
     """
 
     version: ClassVar[int] = 2
 
-    folder: str = Field(description="path or URL of the folder that holds the clips' folders")
-    frames: int = Field(ge=1, le=1024, description="frames T of a window; a shorter clip is put aside")
+    folder: str = Field(description="path or URL of the folder with the clips' folders")
+    frames: int = Field(ge=1, le=1024, description="frames T of a window; a shorter clip is quarantined")
     stride: int | None = Field(None, ge=1, description="frames between the starts of two windows; default: T")
-    height: int = Field(ge=1, le=4096, description="rows of pixels that each frame is brought to")
+    height: int = Field(ge=1, le=4096, description="height in pixels of the resized frames")
     width: int = Field(ge=1, le=4096)
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue")
     resize: Resize = "crop"
@@ -47,10 +47,10 @@ class Video(BaseModel, frozen=True, extra="forbid"):
     origin: str = "one's own files"
 
     def origin_files(self) -> tuple[OriginFile, ...]:
-        return ()  # those in the folder
+        return ()  # the files in the folder
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-        """Raises BadData when there is no such folder, or no file in its folders."""
+        """Raises BadData when the folder does not exist, or has no files in its folders."""
         return image_folder.listed(self.folder, folders, "clip", "frames")
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
@@ -76,7 +76,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
         return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
 
     def _windows(self, files: Mapping[str, Path]) -> list[dict[str, Any]]:
-        """The windows of every clip with the paths of their frames; a short clip is one window that is too short."""
+        """The windows of every clip with the paths of their frames; a short clip is a single, too short window."""
         listed = image_folder.sort(self.folder, files, "clip", "frames")
         found: list[dict[str, Any]] = [
             {"sample_id": name, "clip": name.partition("/")[0], "paths": [], "reason": why}
@@ -104,7 +104,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
 
 
 def _place(name: str) -> tuple[str, list[tuple[int, str]]]:
-    """Sorts by clip, then by the frame's name with its numbers by their value."""
+    """Sort key: the clip, then the frame's name with its numbers by value."""
     path = Path(name)
     pieces = re.findall(r"(\d+)|(\D+)", path.name)
     return path.parent.name, [(int(number) if number else -1, text) for number, text in pieces]

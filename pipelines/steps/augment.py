@@ -1,4 +1,4 @@
-"""Adds changed copies of train rows, on the cluster; each names its parent and what was done to it."""
+"""Augmented copies of train rows, made on Spark, each with its parent and the ops applied."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ MISSING: dict[Modality, str] = {
     "series": "put augment after window, which makes them",
     "table": "declare them with role: input",
 }
-"""What would do where a table has none."""
+"""Remedy in the error of a table without a column of that modality."""
 
 
 class Augment(BaseModel, frozen=True, extra="forbid"):
-    """Each train row gets `copies` more, through all `ops` in order, with parameters drawn for (seed, sample_id, copy).
+    """Adds `copies` augmented copies of each train row: all `ops` in order, drawn by (seed, sample_id, copy).
 
     | sample_id | -> | sample_id     | parent_id | op                                              |
     | 7         |    | 7             |           |                                                 |
     |           |    | 7+augment-1   | 7         | {"op": "augment", "changes": [{"shift": {...}}]} |
 
-    A second step of this kind names its rows `+augment2-1`; copies of copies tell `before` what was done first.
+    A second step of this kind names its rows `+augment2-1`; in a copy of a copy, `before` holds the earlier op.
 
-    With `where: feed` no row is made: training changes each train sample anew in every epoch.
+    With `where: feed` no row is added: training draws a new augmentation of each train sample in every epoch.
     """
 
     version: ClassVar[int] = 1
@@ -49,18 +49,22 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = True
 
-    copies: int = Field(1, ge=0, le=100, description="changed copies of each row; not read with `where: feed`")
+    copies: int = Field(1, ge=0, le=100, description="augmented copies of each row; ignored with `where: feed`")
     ops: tuple[dict[str, float], ...] = Field(
-        description="one `op: strength` each, all of one kind. "
+        description="list of `op: strength`, all of one modality. "
         + "; ".join(
             f"{kind}: {', '.join(f'{name} ({op.strength})' for name, op in ops.items())}" for kind, ops in OPS.items()
         )
     )
-    column: str | None = Field(None, description="what is changed, `numbers` for a table's; default: what the ops fit")
-    where: Literal["spark", "feed"] = Field("spark", description="new rows in the dataset, or on the fly in training")
-    masks: tuple[str, ...] = Field((), description="tensors (H, W) or (C, H, W) that move with the image as labels do")
-    boxes: str | None = Field(None, description="tensor (N, 4), x0 y0 x1 y1 in pixels, that moves with the image")
-    synonyms: dict[str, tuple[str, ...]] = Field({}, description="what the op synonyms may put in a word's place")
+    column: str | None = Field(
+        None, description="column to augment, `numbers` for table features; default: what the ops fit"
+    )
+    where: Literal["spark", "feed"] = Field(
+        "spark", description="add rows to the dataset, or augment on the fly in training"
+    )
+    masks: tuple[str, ...] = Field((), description="masks (H, W) or (C, H, W) transformed with the image")
+    boxes: str | None = Field(None, description="boxes (N, 4), x0 y0 x1 y1 in pixels, transformed with the image")
+    synonyms: dict[str, tuple[str, ...]] = Field({}, description="replacements of each word, for the op synonyms")
 
     @field_validator("ops")
     @classmethod
@@ -97,10 +101,10 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         return self.copies > 0 and self.where == "spark"
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """The deviations of a table's numbers; for the feed, what it is to change.
+        """The standard deviations of a table's numbers; for the feed, the column and its modality.
 
-        Raises BadData when the ops fit no column, or several and none is named, and when they would move a picture away
-        from its mask.
+        Raises BadData when the ops fit no column, or several and none is named, and when they would move an image
+        without its mask.
         """
         if self.copies == 0 and self.where == "spark":
             return {}
@@ -124,10 +128,10 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         return table.replacing(table.frame.unionByName(in_pandas(table.frame, made, table.frame.schema)))
 
     def made(self, table: Table, rows: DataFrame, learned: Learned, seed: int, name: str) -> DataFrame:
-        """A changed copy of each of `rows`, which have the table's columns and the whole number `_copy`, from 1.
+        """An augmented copy of each of `rows`, which have the table's columns and the integer `_copy`, from 1.
 
-        For steps that say themselves how many copies a row gets. `learned` is what `fit` gave; `name` stands in the
-        new rows' sample_id (`7+<name>-1`) and op, and the draws follow from it. Raises BadData as `fit` does.
+        For steps that set the copies of each row themselves. `learned` is the result of `fit`; `name` is part of the
+        new rows' sample_id (`7+<name>-1`) and op, and of the key of the random draws. Raises BadData as `fit` does.
         """
         changed = self._changer(table, learned, seed, name)
         return in_pandas(rows, lambda pieces: map(changed, pieces), table.frame.schema)
@@ -152,7 +156,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         return chosen[0]
 
     def _check_along(self, train: Table, name: str) -> None:
-        """Raises BadData for what shows the same as the picture `name`, and would stay where that one is moved."""
+        """Raises BadData for masks and paired images of the image `name` that a geometric op would leave unchanged."""
         moving = [op for op, _ in self._ops if op in image.NEAREST]
         moved, own = (name, *self.masks, self.boxes), _column(train, name)
         left = [one.name for one in train.columns if one.name not in moved and _shows_the_same(one, own)]
@@ -161,7 +165,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step augment", f"{moving} move {name!r}, and {left} would stay as they are; {would}")
 
     def _changer(self, within: Table, learned: Learned, seed: int, name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
-        """What makes of rows with `_copy` the changed ones without it, in the columns' order of the table."""
+        """Returns a function from rows with `_copy` to augmented rows without it, in the table's column order."""
         chosen, kind = self._chosen(within)
         ops, order = self._ops, within.frame.columns
         changes, write = self._writer(within, chosen, kind, learned)
@@ -205,7 +209,7 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
 
 
 Writer = Callable[[pd.DataFrame, Sequence[Drawn]], dict[str, Any]]
-"""The changed columns of rows, whose ops were drawn."""
+"""Returns the augmented columns of rows from their drawn ops."""
 
 
 def _column(within: Table, name: str) -> Column:
@@ -216,14 +220,14 @@ def _column(within: Table, name: str) -> Column:
 
 
 def _shows_the_same(one: Column, picture: Column) -> bool:
-    """Whether a column is certain to be of the same scene: a mask, or the target of a picture that is an input."""
+    """Whether a column certainly shows the same scene: a mask, or the target image of an input image."""
     if one.layout != "tensor":
         return False
     return one.meaning == "mask" or (one.meaning == "image" and {one.role, picture.role} == {"input", "target"})
 
 
 def _deviations(train: Table) -> dict[str, float]:
-    """The deviation of each input number over the rows where it is not missing; 0 where there are none."""
+    """The standard deviation of each numeric input over its non-missing rows; 0 where there are none."""
     found = {}
     for column in modality.numbers_of(train.columns):
         values = train.frame.select(named(column.name).cast("double").alias("value")).where(

@@ -1,8 +1,7 @@
-"""Makes a coarse picture of each fine one: what super-resolution is given, beside what it is to tell.
+"""Low-resolution copies of images: the inputs of super-resolution, whose targets are the originals.
 
-The coarse one is made by bicubic resampling with antialiasing (`tracking/serving/bicubic.py`), as in most of the
-literature since Timofte et al. 2013, doi:10.1109/ICCV.2013.241, and is kept as floats: rounding it would cost what
-PSNR measures.
+Downsampling is bicubic with antialiasing (`tracking/serving/bicubic.py`), as in most of the literature since Timofte
+et al. 2013, doi:10.1109/ICCV.2013.241. The result is stored as floats: rounding it would lower the PSNR.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ OPAQUE = 255
 
 
 class Coarsen(BaseModel, frozen=True, extra="forbid"):
-    """The fine picture becomes the target and gets one more map, which is 255 where there is picture and 0 beside it.
+    """The high-resolution image becomes the target, with one more channel: a mask, 255 in the image, 0 in the padding.
 
     | image (1, 9, 9) |    | image (2, 9, 9), target | coarse (1, 3, 3), float32 |    scale: 3
     | ...             | -> | ...                     | ...                       |
 
-    Frames, and the pictures in them that keep their own sizes, are cut to multiples of the scale. Beside a smaller
-    picture its coarse one goes on mirrored, so that no dark edge is enlarged into it. A served model takes coarse ones.
+    Frames, and images in them that keep their own sizes, are cropped to multiples of the scale. The padding of a
+    smaller low-resolution image is mirrored, so that upsampling adds no dark edge. A served model takes low-resolution
+    images.
     """
 
     version: ClassVar[int] = 1
@@ -44,15 +44,15 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
 
-    scale: int = Field(ge=2, le=16, description="how many times higher and wider the fine picture is")
-    column: str = Field("image", description="the fine picture, of bytes")
-    to: str = Field("coarse", description="name of the new column")
+    scale: int = Field(ge=2, le=16, description="upscaling factor of height and width")
+    column: str = Field("image", description="the high-resolution image, uint8")
+    to: str = Field("coarse", description="name of the new column of low-resolution images")
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData for a column that is no picture of bytes, and for frames smaller than a coarse pixel."""
+        """Raises BadData for a column that is no uint8 image, and for frames smaller than one low-resolution pixel."""
         column = table.column(self.column)
         if column is None or column.layout != "tensor" or len(column.shape) != 3 or column.dtype != "uint8":
             raise BadData.at("step coarsen", f"{self.column!r} is no picture of bytes; the source images reads such")
@@ -90,7 +90,7 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
 def _pair(
     frame_CHW: NDArray[np.uint8], size: tuple[int, ...], scale: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The fine picture with the map of where it is, and the coarse one, both as large as their frames."""
+    """The high-resolution image with its mask channel, and the low-resolution image, both padded to their frames."""
     rows, columns = (side // scale for side in size)
     fine_CHW = frame_CHW[:, : rows * scale, : columns * scale]
     below, right = frame_CHW.shape[1] // scale - rows, frame_CHW.shape[2] // scale - columns

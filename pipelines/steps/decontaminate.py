@@ -1,4 +1,4 @@
-"""Keeps train free of what valid or test ask: rows that are nearly equal to one of theirs."""
+"""Removes leakage by near-duplicates: train rows that are nearly equal to a validation or test row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from millstream.tracking.errors import BadData
 
 
 class Decontaminate(BaseModel, frozen=True, extra="forbid"):
-    """Looks for train rows that are nearly equal to a row of valid or test, and refuses the data, or puts them aside.
+    """Finds train rows that nearly duplicate a validation or test row, and refuses the data or quarantines the rows.
 
     | sample_id | split | text            | ->  | sample_id | split | text            |   quarantine: a
     | a         | train | The same again  |     |           |       |                 |
@@ -27,18 +27,20 @@ class Decontaminate(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
     looks_around: ClassVar[bool] = True
 
-    then: Literal["refuse", "put aside"] = Field(description="what is done with data that have such rows")
-    column: str | None = Field(None, description="a picture or text; default: the only input that is one")
-    distance: int = Field(4, ge=0, le=16, description="most bits of 64 in which the hashes of two pictures differ")
-    alike: float = Field(0.98, ge=0, le=1, description="least correlation of two pictures' pixels, in grey, 32 x 32")
-    similarity: float = Field(0.8, ge=0.3, le=1, description="least Jaccard index of two texts' sets of pieces")
-    shingle: int = Field(5, ge=1, le=50, description="characters of a piece of text")
+    then: Literal["refuse", "put aside"] = Field(description="refuse the data, or quarantine those rows")
+    column: str | None = Field(None, description="an image or text column; default: the only such input")
+    distance: int = Field(
+        4, ge=0, le=16, description="largest Hamming distance of two images' 64-bit perceptual hashes"
+    )
+    alike: float = Field(0.98, ge=0, le=1, description="smallest correlation of two images' pixels, in grey, 32 x 32")
+    similarity: float = Field(0.8, ge=0.3, le=1, description="smallest Jaccard index of two texts' shingles")
+    shingle: int = Field(5, ge=1, le=50, description="characters of a shingle")
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData for a column that cannot be compared, and with `refuse` for the first such row."""
+        """Raises BadData for a column that is neither image nor text, and with `refuse` for near-duplicates."""
         near = Near(self.distance, self.alike, self.similarity, self.shingle)
         found = links(table, self._name(table), near, F.when(F.col("split") == "train", 2).otherwise(1))
         twins = found.groupBy(F.col("other").alias("sample_id")).agg(F.min("one").alias("_twin")).persist()

@@ -1,4 +1,4 @@
-"""Keeps one of equal rows, or of nearly equal pictures or texts, before a split can part them."""
+"""Removes exact duplicates, or near-duplicate images or texts, before a split can separate them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _KEPT = "equal_to"
 
 
 class Deduplicate(BaseModel, frozen=True, extra="forbid"):
-    """Of each group the row with the smallest sample_id stays; others are put aside, and tell it as `equal_to`.
+    """Keeps the row with the smallest sample_id of each group; the others are quarantined, with it as `equal_to`.
 
     | sample_id | text  | ->  | sample_id | text  |   quarantine: b, "equal to another row", {"equal_to": "a", ...}
     | a         | Hello |     | a         | Hello |
     | b         | Hello |
 
-    Near ones chain: if a is near b, and b near c, then a alone stays.
+    Near-duplicates chain: if a is near b, and b near c, only a is kept.
     """
 
     version: ClassVar[int] = 1
@@ -33,14 +33,14 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     by: Literal["exact", "image", "text"] = Field(
-        description="equal contents; pictures whose perceptual hashes are near; texts that share most of their pieces"
+        description="equal contents; images with near perceptual hashes; texts that share most of their shingles"
     )
     columns: tuple[str, ...] | None = Field(
-        None, description="what is compared: default all inputs (exact), or the only image or text (one column)"
+        None, description="columns compared; default: all inputs (exact), or the only image or text (one column)"
     )
-    distance: int = Field(4, ge=0, le=16, description="most bits of 64 in which the hashes of pictures may differ")
-    similarity: float = Field(0.8, ge=0.3, le=1, description="least Jaccard index of two texts' sets of pieces")
-    shingle: int = Field(5, ge=1, le=50, description="characters of a piece of text")
+    distance: int = Field(4, ge=0, le=16, description="largest Hamming distance of images' 64-bit perceptual hashes")
+    similarity: float = Field(0.8, ge=0.3, le=1, description="smallest Jaccard index of two texts' shingles")
+    shingle: int = Field(5, ge=1, le=50, description="characters of a shingle")
 
     @model_validator(mode="after")
     def _one_column(self) -> Self:
@@ -52,7 +52,7 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData for a column that is not there or cannot be compared so."""
+        """Raises BadData for a column that is missing or of a kind that the method cannot compare."""
         names = self._names(table)
         if self.by == "exact":
             same = Window.partitionBy(*(named(name) for name in names))

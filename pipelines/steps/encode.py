@@ -1,4 +1,4 @@
-"""Turns categories into class numbers, and texts into token numbers, by what the train split knows."""
+"""Encodes categories and characters as numbers, with the vocabulary of the train split."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from millstream.tracking.serving import columns as preprocess
 
 _ENCODED = "_encoded"
 MOST_NUMBERED, MOST_PLACES = 100_000, 10_000
-"""Classes of a column: all of them stand in the manifest; and a place in each row's vector is for each of them."""
+"""Largest number of classes of a column: as all are in the manifest, and as each is an element of a row's vector."""
 
 
 class Encode(BaseModel, frozen=True, extra="forbid"):
-    """`index`: class numbers; an input's class 0 is "(unknown)", a target of an unknown class is put aside.
+    """`index`: class numbers; class 0 of an input is "(unknown)", a target of an unknown class is quarantined.
 
     | city | ->  | city |      classes: (unknown), Bonn, Graz
     | Graz |     |    2 |
     | Oslo |     |    0 |
 
-    `characters`: token numbers in a new column; 0 is padding, 1 a character that train does not have.
+    `characters`: token ids in a new column; 0 is padding, 1 a character that is not in train.
 
     | text | ->  | tokens    |
     | abba |     | 2 3 3 2   |
 
-    `onehot`: a vector of float32, one place a class of train; all zeros for a class that it does not have. Of a target
-    it is the share of each class, which `mixup` may put between two of them; one of an unknown class is put aside.
+    `onehot`: a float32 vector with an element for each class of train; all zeros for an unknown class of an input. For
+    a target it holds class probabilities, which `mixup` may interpolate; an unknown class is quarantined.
 
-    `tags`: a vector of float32 from a text that lists any number of tags, 1 at each of them; an input's tag that train
-    does not have is not there, a target with one is put aside.
+    `tags`: a multi-hot float32 vector of a text that lists any number of tags; a tag that is not in train is dropped
+    from an input, a target with one is quarantined.
 
     | seen      | ->  | seen      |      classes: ball, dog, man
     | dog, man  |     | 0 1 1     |
     |           |     | 0 0 0     |
 
-    `target`: the mean of a target among the train rows of the category, drawn to the mean of all by `smoothing` rows.
-    Each train row gets the mean of the other folds, so that its own target is no part of it (Micci-Barreca 2001,
+    `target`: target encoding, the mean target of the category's train rows, shrunk to the overall mean by `smoothing`
+    rows. A train row gets the mean of the other folds, without its own target (Micci-Barreca 2001,
     doi:10.1145/507533.507538).
     """
 
@@ -57,23 +57,27 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] | Literal["categories"] = Field(
-        description="which columns, or all categories in text that are no keys"
+        description="columns to encode, or all categories in text that are no keys"
     )
     method: Literal["index", "characters", "onehot", "tags", "target"] = "index"
     classes: tuple[str, ...] | None = Field(
         None,
         min_length=1,
-        description="all classes of train in their order (index, onehot); default: by number or name",
+        description="all classes of train in order (index, onehot); default: sorted by number or name",
     )
-    to: str = Field("tokens", description="name of the column with the tokens (characters)")
-    separator: str = Field(",", min_length=1, description="what stands between two tags of a text (tags)")
-    lower: bool = Field(False, description="read texts in lower case (characters)")
-    longest: int = Field(256, ge=1, description="most characters of a text that are read; a longer one is put aside")
-    target: str | None = Field(None, description="whose mean is taken (target): a number, or a class with `positive`")
-    positive: str | None = Field(None, description="the class that counts 1, all others 0 (target)")
-    smoothing: float = Field(10.0, ge=0, description="rows' worth of the mean of all in each category's mean (target)")
+    to: str = Field("tokens", description="name of the new column of token ids (characters)")
+    separator: str = Field(",", min_length=1, description="separator of the tags in a text (tags)")
+    lower: bool = Field(False, description="lowercase texts (characters)")
+    longest: int = Field(256, ge=1, description="largest number of characters of a text; a longer one is quarantined")
+    target: str | None = Field(
+        None, description="column whose mean is taken (target): a number, or a class with `positive`"
+    )
+    positive: str | None = Field(None, description="class that counts as 1, all others as 0 (target)")
+    smoothing: float = Field(
+        10.0, ge=0, description="weight in rows of the overall mean in each category's mean (target)"
+    )
     folds: int = Field(
-        5, ge=2, le=100, description="parts of train, drawn by sample, that do not see themselves (target)"
+        5, ge=2, le=100, description="folds of train, drawn by sample, each encoded from the others (target)"
     )
 
     @model_validator(mode="after")
@@ -85,7 +89,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """Raises BadData for a column that is missing or holds something else."""
+        """Raises BadData for a column that is missing or of a kind that the method cannot encode."""
         learn: dict[str, Callable[[Table, Column], Learned]] = {
             "index": self._classes,
             "onehot": self._categories,
@@ -220,7 +224,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             meaning="tokens",
             vocabulary=vocabulary,
         )
-        # the text stays beside its tokens to be looked at; what the network reads are the tokens
+        # the text is kept for inspection; the network reads the tokens
         return table.replacing(frame, column.model_copy(update={"role": "key"}), tokens)
 
 
@@ -231,7 +235,7 @@ def _check_apart(column: Column, classes: list[str]) -> None:
 
 
 def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn, classes: tuple[str, ...]) -> Table:
-    """The table with `values` in the column; rows whose target is of no known class are refused."""
+    """The table with `values` in the column; rows whose target is of an unknown class are refused."""
     frame = table.frame.withColumn(_ENCODED, values)
     if column.role == "target" and _has_others(table, column, classes):
         table = table.refusing(frame.where(~known), F.lit(f"{column.name}: missing, or no class of train"))
@@ -240,15 +244,15 @@ def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColu
 
 
 def _has_others(table: Table, column: Column, classes: tuple[str, ...]) -> bool:
-    """Whether a value is missing or of none of the classes: seldom, and then all rows are encoded twice."""
+    """Whether a value is missing or of an unknown class: rare, and then all rows are encoded twice."""
     rows, known = table.frame.select(named(column.name)).distinct().collect(), set(classes)
     return any(row[0] is None or preprocess.as_text(row[0]) not in known for row in rows)
 
 
 def _distinct(train: Table, column: Column, most: int) -> list[str]:
-    """Every value of train, by name; numbers by their value, and texts that are whole numbers, all of them.
+    """The distinct values of train, sorted by name; numbers, and texts that are all integers, sorted by value.
 
-    Raises BadData for more than `most`: a number for each row is no category.
+    Raises BadData for more than `most`: a value that is unique to each row is no category.
     """
     values = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL")
     rows = values.distinct().limit(most + 1).collect()
@@ -263,5 +267,5 @@ def _distinct(train: Table, column: Column, most: int) -> list[str]:
 
 
 def _spaces(seen: list[Any]) -> set[str]:
-    """White space inside texts is a character like others; at their ends it is not read."""
+    """White space inside texts is a character like others; at their ends it is stripped."""
     return {row[0] for row in seen if row[0] and row[0].isspace()}

@@ -1,4 +1,4 @@
-"""Columns computed from the other columns of a row, or of its neighbours, by a Spark SQL expression each."""
+"""Derived columns, each computed by a Spark SQL expression over a row or a window of rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DTYPES = {"double": "float64", "long": "int64", "string": "string"}
 
 
 class Feature(BaseModel, frozen=True, extra="forbid"):
-    expression: str = Field(description="Spark SQL over the columns, window functions too")
+    expression: str = Field(description="Spark SQL over the columns; window functions are allowed")
     type: Literal["double", "long", "string"] = "double"
     role: Role = "input"
     unit: str = ""
@@ -43,7 +43,7 @@ class Feature(BaseModel, frozen=True, extra="forbid"):
 
 
 class Features(BaseModel, frozen=True, extra="forbid"):
-    """A value that comes out null is a fault of the expression, unless the column is a key; told with its count.
+    """Adds the columns. A null result is an error, reported with its count, unless the column is a key.
 
     | amount | add: {cents: {expression: amount * 100, type: long}} -> | amount | cents |
     |   1.25 |                                                         |   1.25 |   125 |
@@ -56,7 +56,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
     lazy: ClassVar[bool] = True
 
     add: dict[str, Feature] = Field(
-        min_length=1, description="name: what it is computed from; a later one sees those before"
+        min_length=1, description="name: its expression, which may use the features before it"
     )
 
     @property
@@ -64,7 +64,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         return any(expressions.has_window(feature.expression) for feature in self.add.values())
 
     def reaches(self, before: Reached) -> dict[str, Reach]:
-        """A window with an ORDER BY reads what was there before a row, and is no group's."""
+        """The features that read later rows or whole groups; a window with an ORDER BY reads earlier rows alone."""
         known, found = dict(before), dict[str, Reach]()
         for name, feature in self.add.items():
             read = [known[other] for other in _told(set(known), expressions.names_in(feature.expression))]
@@ -75,10 +75,10 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         return found
 
     def leaks(self, roles: Roles, telling: Telling) -> list[str]:
-        """An input that is computed from the target of its own row, and a window over the rows of every split.
+        """Leakage: an input computed from the target of its own row, and a window over the rows of every split.
 
-        The target of earlier rows may be read. A column that was computed from it is no target of any one row: read
-        through another window it may come back to the row it was of, as by `lead` after `lag`, and is taken to.
+        The target of earlier rows may be read. A column computed from it that is read through another window may return
+        to its own row, as by `lead` after `lag`, so that this counts as leakage.
         """
         own, _ = self._followed(roles, telling)
         makers = {name.lower(): f"{name} (of the step {tells.step} before)" for name, tells in telling.items()}
@@ -94,13 +94,13 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         return found
 
     def tells(self, roles: Roles, telling: Telling) -> Telling:
-        """The features that are computed from the target of their own row or of others."""
+        """The features computed from the target, of their own row or of others."""
         own, earlier = self._followed(roles, telling)
         return {name: Tells("features", is_delayed=name in earlier) for name in (*own, *earlier)}
 
     def _followed(self, roles: Roles, telling: Telling) -> tuple[dict[str, list[str]], list[str]]:
-        """The features that are computed from the target of their own row, with what they read it from; and those that
-        are computed from that of earlier rows alone."""
+        """The features computed from the target of their own row, with the columns they read it from; and those
+        computed from the target of earlier rows alone."""
         now = {name.lower() for name, role in roles.items() if role == "target"}
         now |= {name.lower() for name, tells in telling.items() if not tells.is_delayed}
         delayed = {name.lower() for name, tells in telling.items() if tells.is_delayed}
@@ -132,7 +132,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         return found
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData with every expression that cannot be computed, and for a column that is there already."""
+        """Raises BadData with every expression that cannot be computed, and for a column that exists already."""
         found: list[Fault] = []
         for name, feature in self.add.items():
             where = f"step features, {name!r}"
@@ -156,5 +156,5 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 
 
 def _told(telling: set[str], names: set[str]) -> list[str]:
-    """Those of the telling columns that are read."""
+    """The columns computed from the target that are read."""
     return sorted(telling if expressions.EVERYTHING in names else telling & names)

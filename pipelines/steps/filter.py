@@ -1,4 +1,4 @@
-"""Keeps the rows that a recipe wants; the others are not bad, and go to no quarantine."""
+"""Keeps the rows that fulfil a condition; the others are dropped, not quarantined."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from millstream.tracking.errors import BadData
 
 
 class Filter(BaseModel, frozen=True, extra="forbid"):
-    """Rows are kept where the expression is true; the manifest has the rows before and after.
+    """Keeps the rows for which the expression is true; the manifest has the row counts before and after.
 
     | keep: "split <> 'test' OR known = 0" |
     """
@@ -25,7 +25,7 @@ class Filter(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
     chooses: ClassVar[bool] = True
 
-    keep: str = Field(description="a Spark SQL expression that is true of the rows to keep")
+    keep: str = Field(description="Spark SQL condition of the rows to keep")
 
     @field_validator("keep")
     @classmethod

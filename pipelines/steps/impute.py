@@ -1,4 +1,4 @@
-"""Fills missing values with figures of the train split; a served row may then lack them, too."""
+"""Imputation of missing values with statistics of the train split; a served row may then lack them, too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from millstream.tracking.errors import BadData
 
 MISSING = "_missing"
 MOST_WHOLE = 2**53
-"""Up to here a float tells every whole number."""
+"""Up to here a float represents every integer exactly."""
 
 
 class Impute(BaseModel, frozen=True, extra="forbid"):
@@ -29,8 +29,8 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
     |      |     |  3.0 |            1 |
     |  4.0 |     |  4.0 |            0 |
 
-    Whole numbers stay so where a whole number is filled in, and become float64 for a mean or median. A column without
-    missing values in train gets no indicator: it would be the same in every row.
+    Integers stay integers where an integer is filled in, and become float64 for a mean or median. A column without
+    missing values in train gets no indicator: it would be constant.
     """
 
     version: ClassVar[int] = 2
@@ -39,13 +39,13 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] | Literal["numbers", "categories"] = Field(
-        description="which columns, or all inputs that are numbers, or categories in text"
+        description="columns to impute, or all inputs that are numbers, or categories in text"
     )
     method: Literal["mean", "median", "frequent", "constant"] = Field(
-        description="numbers: mean or median; both: the most frequent value (of equals the smallest), or `value`"
+        description="numbers: mean or median; both: the most frequent value (of ties the smallest), or `value`"
     )
-    value: int | float | str | None = Field(None, description="what `constant` fills in")
-    indicator: bool = Field(False, description="add `<column>_missing`: 1 where a value was missing, else 0")
+    value: int | float | str | None = Field(None, description="fill value of `constant`")
+    indicator: bool = Field(False, description="add the column `<column>_missing`: 1 where a value was missing, else 0")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -56,7 +56,7 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """Raises BadData for a column that is missing or that the method cannot fill, or without a value in train."""
+        """Raises BadData for a column that is missing, that the method cannot impute, or without a value in train."""
         return {column.name: self._learn(train, column) for column in self._chosen(train)}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
@@ -113,7 +113,7 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
 
 
 def _of_kind(value: Any, column: Column) -> Any:
-    """A number as the column has it: a whole number in a column of whole numbers, else a float."""
+    """A number in the column's type: an integer in a column of integers, else a float."""
     if isinstance(value, str):
         return value
     is_whole = column.dtype.startswith(("int", "uint")) and value == int(value)
@@ -121,17 +121,17 @@ def _of_kind(value: Any, column: Column) -> Any:
 
 
 def _exact_in_floats(table: Table, column: Column) -> Table:
-    """The table, to be refused where the column's whole numbers would be others as floats."""
+    """The table, with a doubt that refuses it where the column's integers have no exact float."""
     if column.dtype != "int64":
         return table
     told = f"{column.name}: {{rows}} rows hold whole numbers of 2**53 or more, of which a float would make other ones"
-    is_large = F.abs(named(column.name)) >= float(MOST_WHOLE)  # looked at when they are floats already
+    is_large = F.abs(named(column.name)) >= float(MOST_WHOLE)  # checked when they are floats already
     doubt = Doubt("step impute", is_large, f"{told}; take method: frequent, or a whole `value`")
     return replace(table, doubts=(*table.doubts, doubt))
 
 
 def _mean(counts: dict[Any, int]) -> float:
-    """Rounded once, so that no order of rows shows in it."""
+    """Rounded once, so that the result does not depend on the order of rows."""
     return math.fsum(float(value) * count for value, count in counts.items()) / sum(counts.values())
 
 

@@ -1,8 +1,8 @@
-"""Adds rows between two train rows of any class, and their targets between those two.
+"""Mixup: new rows that interpolate the inputs and targets of two train rows of any class.
 
 Source: Zhang et al. 2018, arXiv 1710.09412, mixup: Beyond Empirical Risk Minimization.
-Differs from it: the rows are made once and kept, beside the original ones; with `where: feed` they are mixed anew in
-every epoch, as there. Axes: B rows.
+Differs from it: mixed rows are made once and stored together with the original ones; with `where: feed` rows are mixed
+again in every epoch, as there. Axes: B rows.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ _COPY, _BUCKET, _HASH, _PARTNER = "_copy", "_bucket", "_hash", "_partner"
 
 
 class Mixup(BaseModel, frozen=True, extra="forbid"):
-    """Each train row is mixed with `copies` others, each time with the next one of a random order of the rows.
+    """Mixes each train row with `copies` others, each the next row of a random order.
 
     | sample_id | wind | label  | -> | sample_id | parent_id | wind | label    | op                                    |
     | 7         |  2.0 | (1, 0) |    | 7         |           |  2.0 | (1, 0)   |                                       |
     | 8         |  4.0 | (0, 1) |    | 8         |           |  4.0 | (0, 1)   |                                       |
     |           |      |        |    | 7+mixup-1 | 7         |  2.2 | (.9, .1) | {"partner": "8", "share": 0.9, ...}   |
 
-    A class is mixed as the shares of each: `encode` it with `method: onehot` first, and categories among inputs, too.
+    Classes are mixed as probabilities: `encode` targets and input categories with `method: onehot` first.
 
-    With `where: feed` no row is made: training mixes each train sample anew in every epoch.
+    With `where: feed` no row is added: training mixes each train sample again in every epoch.
     """
 
     version: ClassVar[int] = 1
@@ -49,16 +49,20 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = True
 
-    copies: int = Field(1, ge=1, le=100, description="new rows for each row; not read with `where: feed`")
-    alpha: float = Field(0.2, gt=0, le=100, description="the share of a row is drawn from Beta(alpha, alpha)")
-    where: Literal["spark", "feed"] = Field("spark", description="new rows in the dataset, or on the fly in training")
+    copies: int = Field(1, ge=1, le=100, description="new rows for each row; ignored with `where: feed`")
+    alpha: float = Field(
+        0.2, gt=0, le=100, description="parameter of Beta(alpha, alpha), the distribution of the mixing weight"
+    )
+    where: Literal["spark", "feed"] = Field(
+        "spark", description="add rows to the dataset, or mix on the fly in training"
+    )
 
     @property
     def resamples(self) -> bool:
         return self.where == "spark"
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """The columns that are mixed. Raises BadData for one that has nothing between two values, or a single row."""
+        """The columns to mix. Raises BadData for one that cannot be interpolated, and for a single row."""
         mixed = [column for column in train.columns if column.role in ("input", "target", "weight")]
         odd = [column.name for column in mixed if not is_mixable(column)]
         if odd:
@@ -76,7 +80,7 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
         name = free_name(table.frame, "mixup")
         columns = [column for column in table.columns if column.name in learned["columns"]]
         copies = table.frame.withColumn(_COPY, F.explode(F.sequence(F.lit(1), F.lit(self.copies))))
-        # a random order of the rows, in pieces that fit one place; each is mixed with the next, the last with the first
+        # a random order of the rows, in buckets that fit a worker; each is mixed with the next, the last with the first
         hashed = copies.withColumn(_HASH, F.expr(draw(seed, name, "sample_id", _COPY)))
         pieces = hashed.withColumn(_BUCKET, F.expr(f"pmod(_hash, {1 + learned['rows'] // ROWS_A_BUCKET})"))
         order = Window.partitionBy(_COPY, _BUCKET).orderBy(_HASH, "sample_id")
@@ -84,7 +88,7 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
         one = F.struct(*(named(held).alias(f"c{at}") for at, held in enumerate(names)))
         first = F.first(one).over(order.rowsBetween(Window.unboundedPreceding, Window.currentRow))
         paired = pieces.withColumn(_PARTNER, F.coalesce(F.lead(one).over(order), first))
-        # no struct leaves Spark: its two lines hand it to Python in different ways
+        # no struct leaves Spark: its two release lines pass it to Python differently
         paired = paired.withColumns({_of_partner(held): F.col(f"{_PARTNER}.c{at}") for at, held in enumerate(names)})
         schema, alpha = table.frame.schema, self.alpha
 
@@ -96,7 +100,7 @@ class Mixup(BaseModel, frozen=True, extra="forbid"):
 
 
 def mixed(rows: pd.DataFrame, columns: list[Column], name: str, seed: int, alpha: float) -> pd.DataFrame:
-    """share * row + (1 - share) * partner in each of `columns`; the rest is the row's."""
+    """share * row + (1 - share) * partner in each of `columns`; other columns are copied from the row."""
     keys = list(zip(rows["sample_id"], rows[_COPY], strict=True))
     share_B = np.array([generator_of(key(seed, name, *one)).beta(alpha, alpha) for one in keys])
     new = rows.assign(**{column.name: _between(rows, column, share_B) for column in columns})
@@ -112,12 +116,12 @@ def mixed(rows: pd.DataFrame, columns: list[Column], name: str, seed: int, alpha
 
 
 def _between(rows: pd.DataFrame, column: Column, share_B: NDArray[np.float64]) -> Any:
-    """The column's cells of new rows, in its dtype; what one of the two lacks is missing."""
+    """The column's values in new rows, in its dtype; missing where either of the two is."""
     own, other, dtype = rows[column.name], rows[_of_partner(column.name)], np.dtype(column.dtype).newbyteorder("<")
     if column.layout == "scalar":
         own_B, other_B = (side.to_numpy(np.float64, na_value=np.nan) for side in (own, other))
         value_B = share_B * own_B + (1 - share_B) * other_B
-        if np.issubdtype(dtype, np.integer):  # between two equal ones there is no other
+        if np.issubdtype(dtype, np.integer):  # equal integers stay exact, however large
             value_B = np.where(own_B == other_B, own_B, value_B)
         return in_place_of(own, own_B, value_B, dtype)
     own_BD, other_BD = (np.frombuffer(b"".join(side), dtype).reshape(len(rows), -1) for side in (own, other))

@@ -1,4 +1,4 @@
-"""Cuts each picture into patches of one size, a row each, with the masks beside it cut at the same places."""
+"""Patches of one size cut from each image and its masks, one patch per row."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PLACES = ("patch_top", "patch_left")
 
 
 class Patch(BaseModel, frozen=True, extra="forbid"):
-    """Patches start at 0, stride, 2 * stride ... and one more touches the far edge, so that every pixel is in a patch.
+    """Patches start at 0, stride, 2 * stride ..., and a last one ends at the far edge, so that they cover every pixel.
 
     | sample_id | image (1, 4, 5) | -> | sample_id | image (1, 4, 4) | picture | patch_top | patch_left |
     | 7         | ...             |    | 7@0,0     | ...             | 7       |         0 |          0 |
     |           |                 |    | 7@0,1     | ...             | 7       |         0 |          1 |
 
-    Patches of a picture belong together: split before this step, or by the key `picture`. A served model takes patches.
+    Patches of an image belong together: split before this step, or by the key `picture`. A served model takes patches.
     """
 
     version: ClassVar[int] = 1
@@ -34,17 +34,17 @@ class Patch(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
 
-    size: int = Field(ge=1, le=4096, description="pixels of a patch's side")
-    stride: int | None = Field(None, ge=1, description="pixels from one patch to the next; default: the size")
-    columns: tuple[str, ...] | None = Field(None, description="which pictures; default: all that are images")
-    masks: tuple[str, ...] = Field((), description="other pictures, of the same height and width, that are cut along")
-    key: str = Field("picture", description="name of the new column with the sample_id of the whole picture")
+    size: int = Field(ge=1, le=4096, description="side of a patch in pixels")
+    stride: int | None = Field(None, ge=1, description="pixels between the starts of patches; default: the size")
+    columns: tuple[str, ...] | None = Field(None, description="images to cut; default: all images")
+    masks: tuple[str, ...] = Field((), description="masks of the same height and width, cut in the same way")
+    key: str = Field("picture", description="name of the new column with the sample_id of the whole image")
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData for what is no picture, is smaller than a patch, or has another height or width."""
+        """Raises BadData for a column that is no image, is smaller than a patch, or differs in height or width."""
         columns = pictures_of(table, self.columns, self.masks, "step patch")
         sizes = {column.name: column.shape[1:] for column in columns}
         height, width = next(iter(sizes.values()))

@@ -1,4 +1,4 @@
-"""Gives rare classes more say in training: by more rows, by fewer of the others, or by weights. Train rows alone."""
+"""Class balancing of the train split: oversampling, undersampling or row weights."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ READ = {
 }
 """The fields that each method reads, besides the class column."""
 MOST_WHOLE = 2.0**53
-"""Up to here a double tells every whole number."""
+"""Up to here a double represents every integer exactly."""
 MOST_CLASSES = 10_000
-"""More are no classes; their counts are all that the driver holds of a class."""
+"""A column of more values is no class; the driver holds one count for each class."""
 
 
 class Count(BaseModel, frozen=True, extra="forbid"):
-    count: int = Field(ge=1, description="rows of every class that has fewer (undersample: more)")
+    count: int = Field(ge=1, description="rows to reach for every class that has fewer (undersample: more)")
 
 
 class Ratio(BaseModel, frozen=True, extra="forbid"):
-    ratio: float = Field(gt=0, le=1, description="rows of a rarer class as a share of those of the largest one")
+    ratio: float = Field(gt=0, le=1, description="rows of a rarer class as a share of the largest class")
 
 
 class Rebalance(BaseModel, frozen=True, extra="forbid"):
-    """A plan is made first: rows of each class before and after. Rows that are added name their parent.
+    """First plans the rows of each class before and after. Added rows have their original as parent.
 
     | label | duplicate -> | sample_id      | parent_id | label |
     | a     |              | 1              |           | a     |
@@ -51,11 +51,11 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     | b     |              | 3              |           | b     |
     |       |              | 3+duplicate-1  | 3         | b     |
 
-    `smote` puts new rows between a row and one of its nearest neighbours of the same class (Chawla et al. 2002),
-    `augment` changes copies by `ops`, masks and boxes along with a picture; `undersample` leaves rows out. `weights`
+    `smote` interpolates between a row and one of its nearest neighbours of the same class (Chawla et al. 2002),
+    `augment` adds copies augmented by `ops`, masks and boxes with the image; `undersample` drops rows. `weights`
     adds a column: the weight of a row is (rows / (classes * rows of its class)) ** power.
 
-    A second step of a kind names its rows `+duplicate2-1`; what was made of a made row tells `before` what that was.
+    A second step of a kind names its rows `+duplicate2-1`; in a copy of a copy, `before` holds the earlier op.
     """
 
     version: ClassVar[int] = 5
@@ -65,17 +65,19 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 
     method: Literal["none", "duplicate", "undersample", "smote", "augment", "weights"]
-    column: str | None = Field(None, description="the class; default: the only target category")
-    to: Literal["uniform"] | Count | Ratio = Field("uniform", description="the aim: as many of each, a ratio, a count")
-    power: float = Field(1.0, ge=0, le=1, description="of weights: 1 makes classes equal, 0 changes nothing")
-    neighbours: int = Field(5, ge=1, le=100, description="of smote: among how many nearest rows one is drawn")
-    block: int = Field(20_000, ge=100, description="of smote: most rows of a class that are compared at one place")
-    ops: tuple[dict[str, float], ...] = Field((), description="of augment: as the step augment has them")
-    changed: str | None = Field(None, description="of augment: the column that the ops change; default: what they fit")
-    masks: tuple[str, ...] = Field((), description="of augment: tensors that move with the image, as in the step")
-    boxes: str | None = Field(None, description="of augment: tensor (N, 4) that moves with the image, as in the step")
-    synonyms: dict[str, tuple[str, ...]] = Field({}, description="of augment: words for the op synonyms")
-    columns: tuple[str, ...] | None = Field(None, description="of smote: those that are mixed; default: all inputs")
+    column: str | None = Field(None, description="class column; default: the only target category")
+    to: Literal["uniform"] | Count | Ratio = Field(
+        "uniform", description="aim: the same for all classes, a ratio or a count"
+    )
+    power: float = Field(1.0, ge=0, le=1, description="weights: exponent; 1 makes classes equal, 0 changes nothing")
+    neighbours: int = Field(5, ge=1, le=100, description="smote: number of nearest neighbours to draw from")
+    block: int = Field(20_000, ge=100, description="smote: largest number of rows of a class compared in a worker")
+    ops: tuple[dict[str, float], ...] = Field((), description="augment: ops of the step augment")
+    changed: str | None = Field(None, description="augment: column to augment; default: what the ops fit")
+    masks: tuple[str, ...] = Field((), description="augment: masks transformed with the image, as in the step augment")
+    boxes: str | None = Field(None, description="augment: boxes (N, 4) transformed with the image, as in the step")
+    synonyms: dict[str, tuple[str, ...]] = Field({}, description="augment: replacements for the op synonyms")
+    columns: tuple[str, ...] | None = Field(None, description="smote: columns to interpolate; default: all inputs")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -83,7 +85,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("ops: needed for method augment")
         if self.ops:
             _ = self._augment
-        # `none` is what a method is compared with: its fields may stay
+        # `none` is the baseline of comparisons: it may keep the fields of other methods
         read = {"method", "column", *READ[self.method]}
         unread = sorted(self.model_fields_set - read) if self.method != "none" else []
         if unread:
@@ -93,7 +95,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def _augment(self) -> Augment:
-        """The step whose changes the method augment makes."""
+        """The step that the method augment applies."""
         moved = {"masks": self.masks, "boxes": self.boxes}
         return Augment.model_validate({"ops": self.ops, "column": self.changed, "synonyms": self.synonyms, **moved})
 
@@ -104,8 +106,8 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     def fit(self, train: Table, seed: int) -> Learned:
         """The plan: rows of each class before and after, or weights.
 
-        Raises BadData without a class column, for too many classes, for a class that smote finds no second row of, and
-        as the step augment does.
+        Raises BadData without a class column, for too many classes, for a class of a single row with smote, and as the
+        step augment does.
         """
         if self.method == "none":
             return {}
@@ -149,7 +151,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         return table.replacing(table.frame.unionByName(self._added(every, table, plan, seed)))
 
     def _added(self, every: Table, table: Table, plan: Plan, seed: int) -> DataFrame:
-        """The new rows; `every` row says how many come of it."""
+        """The new rows; the column `_copies` of `every` has the number made from each row."""
         asked = every.replacing(every.frame.where(f"{copy_rows.COPIES} > 0"))
         name = lineage.free_name(table.frame, "rebalance" if self.method == "augment" else self.method)
         if self.method == "duplicate":
@@ -159,7 +161,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
             return copy_rows.augmented(asked, lambda plain, rows: step.made(plain, rows, learned, seed, name))
         rare = {one: count for one, count in plan.before.items() if plan.after[one] > count}
         if not rare:
-            return copy_rows.duplicated(asked, name)  # of no row
+            return copy_rows.duplicated(asked, name)  # no rows
         label = _class_name(table, plan.column)
         options = smote.Options(neighbours=self.neighbours, block=self.block, seed=seed, name=name)
         rows = every.replacing(every.frame.where(label.isin(list(rare))))
@@ -173,7 +175,7 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         return classes[0]
 
     def _aims(self, before: dict[str, int]) -> dict[str, int]:
-        """Rows of each class afterwards: never fewer where rows are added, never more where they are left out."""
+        """Rows of each class after balancing: never fewer when oversampling, never more when undersampling."""
         largest, smallest = max(before.values()), min(before.values())
         if self.method == "undersample":
             if isinstance(self.to, Count):
@@ -214,9 +216,9 @@ def _counts(train: Table, column: Column) -> dict[str, int]:
 
 
 def _class_name(table: Table, name: str) -> SparkColumn:
-    """The class of a row as text, as `encode` calls it: by its number where the column was encoded.
+    """The class name of a row as text; where the column was encoded, the class of that number.
 
-    A whole number has no point, a text stays as it is, whatever it looks like; NaN is no class.
+    An integer has no decimal point, a text is never reformatted; NaN is no class.
     """
     column, value = table.column(name), named(name)
     if column is None or column.classes is None or column.dtype == "string":

@@ -1,4 +1,4 @@
-"""Brings stored pictures, and masks beside them, to another size; a served model does so to what it is given."""
+"""Resizing of images and their masks; a served model applies the same to its inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from millstream.tracking.serving import resampling
 
 
 class Resize(BaseModel, frozen=True, extra="forbid"):
-    """Learns {column: {"from_shape", "shape", "dtype", "by"}}, from the columns and not from the rows.
+    """Learns {column: {"from_shape", "shape", "dtype", "by"}} from the schema, not from the rows.
 
     | image (3, 48, 64) | -> | image (3, 24, 32) |    height: 24, width: 32
     """
@@ -28,14 +28,14 @@ class Resize(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
-    height: int = Field(ge=1, le=4096, description="rows of pixels afterwards")
+    height: int = Field(ge=1, le=4096, description="height in pixels after resizing")
     width: int = Field(ge=1, le=4096)
-    method: Literal["nearest", "bilinear", "bicubic", "area"] = Field("bilinear", description="how pixels are mixed")
-    columns: tuple[str, ...] | None = Field(None, description="which pictures; default: all that are images")
-    masks: tuple[str, ...] = Field((), description="pictures of classes, whose pixels are chosen and never mixed")
+    method: Literal["nearest", "bilinear", "bicubic", "area"] = Field("bilinear", description="interpolation")
+    columns: tuple[str, ...] | None = Field(None, description="images to resize; default: all images")
+    masks: tuple[str, ...] = Field((), description="masks of classes, always resized by nearest")
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """Raises BadData for a column that is no picture, and without any picture."""
+        """Raises BadData for a column that is no image, and without any image."""
         found = {}
         for column in pictures_of(train, self.columns, self.masks, "step resize"):
             by = "nearest" if column.name in self.masks else self.method

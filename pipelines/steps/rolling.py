@@ -1,7 +1,7 @@
-"""What happened to a row's entity in the days before it: counts and means over windows of time.
+"""Rolling features of an entity: counts and means over time windows before each row.
 
-Source: the windows are those of Le Borgne et al. 2022, Fraud Detection Handbook, chapter 3, "Baseline feature
-transformation": (t - delay - days, t - delay], and the row itself among them when there is no delay.
+Source: the windows of Le Borgne et al. 2022, Fraud Detection Handbook, chapter 3, "Baseline feature transformation":
+(t - delay - days, t - delay], which includes the row itself when there is no delay.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DAY_US = 86_400_000_000
 
 
 class Rolling(BaseModel, frozen=True, extra="forbid"):
-    """For each window of `days` one column with the count of rows, and one with the mean of `value`.
+    """Adds for each window of `days` a column with the count of rows, and a column with the mean of `value`.
 
     | card | time  | paid | days: [1]  ->  | count | mean |
     | a    | 1 Jan |  2.0 |                |     1 |  2.0 |
     | a    | 1 Jan |  4.0 |                |     2 |  3.0 |
     | a    | 9 Jan |  6.0 |                |     1 |  6.0 |
 
-    Of several rows at one time, a row sees those before it in the order of sample ids (shorter ids first).
+    Of rows with equal times, a row counts those before it in the order of sample ids (shorter ids first).
     """
 
     version: ClassVar[int] = 1
@@ -44,13 +44,13 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
     lazy: ClassVar[bool] = True
     looks_around: ClassVar[bool] = True
 
-    entity: str = Field(description="column that says whose rows belong together")
+    entity: str = Field(description="entity column: windows are over rows with equal values")
     time: str = Field(description="a timestamp column")
-    value: str = Field(description="column whose mean is taken")
-    days: tuple[float, ...] = Field(min_length=1, description="lengths of the windows")
-    delay: float = Field(0.0, ge=0, description="days that have to pass before a row counts; needed for a target")
-    count: str = Field(description="name of the columns with counts, with {days} in it")
-    mean: str = Field(description="name of the columns with means, with {days} in it; 0 where nothing is counted")
+    value: str = Field(description="column to average")
+    days: tuple[float, ...] = Field(min_length=1, description="window lengths in days")
+    delay: float = Field(0.0, ge=0, description="days after which a row is counted; needed for a target")
+    count: str = Field(description="name of the count columns, with {days} in it")
+    mean: str = Field(description="name of the mean columns, with {days} in it; 0 in an empty window")
 
     @field_validator("count", "mean")
     @classmethod
@@ -67,7 +67,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         return days
 
     def leaks(self, roles: Roles, telling: Telling) -> list[str]:
-        """A target without delay, or what tells it: a row's own would be counted."""
+        """Leakage: a target, or a column computed from it, without delay, so that a row's own value is averaged."""
         before = telling.get(self.value)
         tells_own = before is not None and not before.is_delayed
         if self.delay > 0 or not (roles.get(self.value) == "target" or tells_own):
@@ -77,13 +77,13 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         return [f"{told}; give the delay after which it is known"]
 
     def tells(self, roles: Roles, telling: Telling) -> Telling:
-        """The means of a target, or of what tells it, as it was before."""
+        """The means of earlier values of a target, or of a column computed from it."""
         if roles.get(self.value) != "target" and self.value not in telling:
             return {}
         return {self._named(self.mean, days): Tells("rolling", is_delayed=True) for days in self.days}
 
     def reaches(self, before: Reached) -> dict[str, Reach]:
-        """The means of a value that was computed from such rows."""
+        """The means of a value that was computed from later rows or whole groups."""
         of_value = before.get(self.value.lower())
         made = replace(of_value, role="input") if of_value else None
         return {self._named(self.mean, days): made for days in self.days} if made else {}
@@ -114,9 +114,11 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         return replace(table.replacing(made, *columns), doubts=(*table.doubts, doubt))
 
     def rolled(self, rows: pa.Table) -> pa.Table:
-        """The rows of whole entities with the new columns, in the order in which they came."""
+        """The rows of whole entities with the new columns, in their original order."""
         order, place = _ordered(rows, self.entity, self.time)
-        value = rows[self.value].cast(pa.float64(), safe=False).to_numpy()[order]  # a mean is rounded, too
+        value = (
+            rows[self.value].cast(pa.float64(), safe=False).to_numpy()[order]
+        )  # integers may be rounded: so is a mean
         own = np.arange(1, len(rows) + 1)
         back = np.argsort(order)
         for days in self.days:
@@ -153,7 +155,7 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
 
 
 def sums(values: NDArray[np.float64], first: NDArray[Any], last: NDArray[Any]) -> NDArray[np.float64]:
-    """The sum of values[first:last] for each pair, each added up by itself, so that no order of rows shows in it."""
+    """The sum of values[first:last] for each pair, each summed separately, so that it depends on no other rows."""
     bounds = np.stack([first, np.maximum(first, last)], axis=1).ravel()
     total = np.add.reduceat(np.append(values, 0.0), bounds)[::2]
     return np.where(last > first, total, 0.0)
@@ -161,21 +163,21 @@ def sums(values: NDArray[np.float64], first: NDArray[Any], last: NDArray[Any]) -
 
 @dataclass(frozen=True)
 class _Places:
-    """Where rows stand that are sorted by entity and time; times go by their rank among all."""
+    """Positions of rows sorted by entity and time; times are ranked among all rows."""
 
     times_us: NDArray[np.int64]
     rank: NDArray[np.int64]
     starts: NDArray[np.int64]
-    """A number for a row's entity, so far from that of the next that all ranks lie between them."""
+    """The offset of each row's entity; those of two entities differ by more than the largest rank."""
 
     def rows_until(self, back_us: float) -> NDArray[np.int64]:
-        """For each row how many rows stand before the first one of its entity that is later than so long ago."""
+        """For each row the position of the first row of its entity later than the row's time minus `back_us`."""
         later = np.searchsorted(self.times_us, self.times_us - round(back_us), side="right")
         return np.searchsorted(self.starts + self.rank, self.starts + later[self.rank], side="left")
 
 
 def _ordered(rows: pa.Table, entity: str, time: str) -> tuple[NDArray[np.int64], _Places]:
-    """The order of rows by entity, time and id, and their places in it."""
+    """The order of rows by entity, time and id, and their positions."""
     since = pc.fill_null(rows[time].cast(pa.timestamp("us")).cast(pa.int64()), 0).to_numpy()
     times_us, rank = np.unique(since, return_inverse=True)
     encoded = rows[entity].combine_chunks().dictionary_encode("encode")
@@ -187,7 +189,7 @@ def _ordered(rows: pa.Table, entity: str, time: str) -> tuple[NDArray[np.int64],
 
 
 def _sort_ties(order: NDArray[np.int64], at: NDArray[np.int64], sample_id: pa.ChunkedArray) -> None:
-    """Put rows of one entity and time into the order of their ids, shorter ones first."""
+    """Sort rows with equal entity and time by their ids in place, shorter ids first."""
     for first, last in _runs(np.flatnonzero(at[1:] == at[:-1])):
         some = order[first : last + 2]
         ids = sample_id.take(some).to_pylist()
@@ -199,7 +201,7 @@ def _by_id(named_row: tuple[str, int]) -> tuple[int, str]:
 
 
 def _runs(numbers: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """The first and last of each run of numbers that follow each other."""
+    """The first and last of each run of consecutive numbers."""
     if not len(numbers):
         return []
     ends = np.flatnonzero(np.diff(numbers) > 1)

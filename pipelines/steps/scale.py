@@ -1,8 +1,8 @@
-"""Puts numbers on a common scale, by figures of the train split alone.
+"""Feature scaling with statistics of the train split.
 
-Scalars are rewritten as float32. A tensor keeps its bytes, four times smaller than floats, and its column carries the
-map y = (x - offset) * factor, which the feed applies when it makes a batch. So does a target, so that its raw values
-stay in the data set and metrics can be told in its own unit.
+Scalars are rewritten as float32. A tensor keeps its bytes, four times smaller than floats, and its column carries
+y = (x - offset) * factor, which the feed applies to each batch. So does a target: the dataset keeps its raw values,
+and metrics can be reported in its unit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Figures = dict[str, Any]
 
 
 class Scale(BaseModel, frozen=True, extra="forbid"):
-    """Learns {column: {"offset": o, "factor": f}} in the raw units of the column; quantile learns the quantiles.
+    """Learns {column: {"offset": o, "factor": f}} in the raw units of the column; `quantile` learns the quantiles.
 
     |  wind | ->  | wind |      method: standard, over train rows 2.0 and 4.0
     |   2.0 |     | -1.0 |
@@ -40,14 +40,20 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
-    column: str | None = Field(None, description="one column")
-    columns: tuple[str, ...] | Literal["numbers"] | None = Field(None, description="several, or all input `numbers`")
-    method: Literal["standard", "minmax", "unit", "quantile"] = Field(
-        description="mean 0 and deviation 1; 0 to 1 over train; divided by `high`; or by the place among train's values"
+    column: str | None = Field(None, description="column to scale")
+    columns: tuple[str, ...] | Literal["numbers"] | None = Field(
+        None, description="columns to scale, or all input `numbers`"
     )
-    high: float = Field(255.0, gt=0, description="what `unit` divides by")
-    quantiles: int = Field(1000, ge=2, le=10_000, description="values of train that `quantile` keeps, at even shares")
-    law: Literal["uniform", "normal"] = Field("uniform", description="what `quantile` makes of them: 0 to 1, or normal")
+    method: Literal["standard", "minmax", "unit", "quantile"] = Field(
+        description="mean 0 and deviation 1; 0 to 1 over train; divided by `high`; or the quantile among train's values"
+    )
+    high: float = Field(255.0, gt=0, description="divisor of `unit`")
+    quantiles: int = Field(
+        1000, ge=2, le=10_000, description="number of evenly spaced quantiles of train that `quantile` keeps"
+    )
+    law: Literal["uniform", "normal"] = Field(
+        "uniform", description="output distribution of `quantile`: 0 to 1, or normal"
+    )
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
@@ -56,7 +62,7 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """Raises BadData for a column that is missing, no number, or the same in every train row."""
+        """Raises BadData for a column that is missing, no number, or constant in train."""
         return {column.name: self._figures(train, column) for column in self._chosen(train)}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
@@ -124,7 +130,7 @@ def _ranked(table: Table, column: Column, figures: Figures) -> Table:
 
 
 def moments(counts: dict[float, int]) -> tuple[float, float]:
-    """Mean and population deviation of values with their counts, rounded once: no order of rows shows in them."""
+    """Mean and population standard deviation of values with their counts, rounded once: independent of row order."""
     total = sum(counts.values())
     mean = math.fsum(value * count for value, count in sorted(counts.items())) / total
     variance = math.fsum((value - mean) ** 2 * count for value, count in sorted(counts.items())) / total

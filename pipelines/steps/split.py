@@ -1,6 +1,6 @@
-"""Says which split each row belongs to, before anything is learned from any row.
+"""Assigns each row to train, validation or test, before any step learns from the rows.
 
-The draw is a hash of (seed, key), so it is the same whatever the partitions, and rows that share a key stay together.
+The draw is a hash of (seed, key), so it does not depend on partitions, and rows that share a key stay together.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Period = tuple[AwareDatetime, AwareDatetime]
 
 
 class Split(BaseModel, frozen=True, extra="forbid"):
-    """`hash`: by a draw for each key. `stratified`: with exact shares of each class. `given`: as the source says.
+    """`hash`: a random draw for each key. `stratified`: exact shares of each class. `given`: the source's own splits.
 
-    `time`: the first rows train, the last test; with `periods` from the first time of each to before its second, and
-    rows in no period are left out. `gap` days between splits are left out, or asked of the periods.
+    `time`: the earliest rows are train, the latest test; with `periods`, each from its first time to before its second,
+    rows in no period are dropped. `gap`: days dropped between splits, or required between the periods.
 
     | by: hash, test: 0.2 | sample_id | -> | split |
     |                     | a         |    | train |
@@ -41,23 +41,22 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     by: Literal["hash", "stratified", "given", "time"]
-    valid: float = Field(0.0, ge=0, lt=1, description="share of rows for valid; of the given train rows with `given`")
+    valid: float = Field(0.0, ge=0, lt=1, description="share of rows for validation; with `given`, of the train rows")
     test: float = Field(0.0, ge=0, lt=1, description="share of rows for test; not with `given`")
-    key: str | None = Field(None, description="rows with equal keys are never separated; default: each row alone")
-    stratify: str | None = Field(
-        None, description="the class column of `stratified`; default: the only target category"
+    key: str | None = Field(
+        None, description="group column: rows with equal keys get the same split; default: each row alone"
     )
-    column: str | None = Field(
-        None, description="the column that `given` splits are told by; default: the source's own"
-    )
+    stratify: str | None = Field(None, description="class column of `stratified`; default: the only target category")
+    column: str | None = Field(None, description="column with the splits of `given`; default: the source's own")
     values: dict[str, Literal["train", "valid", "test"]] = Field(
-        default_factory=dict, description="split of each value of the column; default: it holds train, valid and test"
+        default_factory=dict,
+        description="split for each value of the column; default: the values are train, valid and test",
     )
-    time: str | None = Field(None, description="the timestamp column of `time`")
+    time: str | None = Field(None, description="timestamp column of `time`")
     periods: dict[Literal["train", "valid", "test"], Period] | None = Field(
-        None, description="[from, until) of each split, as 2018-07-25 or an ISO time; UTC unless it says otherwise"
+        None, description="[from, until) of each split, as 2018-07-25 or an ISO time; UTC unless a zone is given"
     )
-    gap: float = Field(0.0, ge=0, description="days between two splits in which no row stands")
+    gap: float = Field(0.0, ge=0, description="days without rows between two splits")
 
     @field_validator("periods", mode="before")
     @classmethod
@@ -98,17 +97,17 @@ class Split(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def asked(self) -> tuple[str, ...]:
-        """The splits that have to have rows."""
+        """The splits that must not be empty."""
         shares = {"valid": self.valid, "test": self.test}
         return tuple(self.periods or ("train", *(split for split, share in shares.items() if share)))
 
     @property
     def chooses(self) -> bool:
-        """Whether a row's split follows from that row alone."""
+        """Whether a row's split depends on that row alone."""
         return self.by == "hash" or self.periods is not None
 
     def leaks(self, roles: Roles, telling: Telling) -> list[str]:
-        """A key that is an input: what a network learns of its values is of no use outside train."""
+        """A key that is also an input: its values in train never occur in other splits, so a network overfits them."""
         if self.by != "hash" or roles.get(self.key or "") != "input":
             return []
         told = f"key: {self.key} is an input, and no value of it in train comes again in valid or test"
@@ -118,11 +117,11 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData when the source gives no split, a row's split is unknown, or a class has too few rows."""
+        """Raises BadData when the source has no splits, a row's split is unknown, or a class has too few rows."""
         if self.by == "time":
             return self._by_time(table)
         key = self.key or "sample_id"
-        # a source may keep an id that is no column: `id` stands for the row itself
+        # a source may keep an id that is no column: `id` then means the sample_id
         key = "sample_id" if key == "id" and table.column("id") is None else key
         if key not in table.frame.columns:
             raise BadData.at("step split", f"key {key!r}: no such column; it has {table.frame.columns}")
@@ -160,7 +159,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         return placed.keeping(F.col("split").isNotNull())
 
     def now(self, table: Table) -> SparkColumn:
-        """Microseconds since 1970 of a row's time; of a column of numbers, the numbers as they are."""
+        """A row's time in microseconds since 1970; for a numeric column, its values unchanged."""
         name = str(self.time)
         column = table.column(name)
         if column is None:
@@ -181,7 +180,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         return {split: (_micros(start), _micros(until)) for split, (start, until) in periods.items()}
 
     def _shares_us(self, table: Table) -> dict[str, tuple[int, int]]:
-        """Where the splits begin and end, at the times that leave the wanted shares of rows behind them."""
+        """[from, until) of each split in microseconds, at the time quantiles of the requested shares."""
         wanted = {"valid": 1 - self.valid - self.test, "test": 1 - self.test}
         shares = F.array(*(F.lit(share) for share in wanted.values()))
         now = self.now(table)
@@ -207,7 +206,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at(
                 "step split", f"{name} {told}: fewer than {needed} rows, one for each split; drop the class"
             )
-        # a small class gives at least one row to each split, to train last of all
+        # a small class has at least one row in each split; train gets what is left
         left = F.col("_count") - 1
         test = F.least(_share_of(self.test), left - int(self.valid > 0))
         valid = F.least(_share_of(self.valid), left - test)
@@ -216,12 +215,12 @@ class Split(BaseModel, frozen=True, extra="forbid"):
 
 
 def _share_of(share: float) -> SparkColumn:
-    """Rows of a class, of `_count`: at least one where a share is asked for."""
+    """Rows of a class of `_count` rows for a share: at least one if the share is not 0."""
     return F.greatest(F.lit(1), F.round(F.col("_count") * share)) if share else F.lit(0)
 
 
 def _aware(time: object) -> object:
-    """A date or time of a recipe; without a zone it is UTC."""
+    """A date or time of a recipe; UTC if it has no zone."""
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     return time.replace(tzinfo=UTC) if isinstance(time, datetime) and time.tzinfo is None else time

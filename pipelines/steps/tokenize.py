@@ -1,4 +1,4 @@
-"""Cuts texts into tokens and numbers them, by what the train split knows: characters, words or learned subwords."""
+"""Tokenization by characters, words or BPE subwords, with a vocabulary learned from the train split."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
     | english   | ->  | english_tokens |      by: words; 0 padding, 1 unknown, 2 begin, 3 end, 4 a, 5 dog ...
     | A dog.    |     | 2 4 5 1 3      |
 
-    The text stays beside its tokens, with the role key. Subwords never reach over white space; each word begins with a
-    mark, so that tokens become the same text again, with single spaces.
+    The text column is kept with the role key. Subwords never cross white space; each word begins with a mark, so that
+    decoding restores the text, with single spaces.
     """
 
     version: ClassVar[int] = 1
@@ -34,19 +34,21 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "replayed"
     train_only: ClassVar[bool] = False
 
-    columns: tuple[str, ...] = Field(min_length=1, description="texts")
+    columns: tuple[str, ...] = Field(min_length=1, description="text columns to tokenize")
     by: Literal["characters", "words", "subwords"]
-    to: str = Field("{column}_tokens", description="name of the column with the tokens")
-    vocabulary: Literal["own", "shared"] = Field("own", description="for each column its own, or one for all of them")
-    lower: bool = Field(False, description="read texts in lower case")
-    minimum: int = Field(1, ge=1, description="a token that train has more rarely is unknown; a rarer pair not merged")
-    most: int = Field(
-        30_000, ge=8, description="largest vocabulary with the special tokens; the most frequent tokens stay"
+    to: str = Field("{column}_tokens", description="name of the new column of token ids")
+    vocabulary: Literal["own", "shared"] = Field("own", description="a vocabulary for each column, or one for all")
+    lower: bool = Field(False, description="lowercase texts")
+    minimum: int = Field(
+        1, ge=1, description="smallest frequency in train of a token, or of a merged pair; rarer tokens are unknown"
     )
-    begin: bool = Field(False, description="put a begin token before each text")
-    end: bool = Field(False, description="put an end token behind each text")
-    longest: int = Field(256, ge=3, description="most tokens of a text, with begin and end")
-    too_long: Literal["quarantine", "truncate"] = Field("quarantine", description="what is done with a longer text")
+    most: int = Field(
+        30_000, ge=8, description="largest vocabulary size, with special tokens; the most frequent tokens are kept"
+    )
+    begin: bool = Field(False, description="add a begin token to each text")
+    end: bool = Field(False, description="add an end token to each text")
+    longest: int = Field(256, ge=3, description="maximum number of tokens of a text, with begin and end")
+    too_long: Literal["quarantine", "truncate"] = Field("quarantine", description="treatment of a longer text")
 
     @model_validator(mode="after")
     def _different(self) -> Self:
@@ -55,7 +57,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """Raises BadData for a column that is missing or no text, or a train split without any token."""
+        """Raises BadData for a column that is missing or no text, and for a train split without tokens."""
         chosen = [column.name for column in self._chosen(train)]
         groups = [chosen] if self.vocabulary == "shared" else [[name] for name in chosen]
         return {
@@ -90,7 +92,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         return ((name, figures) for name in names)
 
     def _seen(self, train: Table, names: list[str]) -> list[str]:
-        """The tokens of train, frequent ones first, equal ones in the order of their characters."""
+        """The tokens of train, most frequent first, ties in character order."""
         reader = _reader(self.by, self.lower)
 
         @F.pandas_udf(ArrayType(StringType()))  # type: ignore[call-overload,untyped-decorator,unused-ignore]
@@ -103,7 +105,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         return [row[0] for row in rows if row[0] not in (tokenizer.PADDING, tokenizer.UNKNOWN)]
 
     def _subwords(self, train: Table, names: list[str], special: list[str]) -> tuple[list[str], list[list[str]]]:
-        # the only place that needs the package; reading texts, here and in a served model, does without
+        # only training a tokenizer needs the package; tokenizing, here and in a served model, does not
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
         model = Tokenizer(models.BPE(unk_token=tokenizer.UNKNOWN))
@@ -153,7 +155,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         return table.replacing(frame, column.model_copy(update={"role": "key"}), made)
 
     def _cut(self, frame: DataFrame, to: str, vocabulary: list[str]) -> DataFrame:
-        """The first tokens of longer texts; the end token stays the last."""
+        """Truncates longer texts; the end token stays the last."""
         whole = named(to)
         short = F.slice(whole, 1, self.longest - self.end)
         if self.end:
@@ -166,5 +168,5 @@ def _reader(by: str, lower: bool) -> tokenizer.Reader:
 
 
 def _texts(train: Table, names: list[str]) -> DataFrame:
-    """One column `text`: every text of the columns."""
+    """A column `text` with the texts of all the columns."""
     return train.frame.select(F.explode(F.array(*map(named, names))).alias("text")).where("text IS NOT NULL")

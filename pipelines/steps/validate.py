@@ -1,4 +1,4 @@
-"""Takes the rows that keep the rules, and puts the others aside with the rule that they break."""
+"""Row validation: quarantines each row that breaks a rule, with the rule as reason."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from millstream.tracking.errors import BadData, Fault
 
 
 class Validate(BaseModel, frozen=True, extra="forbid"):
-    """A row that breaks several rules is put aside under the first.
+    """Keeps the valid rows. A row that breaks several rules is quarantined with the first.
 
     | age | rules: {age is an age: "age BETWEEN 0 AND 130"} -> | age |   quarantine: 300, "age is an age"
     |  31 |                                                    |  31 |
@@ -29,11 +29,11 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     rules: dict[str, str] = Field(
-        default_factory=dict, description="name: a Spark SQL expression that is true of a good row"
+        default_factory=dict, description="name: a Spark SQL condition that valid rows fulfil"
     )
-    required: tuple[str, ...] = Field((), description="columns that may not be missing")
+    required: tuple[str, ...] = Field((), description="columns without missing values")
     unique: tuple[str, ...] = Field(
-        (), description="columns of which no value may come twice; the later rows are put aside"
+        (), description="columns of unique values; later rows with the same value are quarantined"
     )
 
     @field_validator("rules")
@@ -48,13 +48,13 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        """Raises BadData with every rule that cannot be read or names no column that is there, or if no row is left."""
+        """Raises BadData with every rule that cannot be parsed or names a missing column, or if no row is left."""
         self._check(table)
         frame = table.frame
         reasons = [F.when(named(name).isNull(), F.lit(f"{name} is missing")) for name in self.required]
         for name in self.unique:
             if _is_unique(frame, name):
-                continue  # nothing is sorted for what is nearly always so
+                continue  # most columns are unique: skip the sort
             # ids are file:line, so a shorter one comes first within a file: line 9 before 10
             order = Window.partitionBy(named(name)).orderBy(F.length("sample_id"), "sample_id")
             frame = frame.withColumn(f"_place_{name}", F.row_number().over(order))
@@ -62,9 +62,9 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
             reasons.append(F.when(twice, F.lit(f"{name} comes twice")))
         reasons += [F.when(~F.coalesce(F.expr(rule), F.lit(False)), F.lit(name)) for name, rule in self.rules.items()]
         judged = frame.withColumn("_reason", F.coalesce(*reasons, F.lit(None)))
-        judged = judged.drop(*(f"_place_{name}" for name in self.unique))  # a name that is not there is not dropped
+        judged = judged.drop(*(f"_place_{name}" for name in self.unique))  # drop ignores missing names
         bad = judged.where("_reason IS NOT NULL")
-        if not bad.count():  # the usual case: then the rows that are in memory stay there
+        if not bad.count():  # the usual case: keep the cached rows
             return table
         refused = table.refusing(bad, F.col("_reason")).refused
         return Table(judged.where("_reason IS NULL").drop("_reason"), table.columns, refused)
@@ -84,5 +84,5 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
 
 def _is_unique(frame: DataFrame, name: str) -> bool:
     counts = frame.where(named(name).isNotNull()).groupBy(named(name)).count()
-    # counted, since nearly always there is none: `isEmpty` would look at one part of the rows after the other
+    # count, as there is nearly always none: `isEmpty` would scan one partition after the other
     return bool(counts.where("count > 1").count() == 0)

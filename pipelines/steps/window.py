@@ -1,4 +1,4 @@
-"""Lays a series down in blocks of contiguous time steps, from which the feed cuts windows: they are not multiplied out.
+"""Blocks of contiguous time steps of a series, from which the feed cuts overlapping windows without copies on disk.
 
 Axes: T time steps of a block, C columns of numbers.
 """
@@ -23,17 +23,17 @@ from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
 MOST_BYTES = 1.2
-"""Stored bytes as a multiple of the raw ones, which the blocks of train may take."""
+"""Largest ratio of stored to raw bytes of the train blocks."""
 _STRETCH = ("split", "_entity", "_stretch")
 
 
 class Window(BaseModel, frozen=True, extra="forbid"):
     """Learns {"look_back", "horizon", "stride", "block", "spacing", "columns", "rows", "bytes_of_raw"}.
 
-    A block holds the starts of `block` windows, and behind them the look_back + horizon - 1 steps that the last of them
-    needs: a tensor `series` of shape (T, C), whose first `length` steps are real and the rest 0. In a block, windows of
-    look_back + horizon steps start at 0, stride, 2 * stride ... as long as they start before `block` and end within
-    `length`; over all blocks each window comes once. No block crosses a split, an entity or a gap.
+    A block holds the starts of `block` windows and the look_back + horizon - 1 steps after them that the last window
+    needs: a tensor `series` of shape (T, C), whose first `length` steps are real and the rest 0 (padding). In a block,
+    windows of look_back + horizon steps start at 0, stride, 2 * stride ... as long as they start before `block` and end
+    within `length`; over all blocks each window occurs once. No block crosses a split, an entity or a gap.
 
     | time | load | -> | sample_id | series           | length |    look_back: 2, horizon: 1, block: 3
     | 0    | 5.0  |    | 0         | 5 6 7 8 9        |      5 |    windows 5 6 7, 6 7 8, 7 8 9
@@ -45,26 +45,26 @@ class Window(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "brought"
     train_only: ClassVar[bool] = False
 
-    time: str = Field(description="column with the time: a number, or a text that Spark reads as a timestamp")
-    entity: str | None = Field(
-        None, description="column that says whose series a row is of; default: there is one series"
-    )
+    time: str = Field(description="time column: a number, or a text that Spark parses as a timestamp")
+    entity: str | None = Field(None, description="entity column, one series for each value; default: a single series")
     columns: tuple[str, ...] | Literal["numbers"] = Field(
-        "numbers", description="the numbers of a time step, or all inputs that are numbers, without the time"
+        "numbers", description="numeric columns of a time step, or all numeric inputs except the time"
     )
-    look_back: int = Field(ge=1, description="time steps that are read")
-    horizon: int = Field(1, ge=0, description="time steps behind them that are told")
-    stride: int = Field(1, ge=1, description="time steps from one window's start to the next")
+    look_back: int = Field(ge=1, description="input time steps of a window")
+    horizon: int = Field(1, ge=0, description="time steps to predict after the inputs")
+    stride: int = Field(1, ge=1, description="time steps between the starts of windows")
     block: int | None = Field(
-        None, ge=1, description="starts of windows in a block; default: the fewest that keep the bytes at 1.2 of raw"
+        None,
+        ge=1,
+        description="window starts in a block; default: the fewest that store at most 1.2 times the raw bytes",
     )
     reach: bool = Field(
-        False, description="windows of a later split may look back into the one before, as a forecast does"
+        False, description="windows of a later split may take inputs from the split before, as a forecast does"
     )
     spacing: float | Literal["common", "any"] = Field(
         "common",
-        description="time between two steps (seconds of timestamps), else there is a gap; "
-        "the most common of train; or any",
+        description="time between two steps (seconds for timestamps); any other is a gap; "
+        "`common`: the most frequent of train; `any`: no gaps",
     )
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         return self.look_back + self.horizon - 1
 
     def fit(self, train: Table, seed: int) -> Learned:
-        """Raises BadData for missing columns, times that cannot be read, and when no window fits into train."""
+        """Raises BadData for missing columns, times that cannot be parsed, and when train has no complete window."""
         names = self._names(train)
         steps = self._timed(train.frame, names)
         spacing = _common(steps) if self.spacing == "common" else self.spacing
@@ -106,7 +106,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         judged = whole.withColumn("_reason", F.coalesce(*faults)).persist()
         table = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason"))
         blocks = self._blocks(judged.where("_reason IS NULL"), names, block, rows)
-        # a block that reaches back may begin with the same step as one of the split before
+        # with `reach` a block may begin with the same step as a block of the split before
         began = F.concat_ws("@", "time", "split") if self.reach else F.col("time")
         frame = blocks.select(
             F.concat_ws("/", *(["_entity"] if self.entity else []), began).alias("sample_id"),
@@ -148,7 +148,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         return list(chosen)
 
     def _reaching(self, frame: DataFrame) -> DataFrame:
-        """The rows, and the last `look_back` steps before each later split once more, as steps of that split."""
+        """The rows, with the last `look_back` steps before each later split repeated as steps of that split."""
         entity = named(self.entity) if self.entity else F.lit("")
         time = named(self.time)
         is_text = frame.schema[self.time].dataType.typeName() == "string"
@@ -158,11 +158,11 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         return frame.unionByName(before.withColumn("split", F.col("_later")).drop("_later"))
 
     def _timed(self, frame: DataFrame, names: list[str]) -> DataFrame:
-        """The rows with their time as a number, whose they are, and whether they lack something or come again."""
+        """The rows with their time as a number, their entity, and whether they miss a value or repeat a time."""
         time = named(self.time)
         is_text = frame.schema[self.time].dataType.typeName() == "string"
         seconds = iso_time(time) if is_text else time
-        if not isinstance(frame.schema[self.time].dataType, IntegralType):  # whole numbers stay, however large
+        if not isinstance(frame.schema[self.time].dataType, IntegralType):  # integers stay exact, however large
             seconds = seconds.cast("double")
         frame = frame.withColumn("_text", time.cast("string")).withColumn("_time", seconds)
         frame = frame.withColumn("_entity", named(self.entity).cast("string") if self.entity else F.lit(""))
@@ -174,18 +174,18 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         return frame.withColumn("_missing", absent).withColumn("_again", ~F.col("_missing") & (place > 1))
 
     def _stretched(self, steps: DataFrame, spacing: float | str) -> DataFrame:
-        """The rows with the number of their stretch and their place in it; rows to be refused in none."""
+        """The rows with the number of their gap-free stretch (-1: refused) and their position in it."""
         order = Over.partitionBy("split", "_entity", "_out").orderBy("_time")
         frame = steps.withColumn("_out", F.col("_missing") | F.col("_again"))
         gap = (F.col("_time") - F.lag("_time").over(order)).cast("double")
-        # times are rounded by their texts: a thousandth of a step is no gap
+        # times are rounded in their texts: a thousandth of a step is no gap
         is_gap = F.lit(False) if spacing == "any" else F.abs(gap - spacing) > abs(float(spacing)) * 1e-3
         frame = frame.withColumn("_new", F.coalesce(is_gap, F.lit(False)).cast("int"))
         frame = frame.withColumn("_stretch", F.when(F.col("_out"), -1).otherwise(F.sum("_new").over(order)))
         return frame.withColumn("_place", F.row_number().over(Over.partitionBy(*_STRETCH).orderBy("_time")) - 1)
 
     def _blocks(self, steps: DataFrame, names: list[str], block: int, rows: int) -> DataFrame:
-        """One row a block: split, _entity, the first step's time, length and series."""
+        """A row for each block: split, _entity, the first step's time, length and series."""
         channels = len(names)
 
         @F.pandas_udf(BinaryType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
@@ -193,7 +193,7 @@ class Window(BaseModel, frozen=True, extra="forbid"):
             for piece in series:
                 yield piece.map(lambda values: _padded(values, rows * channels))
 
-        # a step stands in the blocks that start at most `rows - 1` steps before it, as far as these hold a window
+        # a step is in the blocks that start at most `rows - 1` steps before it, if these hold a window
         last = F.expr(f"CAST(LEAST(_place, _steps - {self.overlap} - 1) DIV {block} AS INT)")
         first = F.expr(f"CAST(GREATEST(0, _place - {rows} + {block}) DIV {block} AS INT)")
         placed = steps.withColumn("_block", F.explode(F.sequence(first, last)))
@@ -211,16 +211,16 @@ class Window(BaseModel, frozen=True, extra="forbid"):
 
 
 def stored_steps(lengths: Counter[int], block: int, overlap: int) -> int:
-    """Time steps that the blocks of stretches of these lengths hold, padding counted."""
+    """Stored time steps, with padding, of the blocks of stretches of these lengths."""
     blocks = {length: _up(max(0, length - overlap), block) // block for length in lengths}
     return sum(count * blocks[length] * (block + overlap) for length, count in lengths.items())
 
 
 def fitting_block(lengths: Counter[int], overlap: int, stride: int) -> int:
-    """The smallest block that keeps the stored bytes at 1.2 of the raw ones; where none does, the thriftiest."""
+    """The smallest block that stores at most 1.2 times the raw bytes; if none does, the one that stores the fewest."""
     longest = max(lengths) - overlap
     raw = sum(length * count for length, count in lengths.items())
-    # the stretch cut into 1, 2, 3 ... equal blocks; under 5 overlaps a block is over 1.2 by its overlap alone
+    # the longest stretch in 1, 2, 3 ... equal blocks; a block under 5 overlaps exceeds 1.2 by its overlap alone
     most = max(1, longest // max(1, 5 * overlap))
     sizes = sorted({_up(_up(longest, parts) // parts, stride) for parts in range(1, most + 1)})
     costs = {size: stored_steps(lengths, size, overlap) / raw for size in sizes}
@@ -234,7 +234,7 @@ def _up(number: int, step: int) -> int:
 
 
 def _common(steps: DataFrame) -> float:
-    """The time between two steps that comes most often; of equals the shortest."""
+    """The most frequent time between two steps; of ties the shortest."""
     good = steps.where("NOT _missing AND NOT _again")
     order = Over.partitionBy("split", "_entity").orderBy("_time")
     gap = (F.col("_time") - F.lag("_time").over(order)).cast("double")
@@ -246,7 +246,7 @@ def _common(steps: DataFrame) -> float:
 
 
 def _lengths(steps: DataFrame) -> Counter[int]:
-    """How many stretches of train have how many steps."""
+    """The number of stretches of train by their length in steps."""
     counts = steps.where("NOT _out").groupBy(*_STRETCH).count().groupBy("count").agg(F.count("*").alias("stretches"))
     return Counter({row[0]: row[1] for row in counts.collect()})
 
