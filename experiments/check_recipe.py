@@ -1,4 +1,4 @@
-"""Recipes and studies with all of their faults, those of preparation, training and search together."""
+"""Validates recipes and studies: faults of preparation, training and search together."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 OF_TRAINING = ("task", "network", "fit", "environment", "search")
-"""The sections of a recipe that training looks at."""
+"""The sections of a recipe that training reads."""
 
 
 def located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
-    """The recipe, or all of its faults at once."""
+    """The recipe. Raises with all of its faults at once."""
     from millstream.tracking.errors import WrongRecipe
 
     located, faults = checked(recipe, budget, sets)
@@ -30,7 +30,7 @@ def located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
 
 
 def checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
-    """The recipe with its faults, those of its sections among them."""
+    """The recipe and its faults, including those of its sections."""
     from millstream.tracking.recipe.loader import load
 
     located = load(recipe, budget=budget, sets=sets)
@@ -39,7 +39,7 @@ def checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, l
 
 
 def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[LocatedStudy, list[Fault]]:
-    """A study with the faults of all of its combinations, each once."""
+    """A study and the faults of all of its combinations, without duplicates."""
     from millstream.tracking.recipe.study import load
 
     study = load(name, budget=budget, sets=sets)
@@ -54,7 +54,7 @@ def base_of_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Locate
 
 
 def _warn_of_unknown_budget(located: Located) -> None:
-    """A recipe of seconds needs no shorter form; one that was thought to have it would take its hours unsaid."""
+    """Warn when the requested budget is not defined: the run falls back to `cpu` and may take hours."""
     budgets = located.section("budgets")
     if located.budget != "cpu" and located.budget not in budgets:
         written = f"only {', '.join(map(str, budgets))}" if budgets else "none"
@@ -66,7 +66,7 @@ def section_faults(located: Located) -> list[Fault]:
 
     found = preparation.faults(located)
     if not any(located.section(name) for name in OF_TRAINING):
-        return found  # what trains takes seconds to load
+        return found  # the training packages take seconds to import
     from millstream.experiments.search import space
     from millstream.training.assembly import validate
 
@@ -75,9 +75,9 @@ def section_faults(located: Located) -> list[Fault]:
 
 
 def unfit(located: Located, *metrics: str) -> list[Fault]:
-    """What can be known, before any row is read, of what the recipe trains and does not fit its data.
+    """Mismatches between training and data that are known before any row is read.
 
-    `metrics` are those that are asked for beside the recipe's own.
+    `metrics` are required in addition to the recipe's own.
     """
     if not located.recipe.trains:
         return []
@@ -96,7 +96,7 @@ def unfit(located: Located, *metrics: str) -> list[Fault]:
 
 
 def needed(located: Located, *, test: bool = True) -> dict[str, str]:
-    """The splits that have to have rows for what the recipe trains, each with what for."""
+    """The splits that must have rows for training, each with the reason."""
     if not located.recipe.trains:
         return {}
     from millstream.training.assembly import preconditions as at_the_end
@@ -106,7 +106,7 @@ def needed(located: Located, *, test: bool = True) -> dict[str, str]:
 
 
 def published(located: Located, settings: Settings) -> Dataset | None:
-    """The recipe's dataset version, if it has one and it was prepared before; the preparation says why it was not."""
+    """The recipe's prepared dataset version; None without data or before preparation, which reports the reason."""
     from millstream.pipelines.prepare import find
     from millstream.tracking.errors import BadData
 

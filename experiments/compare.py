@@ -1,4 +1,4 @@
-"""A leaderboard: models that were trained on one dataset version, each looked at again on the same test rows."""
+"""Leaderboard of models trained on one dataset version, each evaluated again on the same test rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from millstream.training.callbacks.row_outcomes import RowOutcomes
 from millstream.training.loop.evaluate import dataset_of, measure
 
 MOST_TIMED, TIMES = 10_000, 5
-"""Rows whose scoring is timed, and how often: the shortest time is the least disturbed one."""
+"""Rows whose prediction is timed, and repetitions: the minimum is the least disturbed time."""
 
 
 def compare(
@@ -33,9 +33,9 @@ def compare(
 ) -> list[Placed]:
     """The newest finished run of each recipe and the models `models:/...` in `named`, best first.
 
-    Without any, a board of the newest runs for each dataset version. Nothing that a run noted of its model is used:
-    each is loaded and tells of all test rows again.
-    Raises WrongRecipe when they have no runs on one dataset version, BadData when that or a model is gone.
+    Without `named`, a leaderboard of the newest runs for each dataset version. Logged metrics are not used: each model
+    is loaded and predicts all test rows again.
+    Raises WrongRecipe when they share no dataset version, BadData when the version or a model is gone.
     """
     recipes = [one for one in named if not one.startswith(MODEL)]
     found = newest(settings, recipes, budget) if recipes or not named else []
@@ -54,7 +54,7 @@ def compare(
 def ranked(
     group: Sequence[Finished], settings: Settings, *, metric: str | None, say: Callable[[str], None]
 ) -> list[Placed]:
-    """Runs on one dataset version, best first, each model loaded and measured again."""
+    """Runs on one dataset version, best first, each model loaded and evaluated again."""
     measured = []
     for at, one in enumerate(group, 1):
         say(f"{one.dataset}/{one.version}: {one.recipe} ({at} of {len(group)})")
@@ -78,8 +78,8 @@ def _measured(run: Finished, settings: Settings) -> Measured:
 
 
 def _score_seconds(model: model_folder.Model, dataset: Dataset) -> float:
-    """Seconds that predictions take a row, in this process and in the batches of serving; the feed is not in it."""
-    # no memory for slots without a row, and below no prediction of one: of large pictures there are few rows
+    """Prediction time in seconds per row, in this process and in serving's batch size, without the feed."""
+    # empty slots are neither allocated nor, below, predicted: datasets of large images have few rows
     at_once = min(model_folder.ROWS_AT_ONCE, dataset.manifest.splits["test"].rows)
     fit = model.task.fit.model_copy(update={"batch_size": at_once, "lanes": None})
     rows, seconds = 0, 0.0

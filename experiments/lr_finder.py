@@ -1,4 +1,4 @@
-"""Looks for a learning rate or a batch size that would do, by a few steps that are thrown away."""
+"""Learning-rate range test and batch-size finder: a few steps whose weights are discarded."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from millstream.training.memory import is_out_of_memory
 What = Literal["lr", "batch_size"]
 SHARE_OF_BEST = 0.1
 MEMORY_SHARE = 0.5
-"""Of the host's free memory that a batch may take; a GPU is filled until it refuses."""
+"""Share of the host's free memory that a batch may use; a GPU is filled until it is out of memory."""
 MIB = 1 << 20
 
 
 class Found(BaseModel, frozen=True):
-    """`tried` holds (rate, smoothed loss) or (batch size, MiB taken)."""
+    """`tried` holds (learning rate, smoothed loss) or (batch size, MiB used)."""
 
     run_id: str
     field: str
@@ -41,10 +41,10 @@ class Found(BaseModel, frozen=True):
 
 
 def find(what: What, located: Located, run: Run, dataset: Dataset | None) -> Found:
-    """A value for `fit.optimizer.lr` or `fit.batch_size`, with what was tried; a figure of it goes into the run.
+    """A value for `fit.optimizer.lr` or `fit.batch_size`, with the values tried; logs a figure of the rates.
 
-    The same recipe, dataset and seed find the same rate. Raises WrongRecipe where there are no batches to try it on,
-    and TrainingFailed where nothing would do.
+    Deterministic for `lr`: the same recipe, dataset and seed find the same rate. Raises WrongRecipe without batches to
+    try it on, and TrainingFailed when no value works.
     """
     job = Job.of(located, run, dataset, test=False)
     if dataset is None or isinstance(job.task.network, Estimator):
@@ -67,7 +67,7 @@ def _rate(job: Job) -> Found:
 def below_the_best(course: Sequence[tuple[float, float]]) -> float:
     """A tenth, to two digits, of the rate at which the loss of a course (rate, loss) is lowest.
 
-    There it is about to rise; and a course that is smoothed lags behind. Raises TrainingFailed when it never fell.
+    At the minimum the loss is about to rise, and a smoothed loss lags. Raises TrainingFailed when it never fell.
     """
     rate, lowest = min(course, key=lambda point: point[1], default=(0.0, math.inf))
     if not course or lowest >= course[0][1]:
@@ -76,13 +76,13 @@ def below_the_best(course: Sequence[tuple[float, float]]) -> float:
 
 
 def _batch_size(job: Job, dataset: Dataset) -> Found:
-    """The largest of the sizes doubled from the smallest possible that fits into memory."""
+    """The largest size that fits into memory, doubling from the smallest possible."""
     tried: list[tuple[float, float]] = []
     before, bound = _taken(), _bound()
     for size in _sizes(job, dataset):
         parts = replace(job.parts, fit=job.fit.model_copy(update={"batch_size": size}))
         again = Job.of(job.located, job.run, dataset, parts, test=False)
-        # two batches: at the second the optimizer has memory of its own
+        # two batches: at the second one the optimizer state is allocated
         steps = trainer(again.fit, max_epochs=1, limit_train_batches=2, **_bare(again))
         try:
             steps.fit(again.task, datamodule=again.source)
@@ -102,7 +102,7 @@ def _batch_size(job: Job, dataset: Dataset) -> Found:
 
 
 def _sizes(job: Job, dataset: Dataset) -> Iterator[int]:
-    """The smallest possible, then doubled while the train split has as many rows; lanes and parts divide each."""
+    """Sizes doubling up to the rows of the train split; each is divisible by the lanes and the micro-batches."""
     size = math.lcm(job.fit.lanes or 1, job.fit.accumulate)
     yield size
     while (size := 2 * size) <= dataset.manifest.splits["train"].rows:
@@ -110,17 +110,17 @@ def _sizes(job: Job, dataset: Dataset) -> Iterator[int]:
 
 
 def _bare(job: Job) -> dict[str, Any]:
-    """Options of a Trainer that leaves nothing behind."""
+    """Options of a Trainer without validation, logging or checkpoints."""
     return {"limit_val_batches": 0, "logger": False, "enable_checkpointing": False, "default_root_dir": str(job.folder)}
 
 
 def _taken() -> int:
-    """Bytes that this process held at the most, on the device where there is one."""
+    """Peak memory of this process in bytes, on the GPU if there is one."""
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
 def _bound() -> float:
-    """Bytes beyond which no larger batch is tried; a device says by itself when it is full."""
+    """Bytes beyond which no larger batch is tried; a GPU raises when it is out of memory."""
     return math.inf if torch.cuda.is_available() else MEMORY_SHARE * psutil.virtual_memory().available

@@ -1,4 +1,4 @@
-"""Trainings inside one run, those of a study or a search: each is run once, and goes on after it was stopped."""
+"""Nested runs of a study or a search: each training is run once and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -29,34 +29,34 @@ TOLD = ("test/", "valid/", "network/")
 
 @dataclass(frozen=True)
 class Options:
-    """How nested trainings are run."""
+    """Configuration of the nested trainings."""
 
     settings: Settings
     master: str | None = None
-    """Spark's, for their preparation."""
+    """Spark master for their preparation."""
     fresh: bool = False
-    """Whether none goes on that was broken off."""
+    """Whether interrupted trainings are run again, not resumed."""
     test: bool = True
-    """Whether they are measured on the test split."""
+    """Whether they are evaluated on the test split."""
 
 
 class Row(BaseModel, frozen=True):
-    """One training, and what was varied in it."""
+    """One training and the values varied in it."""
 
     values: dict[str, Any]
     metrics: dict[str, float]
     run_id: str
     seconds: float | None
     failed: str | None = None
-    """Why its training broke; the others go on."""
+    """Why the training failed; the others continue."""
 
 
 def parent(
     kind: str, base: Located, settings: Settings, *, more: Mapping[str, Any], fresh: bool, again: str, say: Say
 ) -> Run:
-    """The newest run of this kind (`study`, `search`) with the same recipe and code, opened again; or a new one.
+    """The newest run of this kind (`study`, `search`) with the same recipe and code, resumed; or a new one.
 
-    `more` is what else makes two of them the same, and `again` the command that a stopped one is told to go on with.
+    `more` are further facts that must be equal, `again` the command to resume it with, printed when it is stopped.
     """
     client = open_store(settings)
     within = experiment(client, settings, base.name)
@@ -79,11 +79,11 @@ def parent(
 
 
 def finished(parent: Run, recipe: Located, values: Mapping[str, Any], options: Options) -> Row | None:
-    """What a training gave whose run inside `parent` has ended, on the dataset version that it would have now."""
+    """The row of a training that finished inside `parent` on the current dataset version; None if there is none."""
     try:
         dataset = published(recipe, options.settings) if recipe.recipe.data is not None else None
     except (WrongRecipe, BadData):
-        return None  # its run says so
+        return None  # its run will report it
     if dataset is None and recipe.recipe.data is not None:
         return None
     inside = f"tags.identity = '{identity(recipe, dataset)}' and tags.`{PARENT}` = '{parent.id}'"
@@ -102,7 +102,7 @@ def finished(parent: Run, recipe: Located, values: Mapping[str, Any], options: O
 
 
 def run(parent: Run, recipe: Located, values: Mapping[str, Any], options: Options) -> Row:
-    """Trains; an error of recipe, data or training is a row that says so, and one of the environment is raised."""
+    """Trains; an error of recipe, data or training becomes a failed row, an error of the environment is raised."""
     try:
         _, trained = once(
             recipe,
@@ -121,12 +121,12 @@ def run(parent: Run, recipe: Located, values: Mapping[str, Any], options: Option
 
 
 def failed(values: Mapping[str, Any], why: str) -> Row:
-    """The row of a training that broke."""
+    """The row of a failed training."""
     return Row(values=dict(values), metrics={}, run_id="", seconds=None, failed=why)
 
 
 def table(rows: Iterable[Row], first: Iterable[str]) -> str:
-    """CSV with a line a training; the columns `first` come first."""
+    """CSV with one line per training, starting with the columns `first`."""
     flat: list[dict[str, Any]] = []
     for row in rows:
         end = {"seconds": row.seconds, "failed": row.failed, "run_id": row.run_id}
@@ -140,7 +140,7 @@ def table(rows: Iterable[Row], first: Iterable[str]) -> str:
 
 
 def folder(parent: Run) -> str:
-    """Where the artifacts of a run lie: a folder, or an address in the tracking store."""
+    """Location of a run's artifacts: a folder, or a URI of the tracking store."""
     uri = str(parent.client.get_run(parent.id).info.artifact_uri)
     return artifact_paths.folder_of(uri, parent.settings.tracking_uri)
 

@@ -1,4 +1,4 @@
-"""One recipe the whole way, and a recipe once for each value of its repeated field."""
+"""Runs a recipe end to end, once or for each value of its repeated field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def once(
     register: bool = True,
     test: bool = True,
 ) -> tuple[Any, Any]:
-    """What was prepared (None for an environment) and trained, in one run; without `test` in this process alone."""
+    """Results of preparation (None for an environment) and training, in one run; `test=False` needs a single rank."""
     from millstream.pipelines import prepare as preparation
     from millstream.tracking.dataset.version import Dataset
     from millstream.tracking.errors import WrongRecipe
@@ -35,7 +35,7 @@ def once(
     from millstream.training.loop.resume import begin, report_out_of_reach
     from millstream.training.loop.train import train as fit
 
-    # a dataset that is not there yet was never trained on here
+    # a dataset that is not prepared yet has no run to resume
     has_data = located.recipe.data is not None
     known = check_recipe.published(located, settings) if has_data and not fresh else None
     is_unknown = has_data and known is None
@@ -60,7 +60,7 @@ def once(
 
 
 def repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings, **options: Any) -> dict[str, Any]:
-    """The recipe once for each value of the repeated field, as nested runs; the metrics are their means."""
+    """Runs the recipe for each value of the repeated field, as nested runs; the metrics are their means."""
     from millstream.tracking.runs.repeated_runs import summary
     from millstream.tracking.runs.run import Run
 

@@ -1,4 +1,4 @@
-"""Runs every combination of a study as nested runs of one parent, and tells what came of them."""
+"""Runs every combination of a study as nested runs of one parent, and reports the results."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Studied(BaseModel, frozen=True):
     run_id: str
     rows: list[Row]
     figure: str
-    """Where the figure lies: a file, or an address in the tracking store."""
+    """Location of the figure: a file, or a URI of the tracking store."""
     table: str
     metrics: tuple[str, ...]
     ranked: list[Placed] = []
-    """The models in their order, where the study asks for it."""
+    """Leaderboard of the models, if the study requests it."""
 
 
 def run_study(located: LocatedStudy, options: Options, *, say: Say) -> Studied:
-    """The combinations that are not finished yet, one after the other; then table and figure.
+    """Runs the unfinished combinations one after the other; then logs table and figure.
 
-    A study of the same recipe and code goes on in its run: what is finished stays, what was stopped goes on from its
-    checkpoint, and what was added to the file is run. Raises as a training does, a training that failed left out.
+    A study of the same recipe and code resumes its run: finished combinations are kept, interrupted ones resume from
+    their checkpoints, added ones are run. Raises as training does, except for failed trainings, which are rows.
     """
     WrongRecipe.unless_empty(located.faults)
     study = _checked(located)
@@ -110,7 +110,7 @@ def _figure(study: Study, rows: list[Row], client: MlflowClient) -> Any:
 
 
 def _ranked(metric: str, rows: list[Row], client: MlflowClient, settings: Settings, say: Say) -> list[Placed]:
-    """The models of the combinations that were trained, by their labels. Raises WrongRecipe when data vary, too."""
+    """Leaderboard of the trained combinations, named by their labels. Raises WrongRecipe when the data vary, too."""
     runs = [
         replace(finished_runs.told(client.get_run(row.run_id)), recipe=", ".join(map(str, row.values.values())))
         for row in rows
@@ -121,7 +121,7 @@ def _ranked(metric: str, rows: list[Row], client: MlflowClient, settings: Settin
 
 
 def _pictures(name: str, rows: list[Row], client: MlflowClient) -> dict[str, NDArray[Any]]:
-    """The figure of that name of each run that has drawn it, under the values that were run."""
+    """The figure `name` of each run that logged it, by the label of its combination."""
     found = {}
     for row in rows:
         path = f"figures/{name}.png"

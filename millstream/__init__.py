@@ -1,4 +1,4 @@
-"""Spark makes the dataset, Lightning makes the model from it, MLflow remembers both."""
+"""Spark prepares the dataset, Lightning trains the model, MLflow tracks both."""
 
 from millstream import former_names
 

@@ -1,4 +1,4 @@
-"""The command with all of its verbs, each a file of `verbs/` that adds itself.
+"""The command with all of its verbs; each file of `verbs/` registers itself.
 
 Packages are imported when a verb needs them, so that `--help` does not wait for Spark, torch and MLflow.
 """
@@ -26,16 +26,15 @@ for name in plugins.names(VERBS):
 
 
 def main() -> None:
-    """The console command."""
+    """Entry point of the console script."""
     signal.signal(signal.SIGTERM, _terminate)
-    # what is left at the end is not looked through once more: with torch and MLflow that takes 1.4 of 1.7 s, in which
-    # no signal is heard
+    # skip the garbage collection at exit: with torch and MLflow it takes 1.4 of 1.7 s, in which no signal is handled
     atexit.register(gc.freeze)
-    # how long threads spin while they wait for work (docs/decisions/005-threads-and-memory.md); torch reads it once
+    # spin time of idle threads (docs/decisions/005-threads-and-memory.md); torch reads it once
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack letters that data or recipes have
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack characters of data or recipes
     cli(prog_name="millstream")
 
 

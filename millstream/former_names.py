@@ -1,7 +1,7 @@
-"""Lets models that were registered before the packages moved below `millstream` still load.
+"""Import hook for models that were registered before the packages moved below `millstream`.
 
-Such a model names its loader `training.serve`. MLflow imports that name, so it has to lead here; a `training` of the
-user's own stays what it is.
+Such a model names its loader `training.serve`, which MLflow imports. The hook resolves it to `millstream.pyfunc`; a
+package `training` of the user takes precedence.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PACKAGE = LOADER.partition(".")[0]
 
 
 class _Former(MetaPathFinder, Loader):
-    """Stands behind all other finders: asked for `training` only where nobody else has one."""
+    """The last finder of `sys.meta_path`: called for `training` only when no other finder has it."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         return ModuleSpec(name, self, is_package=name == PACKAGE) if name in (LOADER, PACKAGE) else None
@@ -29,6 +29,6 @@ class _Former(MetaPathFinder, Loader):
 
 
 def register() -> None:
-    """Once for a process, however often it is called."""
+    """Install the finder; idempotent within a process."""
     if not any(isinstance(finder, _Former) for finder in sys.meta_path):
         sys.meta_path.append(_Former())

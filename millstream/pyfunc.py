@@ -1,4 +1,4 @@
-"""What MLflow calls to load a registered model. Models name this module, so it keeps its place and its name."""
+"""Loader that MLflow calls for a registered model. Models store this module's name, so it must not be renamed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def _load_pyfunc(path: str) -> Model:
-    """The name is MLflow's."""
+    """Loads a model folder; the function's name is MLflow's."""
     from millstream.training.assembly.model_folder import load
 
     return load(Path(path))

@@ -1,5 +1,5 @@
-"""The verbs of the command, one a file: what is asked for, which packages do it, and how it is answered.
+"""The verbs of the command line, one a file: arguments in, a call of the packages, a result out.
 
-Beside them: `group` is the command itself, `options` what several verbs take, `asked` what these name, `once` a recipe
-the whole way.
+In `terminal/`: `cli` is the click group, `command` its plumbing, `options` the shared options, `arguments` resolves
+the settings, the other modules print results.
 """

@@ -1,4 +1,4 @@
-"""Tells the faults of a recipe or a study."""
+"""Validates a recipe or a study."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from millstream.verbs.terminal.options import recipe_options
 
 @verb(cli, preparation.checked)
 @recipe_options
-@click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value here, its meaning.")
+@click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value and its meaning.")
 def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:
-    """Tell all faults of a recipe, or of a study, at once, without running it.
+    """Report all faults of a recipe or a study at once, without running it.
 
     \b
     Example: millstream check my/recipe.yaml --set network.channels=[8,16]

@@ -16,14 +16,14 @@ from millstream.verbs.terminal.command import verb
 
 @verb(cli, ranking.compared)
 @click.argument("named", nargs=-1, metavar="[RECIPE|MODEL]...")
-@click.option("--metric", metavar="NAME", help="What is ranked by: accuracy, auc, rmse ...; default: the task's first.")
-@click.option("--budget", type=click.Choice(["smoke", "cpu", "full"]), help="Runs of this budget alone.")
-@click.option("--train", "missing", is_flag=True, help="First run those of the recipes that have no finished run.")
+@click.option("--metric", metavar="NAME", help="Metric to rank by: accuracy, auc, rmse ...; default: the task's first.")
+@click.option("--budget", type=click.Choice(["smoke", "cpu", "full"]), help="Only runs of this budget.")
+@click.option("--train", "missing", is_flag=True, help="First run the recipes that have no finished run.")
 def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bool) -> Any:
-    """Rank the newest models of recipes on one dataset version, and tell which differences are more than chance.
+    """Rank the newest models of recipes on one dataset version, with significance tests of the differences.
 
-    Each model is loaded and measured again on the same test rows. A registered model is named by its address. Without
-    any name all recipes that have runs on the same dataset version are ranked together.
+    Each model is loaded and evaluated again on the same test rows. A registered model is named by its URI. Without
+    a name, all recipes that have runs on the same dataset version are ranked together.
 
     \b
     Example: millstream compare classical/tree-mnist classical/forest-mnist --train

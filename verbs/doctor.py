@@ -1,4 +1,4 @@
-"""Tells what is wrong with this machine."""
+"""Diagnoses this machine."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 @verb(cli, preparation.checks)
-@click.option("--send", is_flag=True, help="Send metrics that runs could not send.")
-@click.option("--feed", "fed", metavar="RECIPE", help="Tell what limits its training: reading, decoding, the model ...")
+@click.option("--send", is_flag=True, help="Send the metrics that earlier runs could not log to MLflow.")
+@click.option(
+    "--feed", "fed", metavar="RECIPE", help="Report the bottleneck of its training: reading, decoding, the model ..."
+)
 def doctor(send: bool, fed: str | None) -> Answer:
-    """Tell what is wrong with this machine, and the one command that mends it.
+    """Report what is wrong with this machine, and the one command that repairs it.
 
     \b
     Example: millstream doctor --feed cnn/lenet-mnist

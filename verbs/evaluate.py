@@ -1,4 +1,4 @@
-"""Measures a model on a split."""
+"""Evaluates a model on a split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from millstream.verbs.terminal.command import verb
 @click.argument("model")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True)
 def evaluate(model: str, split: str) -> Any:
-    """Measure a model on a split of the dataset version that it came from.
+    """Evaluate a model on a split of the dataset version that it was trained on.
 
     \b
     Example: millstream evaluate models:/cnn.lenet-digits@champion

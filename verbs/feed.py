@@ -1,4 +1,4 @@
-"""Walks an epoch as the model would get it."""
+"""Iterates over an epoch of batches, without a model."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 @recipe_options
 @click.option("--split", default="train", show_default=True)
 @click.option("--epoch", type=click.IntRange(0), default=0, show_default=True)
-@click.option(
-    "--ranks", type=click.IntRange(1), default=1, show_default=True, help="As so many processes would see it."
-)
+@click.option("--ranks", type=click.IntRange(1), default=1, show_default=True, help="Number of ranks to simulate.")
 @click.option("--engine", type=click.Choice(["petastorm", "arrow"]), help="Default: petastorm where it is installed.")
 @click.option("--memory", type=click.Choice(["cached", "streamed"]), help="Default: cached if the split fits.")
-@click.option("--show", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture of the first batch.")
+@click.option("--show", type=click.Path(dir_okay=False, path_type=Path), help="Write a figure of the first batch.")
 def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options: Any) -> Any:
-    """Walk an epoch of RECIPE (or of a DATASET) as the model would get it; one hash for all global batches in order.
+    """Iterate over an epoch of RECIPE (or of a DATASET) as in training; one hash covers all global batches in order.
 
     \b
     Example: millstream feed cnn/lenet-mnist --ranks 4 --engine arrow --show batch.png
@@ -42,7 +40,7 @@ def feed(recipe: str, budget: Any, sets: tuple[str, ...], split: str, **options:
 
 
 def _fed(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Dataset, Any, Reading]:
-    """Dataset, signature and way of reading of a recipe, or those that a bare dataset gets."""
+    """Dataset, signature and reading configuration of a recipe; for a bare dataset the defaults."""
     from millstream.pipelines.prepare import find
     from millstream.tracking.recipe.loader import catalogue
     from millstream.training.assembly.build import parts_of

@@ -1,4 +1,4 @@
-"""Tells what is in a dataset version."""
+"""Describes a dataset version."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from millstream.verbs.terminal.command import verb
 @verb(cli, inspection.inspected)
 @click.argument("dataset")
 @click.option("--row", metavar="SAMPLE_ID", help="The lineage of one row, back to its source file.")
-@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page to look at, in one file.")
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a report as one HTML file.")
 def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
-    """Tell what is in a dataset version: columns, classes, figures of every split, how it was made.
+    """Describe a dataset version: columns, classes, statistics of every split, preparation steps.
 
     \b
     Example: millstream inspect mnist --html mnist.html

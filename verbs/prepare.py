@@ -1,4 +1,4 @@
-"""Makes a dataset version."""
+"""Prepares a dataset version."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from millstream.verbs.terminal.options import master_option, recipe_options
 @recipe_options
 @master_option
 def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None) -> Any:
-    """Make the recipe's dataset version from raw data, on Spark.
+    """Prepare the recipe's dataset version from raw data, on Spark.
 
-    The same input names the same version, which is made once and then found again.
+    The same input has the same version id: it is prepared once and reused afterwards.
 
     \b
     Example: millstream prepare cnn/lenet-mnist --master spark://host:7077

@@ -1,4 +1,4 @@
-"""Removes dataset versions that nothing names."""
+"""Removes unreferenced dataset versions."""
 
 from __future__ import annotations
 
@@ -13,10 +13,16 @@ from millstream.verbs.terminal.command import verb
 
 @verb(cli, preparation.pruned)
 @click.argument("dataset", required=False)
-@click.option("--keep", type=click.IntRange(1), default=1, show_default=True, help="The newest of each dataset stay.")
-@click.option("--yes", is_flag=True, help="Remove them; without it, it is only told what would go.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Newest versions of each dataset that are kept.",
+)
+@click.option("--yes", is_flag=True, help="Remove them; without it, a dry run.")
 def prune(dataset: str | None, keep: int, yes: bool) -> Any:
-    """Remove dataset versions that no run, no model, no other version and no `latest` names.
+    """Remove dataset versions that no run, model, other version or `latest` references.
 
     \b
     Example: millstream prune mnist --keep 3

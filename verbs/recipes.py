@@ -1,4 +1,4 @@
-"""Lists the recipes that are shipped."""
+"""Lists the shipped recipes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from millstream.verbs.terminal.command import verb
 
 
 @verb(cli, preparation.recipes)
-@click.option("--family", metavar="NAME", help="Those of one family: cnn, rnn, mlp, classical, generative, rl.")
+@click.option("--family", metavar="NAME", help="Only one family: cnn, rnn, mlp, classical, generative, rl.")
 def recipes(family: str | None) -> list[dict[str, Any]]:
     """List the recipes with their data, budgets and pass marks.
 

@@ -1,4 +1,4 @@
-"""Goes the whole way, from raw data to a registered model."""
+"""Runs a recipe end to end, from raw data to a registered model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from millstream.verbs.terminal.options import master_option, recipe_options, tra
 @master_option
 @training_options
 def run(recipe: str, budget: Any, sets: tuple[str, ...], require_pass: bool, **options: Any) -> Answer:
-    """Prepare, train, evaluate and register: the whole way in one run, which goes on if it was broken off.
+    """Prepare, train, evaluate and register in one run; an interrupted run is resumed.
 
     \b
     Example: millstream run cnn/lenet-digits --budget smoke

@@ -1,4 +1,4 @@
-"""Scores a table on Spark."""
+"""Batch prediction for a table, on Spark."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from millstream.verbs.terminal.options import master_option
 @click.argument("output")
 @master_option
 def score(model: str, source: str, output: str, master: str | None) -> Any:
-    """Score a table of raw columns on Spark: CSV, JSON lines, Parquet or ORC in, Parquet out, whole or nothing.
+    """Predict for a table of raw columns on Spark: CSV, JSON lines, Parquet or ORC in, Parquet out, all or nothing.
 
     \b
     Example: millstream score models:/mlp.adult/1 people.csv scored

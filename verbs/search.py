@@ -1,4 +1,4 @@
-"""Looks for the best values of a recipe's fields."""
+"""Hyperparameter search over the fields of a recipe."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ STRATEGIES = plugins.names("millstream.experiments.search.strategies")
 
 @verb(cli, ranking.searched)
 @click.argument("recipe")
-@click.option("--strategy", type=click.Choice(STRATEGIES), default="tpe", show_default=True, help="Who proposes.")
-@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Trainings in all.")
-@click.option("--over", multiple=True, metavar="FIELD=RANGE", help="A field that varies: {low, high, log} or [a, b].")
-@click.option("--metric", help="What is compared; default: that of the pass mark, on the valid split.")
-@click.option("--direction", type=click.Choice(["max", "min"]), help="Which value is best; default: by the metric.")
-@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Of what is proposed.")
+@click.option("--strategy", type=click.Choice(STRATEGIES), default="tpe", show_default=True, help="Search algorithm.")
+@click.option("--trials", type=click.IntRange(1), default=20, show_default=True, help="Total number of trainings.")
+@click.option(
+    "--over", multiple=True, metavar="FIELD=RANGE", help="Search space of a field: {low, high, log} or [a, b]."
+)
+@click.option("--metric", help="Objective; default: the metric of the pass mark, on validation.")
+@click.option("--direction", type=click.Choice(["max", "min"]), help="Maximize or minimize; default: by the metric.")
+@click.option("--seed", type=click.IntRange(0), default=7, show_default=True, help="Seed of the proposals.")
 @budget_option
 @sets_option
 @master_option
-@click.option("--fresh", is_flag=True, help="Run all trials anew.")
+@click.option("--fresh", is_flag=True, help="Run all trials again.")
 def search(
     recipe: str,
     strategy: str,
@@ -47,11 +49,11 @@ def search(
     master: str | None,
     fresh: bool,
 ) -> Any:
-    """Look for the best values of fields, by trials; those that are finished are not run again.
+    """Search for the best values of fields by trials; finished trials are not run again.
 
-    What varies stands in the recipe's section `search`, or is said by --over; where neither says a thing, it is the
-    learning rate, from a tenth to ten times the recipe's. Trials are compared on the valid split: run the recipe with
-    the best values, as the answer tells, to look at the test split once.
+    The search space comes from the recipe's section `search` or from --over; by default it is the learning rate, from
+    a tenth to ten times the recipe's. Trials are compared on validation: run the printed command, which has the best
+    values, to evaluate on the test split once.
 
     \b
     Example: millstream search mlp/adult --trials 30 --over 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'
@@ -68,7 +70,7 @@ def search(
     space, faults = space_of(located, _written(over))
     if space is None:
         raise WrongRecipe(*faults)
-    # before the first trial: each end alone
+    # fail before the first trial: each end of a range is valid alone
     for field, one in space.fields.items():
         for end in one.ends:
             faults += check_recipe.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
@@ -92,7 +94,7 @@ def search(
 
 
 def _unmeasured(located: Located, metric: str) -> list[Fault]:
-    """What is wrong with the metric that trials are compared by, as far as that is known before the first one."""
+    """Faults of the metric that trials are compared by, as far as they are known before the first trial."""
     from millstream.training.assembly.preconditions import split_faults
 
     split = {metric.partition("/")[0]: f"trials are compared by {metric}"}
@@ -103,7 +105,7 @@ def _unmeasured(located: Located, metric: str) -> list[Fault]:
 def _again(
     strategy: str, trials: int, over: tuple[str, ...], metric: str | None, direction: str | None, seed: int
 ) -> list[str]:
-    """The words of the command that goes on with a search, after the recipe's."""
+    """Arguments of the command that resumes a search, after those of the recipe."""
     words = ["--strategy", strategy, "--trials", str(trials), "--seed", str(seed)]
     words += [word for one in over for word in ("--over", one)]
     said = {"--metric": metric, "--direction": direction}
@@ -111,7 +113,7 @@ def _again(
 
 
 def _written(over: tuple[str, ...]) -> dict[str, Any]:
-    """What --over says, by field."""
+    """Values of --over by field."""
     from millstream.tracking.errors import WrongRecipe
     from millstream.tracking.recipe import yaml_lines
 

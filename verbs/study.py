@@ -19,9 +19,9 @@ from millstream.verbs.terminal.options import budget_option, master_option, sets
 @budget_option
 @sets_option
 @master_option
-@click.option("--fresh", is_flag=True, help="Run all combinations anew.")
+@click.option("--fresh", is_flag=True, help="Run all combinations again.")
 def study(name: str, budget: Any, sets: tuple[str, ...], master: str | None, fresh: bool) -> Any:
-    """Run every combination of a study, and draw what came of them; what is finished is not run again.
+    """Run every combination of a study and plot the results; finished combinations are not run again.
 
     \b
     Example: millstream study initialisation --budget smoke

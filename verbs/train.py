@@ -1,4 +1,4 @@
-"""Trains on a dataset version that was prepared, in one process or in ranks."""
+"""Trains on a prepared dataset version, in one or several ranks."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 @verb(cli, training.trained_or_found)
 @recipe_options
 @click.option("--dataset", metavar="PATH", help="A dataset version: its folder, or NAME/VERSION in the store.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was stopped or killed, from its last checkpoint.")
-@click.option("--find", type=click.Choice(["lr", "batch_size"]), help="Try values in a few steps, and train nothing.")
+@click.option("--resume", metavar="RUN", help="Resume a stopped or killed run from its last checkpoint.")
+@click.option(
+    "--find", type=click.Choice(["lr", "batch_size"]), help="Search for a value in a few steps, without training."
+)
 @click.option("--unregistered", is_flag=True, hidden=True)
 @click.option("--master", metavar="URL", help="Spark master whose hosts run the processes; default: this machine.")
 @training_options
@@ -46,9 +48,9 @@ def train(
 ) -> Answer:
     """Train the recipe's network on a prepared dataset version, and register the model.
 
-    A run of the same recipe, data and code that was killed or stopped goes on from its last checkpoint. Processes that
-    torchrun or srun have started find each other; --devices N starts N of them on this machine, or with --master on the
-    hosts of a Spark cluster.
+    A killed or stopped run of the same recipe, data and code resumes from its last checkpoint. Ranks started by
+    torchrun or srun are detected; --devices N starts N ranks on this machine, or with --master on the hosts of a Spark
+    cluster.
 
     \b
     Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
@@ -87,12 +89,12 @@ def train(
 
     result = here_as_rank(located, settings, used, open_run, register=not unregistered)
     if result is None:
-        sys.exit(0)  # the first rank answers for all
+        sys.exit(0)  # rank 0 reports for all
     return Answer(result, code(result, require_pass))
 
 
 def _dataset(located: Located, settings: Settings, path: str | None) -> Dataset | None:
-    """The version at a path, or else that of the recipe; None for an environment."""
+    """The version at `path`, by default the recipe's; None for an environment."""
     from millstream.pipelines import prepare as preparation
     from millstream.tracking.dataset.version import Dataset
 
@@ -102,7 +104,7 @@ def _dataset(located: Located, settings: Settings, path: str | None) -> Dataset 
 
 
 def _found(what: Any, located: Located, settings: Settings, dataset: Dataset | None) -> Any:
-    """A value that would do, looked for in a run of its own."""
+    """Result of `--find`, in a run of its own."""
     from millstream.experiments.lr_finder import find
     from millstream.tracking.runs.run import Run
 

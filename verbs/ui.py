@@ -1,4 +1,4 @@
-"""Serves MLflow over the tracking store."""
+"""Serves the MLflow UI of the tracking store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from millstream.verbs.terminal.cli import cli
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(host: str, port: int) -> None:
-    """Serve MLflow's pages over the tracking store, until Ctrl-C."""
+    """Serve the MLflow UI of the tracking store, until Ctrl-C."""
     from millstream.tracking.runs.mlflow_store import UI_STORE, open_store
     from millstream.tracking.runs.mlflow_store import ui as command_line
 

@@ -1,4 +1,4 @@
-"""Compares a dataset version with its files."""
+"""Verifies a dataset version against its files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from millstream.verbs.terminal.command import Answer, verb
 @verb(cli, preparation.faults)
 @click.argument("dataset")
 def verify(dataset: str) -> Answer:
-    """Compare every hash, digest and count of a dataset version with its files, and its checks with its rows.
+    """Recompute every hash, digest and count of a dataset version from its files, and its leakage checks from its rows.
 
-    Taken as it is, since the rows do not tell it: that statistics are fitted on train, which inputs are nearly equal,
-    and the order in time or the groups of a split whose column is not kept or was named by a later step.
+    Not verified, as the rows cannot show it: that statistics were fitted on train, near-duplicate inputs, and the
+    time order or the groups of a split whose column was dropped or is used by a later step.
 
     \b
     Example: millstream verify mnist/3f0c5ab64d6c2f1e

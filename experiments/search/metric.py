@@ -1,4 +1,4 @@
-"""By which metric trials are compared, and which value of it is the best."""
+"""Objective of a search: its metric and direction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from millstream.training.config.fit import Fit
 
 
 def metric_of(located: Located, metric: str | None, direction: str | None) -> tuple[str, bool]:
-    """The metric's name, and whether its largest value is looked for.
+    """The metric's name, and whether it is maximized.
 
-    Where it is not said: that of the recipe's first pass mark, in validation; or else what the training watches,
-    `fit.monitor`.
+    Default: the metric of the recipe's first pass mark, on validation; without a pass mark `fit.monitor`.
     """
     fit = Fit.model_validate(located.section("fit"))
     named = metric or _marked(located) or fit.monitor

@@ -1,4 +1,4 @@
-"""Looks for the best values of a recipe's fields: trials as nested runs of one parent, one after the other."""
+"""Hyperparameter search over a recipe's fields: sequential trials as nested runs of one parent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STRATEGIES = "millstream.experiments.search.strategies"
 
 @dataclass(frozen=True)
 class Search:
-    """What is looked for, where, and how."""
+    """Objective, search space and strategy."""
 
     base: Located
     space: Space
@@ -34,15 +34,15 @@ class Search:
     seed: int
     metric: str
     largest: bool
-    """Whether the largest value of the metric is looked for, or the smallest."""
+    """Whether the metric is maximized."""
     again: str
-    """The command that goes on with it."""
+    """The command that resumes it."""
     recipe: Callable[[Mapping[str, Any]], Located]
-    """The recipe with these values. Raises WrongRecipe where they do not go together."""
+    """The recipe with these values. Raises WrongRecipe when they are not valid together."""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What two searches have in common of which one goes on with the trials of the other, the recipe left out."""
+        """Facts besides the recipe that must be equal for a search to reuse the trials of another."""
         space = {name: one.model_dump(mode="json") for name, one in self.space.fields.items()}
         return {"space": space, "strategy": self.strategy, "seed": self.seed, "metric": self.metric}
 
@@ -64,14 +64,14 @@ class Searched(BaseModel, frozen=True):
     figure: str
     table: str
     words: list[str]
-    """Of a command, after `millstream run` and the recipe: they train with the best values."""
+    """Arguments for `millstream run`, after the recipe, that train with the best values."""
 
 
 def run_search(search: Search, trials: int, options: Options, *, say: Say) -> Searched:
-    """`trials` trainings, those left out that an earlier search of the same recipe, fields and code has finished.
+    """Runs `trials` trainings; those that an earlier search of the same recipe, fields and code finished are reused.
 
-    A strategy is told the points and losses of all trials before, and nothing else, so that a search that was broken
-    off ends as an unbroken one would have. The test split is looked at in none of them.
+    A strategy sees only the points and losses of the earlier trials, so that an interrupted search ends as an
+    uninterrupted one would have. No trial uses the test split.
     Raises TrainingFailed when all trials failed, WrongRecipe when they do not measure the metric.
     """
     propose = plugins.find(STRATEGIES, search.strategy).propose
@@ -111,12 +111,12 @@ def run_search(search: Search, trials: int, options: Options, *, say: Say) -> Se
 
 
 def sets(values: Mapping[str, Any]) -> list[str]:
-    """The words that set these values: `fit.optimizer.lr=0.01`."""
+    """Arguments of `--set` for these values: `fit.optimizer.lr=0.01`."""
     return [f"{field}={json.dumps(value)}" for field, value in values.items()]
 
 
 def _trial(search: Search, values: Mapping[str, Any], parent: Run, options: Options) -> tuple[Row, bool]:
-    """What the values gave, and whether they were run for it now."""
+    """The row of these values, and whether it was trained now rather than reused."""
     try:
         recipe = search.recipe(values)
     except WrongRecipe as wrong:

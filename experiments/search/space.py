@@ -1,6 +1,6 @@
-"""What a search varies: fields of a recipe, each in a range or among values, as a cube of unit sides.
+"""Search space: fields of a recipe, each a range or a list of values, mapped to the unit cube.
 
-A strategy knows the cube alone: a point has a coordinate in 0 .. 1 for each field, whose value follows from it.
+A strategy sees only the cube: a point has one coordinate in [0, 1] per field, which determines the field's value.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from millstream.training.config.fit import Fit
 
 SECTION = "search"
 DIGITS = 4
-"""Significant ones of a number that is tried, so that a command can say it."""
+"""Significant digits of the values, so that a command line reproduces them."""
 RATE = "fit.optimizer.lr"
 AROUND = 10.0
-"""How many times smaller and larger than the recipe's the learning rates are that are tried where nothing is said."""
+"""Factor around the recipe's learning rate that bounds the default search space."""
 Point = tuple[float, ...]
 
 
 class Range(BaseModel, frozen=True, extra="forbid"):
-    """Numbers from `low` to `high`; whole ones where both are whole."""
+    """Numbers from `low` to `high`; integers if both are integers."""
 
-    low: int | float = Field(description="least value")
-    high: int | float = Field(description="greatest value")
-    log: bool = Field(False, description="every factor is as likely, not every difference")
+    low: int | float = Field(description="smallest value")
+    high: int | float = Field(description="largest value")
+    log: bool = Field(False, description="sample uniformly on a logarithmic scale")
 
     @model_validator(mode="after")
     def _ascends(self) -> Self:
@@ -42,9 +42,9 @@ class Range(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def at(self, share: float) -> int | float:
-        """The value at a share of the way, 0 .. 1."""
+        """The value at the coordinate `share` in [0, 1]."""
         whole = isinstance(self.low, int) and isinstance(self.high, int)
-        # every whole number has as much room as another
+        # every integer has an equal share of the range
         low, high = (self.low - 0.5, self.high + 0.5) if whole else (self.low, self.high)
         found = math.exp(math.log(low) + share * math.log(high / low)) if self.log else low + share * (high - low)
         if whole:
@@ -57,9 +57,9 @@ class Range(BaseModel, frozen=True, extra="forbid"):
 
 
 class Values(BaseModel, frozen=True, extra="forbid"):
-    """A few values, of which none is nearer to another."""
+    """Categorical values, without an order."""
 
-    values: tuple[Any, ...] = Field(min_length=2, description="what is tried")
+    values: tuple[Any, ...] = Field(min_length=2, description="values to try")
 
     def at(self, share: float) -> Any:
         return self.values[min(int(share * len(self.values)), len(self.values) - 1)]
@@ -70,7 +70,7 @@ class Values(BaseModel, frozen=True, extra="forbid"):
 
 
 class Written(BaseModel, frozen=True, extra="forbid"):
-    """The section `search` of a recipe: {fit.optimizer.lr: {low: 0.01, high: 0.1}, fit.init: [he, zeros]}."""
+    """Section `search` of a recipe: {fit.optimizer.lr: {low: 0.01, high: 0.1}, fit.init: [he, zeros]}."""
 
     fields: dict[str, Range | Values] = Field(min_length=1)
 
@@ -89,24 +89,24 @@ class Written(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Space:
-    """The fields that vary, and what each of them may be."""
+    """The varied fields with their ranges or values."""
 
     fields: Mapping[str, Range | Values]
 
     def values(self, point: Point) -> dict[str, Any]:
-        """The fields' values at a point."""
+        """Field values at a point of the unit cube."""
         return {name: one.at(share) for (name, one), share in zip(self.fields.items(), point, strict=True)}
 
     @property
     def choices(self) -> tuple[int | None, ...]:
-        """How many values a field has where they have no order; None for a range."""
+        """Number of values of each categorical field; None for a range."""
         return tuple(len(one.values) if isinstance(one, Values) else None for one in self.fields.values())
 
 
 def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, list[Fault]]:
-    """What the recipe's `search` and then `more` say; where neither says a thing, the learning rate.
+    """The search space of the recipe's `search`, overridden by `more`; the learning rate when both are empty.
 
-    Or every fault, with where it was written.
+    None with all faults, each with its location.
     """
     said = {**located.section(SECTION), **more}
     if not said:
@@ -115,7 +115,7 @@ def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, l
     faults = []
     for field, one in said.items():
         written, wrong = config_of(Written, {"fields": {field: one}}, located, SECTION)
-        # the error names the way through the models, which nobody has written
+        # replace the location: the error has a path through the pydantic models, which is not in the recipe
         faults += [
             Fault(
                 where=f"--over {field}" if field in more else located.where(f"{SECTION}.{field}"), message=fault.message

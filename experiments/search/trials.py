@@ -1,4 +1,4 @@
-"""What a strategy is told of the trials before: where each was, and how far it is from what is looked for."""
+"""Earlier trials as a strategy sees them, and its random numbers."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from millstream.tracking import seeds
 
 @dataclass(frozen=True)
 class Told:
-    """A trial: its point, and its loss, the smaller the better; infinite where it failed."""
+    """A trial: its point and its loss (to minimize; infinite if it failed)."""
 
     point: Point
     loss: float
 
 
 def best(told: Sequence[Told], count: int) -> list[Told]:
-    """The best ones, the earlier of two equal ones first."""
+    """The `count` best trials; on ties the earlier one first."""
     return sorted(told, key=lambda one: one.loss)[:count]
 
 
 def draw(seed: int, *names: object) -> float:
-    """A number in 0 .. 1, 1 left out, that follows from its names alone."""
+    """A uniform number in [0, 1), a pure function of `seed` and `names`."""
     return seeds.key("search", seed, *names) / 2**64
 
 
 def uniform(seed: int, at: int, count: int) -> Point:
-    """A point for trial `at`, all places as likely."""
+    """A uniformly distributed point for trial `at`."""
     return tuple(draw(seed, at, axis) for axis in range(count))
 
 

@@ -1,6 +1,6 @@
-"""Which columns of a shard are kept compressed: those that become much smaller by it.
+"""Compression codec of each column of a shard: only columns that become much smaller are compressed.
 
-Pixels of photographs and measured numbers hardly do, and are read two to four times faster as they are.
+Pixels of photographs and measurements hardly compress, and are read two to four times faster uncompressed.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 CODEC = "zstd"
 AS_IT_IS = "none"
 MOST_LEFT = 0.75
-"""The share of its bytes that a column may keep to be worth it."""
+"""Maximal compression ratio (compressed / uncompressed bytes) of a compressed column."""
 TRIED_BYTES = 1 << 20
-"""Of the first rows, by which it is decided."""
+"""Bytes of the first rows on which the ratio is measured."""
 
 
 def compression(table: pa.Table) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Spark's own Hadoop file systems: as fsspec sees one, for names and small files, and as Spark writes shards there."""
+"""Hadoop file systems through Spark: an fsspec adapter for listings and small files, and a writer of shards."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _THERE = "FileAlreadyExistsException"
 
 
 def use_for(scheme: str) -> None:
-    """From now on this process reaches URLs of the scheme through the running Spark session."""
+    """Register the running Spark session for URLs of the scheme, in this process."""
     fsspec.register_implementation(scheme, HadoopFileSystem, clobber=True)
 
 
 class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
-    """The driver's view of a Hadoop file system, through the JVM; names stay whole URLs."""
+    """fsspec adapter of a Hadoop file system, through the driver's JVM; names are full URLs."""
 
     cachable: ClassVar[bool] = False
     root_marker = ""
@@ -65,17 +65,17 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return (Path(folder) / "file").read_bytes()[start:end]
 
     def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
-        """A folder is made anew, without what is in it, as fsspec's other file systems do it."""
+        """A folder is created without its content, as in fsspec's other file systems."""
         if self.isdir(rpath):
             Path(lpath).mkdir(exist_ok=True)
             return
         with _as_python(rpath):
-            # without a checksum file beside it
+            # without a checksum file
             self._system(rpath).copyToLocalFile(False, _path(rpath), _path(f"file://{lpath}"), True)
 
     def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **options: Any) -> None:
-        """All of the file at once; with mode `create` only when there is none. Raises FileExistsError."""
-        beside = f"{path.rpartition('/')[0]}/{Mark.mine('put')}"  # a sweep can tell whose it is
+        """Write a file atomically; with mode `create` it must not exist. Raises FileExistsError."""
+        beside = f"{path.rpartition('/')[0]}/{Mark.mine('put')}"  # named so that `sweep` recognizes its owner
         with _as_python(path):
             stream = self._system(path).create(_path(beside), True)
             stream.write(value)
@@ -89,7 +89,7 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 raise
 
     def mv(self, path1: str, path2: str, **options: Any) -> None:
-        """Raises FileExistsError when something is at `path2`."""
+        """Raises FileExistsError when `path2` exists."""
         with _as_python(path1):
             self._system(path2).mkdirs(_path(path2.rpartition("/")[0]))
             self._rename(path1, path2, overwrite=False)
@@ -104,7 +104,7 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
             self._system(path).mkdirs(_path(path))
 
     def _rename(self, source: str, target: str, *, overwrite: bool) -> None:
-        # FileSystem.rename moves into a folder that is there, and says false rather than why
+        # FileSystem.rename moves into an existing folder, and returns false instead of an error
         options = _jvm().org.apache.hadoop.fs.Options.Rename
         chosen = _spark().sparkContext._gateway.new_array(options, 1)
         chosen[0] = options.OVERWRITE if overwrite else options.NONE
@@ -120,10 +120,10 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
 
 def write(frame: DataFrame, scratch: str, where: str, files: Sequence[str], token: str) -> list[Written]:
-    """Write each part of a placed frame as `<where>/<files[part]>-<token>.parquet`; what was written, in order.
+    """Write each part of a placed frame as `<where>/<files[part]>-<token>.parquet`; returns the files, in order.
 
-    Spark writes to `scratch`, and its workers read the files again to hash them: from Python there is no way to a
-    Hadoop file system but Spark's own.
+    Spark writes to `scratch`, and its workers read the files again to hash them: Python workers reach a Hadoop file
+    system only through Spark's own writers and readers.
     """
     frame.write.options(**_OPTIONS).partitionBy(PART).parquet(scratch)
     system = HadoopFileSystem()
@@ -141,12 +141,12 @@ def write(frame: DataFrame, scratch: str, where: str, files: Sequence[str], toke
 
 
 def _number(path: str) -> int:
-    """Of the part whose folder Spark has written a file into; a part lies in one partition, and so in one file."""
+    """Part number of a file, from its folder; a part is in one partition, and so in one file."""
     return int(_below(path).partition("/")[0].removeprefix(f"{PART}="))
 
 
 def _below(path: str) -> str:
-    """The folder of its part and the name of a file: names alone come again in the next folder."""
+    """Folder of the part and file name: names alone are not unique across folders."""
     return "/".join(path.rsplit("/", 2)[1:])
 
 
@@ -183,7 +183,7 @@ def _configuration() -> Any:
 
 @contextmanager
 def _as_python(path: str) -> Iterator[None]:
-    """Errors of Java as those that Python programs know."""
+    """Translates Java errors to OSError and its subclasses."""
     try:
         yield
     except Py4JJavaError as error:

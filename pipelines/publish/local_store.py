@@ -1,4 +1,4 @@
-"""A store on a disk: a version is written beside the others, synced, and renamed into its place with its manifest."""
+"""A store on a disk: a version is written to a staging folder, synced, and renamed together with its manifest."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from millstream.tracking.errors import BadEnvironment
 from millstream.tracking.host.disk_full import is_full, no_room
 
 _BLOCK_BYTES = 4096
-"""What the least new name takes on a disk."""
+"""Disk space of the smallest new file or folder."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class LocalStore:
     where: Path
 
     def sweep(self, name: str) -> list[str]:
-        """Remove what dead processes left of a dataset's stagings and removals; the names removed."""
+        """Remove what dead processes left of a dataset's stagings and removals; returns the names removed."""
         removed = []
         for folder in left_in(self.where / name):
             shutil.rmtree(folder, ignore_errors=True)
@@ -39,13 +39,13 @@ class LocalStore:
 
     @contextmanager
     def probe(self, name: str) -> Iterator[Path]:
-        """A folder that was not there before: who sees it sees this store, and not one of its own at the same path."""
+        """A new folder: a worker that sees it sees this store, and not a local folder at the same path."""
         with self.staging(name, "probe") as staged:
             yield staged.folder
 
     @contextmanager
     def staging(self, name: str, version: str) -> Iterator[LocalStaging]:
-        """A version in the making, in a folder that is gone afterwards unless it was committed.
+        """An uncommitted version, in a folder that is removed afterwards unless it was committed.
 
         Raises BadEnvironment when the store cannot be written or is full.
         """
@@ -59,14 +59,14 @@ class LocalStore:
             shutil.rmtree(folder, ignore_errors=True)
 
     def point_latest(self, name: str, version: str) -> None:
-        """Swap the link `latest` to this version in one step."""
+        """Atomically point the link `latest` to this version."""
         folder = self.where / name
         beside = folder / str(Mark.mine(version))
         beside.symlink_to(version)
         beside.replace(folder / LATEST)
 
     def remove(self, name: str, version: str) -> None:
-        """Rename a version away, so that it is gone at once, and then remove its files."""
+        """Rename a version away, so that it disappears atomically, and then remove its files."""
         folder = self.where / name
         beside = folder / str(Mark.mine(version))
         (folder / version).rename(beside)
@@ -79,21 +79,21 @@ class LocalStaging:
     folder: Path
 
     def write(self, frame: DataFrame, files: Sequence[str]) -> list[Written]:
-        """Each part of a placed frame as a Parquet file of that name."""
+        """Write each part of a placed frame as the Parquet file of that name."""
         for below in dict.fromkeys(file.partition("/")[0] for file in files):
             (self.folder / below).mkdir()
         return shard_writer.write(frame, str(self.folder), files)
 
     def commit(self, manifest: Manifest) -> Path:
-        """Make it the version that its manifest names; if another process was first, its version stays."""
+        """Publish the version of the manifest; if another process was first, its version is kept."""
         (self.folder / "quarantine").mkdir(exist_ok=True)
         synced(self.folder / contract.FILE, manifest.text().encode())
-        # the bytes of all files are on the disk by now, and here go their names
+        # the content of all files is synced already; now sync their names
         for folder in (*(one for one in self.folder.iterdir() if one.is_dir()), self.folder):
             _sync_folder(folder)
         version = self.store.where / manifest.name / manifest.version
         if version.is_dir() and not (version / contract.FILE).is_file():
-            shutil.rmtree(version)  # no manifest, so no version: somebody removed half of it
+            shutil.rmtree(version)  # no version without a manifest: an incomplete removal
         try:
             self.folder.rename(version)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Removes dataset versions that nobody names any more."""
+"""Removes unreferenced dataset versions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from millstream.tracking.runs.version_references import Uses, uses
 from millstream.tracking.settings import Settings
 
 SHOWN = 3
-"""Runs and models that are told of one version; there may be thousands."""
+"""Runs and models that are listed per version; there may be thousands."""
 
 
 class Version(BaseModel, frozen=True):
-    """`why` says why it stays; one that goes has no reason to."""
+    """`why`: reasons to keep the version; empty for one to remove."""
 
     dataset: str
     version: str
@@ -34,11 +34,11 @@ class Pruned(BaseModel, frozen=True):
 
 
 def prune(settings: Settings, name: str | None, *, keep: int, yes: bool) -> Pruned:
-    """Tell which versions of a dataset (or of all) go and why the others stay; with `yes`, remove them.
+    """Report which versions of a dataset (or of all) are removed and why the others are kept; with `yes`, remove them.
 
-    A version stays that `latest`, a run, a registered model or another version's `parents` name, that is among the
-    `keep` newest of its dataset, or whose manifest cannot be read. Raises BadEnvironment when the tracking store cannot
-    be asked, BadData when there is no such dataset.
+    A version is kept if `latest`, a run, a registered model or another version's `parents` reference it, if it is among
+    the `keep` newest of its dataset, or if its manifest cannot be read. Raises BadEnvironment when the tracking store
+    cannot be read, BadData when there is no such dataset.
     """
     named = uses(settings)
     store = open_store(settings, partial(session, None, settings))
@@ -59,13 +59,13 @@ def prune(settings: Settings, name: str | None, *, keep: int, yes: bool) -> Prun
     goes = tuple(one for one in judged if not one.why)
     if yes:
         for one in goes:
-            if dataset.latest(store.where / one.dataset) != one.version:  # as it is by now
+            if dataset.latest(store.where / one.dataset) != one.version:  # it may have changed meanwhile
                 store.remove(one.dataset, one.version)
     return Pruned(done=yes, goes=goes, stays=tuple(one for one in judged if one.why))
 
 
 def _manifests(store: Store) -> dict[str, dict[str, Manifest | None]]:
-    """The manifest of each version of each dataset; None for one that cannot be read."""
+    """Manifest of each version of each dataset; None for an unreadable one."""
     found: dict[str, dict[str, Manifest | None]] = {}
     for folder in store.where.iterdir() if store.where.is_dir() else ():
         for version in dataset.versions(store.where, folder.name):

@@ -1,4 +1,4 @@
-"""Writes a prepared table as a dataset version: how its rows are cut into shards, and what is told of them."""
+"""Writes a prepared table as a dataset version: rows shuffled into shards, and their records in the manifest."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from millstream.tracking.verification.content_digest import hexadecimal
 
 SHARD_BYTES = 8 << 20
 REFUSED_ROWS = 100_000
-"""Rows of a file in the quarantine."""
+"""Rows per file in the quarantine."""
 _HADOOP = "quota of"
-"""What a Hadoop file system says of a folder whose quota is used up."""
+"""In the error of a Hadoop file system when a folder's quota is exceeded."""
 
 
 Counts = Mapping[str, Mapping[int | None, int]]
-"""For each split the rows of each class number."""
+"""Rows of each split by class index."""
 
 
 def write_splits(table: Table, staged: Staging, counts: Counts, seed: int) -> dict[str, Split]:
-    """Write all splits in one pass, each shuffled once by hash, a row group a shard.
+    """Write all splits in one pass, each shuffled once by hash, one row group per shard.
 
-    Which row stands where follows from the seed and the rows' sample_ids alone, never from Spark's partitions.
+    The order of rows depends only on the seed and the rows' sample_ids, not on Spark's partitions.
     """
     parts = {split: parts_of(table.columns, sum(counts[split].values())) for split in SPLITS if split in counts}
     written = staged.write(in_parts(table, parts, seed), files_of(parts))
@@ -56,17 +56,17 @@ def write_splits(table: Table, staged: Staging, counts: Counts, seed: int) -> di
 
 
 def parts_of(columns: tuple[Column, ...], rows: int) -> int:
-    """Into how many parts of about SHARD_BYTES so many rows are cut."""
+    """Number of parts of about SHARD_BYTES for `rows` rows."""
     return max(1, -(-rows * _row_bytes(columns) // SHARD_BYTES))
 
 
 def files_of(parts: Mapping[str, int]) -> list[str]:
-    """The files of so many parts of each split, without their ending."""
+    """File names of the parts of each split, without suffix."""
     return [file for split, count in parts.items() for file in names(_folder(split), count)]
 
 
 def in_parts(table: Table, parts: Mapping[str, int], seed: int) -> DataFrame:
-    """The rows of each split, cut into so many `parts` and in order within each, by hash; parts are counted on."""
+    """Rows assigned to the `parts` of their split and sorted within each, by hash; parts are numbered across splits."""
     mine = table.frame.where(F.col("split").isin(*parts))
     hashed = mine.withColumn("_hash", F.expr(draw(seed, "order", "sample_id")))
     before = dict(zip(parts, accumulate(parts.values(), initial=0), strict=False))
@@ -77,9 +77,9 @@ def in_parts(table: Table, parts: Mapping[str, int], seed: int) -> DataFrame:
 
 
 def write_refused(refused: DataFrame | None, staged: Staging) -> tuple[dict[str, int], tuple[Shard, ...]]:
-    """Write the rows that were refused, with their reasons, in the order of their ids.
+    """Write the quarantined rows with their reasons, sorted by id.
 
-    The count of each reason, and the files.
+    Returns the number of rows per reason, and the files.
     """
     counts = {} if refused is None else {row[0]: row[1] for row in refused.groupBy("reason").count().collect()}
     if refused is None or not counts:
@@ -92,7 +92,7 @@ def write_refused(refused: DataFrame | None, staged: Staging) -> tuple[dict[str,
 
 @contextmanager
 def room(store: Store, scratch: Path) -> Iterator[None]:
-    """Raises BadEnvironment, with the place and what is missing, when Spark's workers find a disk full or are gone."""
+    """Raises BadEnvironment (folder and missing space) when a disk is full, or when Spark has lost its workers."""
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
@@ -102,7 +102,7 @@ def room(store: Store, scratch: Path) -> Iterator[None]:
         if cluster.is_given_up(error):
             raise BadEnvironment.at("spark cluster", cluster.GONE) from error
         if is_full(error) or _HADOOP in str(error):
-            # Spark writes what it sorts into its own folder
+            # Spark spills to its own folder
             where = scratch if shutil.disk_usage(scratch).free < SHARD_BYTES else store.where
             raise BadEnvironment.at(where, no_room(scratch, SHARD_BYTES, STORE)) from error
         raise
@@ -113,7 +113,7 @@ def _folder(split: str) -> str:
 
 
 def _row_bytes(columns: tuple[Column, ...]) -> int:
-    """Bytes of a row by its columns' types alone, so that the number of shards never depends on a sample of rows."""
+    """Bytes per row, from the column types alone, so that the number of shards does not depend on a sample of rows."""
     widths = {"uint8": 1, "int16": 2, "int32": 4, "float32": 4}
     total = 32
     for column in columns:

@@ -1,9 +1,9 @@
-"""A store behind a URL: S3, or a Hadoop file system.
+"""A store at a URL: S3, or a Hadoop file system.
 
-There is no renaming of folders that all of them do at once. So the files of a version get names that no other process
-writes (they end in the token of this publishing), and `manifest.json` comes last, in one piece, and only if there is
-none: without a manifest there is no version. `latest` is a small file with the name of a version. A marker,
-`.staging-.../owner`, is there from before the first file to after the last, so that leftovers have an owner.
+Not all of them have an atomic rename of folders. So the files of a version have unique names (they end in the token of
+this publishing process), and `manifest.json` is written last, atomically, and only if there is none: without a manifest
+there is no version. `latest` is a small file with the name of a version. A marker, `.staging-.../owner`, exists from
+before the first file until after the last, so that leftovers have an owner.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class RemoteStore:
     where: Remote
 
     def sweep(self, name: str) -> list[str]:
-        """Remove the files of publishings that died, and of versions that were removed; the names removed."""
+        """Remove the files of dead publishing processes, and of removed versions; returns the names removed."""
         folder = self.where / name
         listed = list(folder.files())
-        marks = self._marks(folder)  # after the files: who wrote one of them has marked it before
+        marks = self._marks(folder)  # listed after the files: the marker of a file is written before it
         living = {mark.token for mark, left in marks.items() if not left}
         dead = [str(mark) for mark, left in marks.items() if left]
         removed = [file for file in listed if file.partition("/")[0] in dead]
@@ -51,12 +51,12 @@ class RemoteStore:
 
     @contextmanager
     def probe(self, name: str) -> Iterator[Remote]:
-        """What a worker is to reach."""
+        """The URL that a worker has to reach."""
         yield self.where / name
 
     @contextmanager
     def staging(self, name: str, version: str) -> Iterator[RemoteStaging]:
-        """A version in the making; whatever was written is gone afterwards unless it was committed.
+        """An uncommitted version; its files are removed afterwards unless it was committed.
 
         Raises BadEnvironment when the store cannot be written.
         """
@@ -68,18 +68,18 @@ class RemoteStore:
             staged.leave()
 
     def point_latest(self, name: str, version: str) -> None:
-        """Make `latest` name this version, in one step."""
+        """Atomically point `latest` to this version."""
         _put(self.where / name / LATEST, f"{version}\n".encode())
 
     def remove(self, name: str, version: str) -> None:
-        """Remove the manifest, so that the version is gone at once, and then its files."""
+        """Remove the manifest, so that the version disappears atomically, and then its files."""
         folder = self.where / name
         self._delete(folder, [f"{version}/{contract.FILE}"])
         self._delete(folder, [f"{version}/{file}" for file in (folder / version).files()])
         self._delete_folder(folder / version)
 
     def _marks(self, folder: Remote) -> dict[Mark, bool]:
-        """The marks of all publishings, and whether they are left over."""
+        """Markers of all publishing processes, and whether they are leftovers."""
         found = {}
         for one in folder.iterdir() if folder.is_dir() else ():
             mark = Mark.parse(one.name)
@@ -94,7 +94,7 @@ class RemoteStore:
                 folder.system.rm(wanted)
 
     def _delete_folder(self, folder: Remote) -> None:
-        """On file systems whose folders stay when their files are gone."""
+        """Remove a folder, except on S3, where a folder without files does not exist."""
         with answering(str(folder)):
             if folder.scheme != S3:
                 folder.system.rm(str(folder), recursive=True)
@@ -115,11 +115,11 @@ class RemoteStaging:
         return self.store.where / self.name / str(self.mark)
 
     def touch(self) -> None:
-        """Say that this publishing is alive."""
+        """Heartbeat: update the marker of this publishing process."""
         _put(self.marker / OWNER, b"")
 
     def write(self, frame: DataFrame, files: Sequence[str]) -> list[Written]:
-        """Each part of a placed frame as a Parquet file of that name, and the token of this publishing."""
+        """Write each part of a placed frame as the Parquet file of that name, with this process's token."""
         self.touch()
         if self.version.scheme == S3:
             return shard_writer.write(frame, str(self.version), files, self.mark.token)
@@ -127,14 +127,14 @@ class RemoteStaging:
         return hadoop_fs.write(frame, str(scratch), str(self.version), files, self.mark.token)
 
     def commit(self, manifest: Manifest) -> Remote:
-        """Make it the version that its manifest names; if another process was first, its version stays."""
-        with suppress(FileExistsError):  # then ours goes in `leave`
+        """Publish the version of the manifest; if another process was first, its version is kept."""
+        with suppress(FileExistsError):  # then `leave` removes ours
             _put(self.version / contract.FILE, manifest.text().encode(), mode="create")
         self.store.point_latest(manifest.name, manifest.version)
         return self.version
 
     def leave(self) -> None:
-        """Remove what was not published, and the marker."""
+        """Remove unpublished files and the marker."""
         folder = self.store.where / self.name
         mine = [file for file in self.version.files() if _token(file) == self.mark.token]
         unused = _leftovers(self.version, mine, set())
@@ -144,7 +144,7 @@ class RemoteStaging:
 
 
 def _put(target: Remote, content: bytes, mode: str = "overwrite") -> None:
-    """Write a small file in one piece; with mode `create` only where there is none. Raises FileExistsError."""
+    """Write a small file atomically; with mode `create` it must not exist. Raises FileExistsError."""
     with answering(str(target)):
         try:
             target.system.pipe_file(str(target), content, mode=mode)
@@ -153,7 +153,7 @@ def _put(target: Remote, content: bytes, mode: str = "overwrite") -> None:
 
 
 def _touched(owner: Remote) -> float:
-    """When a publishing last said that it is alive; now, where it is just about to say so."""
+    """Time of the last heartbeat, in seconds since 1970; now, if the marker is not written yet."""
     with answering(str(owner)):
         try:
             return float(owner.system.modified(str(owner)).timestamp())
@@ -162,7 +162,7 @@ def _touched(owner: Remote) -> float:
 
 
 def _leftovers(version: Remote, files: list[str], living: set[str]) -> list[str]:
-    """Those of a version's files, as `<version>/<file>`, that no manifest names and no living process is writing."""
+    """Files of a version, as `<version>/<file>`, that are in no manifest and not being written by a living process."""
     files = [file for file in files if not _is_on_its_way(file)]
     tokens = {token for file in files if (token := _token(file))}
     if not files or (contract.FILE in files and len(tokens) <= 1):
@@ -171,13 +171,13 @@ def _leftovers(version: Remote, files: list[str], living: set[str]) -> list[str]
         published = {_token(shard.file) for split in Manifest.read(version).splits.values() for shard in split.shards}
     except BadData:
         if (version / contract.FILE).is_file():
-            return []  # damaged: that is for `verify` to tell, and nothing to tidy up
+            return []  # damaged: `verify` reports it, nothing is removed
         return [f"{version.name}/{file}" for file in files if _token(file) not in living]
     return [f"{version.name}/{file}" for file in files if _token(file) in tokens - published - living]
 
 
 def _is_on_its_way(file: str) -> bool:
-    """Whether a living process is about to rename this small file into its place."""
+    """Whether this is the temporary name of a small file that a living process is writing."""
     mark = Mark.parse(file.rpartition("/")[2])
     return mark is not None and not mark.is_left(time.time())
 

@@ -1,8 +1,7 @@
-"""Writes the rows of a frame as Parquet files in Spark's Python workers, and tells what each file holds.
+"""Writes the rows of a frame as Parquet files in Spark's Python workers, and returns their manifest records.
 
-One pass: the rows of a part come as Arrow batches, become the bytes of one file of one row group, and these are hashed
-and written under a name of their own. The same rows give the same bytes in every run. Nothing passes through the driver
-but what the manifest says of the files.
+One pass: the Arrow batches of a part are serialized to one file with one row group, hashed, and written under a unique
+name. The same rows result in the same bytes in every run. Only the manifest records pass through the driver.
 """
 
 from __future__ import annotations
@@ -36,20 +35,20 @@ TOLD = "shard string, digest string"
 PART = "_part"
 TASKS_A_CORE = 2
 PARTS_A_TASK = 64
-"""At the most: about 512 MiB, which are to be sorted together."""
+"""Maximal parts per task: about 512 MiB that are sorted together."""
 
 
 class Written(NamedTuple):
-    """A file with rows: what the manifest says of it, and the sum of its rows' hashes."""
+    """A written file: its manifest record, and the sum of its rows' hashes."""
 
     shard: Shard
     digest: int
 
 
 def placed(frame: DataFrame, parts: int, *order: str) -> DataFrame:
-    """The frame, whose column `_part` (0 to `parts` - 1) says which file a row belongs to, as `write` wants it.
+    """The frame partitioned and sorted for `write`; its column `_part` (0 to `parts` - 1) is the file of a row.
 
-    A task holds many parts: to start one in Python costs as much as to write several MB.
+    A task holds many parts: starting a Python task costs as much as writing several MB.
     """
     cores = frame.sparkSession.sparkContext.defaultParallelism
     tasks = min(parts, max(TASKS_A_CORE * cores, -(-parts // PARTS_A_TASK)))
@@ -57,19 +56,19 @@ def placed(frame: DataFrame, parts: int, *order: str) -> DataFrame:
 
 
 def names(folder: str, parts: int) -> list[str]:
-    """The files of so many parts of one folder, without their ending."""
+    """File names of the parts of one folder, without suffix."""
     return [f"{folder}/part-{number:05d}" for number in range(parts)]
 
 
 def write(frame: DataFrame, where: str, files: Sequence[str], token: str = "") -> list[Written]:
-    """Write each part of a placed frame as `<where>/<files[part]>[-<token>].parquet`; what was written, in order.
+    """Write each part of a placed frame as `<where>/<files[part]>[-<token>].parquet`; returns the files, in order.
 
-    `where` is a path that all workers see, or a URL that fsspec knows. Raises BadEnvironment when it is full.
+    `where` is a path shared by all workers, or a URL that fsspec supports. Raises BadEnvironment when the disk is full.
     """
     ending = f"-{token}.parquet" if token else ".parquet"
 
     def written(batches: Batches) -> Iterator[pa.RecordBatch]:
-        # a file is hashed, and its disk waited for, while the rows of the next come: two are held
+        # a file is hashed and synced while the rows of the next arrive: two are in memory
         with ThreadPoolExecutor(1, thread_name_prefix="shard") as writer:
             begun: deque[Future[Written]] = deque()
             for number, rows in by_part(batches):
@@ -82,7 +81,7 @@ def write(frame: DataFrame, where: str, files: Sequence[str], token: str = "") -
 
 
 def by_part(batches: Batches) -> Iterator[tuple[int, list[pa.RecordBatch]]]:
-    """The rows of each part, without the column that says which; they come one part after the other."""
+    """The rows of each part, without the column `_part`; the batches are sorted by part."""
     held: list[pa.RecordBatch] = []
     current = -1
     for batch in batches:
@@ -106,7 +105,7 @@ def by_part(batches: Batches) -> Iterator[tuple[int, list[pa.RecordBatch]]]:
 
 
 def write_part(rows: Sequence[pa.RecordBatch], target: str) -> Written:
-    """One file of all rows, of which there are some."""
+    """Write all rows, at least one, as one file."""
     content = _parquet(pa.Table.from_batches(rows))
     shard = Shard(
         file="/".join(target.rsplit("/", 2)[1:]),
@@ -120,26 +119,26 @@ def write_part(rows: Sequence[pa.RecordBatch], target: str) -> Written:
 
 
 def told(written: Written) -> pa.RecordBatch:
-    """What a worker tells the driver of a file."""
+    """A file's record as a worker sends it to the driver."""
     facts = {"shard": [written.shard.model_dump_json()], "digest": [hexadecimal(written.digest)]}
     return pa.RecordBatch.from_pydict(facts)
 
 
 def collected(facts: DataFrame) -> list[Written]:
-    """What all workers told, by the names of the files."""
+    """Records from all workers, sorted by file name."""
     found = [Written(Shard.model_validate_json(row[0]), int(row[1], 16)) for row in facts.collect()]
     return sorted(found, key=lambda one: one.shard.file)
 
 
 def refusal_of(error: Exception) -> BadEnvironment | None:
-    """What a worker refused, as the driver's error repeats it."""
+    """The BadEnvironment that a worker raised, parsed from the driver's error."""
     said = re.search(r"millstream\.tracking\.errors\.BadEnvironment: (.+?): (.+)", str(error))
     return BadEnvironment(*BadEnvironment.at(said[1], said[2]).faults) if said else None
 
 
 def _parquet(table: pa.Table) -> memoryview:
     sink = pa.BufferOutputStream()
-    # without Arrow's own schema: what is not in Parquet's types, no other reader would see
+    # without Arrow's own schema: only Parquet types, which every reader has
     pq.write_table(
         table,
         sink,
@@ -152,7 +151,7 @@ def _parquet(table: pa.Table) -> memoryview:
 
 
 def _put(target: str, content: memoryview) -> None:
-    """Write a file at once: a second try of the same task finds nothing half."""
+    """Write a file atomically, so that a retry of the task finds no partial file."""
     where = place(target)
     if not isinstance(where, Path):
         with answering(target):
@@ -164,7 +163,7 @@ def _put(target: str, content: memoryview) -> None:
 
 
 def synced(path: Path, content: bytes | memoryview) -> None:
-    """Write a file through to the disk. Raises BadEnvironment with what is missing when that is full."""
+    """Write and fsync a file. Raises BadEnvironment with the missing space when the disk is full."""
     try:
         with path.open("wb") as file:
             file.write(content)

@@ -1,6 +1,6 @@
-"""The name of what is being written or removed: for which version, and by which process of which host.
+"""Names of staging folders, with the version, host and process that write or remove it.
 
-By it a leftover is known from work in progress, on every kind of store.
+They distinguish leftovers from work in progress, on every kind of store.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from millstream.tracking.host.processes import living
 
 STAGING = ".staging-"
 LEFTOVER_HOURS = 48
-"""When what another host has not touched for so long counts as left over: only it could tell for sure."""
+"""Age without a heartbeat after which work of another host is a leftover: its process cannot be checked from here."""
 
 
 class Mark(NamedTuple):
-    """`.staging-<version>-<host>-<pid>-<when the process began>-<token>`; the token is of this work alone."""
+    """`.staging-<version>-<host>-<pid>-<start time of the process>-<token>`; the token is unique."""
 
     version: str
     host: str
@@ -39,7 +39,7 @@ class Mark(NamedTuple):
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
-        """The mark in the name of a file or folder, if there is one."""
+        """The mark parsed from the name of a file or folder; None if it has none."""
         version, _, rest = name.removeprefix(STAGING).partition("-")
         parts = rest.rsplit("-", 3)
         if not name.startswith(STAGING) or len(parts) != 4 or not (parts[1].isdecimal() and parts[2].isdecimal()):
@@ -50,7 +50,7 @@ class Mark(NamedTuple):
         return STAGING + "-".join(map(str, self))
 
     def is_left(self, touched: float) -> bool:
-        """Whether its process is gone; of another host's whether it was last touched (seconds since 1970) long ago."""
+        """Whether its process has ended; on another host, whether `touched` (seconds since 1970) is too long ago."""
         if self.host != socket.gethostname():
             return time.time() - touched > LEFTOVER_HOURS * 3600
         process = living(self.pid)
@@ -58,11 +58,11 @@ class Mark(NamedTuple):
 
 
 def left_in(folder: Path) -> Iterator[Path]:
-    """What dead processes left in a folder of this machine."""
+    """Leftovers of dead processes in a local folder."""
     for path in folder.glob(f"{STAGING}*"):
         mark = Mark.parse(path.name)
         try:
             if mark is not None and mark.is_left(path.stat().st_mtime):
                 yield path
         except FileNotFoundError:
-            continue  # another process was faster
+            continue  # removed meanwhile by another process

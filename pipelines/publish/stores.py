@@ -1,4 +1,4 @@
-"""The store that versions are published in, and what is asked of one, wherever it lies."""
+"""The store that versions are published in: on a disk, on S3 or on a Hadoop file system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Staging = LocalStaging | RemoteStaging
 
 
 def open_store(settings: Settings, start: Callable[[], object]) -> Store:
-    """The store of MILLSTREAM_STORE; `start` starts Spark, which a Hadoop file system is reached through."""
+    """The store of MILLSTREAM_STORE; `start` starts Spark, which is needed to reach a Hadoop file system."""
     where = place(settings.store)
     if isinstance(where, Path):
         return LocalStore(where.absolute())
@@ -25,7 +25,7 @@ def open_store(settings: Settings, start: Callable[[], object]) -> Store:
 
 
 def reach(where: Place, start: Callable[[], object]) -> None:
-    """Make sure that this process can ask for a place: for paths and S3 it can, for all others it needs Spark."""
+    """Make a location accessible to this process: paths and S3 are, all others need Spark."""
     if isinstance(where, Remote) and where.scheme != S3:
         start()
         hadoop_fs.use_for(where.scheme)

@@ -1,4 +1,4 @@
-"""The one set of casts: how a value of a table becomes one of the type that a column is declared to have."""
+"""Casts from a table's values to the declared types of its columns."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from millstream.pipelines.spark.frames import escaped, iso_time, named
 from millstream.tracking.errors import BadData, Fault
 
 NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)$"
-"""How a number is written; Java would also read `12d`, `7f` and `0x1p3`."""
+"""Syntax of a number; Java would also accept `12d`, `7f` and `0x1p3`."""
 WHOLE = r"^[+-]?\d+\z"
 MALFORMED = "\ufffd"
-"""What stands in the place of bytes that are no UTF-8."""
+"""Replacement character for bytes that are no UTF-8."""
 _TEXTS = (StringType, BinaryType, NumericType, BooleanType, DateType, TimestampType, TimestampNTZType)
 _NUMBERS = (StringType, NumericType, BooleanType, TimestampType)
 _TIMES = (StringType, NumericType, DateType, TimestampType, TimestampNTZType)
@@ -38,13 +38,13 @@ _READ_FROM: dict[Type, tuple[type[DataType], ...]] = {
     "long": _NUMBERS,
     "timestamp": _TIMES,
 }
-"""The types of Spark whose values may be read as one that is declared."""
+"""Spark types that can be cast to each declared type."""
 
 
 def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
-    """Columns that have types already, brought to the declared ones; a value that does not fit spoils its row.
+    """Casts typed columns to the declared types; a value that cannot be cast makes its row invalid.
 
-    Raises BadData for a column that is not there, or of a type that has no values of the declared one.
+    Raises BadData for a missing column, or for a type that cannot be cast to the declared one.
     """
     missing = [name for name in layout.columns if name not in frame.columns]
     if missing:
@@ -62,19 +62,19 @@ def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
 
 
 def from_type(sql: str, found: DataType, declared: TableColumn) -> SparkColumn:
-    """A value that has a type, as the declared one; null where it is none. `sql` is how Spark SQL calls it."""
+    """A typed value cast to the declared type; null if invalid. `sql` is its Spark SQL expression."""
     value, kind = F.expr(sql), declared.type
     if isinstance(found, BinaryType):
         text = F.decode(value, "UTF-8")
         return F.when(~text.contains(MALFORMED), text)
     cast = F.expr(f"try_cast({sql} AS {TYPES[kind].simpleString()})")
     if kind == "long" and isinstance(found, FractionalType):
-        return F.when(value == F.round(value), cast)  # a cast would cut the fraction off
+        return F.when(value == F.round(value), cast)  # a cast would truncate the fraction
     return cast
 
 
 def from_text(sql: str, declared: TableColumn, decimal: str) -> SparkColumn:
-    """A value that stands in a text file, as the declared type; null where it is none."""
+    """A value of a text file parsed as the declared type; null if invalid."""
     text = F.expr(sql)
     if declared.type == "string":
         return text
@@ -87,7 +87,7 @@ def from_text(sql: str, declared: TableColumn, decimal: str) -> SparkColumn:
 
 
 def refuse_unreadable(where: object, columns: Iterable[tuple[StructField, TableColumn]]) -> None:
-    """Raises BadData for columns of types that have no values of the declared ones."""
+    """Raises BadData for columns whose types cannot be cast to the declared ones."""
     BadData.unless_empty(
         Fault(
             where=str(where),

@@ -1,4 +1,4 @@
-"""Tables that stand in files of text: CSV and JSON lines, of which each line or row is kept beside its values."""
+"""Reads CSV and JSON lines; each row keeps its source text in addition to its values."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ MORE = "is no single JSON object"
 OPEN_QUOTE = "a quote is not closed"
 WHITESPACE = "whitespace"
 QUOTES = {"quote": '"', "escape": '"'}
-"""A quote inside a quoted value is doubled, as RFC 4180 says and all programs write; Spark's default is a backslash."""
+"""A quote inside a quoted value is doubled, as in RFC 4180 and most programs; Spark's default is a backslash."""
 MOST_VALUES = 20_000
-"""Values of a line; Spark's reader breaks down at more."""
+"""Maximal values per line; Spark's parser fails on more."""
 
 
 def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
-    """Raises BadData for a file that is empty, no UTF-8, or whose header lacks a column or is not the first's."""
+    """Raises BadData for a file that is empty or no UTF-8, or whose header lacks a column or differs among files."""
     names = _declared_in_header(paths, layout) if layout.header else list(layout.columns)
     return _columns(csv_texts(spark, paths, layout, names), layout, cells(names))
 
 
 def csv_texts(spark: SparkSession, paths: Sequence[Path], layout: Layout, names: Sequence[str]) -> DataFrame:
-    """The values of CSV files of these columns as texts in `_row`, called as `cells` says it.
+    """The values of CSV files as strings in the struct `_row`, with the field names of `cells`.
 
-    Beside them `file`, `number`, `line`, and `_broken`: why a line has not one value for each column.
+    Further columns: `file`, `number`, `line`, and `_broken`, why a line does not have one value per column.
     """
     blanks, count = layout.delimiter == WHITESPACE, len(names)
     is_row = None if blanks else Values(layout.delimiter, count)
@@ -66,24 +66,24 @@ def csv_texts(spark: SparkSession, paths: Sequence[Path], layout: Layout, names:
 
 
 def cells(names: Sequence[str]) -> dict[str, str]:
-    """What the columns are called in the record of a row: their names may hold anything, and its schema is a text."""
+    """Field names of the columns in the struct `_row`: its schema is a DDL string, but column names may be anything."""
     return {name: f"c{at}" for at, name in enumerate(names)}
 
 
 def csv_rows(spark: SparkSession, paths: Sequence[Path], delimiter: str, encoding: Encoding) -> RDD[str] | None:
-    """The rows of CSV files as texts where one may go on over several lines: Spark's own reader knows no such rows."""
+    """The rows of CSV files as texts if some may be multi-line, which Spark's own reader does not join; else None."""
     if delimiter == WHITESPACE or not leaves_quotes_open(spark, [f"file:{path}" for path in paths]):
         return None
     return numbered_each(spark, paths, encoding, Values(delimiter)).rdd.map(lambda row: str(row.line))
 
 
 def leaves_quotes_open(spark: SparkSession, urls: Sequence[str]) -> bool:
-    """Whether a line of text files has a quote that it does not close."""
+    """Whether a line of the text files has an unclosed quote."""
     return not spark.read.text(list(urls)).where(_count("value", '"') % 2 == 1).isEmpty()
 
 
 def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
-    """One flat object a line; members that no column is declared for are not looked at."""
+    """One flat object per line; undeclared members are ignored."""
     rows = json_rows(spark, paths, layout)
     misfit = F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)
     rows = rows.withColumn("_broken", F.coalesce(misfit, "_broken"))
@@ -91,12 +91,12 @@ def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFra
 
 
 def json_rows(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
-    """The declared members of each line in `_row`, times as texts; `_broken` says why a line is no object."""
+    """Declared members of each line in the struct `_row`, timestamps as strings; `_broken`: why a line is invalid."""
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
     lines = numbered_each(spark, paths).where("length(trim(line)) > 0")
     kinds = {name: StringType() if one.type == "timestamp" else TYPES[one.type] for name, one in layout.columns.items()}
     rows = lines.withColumn("_row", F.from_json("line", _struct(kinds), options))
-    # Spark reads the first object of a line, and of members that come twice the last one, and says nothing
+    # Spark silently reads only the first object of a line, and the last one of duplicate members
     whole = F.from_json(F.concat(F.lit("["), "line", F.lit("]")), "array<map<string,string>>")
     members = F.map_keys(F.get(whole, F.lit(0)))
     reasons = [F.when(F.coalesce(F.size(whole), F.lit(-1)) != 1, MORE)]
@@ -106,7 +106,7 @@ def json_rows(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> Dat
 
 
 def _nested(name: str) -> SparkColumn:
-    """Why a member is no text: Spark reads a list or an object as the text that stands for it."""
+    """The reason if a member is no string: Spark reads a list or an object as its JSON text."""
     kinds = (ArrayType(StringType()), MapType(StringType(), StringType()))
     read = [F.from_json("line", StructType([StructField(name, kind)])).getField(name) for kind in kinds]
     looks_so = F.expr(f"_row.{escaped(name)}").rlike(r"^[\[{]")
@@ -119,12 +119,12 @@ def _struct(kinds: Mapping[str, DataType]) -> StructType:
 
 
 def _count(column: str, sign: str) -> SparkColumn:
-    """How often a sign comes in a text."""
+    """Number of occurrences of a character in a text."""
     return F.length(column) - F.length(F.translate(column, sign, ""))
 
 
 def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> DataFrame:
-    """The declared columns; `fields` says what each is called in the record `_row`."""
+    """The declared columns; `fields` maps them to the fields of the struct `_row`."""
     values, lost = [], []
     for name, declared in layout.columns.items():
         value = value_of(parsed, fields[name], declared, layout)
@@ -136,7 +136,7 @@ def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> Da
 
 
 def value_of(parsed: DataFrame, name: str, declared: TableColumn, layout: Layout) -> SparkColumn:
-    """A value of the record `_row`, which is a text there or has its type already."""
+    """A value of the struct `_row`, parsed if it is a string there."""
     if parsed.schema["_row"].dataType[name].dataType == StringType():
         return from_text(_cell(name), declared, layout.decimal)
     return F.expr(_cell(name))
@@ -156,7 +156,7 @@ def _declared_in_header(paths: Sequence[Path], layout: Layout) -> list[str]:
 
 
 def header(paths: Sequence[Path], layout: Layout) -> list[str]:
-    """The names in the first row of CSV files. Raises BadData where one comes twice, or a file has others."""
+    """Column names in the header of CSV files. Raises BadData for duplicates, or when the headers differ."""
     names = first_row(paths[0], layout)
     if len(set(names)) < len(names):
         raise BadData.at(f"{paths[0]}:1", f"a column comes twice in the header {names}")

@@ -1,4 +1,4 @@
-"""How a recipe names a file."""
+"""File specification in a recipe."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ SplitName = Literal["train", "valid", "test"]
 
 class NamedFile(BaseModel, frozen=True, extra="forbid"):
     name: str = Field(description="`<data set>/<file>` in the mirror, a path, or a URL: s3://, hdfs://, ...")
-    sha256: str | None = Field(None, description="of its bytes (of `.gz` the unpacked ones); needed for a url")
-    url: str | None = Field(None, description="where it is fetched when it is nowhere on this machine")
+    sha256: str | None = Field(
+        None, description="SHA-256 of its bytes (for `.gz` of the uncompressed ones); required with a url"
+    )
+    url: str | None = Field(None, description="download address, used when the file is not on this machine")
 
     @property
     def origin(self) -> OriginFile:
@@ -25,16 +27,16 @@ class NamedFile(BaseModel, frozen=True, extra="forbid"):
 
 
 class SplitFile(NamedFile, frozen=True, extra="forbid"):
-    split: SplitName | None = Field(None, description="the split of all of its rows")
+    split: SplitName | None = Field(None, description="split of all rows of the file")
 
 
 def called(file: NamedFile, files: Iterable[NamedFile], part: Literal["name", "stem"] = "name") -> str:
-    """A file in the ids of its rows: its name or stem, or all of its name where another of `files` has the same."""
+    """Name of a file in row ids: its base name or stem, or its full name if that is not unique among `files`."""
     return called_each([file, *files], part)[file.name]
 
 
 def called_each(files: Iterable[NamedFile], part: Literal["name", "stem"] = "name") -> dict[str, str]:
-    """What `called` says of each of the files, by their names."""
+    """`called` for each of the files, by their full names."""
     short: dict[str, str] = {file.name: getattr(PurePosixPath(file.name), part) for file in files}
     uses = Counter(word for name, one in short.items() for word in {name, one})
     return {name: one if uses[one] == 1 else name for name, one in short.items()}

@@ -1,4 +1,4 @@
-"""Names in folders that nobody put there as data: what systems and programs keep beside it."""
+"""Hidden files: names that operating systems and programs create in data folders."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _OF_SYSTEMS = frozenset(
         *("@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__"),
     ]
 )
-"""In lower case; all others begin with a dot."""
+"""Lower case; all other hidden names begin with a dot."""
 
 
 def is_hidden(path: str | PurePosixPath) -> bool:
-    """Whether a path below a folder is hidden, or lies in a folder that is."""
+    """Whether a relative path is hidden, or below a hidden folder."""
     return any(name.startswith(".") or name.lower() in _OF_SYSTEMS for name in PurePosixPath(path).parts)

@@ -1,4 +1,4 @@
-"""The pictures of a folder that holds folders: one for each class, or for each clip."""
+"""Images in a folder with one subfolder per class or per clip."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ EMPTY = "the folder is empty"
 
 @dataclass(frozen=True)
 class Sorted:
-    """The files of such a folder by what they are."""
+    """The files of such a folder, images and quarantined ones."""
 
     pictures: Mapping[str, Path]
-    """Of each `<folder>/<file>` that is a picture, or is called one, where it is."""
+    """Path of each `<folder>/<file>` that is an image by suffix or content."""
     aside: Mapping[str, str]
-    """Why each of the others, and each folder without a file, is put aside."""
+    """Reason why each other file, and each empty folder, is quarantined."""
 
 
 def listed(folder: str, folders: Sequence[Path], kind: str, things: str) -> tuple[OriginFile, ...]:
-    """All files below a folder that is a URL, or lies in the first of `folders` that has it, in order; hidden ones are
-    left out.
+    """All files below a folder, sorted, without hidden ones; it is a URL, or in the first of `folders` that has it.
 
-    Raises BadData when there is no such folder, a link in it leads nowhere, or it has no file `<kind>/<name>`.
+    Raises BadData when there is no such folder, a link in it is broken, or it has no file `<kind>/<name>`.
     """
     where = place(folder)
     places: list[Place] = [where] if isinstance(where, Remote) else [one / where for one in folders]
@@ -46,7 +45,7 @@ def listed(folder: str, folders: Sequence[Path], kind: str, things: str) -> tupl
 
 
 def sort(folder: str, files: Mapping[str, Path], kind: str, things: str) -> Sorted:
-    """The files that were `listed`, by their paths below the folder. Raises BadData when none of them is a picture."""
+    """Classifies the `listed` files, by their paths below the folder. Raises BadData when none of them is an image."""
     root = PurePosixPath(str(place(folder)))
     below = {PurePosixPath(name).relative_to(root): path for name, path in files.items()}
     reasons = {path: _unfit(path, file) for path, file in below.items()}
@@ -58,31 +57,33 @@ def sort(folder: str, files: Mapping[str, Path], kind: str, things: str) -> Sort
 
 
 def _unfit(path: PurePosixPath, file: Path) -> str:
-    """Why a file is not taken for a picture, or nothing."""
+    """Why a file is no image of the folder; empty if it is one."""
     if len(path.parts) != 2:
         return "lies beside the folders" if len(path.parts) == 1 else "lies in a folder of a folder"
     return "" if is_picture(file) else "is no picture of a format that is read"
 
 
 def _empty(below: Mapping[PurePosixPath, Path]) -> list[str]:
-    """The folders beside those of the files in which nothing is; a remote store has none."""
+    """Empty folders; a remote store has none."""
     roots = {file.parents[len(path.parts) - 1] for path, file in below.items()}
     beside = (one for root in roots for one in root.iterdir() if one.is_dir() and not is_hidden(one.name))
     return sorted(one.name for one in beside if all(map(is_hidden, files_below(one))))
 
 
 def _below(root: Place) -> Iterator[PurePosixPath]:
-    """The paths of all files below a folder. Links are followed, each folder once on the way to it."""
+    """Relative paths of all files below a folder. Links are followed, except to a parent folder."""
     if isinstance(root, Remote):
         yield from map(PurePosixPath, root.files())
         return
     for folder, names, files in os.walk(root, followlinks=True):
         here = Path(folder)
         way = [one.resolve() for one in (here, *here.parents)]
-        # a link to a folder that it lies in would lead round for ever
+        # a link to a parent folder would be an infinite loop
         names[:] = [name for name in names if not is_hidden(name) and (here / name).resolve() not in way]
         for name in files:
-            if any(0xD800 <= ord(letter) < 0xE000 for letter in name):  # how Python shows bytes that are no UTF-8
+            if any(
+                0xD800 <= ord(letter) < 0xE000 for letter in name
+            ):  # surrogates, Python's escapes for bytes that are no UTF-8
                 raise BadData.at(repr(here / name), "its name is not UTF-8; give it another one")
             if (here / name).is_file():
                 yield PurePosixPath((here / name).relative_to(root))

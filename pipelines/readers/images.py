@@ -1,6 +1,6 @@
-"""Pictures of any kind as arrays of one shape, and the masks that belong to them.
+"""Decodes images of any format, and their segmentation masks, to arrays of one shape.
 
-Axes: C colours (1 grey, 3 red, green and blue), H rows of pixels, W columns.
+Axes: C channels (1 grey, 3 red, green and blue), H rows of pixels, W columns.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from PIL import Image, ImageOps
 
 Resize = Literal["crop", "stretch", "pad", "keep"]
 SIZES = ("picture_height", "picture_width")
-"""Columns that tell how much of a frame is picture, where pictures keep their own sizes."""
+"""Columns with the size of the image within its frame, when images keep their own sizes."""
 _ELSEWHERE = frozenset(["EPS", "WMF", "MPEG", "BUFR", "GRIB", "HDF5"])
-"""Formats that Pillow only knows by name, or hands to another program."""
+"""Formats that Pillow only identifies, or delegates to another program."""
 _LOSSY = frozenset(["JPEG", "MPO", "JPEG2000", "WEBP", "AVIF"])
-"""Formats that may give other numbers than were put in."""
+"""Formats with lossy compression."""
 MOST_PIXELS = 100_000_000
-"""Larger ones are put aside unread: a file of some kilobytes can unfold to gigabytes."""
-Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns of more, and refuses twice as many before it reads a pixel
+"""Larger images are quarantined without decoding: a file of some kilobytes can decompress to gigabytes."""
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns above this, and raises above twice as many before decoding
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The shape that every picture is brought to.
+    """The shape that every image is resized to.
 
-    `crop`: the middle, with its proportions kept. `stretch`: all of it. `pad`: all of it with its proportions kept,
-    black (in a mask: 0) around it. `keep`: its own pixels in the upper left corner, black right of and below it.
+    `crop`: center crop, aspect ratio kept. `stretch`: the whole image, aspect ratio changed. `pad`: the whole image,
+    aspect ratio kept, padded with black (in a mask: 0). `keep`: not resized, in the upper left corner, padded with
+    black.
     """
 
     channels: int
@@ -47,17 +48,16 @@ class Frame:
         return (self.channels, self.height, self.width)
 
     def pixels(self, content: bytes) -> NDArray[np.uint8]:
-        """A picture as (C, H, W), of several frames the first one. Raises ValueError with the reason why it cannot be
-        read."""
+        """An image as (C, H, W), the first frame of several. Raises ValueError with the reason if it is unreadable."""
         picture = _plain(_opened(content, formats()))
         sized = self._sized(picture.convert("L" if self.channels == 1 else "RGB"), Image.Resampling.BILINEAR)
         found = np.asarray(sized, dtype=np.uint8)
         return np.ascontiguousarray(found[None] if self.channels == 1 else found.transpose(2, 0, 1))
 
     def mask(self, content: bytes, picture: bytes) -> NDArray[np.int32]:
-        """The whole numbers of a mask as (1, H, W): cut as its picture is, and never blended.
+        """The integers of a mask as (1, H, W): resized as its image, with nearest-neighbour sampling.
 
-        Raises ValueError when it cannot be read, is packed with loss, has colours, or another size than its picture.
+        Raises ValueError when it cannot be read, is in a lossy format, has colours, or another size than its image.
         """
         mask = _opened(content, formats() - _LOSSY, "mask: ")
         numbers = np.asarray(mask)
@@ -92,7 +92,7 @@ def _within(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def size_of(content: bytes) -> tuple[int, int]:
-    """Height and width of a picture, once it stands upright. Raises ValueError when it cannot be read."""
+    """Height and width of an image after its EXIF rotation. Raises ValueError when it cannot be read."""
     width, height = _opened(content, formats()).size
     return height, width
 
@@ -107,25 +107,25 @@ def content_of(path: str) -> bytes:
 
 @cache
 def formats() -> frozenset[str]:
-    """The formats that Pillow reads by itself, by its names for them."""
+    """Pillow's names of the formats that it decodes itself."""
     Image.init()
     return frozenset(Image.ID) - _ELSEWHERE
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a picture by its name, whatever is in it, or by its first bytes, whatever it is called."""
+    """Whether a file is an image by its suffix, whatever its content, or by its first bytes, whatever its name."""
     if Image.registered_extensions().get(path.suffix.lower()) in formats():
         return True
-    marked = tuple(name for name in formats() if Image.OPEN[name][1] is not None)  # those that begin with a mark
+    marked = tuple(name for name in formats() if Image.OPEN[name][1] is not None)  # formats with a magic number
     try:
         with Image.open(path, formats=marked):
             return True
-    except Exception:  # each format has errors of its own for bytes that are not its
+    except Exception:  # each decoder has its own errors for bytes of another format
         return False
 
 
 def _opened(content: bytes, among: frozenset[str], what: str = "") -> Image.Image:
-    """The first frame of a picture in one of some formats, whole and upright."""
+    """The first frame of an image in one of the formats, fully decoded, with its EXIF rotation applied."""
     if not content:
         raise ValueError(f"{what}the file is empty")
     try:
@@ -133,14 +133,14 @@ def _opened(content: bytes, among: frozenset[str], what: str = "") -> Image.Imag
             return ImageOps.exif_transpose(opened)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{what}more than {MOST_PIXELS:,} pixels") from error
-    except Exception as error:  # each format has errors of its own for bytes that are damaged
+    except Exception as error:  # each decoder has its own errors for damaged bytes
         raise ValueError(f"{what}no whole picture of a format that is read") from error
 
 
 def _plain(picture: Image.Image) -> Image.Image:
-    """8 bits a colour; transparent parts black. Pillow's own conversions clip 16 bits and forget transparency.
+    """8 bits per channel, on a black background. Pillow's own conversions clip 16 bits and drop transparency.
 
-    Raises ValueError for fractions, of which nothing says what is white.
+    Raises ValueError for floating-point images, whose value range is unknown.
     """
     if picture.mode == "F":
         raise ValueError("holds fractions; expected whole numbers")

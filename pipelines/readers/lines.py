@@ -1,4 +1,4 @@
-"""Text files as numbered lines: the same number for a line whatever the partitions."""
+"""Text files as numbered lines; the numbers do not depend on Spark's partitions."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ from millstream.tracking.errors import BadData, Fault
 Encoding = Literal["utf-8", "latin-1"]
 JAVA_NAMES: dict[Encoding, str] = {"utf-8": "UTF-8", "latin-1": "ISO-8859-1"}
 LONGEST_HEADER = 1 << 20
-"""Bytes of a first line that are read."""
+"""Maximal bytes of a first line."""
 EMPTY = "empty; expected lines of text"
 _MARK = "\ufeff"
 _LINE = re.compile(rb"([^\r\n]*)(?:\r\n|\n|\r|\Z)")
-"""A line, with the ends that Spark takes for one."""
+"""A line, with the line ends that Spark recognizes."""
 _OPENED: dict[str, Callable[[Path], BufferedIOBase]] = {".gz": gzip.GzipFile, ".bz2": bz2.BZ2File}
-"""How a packed file is read, by its ending: Spark goes by that, too."""
+"""Readers of compressed files by suffix, as in Spark."""
 SCHEMA = StructType(
     [StructField("line", StringType()), StructField("number", LongType()), StructField("file", IntegerType())]
 )
 
 
 def numbered(spark: SparkSession, path: Path, encoding: Encoding = "utf-8") -> DataFrame:
-    """Columns `line` and `number` (from 1), a byte order mark taken off. Raises BadData for an empty file."""
+    """Columns `line` (without a byte order mark) and `number` (from 1). Raises BadData for an empty file."""
     return numbered_each(spark, [path], encoding).drop("file")
 
 
 def numbered_each(
     spark: SparkSession, paths: Sequence[Path], encoding: Encoding = "utf-8", is_row: IsRow | None = None
 ) -> DataFrame:
-    """As `numbered`, of several files: `file` is the place of a line's in `paths`, and each begins with 1.
+    """As `numbered`, for several files: `file` is the file's index in `paths`, and each file is numbered from 1.
 
-    With `is_row`, the lines of a row that goes on over several are joined, as `quoted` says it.
+    With `is_row`, the lines of a multi-line row are joined, as in `multiline_csv`.
     """
     texts = [_text(spark, path, encoding).rdd for path in paths]
     files = [at for at, text in enumerate(texts) for _ in range(text.getNumPartitions())]
     whole = spark.sparkContext.union(texts)
-    within = {at for at in range(1, len(files)) if files[at] == files[at - 1]}  # pieces that begin inside a file
+    within = {at for at in range(1, len(files)) if files[at] == files[at - 1]}  # partitions that begin inside a file
     starts = [_Start(file) for file in files]
     if within:
         pieces = whole.mapPartitionsWithIndex(lambda at, rows: [_seen(_lines(rows, 0, at in within), is_row)]).collect()
@@ -64,13 +64,13 @@ def numbered_each(
         for text, number in found:
             yield text, number, start.file
 
-    # Spark would look at the type of each value once more
+    # verification would check the type of each value again
     return spark.createDataFrame(whole.mapPartitionsWithIndex(rows), SCHEMA, verifySchema=False)
 
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a task begins to read: in which file, behind how many of its lines, and which of those it goes on from."""
+    """Start of a task: its file, the number of lines before it, and the lines of a row that is still open."""
 
     file: int
     lines: int = 0
@@ -95,15 +95,15 @@ def _text(spark: SparkSession, path: Path, encoding: Encoding) -> DataFrame:
         raise BadData.at(path, EMPTY)
     text = spark.read.text(f"file:{path}")
     if encoding == "latin-1":
-        # Spark keeps a line's bytes as they are until somebody reads them as UTF-8
+        # Spark does not decode a line's bytes until they are used as UTF-8
         text = text.select(F.decode(F.col("value").cast("binary"), JAVA_NAMES[encoding]))
     return text
 
 
 def first_line(path: Path, encoding: Encoding = "utf-8", is_row: IsRow | None = None) -> str:
-    """The first line without its end, unpacked as Spark does it; with `is_row` the first row, as in `numbered_each`.
+    """The first line without its end, decompressed as by Spark; with `is_row` the first row, as in `numbered_each`.
 
-    Raises BadData where there is none, or other bytes.
+    Raises BadData for an empty file, or when it cannot be decoded.
     """
     begin = _begin(path, LONGEST_HEADER)
     if not begin:
@@ -123,12 +123,12 @@ def _decoded(line: bytes, number: int, path: Path, encoding: Encoding) -> str:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether nothing is in a file, unpacked as Spark does it. Raises BadData where that cannot be done."""
+    """Whether a file, decompressed as by Spark, is empty. Raises BadData when it cannot be decompressed."""
     return not _begin(path, 1)
 
 
 def damaged(path: Path) -> list[Fault]:
-    """Why a file cannot be read to its end, unpacked as Spark does it."""
+    """The fault of a file that cannot be decompressed to its end."""
     try:
         with _OPENED.get(path.suffix, _plain)(path) as file:
             while file.read(1 << 20):
@@ -139,7 +139,7 @@ def damaged(path: Path) -> list[Fault]:
 
 
 def _begin(path: Path, most: int) -> bytes:
-    """So many of the first bytes."""
+    """The first bytes, at most `most`."""
     if path.stat().st_size == 0:
         return b""
     try:

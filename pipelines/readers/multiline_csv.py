@@ -1,12 +1,12 @@
-"""Rows of CSV with values in quotes that go on over several lines (RFC 4180), out of lines that many tasks read.
+"""Joins the lines of multi-line CSV rows (quoted values with line breaks, RFC 4180), over lines read in parallel.
 
-A line with an odd number of quotes opens a row, or closes one: the row that it opens ends at the next such line, if the
-lines from here to there are as many well-formed values as the table has columns, and no more than LONGEST characters.
-If they are not, the line that opened stands alone, and reading goes on behind it. So a quote that is never closed costs
-its own line and no other.
+A line with an odd number of quotes opens or closes a row: the row that it opens ends at the next such line, if the
+lines in between are as many well-formed values as the table has columns, and no more than LONGEST characters.
+Otherwise the opening line is a row by itself, and parsing continues after it. So an unclosed quote invalidates only
+its own line.
 
-Each task reads lines of its own, and what a row needs of those before depends on where the rows before it ended. So the
-tasks look twice: first each tells how its lines would end a row and begin another (a `Piece`), whatever stands before.
+Each task reads a partition of the lines, and where its first row begins depends on the rows before. So there are two
+passes: the first summarizes how a partition's lines would close a row and open another (a `Piece`), for any prefix.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 LONGEST = 1 << 20
-"""Characters of a row that goes on over several lines."""
+"""Maximal characters of a multi-line row."""
 Line = tuple[str, int]
-"""A text and its number, from 1; lines of a row are joined by line feeds, and it has the number of the first."""
+"""A text and its line number, from 1; a multi-line row is joined by line feeds and has the number of its first line."""
 IsRow = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
 class Values:
-    """Tells whether a text is so many values (or any number of them), with nothing but blanks around their quotes."""
+    """Predicate: whether a text is `count` well-formed values (any number if None), with only blanks around quotes."""
 
     delimiter: str
     count: int | None = None
@@ -39,7 +39,7 @@ class Values:
 
 @dataclass
 class Joiner:
-    """Joins lines to rows. Those that are `held` have opened a row that is not closed yet."""
+    """Joins lines to rows; `held` are the lines of a row that is still open."""
 
     is_row: IsRow
     held: list[Line] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Joiner:
         self._size = _size(self.held)
 
     def rows(self, lines: Iterable[Line]) -> Iterator[Line]:
-        """The rows that are certain by these lines."""
+        """The rows completed by these lines."""
         for line in lines:
             odd = is_odd(line)
             if odd or self.held:
@@ -57,7 +57,7 @@ class Joiner:
                 yield line
 
     def take(self, line: Line, odd: bool) -> list[Line]:
-        """The rows that are certain by a line that opens one, or stands behind one that does."""
+        """The rows completed by a line that opens a row, or follows one that does."""
         self.held.append(line)
         self._size += _size([line])
         fits = self._size <= LONGEST
@@ -66,7 +66,7 @@ class Joiner:
         if fits and self.is_row(text := "\n".join(text for text, _ in self.held)):
             certain, self.held = [(text, self.held[0][1])], []
         else:
-            last = len(self.held) - odd  # what did not close a row may open one
+            last = len(self.held) - odd  # a line that did not close a row may open one
             certain, self.held = self.held[:last], self.held[last:]
         self._size = _size(self.held)
         return certain
@@ -74,17 +74,17 @@ class Joiner:
 
 @dataclass(frozen=True)
 class Piece:
-    """What a task has seen of its lines, which it numbers from 1."""
+    """Summary of a partition's lines, numbered from 1."""
 
     lines: int
     head: list[Line] | None = None
-    """Those up to the first with an odd number of quotes, and with it; None where they are too long for a row."""
+    """Lines up to and including the first with an odd number of quotes; None if they are too long for a row."""
     odd: bool = False
-    """Whether there is such a line."""
+    """Whether a line has an odd number of quotes."""
     opened: list[Line] = field(default_factory=list)
-    """What is held behind the last line, if that odd one opened a row."""
+    """Open lines after the last one, if the first odd line opened a row."""
     closed: list[Line] = field(default_factory=list)
-    """And if it closed one."""
+    """The same, if it closed a row."""
 
     @classmethod
     def of(cls, lines: Iterator[Line], is_row: IsRow) -> Piece:
@@ -108,7 +108,7 @@ class Piece:
         return cls(number, head if size <= LONGEST else None, bool(odd), opened.held, closed.held)
 
     def after(self, held: Iterable[Line], before: int, is_row: IsRow) -> list[Line]:
-        """What is held behind these lines, if `held` is what was before them, and so many lines of the file were."""
+        """Open lines after this partition, given those `held` before it and the number of lines `before` it."""
         joiner = Joiner(is_row, [] if self.head is None else list(held))
         for _ in joiner.rows(_shifted(self.head or [], before)):
             pass
@@ -119,7 +119,7 @@ class Piece:
 
 
 def joined(lines: Iterable[Line], is_row: IsRow, held: Iterable[Line] = (), *, ends: bool = True) -> Iterator[Line]:
-    """The rows of lines that stand behind those `held`; what is not closed stands alone where the file `ends`."""
+    """Rows of the lines that follow those `held`; where the file `ends`, each line of an open row is a row."""
     joiner = Joiner(is_row, list(held))
     yield from joiner.rows(lines)
     if ends:

@@ -1,6 +1,6 @@
-"""Finds the files that a source reads: in the mirror, among earlier downloads, or at their origin. Always by hash.
+"""Locates the files that a source reads, verified by hash: in the mirror, among the downloads, or at their origin.
 
-A file whose name is a URL (s3://, hdfs://, ...) is copied to this machine: what it is hashed by is what is read.
+A file whose name is a URL (s3://, hdfs://, ...) is copied to this machine, so that the hashed bytes are those read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from millstream.tracking.settings import Settings
 
 TIMEOUT_S = 60
 LARGE_BYTES, MOST_UNFOLDED = 1 << 30, 200
-"""An archive may unfold to so many bytes, or to so many times its own: no table or text is packed better."""
+"""Limits of a decompressed archive, in bytes and as a multiple of its size: tables and texts compress less."""
 _FOLDER = "is a folder; expected a file: name each of the files in it, as `<folder>/part-00000.parquet`"
 
 
 def locate(file: OriginFile, settings: Settings) -> Path:
-    """The local path of an origin file whose hash is right.
+    """The local path of an origin file with a verified hash.
 
-    Looked for in the mirror, in the current folder (one's own files need no hash), among the downloads, and last at
-    its url. Raises BadData when it is nowhere, or its bytes are others than those that were said.
+    Searched in the mirror, in the current folder (the user's own files need no hash), among the downloads, and last at
+    its url. Raises BadData when it is not found, or when its hash differs.
     """
     where = place(file.name)
     if isinstance(where, Remote):
@@ -60,15 +60,15 @@ def locate(file: OriginFile, settings: Settings) -> Path:
 
 
 def named(source: Source) -> list[str]:
-    """The paths and URLs that a source names itself: of its files, and of the folder that holds them."""
+    """Paths and URLs in the configuration of a source: of its files, and of the folder that holds them."""
     folder = source.folder if isinstance(source, Listing) else None
     return [*(file.name for file in source.origin_files()), *([folder] if folder is not None else [])]
 
 
 def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
-    """The local paths of all files of a source, those too that its first ones name, or that lie in a folder they are.
+    """The local paths of all files of a source, including those that its first files list, and part files of folders.
 
-    Raises BadData as `locate`, and for a folder that is no table in parts.
+    Raises BadData as `locate`, and for a folder that holds no part files.
     """
     folders = [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
     asked = [part for file in source.origin_files() for part in parts(file, folders)]
@@ -80,12 +80,12 @@ def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
 
 
 def record(file: OriginFile, path: Path) -> File:
-    """What the manifest says of an origin file."""
+    """The manifest's record of an origin file."""
     return File(name=file.name, sha256=file.sha256 or content_hash(path), bytes=path.stat().st_size)
 
 
 def content_hash(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes, of the uncompressed ones for `.gz` (a tar archive counts as it is)."""
+    """Hex SHA-256 of a file's bytes, of the uncompressed ones for `.gz` (except tar archives)."""
     compressed = path.suffix == ".gz" and not path.name.endswith(".tar.gz")
     digest, left = hashlib.sha256(), max(LARGE_BYTES, MOST_UNFOLDED * path.stat().st_size)
     try:
@@ -113,7 +113,7 @@ def _check(path: Path, file: OriginFile) -> None:
 
 
 def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
-    """The copy of a remote file, as it is now; files that lie beside each other there do so here."""
+    """An up-to-date local copy of a remote file, with the same folder structure."""
     below = remote.url.replace("://", "/")
     if ".." in Path(below).parts:
         raise BadData.at(file.name, "leads out of its folder; give a URL without ..")
@@ -123,14 +123,14 @@ def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
     state_file = target.with_name(f".{target.name}.state")
     with answering(str(remote)):
         try:
-            # what the file system tells of it: its size, and its time or tag
+            # size, and modification time or tag
             state = str(remote.system.ukey(str(remote)))
             if target.is_file() and state_file.is_file() and state_file.read_text() == state:
                 _check(target, file)
                 return target
             with _beside(target) as copy:
                 remote.system.get_file(str(remote), str(copy))
-                if copy.is_dir():  # what fsspec makes of a folder
+                if copy.is_dir():  # how fsspec copies a folder
                     copy.rmdir()
                     raise FileNotFoundError(str(remote))
                 _check(copy, file)
@@ -143,7 +143,7 @@ def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
 
 @contextmanager
 def _beside(target: Path) -> Iterator[Path]:
-    """A file that takes the place of `target` when it was written whole, and is gone otherwise."""
+    """A temporary file that replaces `target` when it was written completely, and is removed otherwise."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{os.getpid()}.{target.name}")
     try:

@@ -1,8 +1,8 @@
-"""Reads files of tables into the columns that were declared for them, a row at a time and without losing one.
+"""Reads table files into their declared columns; invalid rows are kept, with the reason.
 
-A table is one file, or several of one shape. Every reader gives the declared columns and four more: `_part` (the place
-of the row's file among them) and `_number` (the row's line, from 1), both 0 where there are no lines; `_line` (its
-text, null where there is none) and `_corrupt` (why it could not be read by the declared types; null for a good row).
+A table is one file, or several with the same schema. Every reader returns the declared columns and four more: `_part`
+(index of the row's file) and `_number` (line, from 1), both 0 in formats without lines; `_line` (its text, null in
+formats without lines) and `_corrupt` (why the row does not match the declared types; null for a valid row).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from millstream.tracking.errors import BadData, BadEnvironment
 
 
 def read_parquet(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
-    """Raises BadData for a file that is none, or lacks a column."""
+    """Raises BadData for a file that is no Parquet, or lacks a column."""
     frames = [typed(parquet_schema.read(spark, *alike), alike[0], layout) for alike in parquet_schema.alike(paths)]
     return functools.reduce(DataFrame.unionByName, frames)
 
 
 def orc(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
-    """Raises BadData for a file that is none, or a table that lacks a column."""
+    """Raises BadData for a file that is no ORC, or a table that lacks a column."""
     return typed(read_orc(spark, paths), paths[0], layout)
 
 
 def read_orc(spark: SparkSession, paths: Sequence[Path], root: Path | None = None) -> DataFrame:
-    """All columns; with `root`, the names of folders between (`day=1`) are columns, too."""
+    """All columns; with `root`, folder names below it (`day=1`) are partition columns."""
     try:
-        # else Spark would take the schema of one file for that of all
+        # otherwise Spark would use the schema of one file for all
         reader = spark.read.option("mergeSchema", len(paths) > 1)
         reader = reader if root is None else reader.option("basePath", f"file:{root}")
         return reader.orc([f"file:{path}" for path in paths])
@@ -46,14 +46,14 @@ def read_orc(spark: SparkSession, paths: Sequence[Path], root: Path | None = Non
 
 
 def jdbc(spark: SparkSession, url: str, table: str, environment: Mapping[str, str] = os.environ) -> DataFrame:
-    """A table of a database; user and password from MILLSTREAM_JDBC_USER and _PASSWORD, never from the recipe."""
+    """A database table; user and password from MILLSTREAM_JDBC_USER and _PASSWORD, never from the recipe."""
     reader = spark.read.format("jdbc").option("url", url).option("dbtable", table)
     for option in ("user", "password"):
         if value := environment.get(f"MILLSTREAM_JDBC_{option.upper()}"):
             reader = reader.option(option, value)
     try:
         return reader.load()
-    except Exception as error:  # a driver raises whatever it likes
+    except Exception as error:  # drivers raise errors of any class
         told = str(error).splitlines()[0].replace(environment.get("MILLSTREAM_JDBC_PASSWORD") or "\0", "***")
         raise BadEnvironment.at(
             url.partition("?")[0], f"cannot be read ({told}); is the driver on Spark's path?"

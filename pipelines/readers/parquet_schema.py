@@ -1,4 +1,4 @@
-"""Parquet files of others as frames: what the physical types say, and what Spark cannot read told before it tries."""
+"""Reads foreign Parquet files: types from the physical schema, and faults reported before Spark fails on them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _KINDS = {
     **{pa.timestamp(unit): spark_types.TimestampNTZType() for unit in ("ms", "us")},
     **{pa.timestamp(unit, "UTC"): spark_types.TimestampType() for unit in ("ms", "us")},
 }
-"""What Spark reads columns as, where it is plain. Of all others it has to be asked, by a job of a file's own."""
+"""Spark types of unambiguous columns. All others need a Spark job per file to infer the schema."""
 _INT96 = "INT96"
-"""Times as Spark writes them by default, and Impala: arrow calls them nanoseconds, too."""
+"""Timestamps as Spark (by default) and Impala write them; arrow reports nanoseconds for them, too."""
 
 
 def read(spark: SparkSession, *paths: Path, root: Path | None = None) -> DataFrame:
-    """Files of one schema; with `root`, the names of folders between (`day=1`) are columns.
+    """A frame of files with one schema; with `root`, folder names below it (`day=1`) are partition columns.
 
-    Times are kept to the microsecond: files in which one is finer are refused. Raises BadData for a file that is no
-    Parquet, or has columns that Spark cannot read.
+    Timestamps have microseconds: files with finer ones are refused. Raises BadData for a file that is no Parquet, or
+    has columns that Spark cannot read.
     """
     schema = _schema(paths[0])
     known = types_of(schema)
@@ -55,7 +55,7 @@ def read(spark: SparkSession, *paths: Path, root: Path | None = None) -> DataFra
 
 
 def alike(paths: Iterable[Path]) -> list[list[Path]]:
-    """Files by their schemas: those of one may be read at once. Raises BadData as `read`."""
+    """Files grouped by schema, to be read together. Raises BadData as `read`."""
     found: dict[pa.Schema, list[Path]] = {}
     for path in paths:
         found.setdefault(_schema(path), []).append(path)
@@ -63,7 +63,7 @@ def alike(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def damaged(paths: Iterable[Path]) -> list[Fault]:
-    """The columns that cannot be read of files whose ends are whole; each is read once."""
+    """Faults of unreadable columns in files with an intact footer; reads each column once."""
     return [
         Fault(where=str(path), message=f"column {name!r} is damaged ({told}); get the file again")
         for path in paths
@@ -82,7 +82,7 @@ def _damaged(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _schema(path: Path) -> pa.Schema:
-    """The schema without what its writer adds to it; times of INT96 are instants, whatever arrow calls them."""
+    """The schema without the writer's metadata; INT96 timestamps are UTC instants, whatever arrow reports."""
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
@@ -107,7 +107,7 @@ def _inner(kind: pa.DataType) -> list[pa.DataType]:
 
 
 def _leaves(kind: pa.DataType) -> int:
-    """How many columns of the file a column of the table is."""
+    """Number of physical columns of a logical column."""
     return sum(map(_leaves, _inner(kind))) or 1
 
 
@@ -116,14 +116,14 @@ def _is_ns(kind: pa.DataType) -> bool:
 
 
 def _is_odd(kind: pa.DataType) -> bool:
-    """Whether a type is, or holds, a time of day or a time in nanoseconds."""
+    """Whether a type is, or contains, a time of day or a nanosecond timestamp."""
     return bool(pa.types.is_time(kind)) or _is_ns(kind) or any(map(_is_odd, _inner(kind)))
 
 
 def _in_microseconds(frame: DataFrame, where: Path, zoned: dict[str, bool]) -> DataFrame:
-    """Columns of nanoseconds, which are whole numbers to Spark, as times; `zoned` says which are instants.
+    """Converts nanosecond columns, which Spark reads as integers, to timestamps; `zoned`: which are UTC instants.
 
-    Raises BadData where a time is finer than a microsecond.
+    Raises BadData when a value is finer than a microsecond.
     """
     if not zoned:
         return frame
@@ -143,6 +143,6 @@ def _time(name: str, is_zoned: bool) -> SparkColumn:
 
 
 def types_of(schema: pa.Schema) -> spark_types.StructType | None:
-    """The types that Spark would find; None when one of them is not plain."""
+    """The types that Spark would infer; None when one of them is not in `_KINDS`."""
     fields = [spark_types.StructField(field.name, _KINDS[field.type]) for field in schema if field.type in _KINDS]
     return spark_types.StructType(fields) if len(fields) == len(schema) else None

@@ -14,15 +14,15 @@ from millstream.tracking.dataset.filesystems import Place, Remote, files_below, 
 from millstream.tracking.errors import BadData
 
 _UNFINISHED = "_"
-"""How names begin, beside hidden ones, that Hadoop does not show: marks of success, what is being written."""
+"""Prefix of names, in addition to hidden ones, that Hadoop ignores: success markers, unfinished files."""
 _LOGS = ("_delta_log", "_spark_metadata", ".hoodie")
-"""Folders that say which of the files beside them count: some are there that were taken out of the table."""
+"""Table logs: they define which files are valid, as removed files remain in the folder."""
 
 
 def parts(file: OriginFile, folders: Sequence[Path]) -> tuple[OriginFile, ...]:
-    """The file itself; or those that lie in it, in order, where it is a folder, and one may stand in its place.
+    """The file itself; or the sorted part files in it, if it is a folder and a folder is allowed.
 
-    A path is looked for in `folders`. Raises BadData for a folder that holds no part file, or other folders.
+    A path is searched in `folders`. Raises BadData for a folder without part files, or with subfolders.
     """
     if not file.or_folder or file.sha256 is not None or ".." in Path(file.name).parts:
         return (file,)
@@ -36,17 +36,17 @@ def parts(file: OriginFile, folders: Sequence[Path]) -> tuple[OriginFile, ...]:
 
 @dataclass(frozen=True)
 class Parts:
-    """What is read for a file of a recipe: itself, or the parts of the folder that it is."""
+    """The files read for a file of a recipe: itself, or the part files of the folder."""
 
     file: SplitFile
     paths: Mapping[str, Path]
-    """By what each is called in the ids of its rows."""
+    """Paths by the file's name in row ids."""
 
 
 def located(files: Sequence[SplitFile], paths: Mapping[str, Path]) -> list[Parts]:
-    """The parts of each file, among those that were found, by their names; a part without a byte is left out.
+    """The part files of each file among the located `paths`; empty parts are left out.
 
-    Raises BadData for a folder of which nothing is left.
+    Raises BadData for a folder whose parts are all empty.
     """
     found = [_filled(file, paths) for file in files]
     names = called_each(part for parts in found for part in parts)
@@ -69,9 +69,9 @@ def _filled(file: SplitFile, paths: Mapping[str, Path]) -> list[SplitFile]:
 
 
 def shown(root: Place) -> list[str]:
-    """The part files below a folder, by their paths from there, without what Hadoop does not show.
+    """Relative paths of the part files below a folder, without those that Hadoop ignores.
 
-    Raises BadData where a log beside them says which of them count, or where there is none.
+    Raises BadData when a table log defines which of them are valid, or when there is none.
     """
     found = files_below(root)
     log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in found)), None)

@@ -1,4 +1,4 @@
-"""Splits that somebody published as lists of row numbers in an archive."""
+"""Published splits: lists of row numbers in an archive."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from millstream.pipelines.readers.file_spec import NamedFile
 from millstream.tracking.errors import BadData
 
 LONGEST_LIST = 1 << 28
-"""Bytes of a list of row numbers."""
+"""Maximal bytes of a list of row numbers."""
 
 
 class Folds(BaseModel, frozen=True, extra="forbid"):
-    """Splits that somebody published: a tar archive with lists of lines for each fold, of which the first is 0."""
+    """Published splits: a tar archive with lists of row numbers, from 0, for each fold."""
 
     file: NamedFile
-    train: str = Field(description="member with the train rows, with {fold} in its name")
+    train: str = Field(description="archive member with the training rows; {fold} is replaced")
     test: str
     fold: int = Field(ge=0)
 
     def told(self, spark: SparkSession, frame: DataFrame, archive: Path, first_line: int) -> DataFrame:
-        """The rows of `frame` that the fold names, with their `split`; row 0 stands in `first_line` of its file."""
+        """The rows of `frame` in the fold, with their `split`; row 0 is line `first_line` of its file."""
         rows = [(at, split) for split in ("train", "test") for at in _members(archive, getattr(self, split), self.fold)]
         splits = spark.createDataFrame(rows, "row long, split string")
         joined = frame.drop("split").join(F.broadcast(splits), F.col("_number") - first_line == F.col("row"), "inner")
@@ -41,7 +41,7 @@ def check_rows_are_lines(rows: DataFrame) -> None:
 
 
 def _members(archive: Path, pattern: str, fold: int) -> list[int]:
-    """The row numbers in one member of a tar archive; nothing is unpacked."""
+    """The row numbers in one member of a tar archive, read without extraction to disk."""
     name = pattern.replace("{fold}", str(fold))
     try:
         with tarfile.open(archive) as tar:

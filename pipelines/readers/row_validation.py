@@ -1,4 +1,4 @@
-"""Looks at each row of a table: its texts in their normal form, and why it does not fit, if it does not."""
+"""Validates table rows: normalizes strings and gives each invalid row a reason for its quarantine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from millstream.pipelines.spark.frames import named
 from millstream.tracking.serving.text_normalization import normal_form
 
 FIRST_YEAR, LAST_YEAR = 1, 9999
-"""What Python and most readers of Parquet know."""
+"""Years that Python and most Parquet readers support."""
 
 
 def stripped(frame: DataFrame, layout: Layout) -> DataFrame:
@@ -24,7 +24,7 @@ def stripped(frame: DataFrame, layout: Layout) -> DataFrame:
 
 
 def judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
-    """Adds `_reason`, null for a good row."""
+    """Adds `_reason`, null for a valid row."""
     reasons = [unreadable("_line"), F.col(CORRUPT)]
     for name, declared in layout.columns.items():
         told = unfit(named(name), declared, nullable=declared.nullable and name != key)
@@ -33,21 +33,20 @@ def judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
 
 
 def trimmed(text: SparkColumn, declared: TableColumn, null: str) -> SparkColumn:
-    """A text without what stands around it, in its normal form but for a key, and null where that is the mark of a
-    missing value."""
+    """A stripped string, in its normal form unless it is a key; null if it equals the null marker."""
     value = F.btrim(text, F.lit(declared.strip)) if declared.strip else F.trim(text)
     value = value if declared.role == "key" else normal(value)
     return F.when(value == null, None).otherwise(value)
 
 
 def unreadable(line: str) -> SparkColumn:
-    """Why nothing of a line can be trusted; null where it can."""
+    """Why a line is damaged; null if it is not."""
     told = F.when(F.col(line).contains("\x00"), "holds a NUL byte")
     return told.when(F.col(line).contains(MALFORMED), "is not UTF-8")
 
 
 def unfit(value: SparkColumn, declared: TableColumn, *, nullable: bool) -> SparkColumn:
-    """Why a value is not taken; null for a good one."""
+    """Why a value is refused; null for a valid one."""
     reasons = []
     if declared.type == "double":
         reasons.append(F.when(F.isnan(value) | (F.abs(value) == float("inf")), "is not finite"))

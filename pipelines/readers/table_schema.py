@@ -1,4 +1,4 @@
-"""The columns that are declared for a table: in a recipe, or by what Spark sees in all of its rows."""
+"""Schema of a table: declared in a recipe, or inferred by Spark from all rows."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ CORRUPT = "_corrupt"
 MISFIT = "a value is of another type, or values are missing"
 _NOT_SINGLE = (ArrayType, StructType, MapType, BinaryType)
 MOST_DIGITS = 18
-"""Of whole numbers that an int64 holds, whatever they are."""
+"""Digits of decimals that always fit an int64."""
 
 
 class TableColumn(BaseModel, frozen=True, extra="forbid"):
     type: Type
     role: Role = "input"
-    nullable: bool = Field(False, description="whether a value may be missing")
-    strip: str = Field("", description="characters taken off both ends of a text")
-    classes: tuple[str, ...] | None = Field(None, min_length=1, description="the only texts that may stand here")
-    form: str = Field("", description="how a timestamp is written in a text file, as yyyy-MM-dd HH:mm:ss; default: ISO")
+    nullable: bool = Field(False, description="whether missing values are allowed")
+    strip: str = Field("", description="characters stripped from both ends of a string")
+    classes: tuple[str, ...] | None = Field(None, min_length=1, description="allowed categories")
+    form: str = Field("", description="format of a timestamp in a text file, such as yyyy-MM-dd HH:mm:ss; default: ISO")
     unit: str = ""
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class TableColumn(BaseModel, frozen=True, extra="forbid"):
 
 
 class Layout(BaseModel, frozen=True):
-    """How the values stand in a text file."""
+    """Format of a text file."""
 
     columns: dict[str, TableColumn]
     header: bool
@@ -74,10 +74,10 @@ class Layout(BaseModel, frozen=True):
 
 
 def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: bool = False) -> dict[str, TableColumn]:
-    """Columns as Spark sees them in all rows: whole numbers, numbers, times, and everything else as text.
+    """Schema inferred by Spark from all rows: integers, floats, timestamps, and strings for everything else.
 
-    Truths are texts where they stand in a text file (`in_text`), as are whole numbers that no int64 holds. Raises
-    BadData for lists, structures, maps and bytes, which are none of these.
+    Booleans of a text file (`in_text`) are strings, as are integers beyond int64. Raises BadData for lists, structures,
+    maps and bytes.
     """
     odd = {
         field.name: field.dataType.simpleString()

@@ -1,4 +1,4 @@
-"""What a job of Spark that failed says of the data, or of what it ran on."""
+"""Maps the error of a failed Spark job to the data or to the environment."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _OF_VALUES = re.compile(
 
 
 def refusal(where: object, error: Exception, damaged: Callable[[], Iterable[Fault]]) -> Refusal | None:
-    """What to raise in the place of an error of Spark; None where the disk is full, which the command reports.
+    """The refusal to raise instead of an error of Spark; None when the disk is full, which the command reports.
 
-    `damaged` looks for what cannot be read of the files, if nobody has said what is wrong.
+    `damaged` searches the files for unreadable parts, if no worker reported the cause.
     """
     if cluster.is_given_up(error):
         return BadEnvironment.at("spark cluster", cluster.GONE)

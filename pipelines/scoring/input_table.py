@@ -1,8 +1,8 @@
-"""A table to score: its columns as they stand, and beside them the model's inputs, read as `prepare` reads its source.
+"""A table to score: its columns unchanged, and the model's inputs, read as `prepare` reads its source.
 
-Parquet, ORC and JSON lines have types of their own, which their columns keep. CSV has texts: a column that the source
-of the model declares has the declared type, if all of its values do; of all others whole numbers are numbers where
-they are written plainly (`7`, not `07`), and the rest are texts.
+Parquet, ORC and JSON lines have types, which their columns keep. CSV has strings: a column that the model's source
+declares has the declared type, if all of its values are valid; other columns are integers where they are in canonical
+form (`7`, not `07`), and strings otherwise.
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ from millstream.tracking.errors import BadData, Fault
 
 _WORDS: dict[Type, str] = {"double": "number", "long": "whole number", "string": "text", "timestamp": "time"}
 PLAIN = r"^(0|-?[1-9]\d{0,17})\z"
-"""How whole numbers are written that are the same when they are written again."""
+"""Integers in canonical form: they are unchanged when parsed and printed."""
 _PLAIN = TableColumn(type="long")
 _SHOWN = 80
-"""Characters of a value that are shown."""
+"""Characters of a value in an error message."""
 
 
 @dataclass(frozen=True)
 class ScoringInput:
     frame: DataFrame
-    """`c0`, `c1`, ...: the columns of the table; `v0`, `v1`, ...: those that the model reads otherwise."""
+    """`c0`, `c1`, ...: the columns of the table; `v0`, `v1`, ...: inputs that are parsed differently for the model."""
     names: tuple[str, ...]
-    """What the columns of the table are called."""
+    """Column names of the table."""
     inputs: Mapping[str, str]
-    """In which column of `frame` each input of the model stands."""
+    """Column of `frame` for each input of the model."""
 
 
 @dataclass(frozen=True)
 class _Parsed:
-    """`frame` has `_file` (its place among the files), `_number` (the line, from 1; 0 where there are none), `_broken`
-    (why a row is none) and `_line` (its text) beside `c0`, `c1`, ..."""
+    """`frame` has `_file` (index of the file), `_number` (line, from 1; 0 in formats without lines), `_broken` (why a
+    row is invalid), `_line` (its text) and `c0`, `c1`, ..."""
 
     frame: DataFrame
     names: list[str]
     values: Mapping[str, SparkColumn]
-    """The inputs as the declared types; null where a value is none."""
+    """The inputs as the declared types; null where a value is invalid."""
     texts: Mapping[str, SparkColumn]
-    """The inputs as they stand, to be shown."""
+    """The raw inputs, for error messages."""
     layout: Layout | None = None
-    """Of texts that have no types of their own."""
+    """Layout of CSV, whose values have no types."""
 
 
 def read(spark: SparkSession, files: Files, reading: Reading) -> ScoringInput:
-    """Raises BadData for files that cannot be read, or lack an input, and for rows that `prepare` would put aside."""
+    """Raises BadData for files that cannot be read or lack an input, and for rows that `prepare` would quarantine."""
     parsed = _READERS[files.format(reading.format)](spark, files, reading)
     inputs = [one for one in reading.inputs if one.name in parsed.values]
     values = {one.name: _trimmed(parsed.values[one.name], one, reading.layout) for one in inputs}
@@ -126,8 +126,8 @@ def _csv(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
 def _csv_names(paths: Sequence[Path], reading: Reading) -> tuple[Layout, list[str]]:
     """The layout and the columns of CSV files.
 
-    Files without header have the columns of the source, all or without those that the model does not need; a first row
-    that names the inputs is a header, whatever the source had.
+    Files without a header have the columns of the source: all of them, all but the target, or only the model's inputs.
+    A first row that names the inputs is a header, whatever the source had.
     """
     layout = reading.layout
     first = csv_json.first_row(paths[0], layout)
@@ -178,7 +178,7 @@ def _trimmed(value: SparkColumn, one: ModelInput, layout: Layout) -> SparkColumn
 
 
 def _stands(one: ModelInput, parsed: _Parsed) -> bool:
-    """Whether the model reads a column as the table has it."""
+    """Whether the model reads the table's column unchanged."""
     if one.declared is None or parsed.layout is not None:
         return True
     kind = parsed.frame.schema[f"c{parsed.names.index(one.name)}"].dataType
@@ -186,7 +186,7 @@ def _stands(one: ModelInput, parsed: _Parsed) -> bool:
 
 
 def _columns(parsed: _Parsed, mixed: set[str]) -> list[SparkColumn]:
-    """The columns of the table; texts as their declared types, but for those that are `mixed`."""
+    """The columns of the table; strings as their declared types, except in `mixed` columns."""
     layout = parsed.layout
     if layout is None:
         return [F.col(f"c{at}") for at in range(len(parsed.names))]
@@ -203,8 +203,8 @@ def _columns(parsed: _Parsed, mixed: set[str]) -> list[SparkColumn]:
 def _checked(
     parsed: _Parsed, files: Files, inputs: Sequence[ModelInput], values: Mapping[str, SparkColumn]
 ) -> set[str]:
-    """The declared columns of texts that hold other values than the declared type has, and that the model does not
-    need. Raises BadData for all rows that are none, and for all inputs that hold a value that `prepare` does not take.
+    """String columns that are no inputs of the model and have values that do not match their type. Raises BadData for
+    all invalid rows, and for all inputs with a value that `prepare` refuses.
     """
     broken = F.col("_broken")
     reasons = {"": (broken, F.col("_line"))}
@@ -232,7 +232,7 @@ def _checked(
 
 
 def _others(parsed: _Parsed, values: Mapping[str, SparkColumn]) -> dict[str, SparkColumn]:
-    """Of the columns of texts that the model does not need: whether a value stays the text that it is."""
+    """For each string column that is no input of the model: whether a value remains a string."""
     layout, found = parsed.layout, {}
     for at, name in enumerate(parsed.names if layout is not None else ()):
         if layout is not None and name not in values:

@@ -1,4 +1,4 @@
-"""How a table to score is read: as the source of the model's data was, where that was a table."""
+"""Reading configuration of a table to score: that of the model's source, if it was a table."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _TYPES: dict[str, Type] = {"string": "string", "double": "double", "long": "long
 
 @dataclass(frozen=True)
 class ModelInput:
-    """A column that the model reads."""
+    """An input column of the model."""
 
     name: str
     declared: TableColumn | None
-    """None for pictures and lists, which are passed to the model as they stand."""
+    """None for images and lists, which are passed to the model unchanged."""
     is_of_source: bool
-    """Whether a table was the source, and declares the column."""
+    """Whether the source was a table that declares the column."""
     may_be_absent: bool
 
     @property
@@ -50,11 +50,11 @@ class Reading:
     inputs: tuple[ModelInput, ...]
     layout: Layout
     format: str
-    """Where the name of a file does not say it."""
+    """Default for file names without a known suffix."""
 
     @classmethod
     def of(cls, model: Described) -> Self:
-        """By what the manifest says of the source; of other sources than tables CSV has a header and commas."""
+        """From the source in the manifest; for sources other than tables, CSV has a header and commas."""
         manifest = model.manifest
         is_table = manifest is not None and manifest.source.name == "table"
         config = manifest.source.config if manifest is not None and is_table else {"files": [{"name": "any"}]}
@@ -70,7 +70,7 @@ class Reading:
         return cls(inputs, source.layout(columns), source.format if is_table else "parquet")
 
     def check(self, where: object, names: list[str]) -> None:
-        """Raises BadData where the table lacks columns that the model needs."""
+        """Raises BadData when the table lacks columns that the model needs."""
         missing = [one.name for one in self.inputs if one.name not in names and not one.may_be_absent]
         if missing:
             takes = [one.name for one in self.inputs]
@@ -84,11 +84,11 @@ class Files:
     where: str
     paths: tuple[Path, ...]
     root: Path | None = None
-    """The folder, where part files lie in folders called after values of a column."""
+    """The folder, if its part files are partitioned by column values (`day=1/`)."""
 
     @classmethod
     def of(cls, where: str, path: Path) -> Self:
-        """Raises BadData where nothing is there, or which part files count cannot be known."""
+        """Raises BadData when nothing exists at `path`, or a table log decides which part files are valid."""
         if path.is_file():
             return cls(where, (path,))
         if not path.is_dir():
@@ -108,14 +108,14 @@ class Files:
         return found
 
     def damaged(self) -> list[Fault]:
-        """What cannot be read of the files."""
+        """Parts of the files that cannot be read."""
         if self.format("") == "parquet":
             return parquet_schema.damaged(self.paths)
         return [fault for path in self.paths for fault in lines.damaged(path)]
 
 
 def _declared(raw: Column | None, kind: str) -> TableColumn | None:
-    """What the source's manifest says of a column, or the model's signature where it has no manifest."""
+    """Declaration of a column from the source's manifest, or from the model's signature without one."""
     if raw is None:
         return TableColumn(type=_TYPES[kind], nullable=kind == "string") if kind in _TYPES else None
     if raw.layout != "scalar":

@@ -1,8 +1,8 @@
-"""The sink of scored rows: a folder of Parquet on a disk, on S3 or on a Hadoop file system, whole or not at all.
+"""The sink of scored rows: a Parquet folder on a disk, on S3 or on a Hadoop file system, all or nothing.
 
-Rows are written beside the target, counted, and moved into its place. Rows are counted where they are read, where they
-are predicted, and in what this machine sees of the files: a worker that writes to a disk of its own fails at nothing.
-On S3 nothing is renamed: there the files get their names one after the other, and `_SUCCESS` comes last.
+Rows are written to a staging folder next to the target, counted, and renamed to the target. They are counted when
+read, when predicted, and in the files that the driver sees: a worker that writes to its own local disk raises no error.
+On S3 there is no rename of folders: the files are moved one by one, and `_SUCCESS` is written last.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from millstream.tracking.errors import BadData, BadEnvironment
 
 ROWS = "rows"
 SUCCESS = "_SUCCESS"
-"""Hadoop's own name for the file that says that a folder is whole."""
+"""Hadoop's marker file of a complete folder."""
 SHARED = "give a folder that all hosts share under the same path, or a URL as s3://BUCKET/FOLDER"
 
 
@@ -42,9 +42,9 @@ class Sink:
 
     @classmethod
     def of(cls, output: str, start: Callable[[], object]) -> Sink:
-        """The sink at a path or URL; `start` starts Spark, by which a Hadoop file system is reached.
+        """The sink at a path or URL; `start` starts Spark, which is needed to reach a Hadoop file system.
 
-        Raises BadData when something is there, and BadEnvironment when it cannot be asked.
+        Raises BadData when the target exists, and BadEnvironment when it cannot be reached.
         """
         where = place(output)
         stores.reach(where, start)
@@ -55,9 +55,9 @@ class Sink:
         return cls(target)
 
     def write(self, frame: DataFrame, predict: Callable[[DataFrame], DataFrame]) -> int:
-        """Write what `predict` makes of the rows of `frame`, one of each; how many there are.
+        """Write the predictions for the rows of `frame`, one per row; returns their number.
 
-        Raises BadEnvironment when a worker does not reach the sink, or rows are missing in it.
+        Raises BadEnvironment when a worker cannot reach the sink, or rows are missing in it.
         """
         read, predicted = Observation("read"), Observation("predicted")
         with self._staging() as staged:
@@ -91,7 +91,7 @@ class Sink:
 
 
 class Staged(Protocol):
-    """Rows that are not in their place yet."""
+    """Uncommitted rows in a staging folder."""
 
     @property
     def folder(self) -> Place: ...
@@ -101,7 +101,7 @@ class Staged(Protocol):
     def write(self, frame: DataFrame) -> None: ...
 
     def count(self) -> int:
-        """How many rows this machine sees."""
+        """Number of rows that the driver sees."""
         ...
 
     def commit(self) -> None: ...
@@ -142,7 +142,7 @@ class OnDisk:
 
 @dataclass(frozen=True)
 class OnHadoop:
-    """Spark's own file systems: all of its workers see the same, and a folder is renamed in one step."""
+    """Hadoop file systems: shared by all workers, with an atomic rename of folders."""
 
     folder: Remote
     target: Remote
@@ -168,12 +168,12 @@ class OnHadoop:
 
 @dataclass
 class OnS3:
-    """Workers write by fsspec, as Spark itself has no S3 without further jars."""
+    """Workers write by fsspec, as Spark needs further jars for S3."""
 
     folder: Remote
     target: Remote
     files: list[str] = field(default_factory=list)
-    """Those of tasks that ended well: a task that is tried again writes a file of its own."""
+    """Files of successful tasks: a retried task writes a file of its own."""
 
     def begin(self) -> None:
         """Raises BadEnvironment when this machine cannot write there."""

@@ -1,7 +1,7 @@
-"""Rows between Arrow and pandas with every value as it is.
+"""Lossless conversion of rows between Arrow and pandas.
 
-Spark's own way to pandas makes floats of whole numbers where one of them is missing, in a column as in a list: beyond
-2**53 they become other numbers. It also knows no time after the year 2262.
+Spark's own conversion to pandas turns integers with nulls into floats, in columns and in lists, which changes them
+beyond 2**53. It also has no times after the year 2262.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ NULLABLE = {
 
 
 def to_pandas(rows: pa.RecordBatch | pa.Table) -> pd.DataFrame:
-    """Whole numbers as numpy's, or as pandas' nullable ones where some are missing; times in UTC without a zone."""
+    """Integers as numpy's, or as pandas' nullable ones if there are nulls; times in UTC without a zone."""
     columns = [_series(rows.column(at)) for at in range(rows.num_columns)]
     frame = pd.concat(columns, axis=1) if columns else pd.DataFrame(index=range(rows.num_rows))
     return frame.set_axis(rows.schema.names, axis=1)
 
 
 def from_pandas(rows: pd.DataFrame, schema: pa.Schema) -> pa.Table:
-    """The columns of the schema, by name; NaN is null, as Spark has it."""
+    """The columns of the schema, by name; NaN becomes null."""
     return pa.table([pa.Array.from_pandas(rows[field.name], type=field.type) for field in schema], schema=schema)
 
 
 def _series(column: pa.Array | pa.ChunkedArray) -> pd.Series:
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     kind = values.type
-    if pa.types.is_string(kind):  # as objects, with None where there is none, whatever the pandas
+    if pa.types.is_string(kind):  # as objects with None for null, in every pandas version
         return pd.Series(values.to_numpy(zero_copy_only=False), dtype=object)
     if pa.types.is_timestamp(kind):
         return values.cast(pa.timestamp(kind.unit)).to_pandas()
@@ -44,7 +44,7 @@ def _series(column: pa.Array | pa.ChunkedArray) -> pd.Series:
 
 
 def _is_list_of_numpy(values: pa.Array) -> bool:
-    """Whether numpy holds each row's list as it is."""
+    """Whether each row's list fits a numpy array without loss."""
     if not pa.types.is_list(values.type) or pa.types.is_nested(values.type.value_type):
         return False
     return not values.flatten().null_count

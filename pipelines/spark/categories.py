@@ -1,4 +1,4 @@
-"""Categories and labels on their way through Spark."""
+"""Categories and labels in Spark: normal form, and conversion for pandas functions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from millstream.tracking.serving.text_normalization import normal_form
 
 
 def normal(text: SparkColumn) -> SparkColumn:
-    """The text in its normal form, as a served model reads it, too."""
+    """The text in its normal form, the same as in serving."""
 
     @F.pandas_udf(StringType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
     def normal_forms(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
@@ -27,7 +27,7 @@ def normal(text: SparkColumn) -> SparkColumn:
 
 
 def values_of(column: Column) -> SparkColumn:
-    """A column of categories for a function of pandas: a whole number as its digits, since Spark's own way to pandas
-    makes floats of whole numbers where one of them is missing."""
+    """A categorical column for a pandas function: integers as strings of digits, since Spark's own conversion to pandas
+    turns integers with nulls into floats."""
     value = named(column.name)
     return value.cast("string") if column.dtype.startswith(("int", "uint")) else value

@@ -1,4 +1,4 @@
-"""A cluster's workers: whether the master can be reached, and whether a worker has what our jobs need."""
+"""Checks of a Spark cluster: whether the master can be reached, and whether its workers can run our jobs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _GIVEN_UP = re.compile(r"Job \d+ cancelled as part of cancellation of all jobs")
 
 
 def is_here(address: str) -> bool:
-    """Whether all of it is on this machine: then nothing listens to others."""
+    """Whether driver and masters are on this machine, so that loopback is enough."""
     hosts = [host for host, _ in _masters(address)]
     return address.startswith("local") or (bool(hosts) and all(host in (LOOPBACK, "localhost") for host in hosts))
 
 
 def check_master(address: str) -> None:
-    """Raises BadEnvironment when no standalone master listens at `address`; Spark itself would try for a minute."""
+    """Raises BadEnvironment when no standalone master listens at `address`; Spark itself would retry for a minute."""
     told: OSError | None = None
     for host, port in _masters(address):
         try:
@@ -52,9 +52,9 @@ def check_master(address: str) -> None:
 
 
 def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
-    """Give the workers our packages, and see that each of them can use them.
+    """Ship our packages to the workers, and check that each of them can import them.
 
-    Raises BadEnvironment when no worker takes a job in time, or the Python of one is another or lacks a package.
+    Raises BadEnvironment when no worker takes a job in time, or a worker has another Python version or lacks a package.
     """
     context = spark.sparkContext
     context.addPyFile(str(packages))
@@ -71,19 +71,19 @@ def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
     finally:
         late.cancel()
     if not context.getConf().contains(_PARTITIONS):
-        # Spark's 200 are for large clusters; who has one says so in spark-defaults.conf
+        # Spark's default of 200 is for large clusters, which can set it in spark-defaults.conf
         spark.conf.set(_PARTITIONS, str(max(LEAST_PARTITIONS, PARTITIONS_A_CORE * context.defaultParallelism)))
 
 
 def s3_environment() -> dict[str, str]:
-    """The variables by which this process reaches S3: credentials, region, endpoint. Workers are given the same."""
+    """Environment variables for S3 (credentials, region, endpoint), which are passed to the workers."""
     return {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
 
 
 def keep_watch(spark: SparkSession, within_s: float) -> None:
-    """Give up the jobs that wait for a worker, once none has been there for so long: Spark itself waits for ever.
+    """Cancel waiting jobs once there has been no worker for `within_s` seconds; Spark itself waits forever.
 
-    A job that was given up fails, and `is_given_up` tells it from others.
+    A cancelled job fails, and `is_given_up` recognizes its error.
     """
     context, is_over = spark.sparkContext, threading.Event()
     atexit.register(is_over.set)
@@ -92,11 +92,11 @@ def keep_watch(spark: SparkSession, within_s: float) -> None:
         alone_since = None
         while not is_over.wait(LOOK_EVERY_S):
             try:
-                # the driver is among them; and those of a queue may go where no job asks for them
+                # the driver is counted; dynamic executors may leave while no job needs them
                 is_alone = context._jsc.sc().getExecutorMemoryStatus().size() < 2
                 waits = bool(context.statusTracker().getActiveJobsIds())
             except (AttributeError, Py4JError):
-                return  # the session is over
+                return  # the session has ended
             if not (is_alone and waits):
                 alone_since = None
             elif alone_since is None:
@@ -108,12 +108,12 @@ def keep_watch(spark: SparkSession, within_s: float) -> None:
 
 
 def is_given_up(error: object) -> bool:
-    """Whether a job failed since no worker was there for it."""
+    """Whether a job was cancelled for lack of workers."""
     return _GIVEN_UP.search(str(error)) is not None
 
 
 def cause(error: object) -> str:
-    """What went wrong, without the stacks of Java and Python."""
+    """Root cause of an error, without the stack traces of Java and Python."""
     text = str(error).partition("Driver stacktrace")[0]
     found = _SAID.findall(text)
     return _TASK.sub("", str(found[-1]) if found else (text.strip().splitlines() or ["nothing was said"])[0])

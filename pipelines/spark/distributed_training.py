@@ -1,4 +1,4 @@
-"""Training on the hosts of a Spark cluster, by Spark's TorchDistributor: each rank is a task of one barrier stage."""
+"""Distributed training on a Spark cluster by TorchDistributor: each rank is a task of one barrier stage."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ PASSED_ON = ("MILLSTREAM_STORE", "MILLSTREAM_CACHE_GIB", "MLFLOW_TRACKING_URI")
 
 
 def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> tuple[Any, int]:
-    """Runs `millstream WORDS --json` as so many ranks; what the first one answers, and its exit code.
+    """Runs `millstream WORDS --json` in `ranks` ranks; returns the JSON result of rank 0 and its exit code.
 
-    Millstream has to be installed on the hosts, and its home has to lie where all of them see it. Raises Ended when the
+    Millstream has to be installed on the hosts, and its home on a file system that they share. Raises Ended when the
     ranks refused or failed, and BadEnvironment when the cluster cannot run them.
     """
     spark = session(master, settings)
@@ -35,7 +35,7 @@ def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> t
     has_gpus = spark.sparkContext.getConf().contains(GPUS)
     distributor = TorchDistributor(num_processes=ranks, local_mode=False, use_gpu=has_gpus)
     try:
-        with redirect_stdout(sys.stderr):  # what ranks print comes here, and stdout is for the answer
+        with redirect_stdout(sys.stderr):  # output of the ranks; stdout is reserved for the result
             printed, code = distributor.run(_rank, [*words, "--json"], environment)
     except (Py4JJavaError, PySparkException, RuntimeError) as error:
         told = (
@@ -49,7 +49,7 @@ def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> t
 
 
 def _rank(words: list[str], environment: dict[str, str]) -> tuple[str, int]:
-    """On a host: the command as the rank that torchrun says it is; what it printed, and its exit code."""
+    """On a host: runs the command as one rank of torchrun; returns its stdout and exit code."""
     os.environ |= environment
     sys.argv = ["millstream", *words]
     stdout, code = 1, 0

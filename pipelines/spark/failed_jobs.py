@@ -1,4 +1,4 @@
-"""Why a Spark job failed, without the stacks of Java and Python: the data that it read, or what it ran on."""
+"""Maps errors of Spark jobs to faults of the data or of the environment, without stack traces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from millstream.tracking.errors import BadData, BadEnvironment, Refusal
 
 LONGEST_CAUSE = 200
 _REFUSED = re.compile(r"millstream\.tracking\.errors\.(\w+): (.+)")
-"""What our own code refused on a worker, as the trace of the job shows it."""
+"""A refusal raised on a worker, in the job's traceback."""
 _FILE = re.compile(r"\bfile:/+(\S*[^\s.,;:)'\"])")
 _PACKAGES = re.compile(r"^(?:\w+\.)+")
 _CODE = re.compile(r"PythonException|Traceback \(most recent call last\)")
@@ -38,9 +38,9 @@ _LOST = {
 
 @contextmanager
 def told(where: object) -> Iterator[None]:
-    """Turns a job that fails inside into BadData or BadEnvironment; `where` is said of data in no file that is known.
+    """Turns the failure of a job into BadData or BadEnvironment; `where` is reported when the file is unknown.
 
-    An error of Python code on a worker that is no refusal was not foreseen: a RuntimeError with its last line.
+    Any other error of Python code on a worker is unexpected: a RuntimeError with its last line.
     """
     try:
         yield
@@ -52,7 +52,7 @@ def told(where: object) -> Iterator[None]:
 
 
 def refusal(where: object, error: Exception) -> Refusal | None:
-    """What failed: the data, with their file; or what the job ran on. None for an error in Python code."""
+    """BadData with the file, or BadEnvironment; None for an error in Python code."""
     text = str(error)
     if cluster.is_given_up(text):
         return BadEnvironment.at("spark cluster", cluster.GONE)
@@ -75,7 +75,7 @@ def refusal(where: object, error: Exception) -> Refusal | None:
 
 
 def _damaged(path: Path) -> str:
-    """Which columns of a Parquet file cannot be read, each tried alone."""
+    """Message prefix that names the unreadable columns of a Parquet file, each read separately."""
     if not path.is_file():
         return ""
     try:

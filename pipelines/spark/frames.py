@@ -1,4 +1,4 @@
-"""Between rows in memory, Spark frames and the manifest's columns."""
+"""Spark DataFrames: schemas from the manifest's columns, escaped names, hashes, Arrow and pandas functions."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def spark_type(column: ColumnFacts) -> DataType:
 
 
 def schema_of(columns: tuple[ColumnFacts, ...]) -> StructType:
-    """Lineage, split and columns, in the order in which frames keep them."""
+    """Schema of a frame: lineage, split and columns, in this order."""
     places = [StructField(name, StringType()) for name in PLACES]
     return StructType([*places, *(StructField(column.name, spark_type(column)) for column in columns)])
 
 
 def from_pandas(spark: SparkSession, rows: pd.DataFrame, columns: tuple[ColumnFacts, ...]) -> Table:
-    """A table of rows in memory; `rows` has sample_id and the columns, and may have split."""
+    """A table from pandas; `rows` has sample_id and the columns, and optionally split."""
     schema = schema_of(columns)
     full = rows.reindex(columns=schema.names)
     full = full.astype(dict.fromkeys(PLACES, object)).where(full.notna(), None)
@@ -68,7 +68,7 @@ def from_pandas(spark: SparkSession, rows: pd.DataFrame, columns: tuple[ColumnFa
 
 
 def with_places(frame: DataFrame) -> DataFrame:
-    """The frame with those of parent_id, op and split that it lacks, as nulls."""
+    """The frame with missing columns of parent_id, op and split added as nulls."""
     for name in PLACES[1:]:
         if name not in frame.columns:
             frame = frame.withColumn(name, F.lit(None).cast("string"))
@@ -76,7 +76,7 @@ def with_places(frame: DataFrame) -> DataFrame:
 
 
 def unfit_names(names: Iterable[str]) -> list[str]:
-    """What is wrong with names of a file's columns: Spark does not tell `x` from `X`, and some names are ours."""
+    """Faults of a file's column names: Spark is case-insensitive, and some names are reserved."""
     names = list(names)
     lower = Counter(name.lower() for name in names)
     twins = [sorted(name for name in names if name.lower() == one) for one, count in lower.items() if count > 1]
@@ -88,35 +88,35 @@ def unfit_names(names: Iterable[str]) -> list[str]:
 
 
 def escaped(name: str) -> str:
-    """A column name as Spark SQL reads it, whatever is in it."""
+    """A column name quoted for Spark SQL; it may hold any character."""
     return "`" + name.replace("`", "``") + "`"
 
 
 def named(name: str) -> Column:
-    """A column by its name, whatever is in it: Spark's own `col` cannot read a backtick."""
+    """A column by its name, which may hold any character: Spark's `col` cannot parse a backtick."""
     return F.expr(escaped(name))
 
 
 def iso_time(text: Column) -> Column:
-    """A text as a time; null where it does not begin with a year: Spark would take `07:30` for a time of today."""
+    """A text as a timestamp; null if it does not begin with a year: Spark would read `07:30` as a time of today."""
     return F.when(text.rlike(r"^\s*[+-]?\d{4}"), F.try_to_timestamp(text))
 
 
 def draw(seed: int, purpose: str, *keys: str) -> str:
-    """A Spark SQL expression: a 64-bit hash of the seed, the purpose and the columns `keys`."""
+    """Spark SQL expression for a 64-bit hash of the seed, the purpose and the columns `keys`."""
     quoted = purpose.replace("'", "''")
     return f"xxhash64({seed}L, '{quoted}', {', '.join(escaped(key) for key in keys)})"
 
 
 def fewest(frame: DataFrame, limit: int | None) -> DataFrame:
-    """Of rows with a `sample_id`, `limit` that are chosen by its hash, the same each time; all without a limit."""
+    """A deterministic sample of `limit` rows by the hash of `sample_id`; all rows without a limit."""
     if limit is None:
         return frame
     return frame.orderBy(F.expr(draw(0, "limit", "sample_id")), "sample_id").limit(limit)
 
 
 def share(hash_expression: str) -> str:
-    """A hash as a number in [0, 1), exact to 2**-53."""
+    """Spark SQL expression for a hash as a uniform number in [0, 1), with a resolution of 2**-53."""
     return f"(shiftrightunsigned({hash_expression}, 11) / 9007199254740992.0D)"
 
 
@@ -125,7 +125,7 @@ Batches = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFrame:
-    """`mapInPandas`, whatever is in the names of columns, and with every whole number as it is (see `exact.py`)."""
+    """`mapInPandas` for any column names and without loss of integers (see `arrow_pandas.py`)."""
     fields = to_arrow_schema(schema)
 
     def converted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -136,7 +136,7 @@ def in_pandas(frame: DataFrame, function: Pieces, schema: StructType) -> DataFra
 
 
 def in_arrow(frame: DataFrame, function: Batches, schema: StructType | str) -> DataFrame:
-    """`mapInArrow`, whatever is in the names of columns."""
+    """`mapInArrow` for any column names."""
     names = frame.columns
 
     def named_again(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -152,7 +152,7 @@ def groups_in_pandas(
     function: Callable[[pd.DataFrame], pd.DataFrame],
     schema: StructType,
 ) -> DataFrame:
-    """`groupBy(keys).applyInPandas`, as `in_pandas` is to `mapInPandas`. `rows` is about how many the frame has."""
+    """`groupBy(keys).applyInPandas`, as `in_pandas` is to `mapInPandas`. `rows`: approximate rows of the frame."""
     fields = to_arrow_schema(schema)
 
     def of_groups(table: pa.Table) -> pa.Table:
@@ -166,9 +166,9 @@ def groups_in_pandas(
 def groups_in_arrow(
     frame: DataFrame, keys: Sequence[str], rows: int, function: Callable[[pa.Table], pa.Table], schema: StructType
 ) -> DataFrame:
-    """A function of whole tables, each with all rows of some of the values of `keys`, whatever is in the names.
+    """Applies a function to tables that each hold all rows of some values of `keys`, for any column names.
 
-    `rows` is about how many the frame has: how many tables there are follows from it.
+    `rows`: approximate rows of the frame, which determine the number of tables.
     """
 
     def of_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,6 @@
 """Preflight checks: whether each worker of a cluster has what a job needs, before the job begins.
 
-A task that fails on one worker is done again on another, so that a job may work by luck, or fail after hours.
+Spark retries a failed task on another worker, so that a job may succeed by luck, or fail after hours.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from millstream.tracking.dataset.filesystems import S3, Place, Remote
 from millstream.tracking.errors import BadEnvironment, Fault
 
 ROUNDS = 5
-"""How often all workers are asked at most: those that come later than the first ones do not take part in its job."""
+"""Maximal number of jobs over all workers: workers that register late miss the first ones."""
 CREDENTIALS = "workers are given the AWS_* of this command; set them here, and let the worker's host reach the address"
 MOST = 1_000
-"""Of the files of a source those that are looked for: a folder of pictures may have millions."""
+"""Maximal number of files of a source that are checked: an image folder may have millions."""
 
 Look = Callable[[], str | None]
-"""What is wrong on this worker, if anything is."""
+"""Check on a worker; returns the problem or None."""
 
 
 def on_each_worker(context: SparkContext, look: Look) -> dict[str, str]:
-    """What is wrong on the workers where something is, by their hosts."""
+    """Problems of the workers, by host; workers without a problem are left out."""
 
     def asked(numbers: Iterator[int]) -> Iterator[tuple[tuple[str, str], str | None]]:
         for _ in numbers:
-            # an executor has a folder of its own
+            # each executor has its own working directory
             yield (socket.gethostname(), str(Path.cwd())), look()
 
     found: dict[tuple[str, str], str | None] = {}
     for _ in range(ROUNDS):
-        workers = int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1  # the driver is among them
-        # tasks go to all free cores at once
+        workers = int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1  # minus the driver
+        # tasks are distributed over all free cores at once
         tasks = max(workers, context.defaultParallelism)
         found |= dict(context.parallelize(range(tasks), tasks).mapPartitions(asked).collect())
         if len(found) >= int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1:
@@ -49,15 +49,15 @@ def on_each_worker(context: SparkContext, look: Look) -> dict[str, str]:
 
 
 def imports() -> None:
-    """On a worker: what all of our jobs import."""
+    """On a worker: import what all of our jobs need."""
     for name in NEEDED:
         importlib.import_module(name)
 
 
 def check(spark: SparkSession, places: Iterable[Place], advice: str) -> None:
-    """Raises BadEnvironment, naming the workers, when one does not see a path, or does not reach an S3 URL.
+    """Raises BadEnvironment, naming the workers, when one cannot read a path or reach an S3 URL.
 
-    `advice` says what would do for a path. Spark reaches other file systems by itself.
+    `advice` is the remedy for a path. Other file systems are reached by Spark itself.
     """
     if spark.sparkContext.master.startswith("local"):
         return

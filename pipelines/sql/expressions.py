@@ -1,4 +1,4 @@
-"""Spark SQL expressions that come from a recipe: values and comparisons, never anything that runs or differs."""
+"""Checks of Spark SQL expressions from a recipe: deterministic values and comparisons, no side effects."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _LOOKS_AROUND = ("current_user", "current_catalog", "current_database", "current
 _ENDS = ("raise_error", "assert_true")
 _REFUSED = (*_RUNS, *_DIFFERS, *_COUNTS, *_TELLS_TIME, *_LOOKS_AROUND, *_ENDS)
 _REFUSED_AS_CALLS = frozenset(["now", "curdate", "user", "session_user", "version", "unix_timestamp"])
-"""What is refused without an argument alone: it is another function with one, and a column without brackets."""
+"""Refused only as a call without arguments: with arguments it is another function, without parentheses a column."""
 EVERYTHING = "*"
-"""Stands among names for those of all columns."""
+"""Wildcard among names for all columns."""
 
 
 def refused_word(expression: str) -> str | None:
-    """The first piece of an expression that has no place in a recipe, or None."""
+    """The first token of an expression that is not allowed in a recipe, or None."""
     read = pieces(expression)
     for piece in read:
         if piece.kind == "comment":
             return piece.text
         word, following = piece.name, "".join(after.text for after in read[piece.at + 1 : piece.at + 3])
-        # a name in backticks is a column, unless it is called
+        # a name in backticks is a column, unless parentheses follow
         if word in _REFUSED and (piece.word or following.startswith("(")):
             return word
         if word in _REFUSED_AS_CALLS and following == "()":
@@ -40,22 +40,22 @@ def refused_word(expression: str) -> str | None:
 
 
 def names_in(expression: str) -> set[str]:
-    """All names of an expression, of columns, functions and types, in lower case: Spark tells no cases apart.
+    """All names of columns, functions and types in an expression, in lower case (Spark is case-insensitive).
 
-    EVERYTHING is among them where columns are read that are not named: `struct(*)`, `identifier(...)`.
+    Includes EVERYTHING when columns are read without being named: `struct(*)`, `identifier(...)`.
     """
     return _names(pieces(expression))
 
 
 def own_names_in(expression: str) -> set[str]:
-    """The names whose values may be those of the row itself: all but what windows read of earlier rows alone."""
+    """Names whose values may be read from the row itself: all except those that windows read only from earlier rows."""
     read = calls(expression)
     earlier = {piece.at for call in read for one in call.looking_back for piece in one}
     return _names(pieces(expression), set() if any(call.is_nested for call in read) else earlier)
 
 
 def names_in_windows(expression: str) -> set[str]:
-    """The names whose values are those of other rows."""
+    """Names whose values are read from other rows."""
     read = pieces(expression)
     inside = {piece.at for call in calls(expression) for one in call.arguments for piece in one}
     return _names(read, set(range(len(read))) - inside)
@@ -74,33 +74,33 @@ def _names(read: Pieces, without: Set[int] = frozenset()) -> set[str]:
 
 
 def _is_count(read: Pieces, star: Piece) -> bool:
-    """Whether a star is that of `count(*)`, which reads no value."""
+    """Whether a star belongs to `count(*)`, which reads no value."""
     around = [piece for piece in read if abs(piece.at - star.at) <= 2]
     return "".join(piece.text for piece in around).lower().startswith("count(*)")
 
 
 def has_window(expression: str) -> bool:
-    """Whether other rows than its own are read."""
+    """Whether other rows than the row itself are read."""
     return bool(calls(expression))
 
 
 def reads_all_rows(expression: str) -> bool:
-    """Whether a window has no bounds at all, so that the rows of every split are in it."""
+    """Whether a window is unbounded and unpartitioned, so that it holds the rows of every split."""
     return any(call.is_unordered and call.is_of_all for call in calls(expression))
 
 
 def groups_in(expression: str) -> tuple[frozenset[str], ...]:
-    """The columns of PARTITION BY of each window that reads all rows of a group, whatever their order."""
+    """PARTITION BY columns of each window that reads all rows of a group."""
     return tuple(call.groups for call in calls(expression) if call.is_unordered and not call.is_of_all)
 
 
 def looks_ahead(expression: str) -> bool:
-    """Whether a window may hold rows that come after its own: unordered, in falling order, or reaching forward."""
+    """Whether a window may hold rows after the row itself: unordered, descending, or with following rows."""
     return any(call.looks_ahead for call in calls(expression))
 
 
 def unreadable(frame: DataFrame, expression: str, *, condition: bool = False) -> str | None:
-    """Why an expression cannot be computed over the columns of a frame, in Spark's words; None when it can."""
+    """Spark's error when an expression cannot be analyzed over the columns of a frame; None when it can."""
     try:
         if condition:
             frame.where(F.expr(expression))

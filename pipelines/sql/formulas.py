@@ -1,4 +1,4 @@
-"""What Spark makes of an expression over the columns of one row, as a formula that serving computes without Spark."""
+"""Translates Spark's analyzed plan of a row-wise expression into a formula that serving computes without Spark."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _REPLACED = "org.apache.spark.sql.catalyst.expressions.RuntimeReplaceable"
 
 
 def formula_of(frame: DataFrame, expression: str, columns: Collection[str]) -> Formula | None:
-    """The formula of an expression over `columns` of the frame; None where serving cannot compute it as Spark does.
+    """The formula of an expression over `columns` of the frame; None when serving cannot reproduce it.
 
-    So it is where other rows or other columns are read, and for operators that are not known in `tracking`.
+    That is the case for other rows or columns, and for operators that are not known in `tracking`.
     """
-    # py4j is all that Python has of Spark's analyser
+    # only py4j gives Python access to Spark's analyzer
     plan = frame.select(F.expr(expression).alias("value"))._jdf.queryExecution().analyzed()
     value, gateway = plan.expressions().head(), frame.sparkSession.sparkContext._gateway
-    if value.getClass().getSimpleName() != "Alias":  # it is computed below, of other rows
+    if value.getClass().getSimpleName() != "Alias":  # computed by a plan below, from other rows
         return None
     found = _formula(value.child(), gateway)
     return found if found is not None and found.is_known and found.inputs.keys() <= set(columns) else None
@@ -44,7 +44,7 @@ def _formula(node: Any, gateway: Any) -> Formula | None:
         return None
     children = node.children()
     parts = [_formula(children.apply(at), gateway) for at in range(children.size())]
-    if name == "UnixTimestamp":  # the form after it is of texts
+    if name == "UnixTimestamp":  # the second argument is a format for strings
         parts = parts[:1]
     known = [part for part in parts if part is not None]
     return Formula(operator=name, type=kind, of=tuple(known)) if len(known) == len(parts) else None
@@ -62,8 +62,8 @@ def _constant(value: Any, kind: str) -> Formula | None:
 
 
 def _is_strict(node: Any) -> bool:
-    """Whether an operator ends the job, or tries, where others wrap or give null."""
+    """Whether an operator has ANSI or TRY semantics, not the legacy ones (overflow wraps, errors are null)."""
     try:
         return str(node.evalMode().toString()) != "LEGACY"
-    except Py4JError:  # has no modes
+    except Py4JError:  # has no evaluation mode
         return False

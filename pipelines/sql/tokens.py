@@ -1,4 +1,4 @@
-"""Spark SQL in pieces: words, names, texts and signs, as Spark takes them apart."""
+"""Tokenizer for Spark SQL: words, quoted names, string literals and signs, as in Spark's lexer."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ _PIECE = re.compile(
     r"""|`(?P<name>(?:[^`]|``)*)`|(?P<comment>--|/\*)|(?P<word>\w+)|(?P<sign>\S)""",
     re.DOTALL,
 )
-"""What is no piece is white space."""
+"""Everything else is whitespace."""
 _DEPTH = {"(": 1, "[": 1, ")": -1, "]": -1}
 
 
 class Piece(NamedTuple):
     at: int
-    """Its place among the pieces of the expression."""
+    """Index among the tokens of the expression."""
     kind: str
     text: str
-    """As it is written; of a name in backticks the name."""
+    """Source text; for a name in backticks the name."""
 
     @property
     def word(self) -> str:
-        """In lower case; empty for what is no plain word."""
+        """Lower case; empty if the token is no plain word."""
         return self.text.lower() if self.kind == "word" else ""
 
     @property
@@ -33,7 +33,7 @@ class Piece(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What may be the name of a column, a function or a type, in lower case: Spark tells no cases apart."""
+        """Possible name of a column, function or type, in lower case (Spark is case-insensitive)."""
         return self.text.lower() if self.kind == "name" else "" if self.word.isdecimal() else self.word
 
 
@@ -41,7 +41,7 @@ Pieces = Sequence[Piece]
 
 
 def pieces(expression: str) -> tuple[Piece, ...]:
-    """All of an expression."""
+    """All tokens of an expression."""
     found = []
     for at, match in enumerate(_PIECE.finditer(expression)):
         kind = str(match.lastgroup)
@@ -50,7 +50,7 @@ def pieces(expression: str) -> tuple[Piece, ...]:
 
 
 def bare(read: Pieces) -> Iterator[Piece]:
-    """The pieces that stand in no bracket, without the brackets."""
+    """Tokens outside of all brackets, without the brackets."""
     depth = 0
     for piece in read:
         depth += _DEPTH.get(piece.sign, 0)
@@ -59,7 +59,7 @@ def bare(read: Pieces) -> Iterator[Piece]:
 
 
 def listed(read: Pieces) -> tuple[Pieces, ...]:
-    """What stands between the commas that are in no bracket; nothing of nothing."""
+    """Tokens split at the commas outside of all brackets; empty for no tokens."""
     if not read:
         return ()
     commas = [piece.at - read[0].at for piece in bare(read) if piece.sign == ","]
@@ -68,7 +68,7 @@ def listed(read: Pieces) -> tuple[Pieces, ...]:
 
 
 def brackets(read: Pieces) -> dict[int, int]:
-    """The place of each opening bracket, and of the one that closes it."""
+    """Index of each opening bracket, mapped to that of its closing bracket."""
     pairs, opened = {}, []
     for piece in read:
         depth = _DEPTH.get(piece.sign, 0)

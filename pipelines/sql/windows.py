@@ -1,7 +1,7 @@
-"""The window functions of a Spark SQL expression: which rows they read, and whether the row's own is among them.
+"""The window functions of a Spark SQL expression: which rows they read, and whether the row itself is among them.
 
-This is no parser of SQL. A frame or an offset has to be seen to look back before it counts as such: what is not
-understood is taken to read the row itself, and rows after it.
+This is no SQL parser, and it is conservative: a frame or an offset that is not recognized as looking back is taken to
+read the row itself and rows after it.
 """
 
 from __future__ import annotations
@@ -33,31 +33,31 @@ class Call:
     """`function(arguments) OVER (PARTITION BY partition ORDER BY order frame)`."""
 
     function: str
-    """In lower case; empty where it was not understood, and then the call has no arguments."""
+    """Lower case; empty if it was not recognized, and then the call has no arguments."""
     arguments: tuple[Pieces, ...]
     partition: tuple[Pieces, ...]
     order: tuple[Pieces, ...]
     frame: str
-    """In lower case, with one space between two pieces; empty for the default."""
+    """Lower case, tokens separated by one space; empty for the default frame."""
 
     @property
     def looking_back(self) -> tuple[Pieces, ...]:
-        """The arguments that are computed from other rows before the row's own, and from nothing else."""
+        """Arguments that are computed only from rows before the row itself."""
         if self.function == "lead":
             return ()
-        if self.function == "lag":  # its third argument is of the row itself
+        if self.function == "lag":  # the third argument (default) is read from the row itself
             return self.arguments[:1] if (self._offset or 0) > 0 else ()
         end = _END.fullmatch(self.frame)
         return self.arguments if end and re.search("[1-9]", end[1] or "") else ()
 
     @property
     def is_nested(self) -> bool:
-        """Whether a window is read through this one; Spark refuses that."""
+        """Whether an argument contains another window; Spark refuses that."""
         return any(piece.word == "over" for one in self.arguments for piece in one)
 
     @property
     def looks_ahead(self) -> bool:
-        """Whether rows after the row's own may be read: by `lead`, in no or falling order, or by a frame."""
+        """Whether rows after the row itself may be read: by `lead`, unordered, in descending order, or by a frame."""
         if self.is_unordered or any(piece.word == "desc" for one in self.order for piece in one[1:]):
             return True
         if self.function in ("lag", "lead"):
@@ -66,23 +66,23 @@ class Call:
 
     @property
     def is_of_all(self) -> bool:
-        """Whether nothing parts the rows."""
+        """Whether the window is unpartitioned."""
         return all(map(_is_constant, self.partition))
 
     @property
     def is_unordered(self) -> bool:
-        """Whether a row reads its partition from end to end."""
+        """Whether each row reads its whole partition."""
         whole = "between unbounded preceding and unbounded following" in self.frame
         return whole or all(map(_is_constant, self.order))
 
     @property
     def groups(self) -> frozenset[str]:
-        """The plain columns in PARTITION BY, in lower case: rows that are read together have equal values in each."""
+        """Plain columns in PARTITION BY, in lower case: rows of one window have equal values in each."""
         return frozenset(one[0].name for one in self.partition if len(one) == 1 and one[0].name)
 
     @property
     def _offset(self) -> int | None:
-        """Of `lag`, how many rows it looks back; None where that is no plain number."""
+        """Offset of `lag` in rows; None if it is no literal number."""
         if len(self.arguments) < 2:
             return 1
         told = self.arguments[1]
@@ -110,7 +110,7 @@ def _calls(read: Pieces) -> Iterator[Call]:
 
 
 def _clauses(window: Pieces) -> tuple[tuple[Pieces, ...], tuple[Pieces, ...], str]:
-    """PARTITION BY and ORDER BY, each item of theirs, and the frame. What stands before them is taken for a frame."""
+    """Items of PARTITION BY and of ORDER BY, and the frame; tokens before them are counted as part of the frame."""
     starts, outer = [(0, 0, "frame")], list(bare(window))
     first = window[0].at if window else 0
     for piece, following in itertools.pairwise(outer):
@@ -130,13 +130,13 @@ def _starts_frame(word: str) -> bool:
 
 
 def _frame(read: Pieces) -> str:
-    """As one text; an amount of time in quotes without them."""
+    """The frame as one text; a quoted interval without its quotes."""
     texts = (piece.text.lower() for piece in read)
     return " ".join(text[1:-1] if re.fullmatch(f"['\"]{_AMOUNT}['\"]", text) else text for text in texts)
 
 
 def _is_constant(item: Pieces) -> bool:
-    """Whether no column is named: numbers, texts, and functions of them."""
+    """Whether no column is named: only literals and functions of them."""
     for before, piece, after in zip((None, *item), item, (*item[1:], None), strict=False):
         is_direction = before is not None and (piece.word in _DIRECTIONS or before.word == "as")
         is_called = after is not None and (after.sign == "(" or after.kind == "text")  # date '2020-01-01', too

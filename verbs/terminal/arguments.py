@@ -1,4 +1,4 @@
-"""What is asked for: settings, a recipe, a study, a dataset version; or all that is wrong with it."""
+"""Settings of the environment, for verbs that write below the home and for verbs that only read."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def settings() -> Settings:
-    """What the environment says: home, store, mirror, tracking."""
+    """Settings from the environment: home, store, mirror, tracking."""
     from millstream.tracking.settings import Settings
 
     return Settings.read(os.environ)
 
 
 def workplace() -> Settings:
-    """The same, for a verb that writes below its home. Raises BadEnvironment when that cannot be made."""
+    """The settings, for a verb that writes below the home. Raises BadEnvironment when that cannot be created."""
     return settings().with_home()
 
 
@@ -33,9 +33,9 @@ def dataset(name: str) -> Dataset:
 
 @contextmanager
 def looking() -> Iterator[Settings]:
-    """The settings, for a verb that reads a dataset, and needs no home if that is found elsewhere.
+    """The settings, for a verb that reads a dataset; the home is optional if the dataset is elsewhere.
 
-    Raises BadEnvironment in the place of BadData, when nothing can be in the home since it cannot be made.
+    Raises BadEnvironment instead of BadData when the home cannot be created.
     """
     from millstream.tracking.errors import BadData
 

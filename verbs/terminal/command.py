@@ -1,4 +1,4 @@
-"""What every verb of the command has in common: faults become messages and exit codes, results tables or JSON."""
+"""Shared by all verbs: turns errors into messages and exit codes, and results into tables or JSON."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ Work = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """A result with an exit code of its own."""
+    """A result with its exit code."""
 
     result: Any
     exit_code: int
 
 
 def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], click.Command]:
-    """Makes a command of a function that gives a result: `show` prints it for a person, `--json` for a program."""
+    """Turns a function into a command: `show` prints its result as tables, `--json` as JSON."""
 
     def command(work: Work) -> click.Command:
         @click.option(
@@ -73,7 +73,7 @@ def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], cl
 
 
 class Verbs(click.Group):
-    """The command: what is wrong with its words is told as JSON as well, where a verb's --json asks for it."""
+    """The click group; usage errors are reported as JSON, too, when a verb has --json."""
 
     def invoke(self, ctx: click.Context) -> Any:
         as_json = "--json" in ctx.args
@@ -84,13 +84,13 @@ class Verbs(click.Group):
                 click.echo(json.dumps(_misused(error)))
             raise
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
-            raise  # click's own ways to end
-        except (KeyboardInterrupt, Exception) as error:  # of a verb that answers nothing: `ui`
+            raise  # click's own control flow
+        except (KeyboardInterrupt, Exception) as error:  # of a verb without a result: `ui`
             ctx.exit(_broken_off(error)[1])
 
 
 class _Failed(dict[str, Any]):
-    """What went wrong, for `--json`."""
+    """The error, for `--json`."""
 
 
 def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
@@ -102,7 +102,7 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
 
 
 def _broken_off(error: BaseException) -> tuple[_Failed, int]:
-    """What is said of an error, and the exit code."""
+    """Report of an error, and the exit code."""
     if isinstance(error, Ended):
         return _Failed(error.answer), error.exit_code
     if isinstance(error, Stopped):
@@ -125,7 +125,7 @@ def _broken_off(error: BaseException) -> tuple[_Failed, int]:
 
 
 def _unforeseen(error: BaseException) -> Refusal:
-    """What is said of an error that no code turned into a refusal: a line, and the file that has its trace."""
+    """Report of an unexpected error: one line, and the file with its traceback."""
     said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
     named = next((one.filename for one in causes(error) if isinstance(one, OSError) and one.filename), None)
     with tempfile.NamedTemporaryFile("w", prefix="millstream-", suffix=".txt", encoding="utf-8", delete=False) as file:
@@ -138,14 +138,14 @@ def _unforeseen(error: BaseException) -> Refusal:
 
 
 def _of_this_machine(error: BaseException, settings: Settings) -> Refusal | None:
-    """What a disk that is full, or a file of another user, is reported as where nobody nearer to the file did."""
+    """Refusal for a full disk or a file of another user, when no code closer to the file reported it."""
     if disk_full.is_full(error):
         return disk_full.refusal(error, settings.home)
     return file_access.refusal(error, sqlite_file(settings.tracking_uri))
 
 
 def _misused(error: click.UsageError) -> _Failed:
-    """What click says of the words of a command, as a refusal."""
+    """A usage error of click as a refusal."""
     where = (error.ctx or click.get_current_context()).command_path
     return _Failed(WrongRecipe.at(where, error.format_message()).answer)
 
@@ -158,7 +158,7 @@ def _refused(refused: Refusal) -> _Failed:
 
 @contextmanager
 def _stdout_kept(as_json: bool) -> Iterator[Any]:
-    """With `as_json`, everything that libraries print goes to stderr; what is yielded is the real stdout."""
+    """Yields the real stdout; with `as_json`, everything that libraries print goes to stderr."""
     if not as_json:
         yield sys.stdout
         return

@@ -1,4 +1,4 @@
-"""What tables in the terminal are made of; rich is loaded when there is something to show."""
+"""Terminal tables; rich is imported only when there is something to print."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from millstream.tracking.host.terminal_text import printable
 
 Row = Sequence[Any]
 MOST_ROWS = 25
-"""Values or trials of a search that a table shows."""
+"""Rows of a table of tried values or trials."""
 
 
 def plain(result: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
 
     drawn = Table(title=Text(title), title_justify="left")
     for at, name in enumerate(columns):
-        # a word that is longer than its column goes on in the next line
+        # a word that is longer than its column is wrapped
         drawn.add_column(Text(printable(name)), no_wrap=at == 0, overflow="fold" if at else "ellipsis")
     for row in rows:
         # Text: a label with brackets in it is shown, not read as markup
@@ -47,7 +47,7 @@ def bar(share: float) -> str:
 
 
 def histogram(bins: Sequence[int]) -> str:
-    """A histogram in one line of at most 14 letters."""
+    """A histogram in one line of at most 14 characters."""
     width = -(-len(bins) // 14)
     sums = [sum(bins[at : at + width]) for at in range(0, len(bins), width)]
     return "".join("▁▂▃▄▅▆▇█"[min(7, 8 * one // max(1, max(sums)))] for one in sums)

@@ -1,4 +1,4 @@
-"""What a person sees of a dataset version or of one of its rows."""
+"""Terminal output for a dataset version or one of its rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from millstream.verbs.terminal.draw import bar, histogram, short, table, tell
 
 MOST_SHOWN, MOST_ACROSS = 20, 8
-"""Classes, and columns of a row, that are told in the terminal; `--json` and `--html` have more."""
+"""Classes, and columns of a row, shown in the terminal; `--json` and `--html` have more."""
 
 
 def inspected(told: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ def _lineage(told: Mapping[str, Any]) -> None:
 
 
 def _cell(name: str, value: Any) -> str:
-    """A value of a row; what tells where it came from is told whole, with the parameters of its ops."""
+    """A value of a row; lineage is printed in full, with the parameters of its ops."""
     import json
 
     from millstream.tracking.dataset.manifest import LINEAGE

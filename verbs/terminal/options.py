@@ -1,4 +1,4 @@
-"""Options that several verbs have."""
+"""Options shared by several verbs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ budget_option = click.option(
     type=click.Choice(["smoke", "cpu", "full"]),
     default="cpu",
     show_default=True,
-    help="Seconds; minutes; a GPU.",
+    help="Size of the run: seconds; minutes; a GPU.",
 )
 sets_option = click.option(
-    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Change any field: fit.epochs=3."
+    "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="Override any field: fit.epochs=3."
 )
 
 
@@ -28,12 +28,14 @@ def recipe_options(work: Work) -> Work:
 
 def training_options(work: Work) -> Work:
     """--devices, --nodes, --fresh and --require-pass."""
-    work = click.option("--fresh", is_flag=True, help="A new run, even if one like it was broken off and could go on.")(
+    work = click.option("--fresh", is_flag=True, help="Start a new run, even if an interrupted one could be resumed.")(
         work
     )
     work = click.option("--require-pass", is_flag=True, help="Exit with 1 when a pass mark is missed.")(work)
-    work = click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")(work)
-    return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Processes a machine.")(
+    work = click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Number of machines.")(
+        work
+    )
+    return click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="Ranks per machine.")(
         work
     )
 

@@ -1,4 +1,4 @@
-"""What a person sees of recipes, checks, prepared data and the machine."""
+"""Terminal output for recipes, checks, prepared data and the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees of several runs: the order of models, the rows of a study, the trials of a search."""
+"""Terminal output for several runs: leaderboards, studies, searches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from millstream.verbs.terminal.draw import MOST_ROWS, Row, plain, short, table, 
 
 
 def compared(rows: Sequence[Any]) -> None:
-    """The order and the other metrics, for each dataset version."""
+    """Leaderboard and further metrics for each dataset version."""
     told = [plain(row) for row in rows]
     for run_id in dict.fromkeys(row["leaderboard"] for row in told):
         _board([row for row in told if row["leaderboard"] == run_id])
@@ -57,7 +57,7 @@ def studied(result: Any) -> None:
 
 
 def searched(result: Any) -> None:
-    """The best trials first."""
+    """Trials, best first."""
     told = plain(result)
     best, metric = told["best"], told["metric"]
     measured = [one for one in told["trials"] if math.isfinite(one["metrics"].get(metric, math.nan))]

@@ -1,4 +1,4 @@
-"""What a person sees of a run and a model."""
+"""Terminal output for a run and a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def trained(result: Any) -> None:
 
 
 def trained_or_found(result: Any) -> None:
-    """Of `train`, which with `--find` only looks for a value."""
+    """Result of `train`; with `--find`, the value found."""
     told = plain(result)
     if "field" not in told:
         trained(told)
@@ -29,7 +29,7 @@ def trained_or_found(result: Any) -> None:
 
 def run(result: Any) -> None:
     told = plain(result)
-    trained_too = "run_id" in told  # not so for a recipe of data alone
+    trained_too = "run_id" in told  # False for a recipe that has only data
     rows = [*(rows_of(told) if told.get("dataset") else []), *(_trained(told) if trained_too else [])]
     table("done", ("what", "found"), rows)
     if trained_too:
@@ -42,7 +42,7 @@ def evaluated(result: Any) -> None:
 
 
 def combined(prepared: Any, trained: Any) -> dict[str, Any]:
-    """What `run` tells: what was prepared and what was trained, None where nothing was; the seconds are of both."""
+    """Result of `run`: the fields of both stages (None for a skipped one); `seconds` is their sum."""
     done = {"prepare_seconds": prepared, "train_seconds": trained}
     each = {name: one.seconds if one else 0.0 for name, one in done.items()}
     both = {name: value for one in done.values() if one for name, value in one.model_dump().items()}

@@ -1,4 +1,4 @@
-"""A genetic algorithm of steady state: each trial is a child of two of the best ones, and takes its place among them.
+"""Steady-state genetic algorithm: each trial is a child of two of the best ones and joins the population.
 
 Sources: Whitley 1989, GENITOR (steady state); Goldberg & Deb 1991 (tournaments); Eshelman & Schaffer 1993 (blend
 crossover, alpha = 0.5).
@@ -13,13 +13,13 @@ from millstream.experiments.search.trials import Told, best, draw, gauss, unifor
 
 POPULATION = 8
 BLEND = 0.5
-"""How far beyond its parents a child may lie, in their distance from each other."""
+"""Extension of the blend range beyond the parents, as a multiple of their distance."""
 MUTATION = 0.1
-"""Standard deviation of a mutation, in sides of the cube."""
+"""Standard deviation of a mutation, in units of the cube's side."""
 
 
 def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
-    """The point of the next trial; those of the first population are drawn."""
+    """The point of the next trial; the first population is uniformly random."""
     at, axes = len(told), len(space.fields)
     if at < POPULATION:
         return uniform(seed, at, axes)
@@ -32,13 +32,13 @@ def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
 
 
 def _winner(alive: Sequence[Told], seed: int, at: int, name: str) -> Told:
-    """The better one of two that are drawn; `alive` is in order."""
+    """The better one of two random trials (binary tournament); `alive` is sorted."""
     first, second = (int(draw(seed, at, name, turn) * len(alive)) for turn in range(2))
     return alive[min(first, second)]
 
 
 def _gene(mother: float, father: float, choices: int | None, axes: int, names: tuple[int, int, int]) -> float:
-    """A blend of two numbers, or one of two choices; one gene of a child mutates in the mean."""
+    """A blend of two numbers, or one of two categories; on average one gene per child mutates."""
     seed, at, axis = names
     mutates = draw(seed, at, axis, "mutates") < 1 / axes
     if choices is not None:

@@ -1,4 +1,4 @@
-"""Every place as likely, whatever came before. Source: Bergstra & Bengio 2012, Random search."""
+"""Random search: uniform points, independent of earlier trials. Source: Bergstra & Bengio 2012, Random search."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A particle swarm: each particle flies on, drawn to the best place of its own and to the best of all.
+"""Particle swarm: each particle keeps its velocity and is attracted by its own best point and the best of all.
 
-Sources: Kennedy & Eberhart 1995, Particle Swarm Optimization; the weights that let it come to rest are those of
+Sources: Kennedy & Eberhart 1995, Particle Swarm Optimization; constriction weights, which make it converge:
 Clerc & Kennedy 2002.
 """
 
@@ -19,7 +19,7 @@ PULL = 1.49618
 def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
     """The point of the next trial: the particles take turns.
 
-    A particle's velocity is what it moved in its last turn: at a wall of the cube it has lost what led through it.
+    A particle's velocity is its last displacement, so clipping at a face of the cube also clips the velocity.
     """
     at = len(told)
     if at < PARTICLES:

@@ -1,4 +1,4 @@
-"""A tree of Parzen estimators, by optuna: where good trials are dense and bad ones are not.
+"""Tree-structured Parzen estimator, by optuna: proposes points where good trials are dense and bad ones are not.
 
 Source: Bergstra et al. 2011, Algorithms for Hyper-Parameter Optimization, section 4.
 """
@@ -19,10 +19,10 @@ SEEDS = 2**32
 
 
 def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
-    """The point of the next trial; the first ten are drawn, as the estimators need something to estimate from.
+    """The point of the next trial; the first ten are random, as the estimators need data.
 
-    The sampler is made anew each time, with a seed for each trial, so that a search which goes on draws what one that
-    was never broken off would have drawn.
+    The sampler is rebuilt with a seed for each trial, so that a resumed search proposes the same points as an
+    uninterrupted one.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     axes = {str(axis): _axis(count) for axis, count in enumerate(space.choices)}
@@ -39,7 +39,7 @@ def _axis(count: int | None) -> BaseDistribution:
 
 
 def _share(drawn: float, count: int | None) -> float:
-    """The coordinate of what was drawn: that of a choice is the middle of its room."""
+    """The coordinate of a sampled value; for a category the middle of its interval."""
     return drawn if count is None else (drawn + 0.5) / count
 
 
