@@ -1,6 +1,6 @@
-"""What can go wrong, told so that the reader knows where, what was found and what would do.
+"""Errors with location, finding and remedy.
 
-Each kind carries the exit code of the command (0 and 1 are not faults: done, done under the pass mark).
+Each class carries the exit code of the command (0 and 1 are not errors: passed, and below the pass mark).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 
 class Fault(BaseModel, frozen=True, extra="forbid"):
-    """One thing that is wrong: `where` is a file with its line, a shard, a setting; `message` says what would do."""
+    """A single fault: `where` is a file with its line, a shard or a setting; `message` has finding and remedy."""
 
     where: str
     message: str
@@ -24,7 +24,7 @@ class Fault(BaseModel, frozen=True, extra="forbid"):
 
 
 class Refusal(Exception):
-    """Work that was not begun or not finished, with all of its faults at once."""
+    """Base of errors that stop work before or during it, with all faults at once."""
 
     exit_code: ClassVar[int]
 
@@ -34,29 +34,29 @@ class Refusal(Exception):
 
     @classmethod
     def at(cls, where: object, message: str) -> Refusal:
-        """The refusal for a single fault."""
+        """An error with a single fault."""
         return cls(Fault(where=str(where), message=message))
 
     @classmethod
     def unless_empty(cls, faults: Iterable[Fault]) -> None:
-        """Raise one refusal that carries all of `faults`, if there are any."""
+        """Raise one error with all `faults`, if there are any."""
         found = tuple(faults)
         if found:
             raise cls(*found)
 
     @property
     def answer(self) -> dict[str, Any]:
-        """What a program is told, as plain values."""
+        """The error as plain values, for machine-readable output."""
         faults = [fault.model_dump() for fault in self.faults]
         return {"error": type(self).__name__, "faults": faults, "ok": False, "exit": self.exit_code}
 
     def __reduce__(self) -> tuple[type[Refusal], tuple[Fault, ...]]:
-        # an exception that crosses a process boundary (Spark worker, spawned rank) keeps its faults
+        # keeps the faults of an exception pickled across processes (Spark worker, spawned rank)
         return type(self), self.faults
 
 
 class WrongRecipe(Refusal):
-    """The command or the recipe is wrong."""
+    """The command or the recipe is invalid."""
 
     exit_code = 2
 
@@ -68,13 +68,13 @@ class BadData(Refusal):
 
 
 class BadEnvironment(Refusal):
-    """Something of the environment is missing or full: Java, disk, the tracking server."""
+    """Something in the environment is missing or full: Java, disk, the tracking server."""
 
     exit_code = 4
 
 
 class TrainingFailed(Refusal):
-    """Training broke: a loss that is not a number, no memory."""
+    """Training failed: NaN loss, out of memory."""
 
     exit_code = 5
 
@@ -90,7 +90,7 @@ class Stopped(Exception):
 
 
 class Ended(Exception):
-    """Work that ended in other processes, which have said why: their answer, and the exit code that goes with it."""
+    """Work ended in other processes, which have reported why; carries their answer and exit code."""
 
     def __init__(self, answer: dict[str, Any], exit_code: int) -> None:
         super().__init__(str(answer.get("error", f"ended with {exit_code}")))
@@ -99,13 +99,13 @@ class Ended(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, which ends work as Ctrl-C does: libraries that clean up after the one do so after the other."""
+    """SIGTERM, handled like Ctrl-C: libraries that clean up after the one do so after the other."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, those that it was raised from, and those during whose handling it came: each once, nearest first.
+    """The error and its causes and contexts (`__cause__`, `__context__`), nearest first.
 
-    Each once, since an error can be raised from itself, or from one that came of it.
+    Each once, since chains can be cyclic.
     """
     left = [error] if error is not None else []
     seen: set[int] = set()
@@ -118,5 +118,5 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The Ctrl-C or SIGTERM that an error is, or during whose cleaning up it came."""
+    """The KeyboardInterrupt (Ctrl-C or SIGTERM) in the chain of an error, if any."""
     return next((one for one in causes(error) if isinstance(one, KeyboardInterrupt)), None)

@@ -1,4 +1,4 @@
-"""What may be wrong with the machine, one answer a check; the packages give the checks of what they use."""
+"""Checks of the machine for `doctor`; each package contributes the checks of its dependencies."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Check(BaseModel, frozen=True):
     ok: bool
     found: str
     mend: str = ""
-    """The one thing to do about it."""
+    """The remedy."""
 
 
 def asked(name: str, question: Callable[[], str], mend: str) -> Check:
-    """A check whose question answers, or refuses with the reason."""
+    """A check that passes if `question` returns, and fails if it raises a Refusal."""
     try:
         return Check(name=name, ok=True, found=question())
     except Refusal as error:
@@ -35,7 +35,7 @@ def asked(name: str, question: Callable[[], str], mend: str) -> Check:
 
 
 def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
-    """Tracking store, metrics not yet sent, runs whose process is gone, room on the disk."""
+    """Checks of the tracking store, unsent metrics, runs of dead processes and disk space."""
     yield asked("tracking", lambda: _tracking(settings), "do what it says, or unset MLFLOW_TRACKING_URI")
     yield _unsent(settings, send_spool)
     settings.home.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def _unsent(settings: Settings, send_spool: bool) -> Check:
 
 
 def _send(settings: Settings, waiting: list[Path]) -> Check:
-    """Send what each run left: what a store refuses of one does not keep the others back."""
+    """Send each run's unsent metrics; an error of one run does not block the others."""
     again = "do what it says, then millstream doctor --send"
     try:
         client = open_store(settings)
@@ -80,7 +80,7 @@ def _send(settings: Settings, waiting: list[Path]) -> Check:
 
 
 def _sent(client: Client, settings: Settings, file: Path) -> bool:
-    """Whether the spool was ours to send: a run that another process goes on with just now sends its own."""
+    """Whether the spool was sent from here; the process of a running run sends its own."""
     hold = Hold.take(settings.checkpoints / file.stem)
     if hold is None:
         return False

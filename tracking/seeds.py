@@ -1,4 +1,4 @@
-"""Keyed randomness: every random draw follows from names, never from the order in which things happen."""
+"""Keyed randomness: each random draw is seeded by names, never by the order of execution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def key(*parts: object) -> int:
-    """A number in 0 .. 2**64-1 that follows from `parts` alone, the same in every process and language.
+    """A seed in 0 .. 2**64-1 derived from `parts` alone, the same in every process and language.
 
     The first eight bytes, little endian, of the SHA-256 of the parts' texts joined by "|".
     """

@@ -1,4 +1,4 @@
-"""Where things are kept on this machine: read from the environment once, at the front door."""
+"""Configuration of this machine (folders and addresses), read from the environment once, by the command line."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def spool(self) -> Path:
-        """Metrics on their way to the tracking store."""
+        """Metrics that are not yet in the tracking store."""
         return self.home / "spool"
 
     @property
     def downloads(self) -> Path:
-        """Origin files that were fetched and whose hash was right."""
+        """Downloaded source files with a verified hash."""
         return self.home / "downloads"
 
     @property
     def cache(self) -> Cache:
-        """Copies of the shards of remote datasets."""
+        """Cached shards of remote datasets."""
         return Cache(self.home / "cache", int(self.cache_gib * (1 << 30)))
 
     def with_home(self) -> Settings:
-        """The same, when its home is there or could be made. Raises BadEnvironment."""
+        """The same settings, after `home` was created if needed. Raises BadEnvironment."""
         try:
             self.home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -61,9 +61,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """What `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR` and `MLFLOW_TRACKING_URI` say; blank is unset.
+        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR` and `MLFLOW_TRACKING_URI`; blank is unset.
 
-        Raises WrongRecipe for a size that is none, or a `~` of nobody.
+        Raises WrongRecipe for an invalid size, or a `~` of an unknown user.
         """
         home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
@@ -77,13 +77,13 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
 
 def sqlite_file(tracking_uri: str) -> Path | None:
-    """The file of a SQLite store; None for another one."""
+    """The file of a SQLite store; None for other stores."""
     address = tracking_uri.partition("?")[0]
     return Path(unquote(address.removeprefix(SQLITE))).absolute() if address.startswith(SQLITE) else None
 
 
 def _sqlite(file: Path) -> str:
-    """The address of a SQLite store: a query would begin at a question mark."""
+    """URL of a SQLite store, escaped: a question mark would start the query."""
     return f"{SQLITE}{str(file).replace('%', '%25').replace('?', '%3F')}"
 
 

@@ -1,7 +1,7 @@
-"""How boxes move with the image that they lie in.
+"""Moves bounding boxes along with an augmented image.
 
-Boxes are (N, 4), each x0, y0, x1, y1 in pixels: pixel i reaches from i to i + 1, so that x1 = W is the right edge.
-A box without area is padding. Functions give float64, clipped by nobody; `within` does that at the end.
+Boxes are (N, 4), each x0, y0, x1, y1 in pixels: pixel i spans i to i + 1, so that x1 = W is the right edge.
+A box without area is padding. Functions return unclipped float64; `within` clips.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def flip(boxes_N4: Boxes, parameters: Parameters, size: Size) -> Boxes:
 
 
 def rotate(boxes_N4: Boxes, parameters: Parameters, size: Size) -> Boxes:
-    """The smallest upright box around the four turned corners, so that it never loses its object."""
+    """Smallest axis-aligned box around the four rotated corners, so that it never loses its object."""
     angle = np.deg2rad(parameters["degrees"])
-    # y points down, and the image turns counter-clockwise
+    # y points down, and the rotation is counter-clockwise
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     centre = np.array([size[1], size[0]]) / 2
     corners_N42 = boxes_N4.astype(np.float64)[:, [[0, 1], [2, 1], [2, 3], [0, 3]]]
@@ -51,10 +51,10 @@ def scale(boxes_N4: Boxes, parameters: Parameters, size: Size) -> Boxes:
 
 
 def fetched(boxes_N4: Boxes, rows_HW: Boxes, columns_HW: Boxes) -> Boxes:
-    """The smallest boxes of whole pixels around those that were fetched from inside the old boxes."""
+    """Smallest boxes of whole pixels around the pixels that were fetched from inside the old boxes."""
     found = np.zeros((len(boxes_N4), 4))
     for at, (x0, y0, x1, y1) in enumerate(boxes_N4.astype(np.float64)):
-        # a pixel's centre lies half a pixel behind its number
+        # a pixel's centre is at its index + 0.5
         inside_HW = (columns_HW + 0.5 >= x0) & (columns_HW + 0.5 < x1) & (rows_HW + 0.5 >= y0) & (rows_HW + 0.5 < y1)
         rows, columns = np.flatnonzero(inside_HW.any(axis=1)), np.flatnonzero(inside_HW.any(axis=0))
         if len(rows):
@@ -63,7 +63,7 @@ def fetched(boxes_N4: Boxes, rows_HW: Boxes, columns_HW: Boxes) -> Boxes:
 
 
 def within(moved_N4: Boxes, before_N4: Boxes, size: Size) -> Boxes:
-    """The moved boxes clipped to the image, in their old dtype; four zeros for padding and for what has left it."""
+    """The moved boxes clipped to the image, in their old dtype; four zeros for padding and boxes outside the image."""
     clipped_N4 = as_dtype(np.clip(moved_N4, 0, np.array([size[1], size[0]] * 2)), before_N4.dtype)
     empty_N = _is_empty(before_N4) | _is_empty(clipped_N4)
     clipped_N4[empty_N] = 0

@@ -1,7 +1,7 @@
-"""Changes of one image, each a pure function of the image and its drawn parameters.
+"""Image augmentations, each a pure function of the image and its sampled parameters.
 
-Axes: C channels, H height, W width, N boxes. Images come and go in their own dtype; what moves in from outside is 0.
-A change of geometry takes masks and boxes along: `along`.
+Axes: C channels, H height, W width, N boxes. Images keep their dtype; pixels from outside are 0.
+Geometric ops transform masks and boxes too: `along`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from millstream.tracking.augmentations.op import Drawn, Op, Parameters, as_dtype
 
 Image = NDArray[Any]
 SMOOTHING = 4.0
-"""Deviation in pixels of the Gaussian that smooths elastic displacements, as in Simard et al. 2003."""
+"""Standard deviation in pixels of the Gaussian that smooths elastic displacements, as in Simard et al. 2003."""
 
 
 def shift(image_CHW: Image, parameters: Parameters) -> Image:
-    """The image moved `down` and `right` by whole pixels."""
+    """The image translated `down` and `right` by whole pixels."""
     down, right = parameters["down"], parameters["right"]
     moved = np.zeros_like(image_CHW)
     height, width = image_CHW.shape[1:]
@@ -35,18 +35,18 @@ def shift(image_CHW: Image, parameters: Parameters) -> Image:
 
 
 def crop(image_CHW: Image, parameters: Parameters) -> Image:
-    """A window of the image's own size at (`top`, `left`) of the image with `padding` zeros around it."""
+    """A crop of the image's own size at (`top`, `left`) of the image padded with `padding` zeros."""
     padding = parameters["padding"]
     return shift(image_CHW, {"down": padding - parameters["top"], "right": padding - parameters["left"]})
 
 
 def flip(image_CHW: Image, parameters: Parameters) -> Image:
-    """The image with left and right exchanged, if `flipped`."""
+    """The image flipped horizontally, if `flipped`."""
     return np.ascontiguousarray(image_CHW[:, :, ::-1]) if parameters["flipped"] else image_CHW
 
 
 def rotate(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image:
-    """The image turned about its centre by `degrees`, counter-clockwise, by bilinear interpolation (`order` 1)."""
+    """The image rotated about its centre by `degrees`, counter-clockwise, with bilinear interpolation (`order` 1)."""
     turned = ndimage.rotate(
         image_CHW.astype(np.float64), parameters["degrees"], axes=(2, 1), reshape=False, order=order, mode="constant"
     )
@@ -54,7 +54,7 @@ def rotate(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image
 
 
 def scale(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image:
-    """The image `factor` times as large about its centre, cut or filled with 0 to its size."""
+    """The image zoomed by `factor` about its centre, cropped or zero-padded to its size."""
     steps = np.array([1.0, 1 / parameters["factor"], 1 / parameters["factor"]])
     centre = (np.array(image_CHW.shape) - 1) / 2
     zoomed = ndimage.affine_transform(
@@ -64,7 +64,7 @@ def scale(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image:
 
 
 def elastic(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image:
-    """The image with each pixel fetched from a place that smooth random displacements say.
+    """Elastic distortion: each pixel is sampled at a position moved by smooth random displacements.
 
     Simard, Steinkraus & Platt 2003, doi:10.1109/ICDAR.2003.1227801: uniform displacements in +-1, smoothed with a
     Gaussian of 4 pixels, times `alpha`.
@@ -78,27 +78,27 @@ def elastic(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Imag
 
 
 def brightness(image_CHW: Image, parameters: Parameters) -> Image:
-    """The image times `factor`; whole-number pixels stay within their dtype."""
+    """The image times `factor`; integer pixels are clipped to their dtype."""
     return as_dtype(image_CHW * np.float64(parameters["factor"]), image_CHW.dtype)
 
 
 def noise(image_CHW: Image, parameters: Parameters) -> Image:
-    """The image plus normal noise whose deviation is `deviation` of the dtype's range, drawn from `seed`."""
+    """The image plus Gaussian noise, with standard deviation `deviation` times the dtype's range, seeded by `seed`."""
     reach = 255.0 if image_CHW.dtype == np.uint8 else 1.0
     normal = generator_of(parameters["seed"]).standard_normal(image_CHW.shape)
     return as_dtype(image_CHW + normal * parameters["deviation"] * reach, image_CHW.dtype)
 
 
 def blur(image_CHW: Image, parameters: Parameters) -> Image:
-    """The image smoothed with a Gaussian of `deviation` pixels; its edge goes on beyond it."""
+    """Gaussian blur with a standard deviation of `deviation` pixels; edge pixels are repeated outside."""
     by = parameters["deviation"]
     return as_dtype(ndimage.gaussian_filter(image_CHW.astype(np.float64), (0, by, by), mode="nearest"), image_CHW.dtype)
 
 
 def cutout(image_CHW: Image, parameters: Parameters) -> Image:
-    """The image with zeros in a square of `side` pixels about (`down`, `right`), shares of height and width.
+    """The image with a zeroed square of `side` pixels around (`down`, `right`), fractions of height and width.
 
-    DeVries & Taylor 2017, arXiv:1708.04552: the centre may be any pixel, so that a part of the square may lie outside.
+    DeVries & Taylor 2017, arXiv:1708.04552: the centre may be any pixel, so that part of the square may lie outside.
     """
     side, cut = parameters["side"], image_CHW.copy()
     height, width = image_CHW.shape[1:]
@@ -110,9 +110,9 @@ def cutout(image_CHW: Image, parameters: Parameters) -> Image:
 def along(
     image_CHW: Image, ops: Drawn, masks: Sequence[Image] = (), boxes_N4: Image | None = None
 ) -> tuple[Image, tuple[Image, ...], Image | None]:
-    """The image after all of `ops`, and its masks (H, W) or (C, H, W) and boxes moved as it was.
+    """The image after all of `ops`, with its masks (H, W) or (C, H, W) and boxes transformed alike.
 
-    Masks take the nearest pixel, so that their values stay labels; boxes are x0, y0, x1, y1 in pixels, see `boxes`.
+    Masks use nearest-neighbour sampling, so that values stay labels; boxes are x0, y0, x1, y1 in pixels, see `boxes`.
     """
     size = image_CHW.shape[1:]
     moved_masks = [mask.reshape(-1, *size) for mask in masks]
@@ -187,11 +187,11 @@ NEAREST: dict[str, Callable[[Image, Parameters], Image]] = {
     "scale": partial(scale, order=0),
     "elastic": partial(elastic, order=0),
 }
-"""The changes of geometry, as masks follow them."""
+"""Geometric ops, for masks (nearest-neighbour)."""
 
 
 def _sources(size: tuple[int, ...], parameters: Parameters) -> tuple[Image, Image]:
-    """The row and the column from which elastic fetches each pixel, both (H, W)."""
+    """Source row and column of each pixel for elastic, both (H, W)."""
     uniform_2HW = generator_of(parameters["seed"]).uniform(-1, 1, (2, *size))
     by_2HW = ndimage.gaussian_filter(uniform_2HW, (0, SMOOTHING, SMOOTHING), mode="constant") * parameters["alpha"]
     rows_HW, columns_HW = np.indices(size) + by_2HW
@@ -210,7 +210,7 @@ MOVED: dict[str, Callable[[Image, Parameters, tuple[int, ...]], Image]] = {
     "scale": boxes.scale,
     "elastic": _elastic_boxes,
 }
-"""The changes of geometry, as boxes follow them."""
+"""Geometric ops, for boxes."""
 
 
 def _spans(by: int, size: int) -> tuple[slice, slice]:

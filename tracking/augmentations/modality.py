@@ -1,4 +1,4 @@
-"""Which ops fit which columns."""
+"""Which augmentation ops apply to which columns."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OPS: dict[Modality, Mapping[str, Op]] = {
     "table": table.CHANGES,
 }
 NUMBERS = "numbers"
-"""What the numbers of a table are called together."""
+"""Name for all numeric columns of a table together."""
 PLURALS: dict[Modality, str] = {"image": "images", "text": "texts", "series": "series", "table": NUMBERS}
 
 
 def of(column: Column) -> Modality | None:
-    """The modality of a column by itself; None for a number of a table, a category, tokens, and a text behind encode.
+    """Modality of a single column; None for numbers of a table, categories, tokens, and texts already tokenized.
 
-    A text whose tokens were made already (its role is no longer input) would change without them.
+    A tokenized text (its role is no longer input) would change without its tokens.
     """
     if column.meaning == "image":
         return "image"
@@ -35,13 +35,13 @@ def of(column: Column) -> Modality | None:
 
 
 def fitting(names: Iterable[str]) -> list[Modality]:
-    """The modalities that know all of the ops `names`."""
+    """Modalities that support all of the ops `names`."""
     wanted = set(names)
     return [modality for modality, ops in OPS.items() if wanted <= ops.keys()]
 
 
 def numbers_of(columns: Iterable[Column]) -> list[Column]:
-    """The input numbers of a table, in order."""
+    """Numeric input columns of a table, in order."""
     return [
         column
         for column in columns
@@ -50,7 +50,7 @@ def numbers_of(columns: Iterable[Column]) -> list[Column]:
 
 
 def candidates(columns: Iterable[Column], modalities: Iterable[Modality]) -> dict[str, Modality]:
-    """What may be changed, by name: the columns of one of `modalities`, and the numbers of a table together."""
+    """Augmentable columns by name: those of one of `modalities`, and all numbers of a table together."""
     columns, wanted = tuple(columns), tuple(modalities)
     found = {column.name: modality for column in columns if (modality := of(column)) is not None}
     if numbers_of(columns):

@@ -1,6 +1,6 @@
-"""What every augmentation is: how its parameters are drawn, and what it does with them.
+"""Interface of augmentation ops: how parameters are sampled, and how they are applied.
 
-Parameters are plain JSON values, written beside each changed row, so that the row can be made again from its parent.
+Parameters are plain JSON values, stored with each augmented row, so that it can be recomputed from its parent.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from millstream.tracking.seeds import key
 
 Parameters = dict[str, Any]
 Drawn = Sequence[Mapping[str, Parameters]]
-"""The ops that a sample goes through, in order, each `{name: its parameters}`."""
+"""Ops applied to a sample, in order, each `{name: its parameters}`."""
 
 
 class Op(NamedTuple):
-    """One kind of change of a sample."""
+    """An augmentation op."""
 
     draw: Callable[[float, np.random.Generator], Parameters]
-    """Parameters for a strength."""
+    """Samples parameters for a strength."""
     change: Callable[..., Any]
-    """The changed sample, a pure function of the sample and the parameters."""
+    """Returns the augmented sample, a pure function of the sample and the parameters."""
     strength: str
-    """What the strength says, with its unit."""
+    """Meaning and unit of the strength."""
     most: float = math.inf
-    """The largest strength."""
+    """Maximum strength."""
     least: float = 0.0
-    """The smallest strength that changes anything; with 0 any above it does."""
+    """Minimum strength with an effect; with 0, any above it has one."""
 
     def is_idle(self, strength: float) -> bool:
-        """Whether no sample would be changed."""
+        """Whether the strength has no effect."""
         return strength <= 0 or strength < self.least
 
     @property
     def enough(self) -> str:
-        """What strength is none of those."""
+        """Remedy for a strength without effect."""
         return f"give {self.least:g} or more" if self.least else "give more than 0"
 
 
 def drawn(changes: Mapping[str, Op], ops: Sequence[tuple[str, float]], *keys: object) -> list[dict[str, Parameters]]:
-    """The parameters of each of `ops` (name and strength), which follow from `keys`, the op's place and its name."""
+    """Parameters of each of `ops` (name and strength), seeded by `keys`, the op's position and its name."""
     return [
         {name: changes[name].draw(strength, generator_of(key(*keys, at, name)))}
         for at, (name, strength) in enumerate(ops)
@@ -64,14 +64,14 @@ def generator_of(seed: int) -> np.random.Generator:
 
 
 def draw_seed(generator: np.random.Generator) -> int:
-    """A seed for the draws that are too many to be written down: 62 bits, a whole number in every JSON reader."""
+    """A seed for draws too many to store: 62 bits, an exact integer in every JSON reader."""
     return int(generator.integers(1 << 62))
 
 
 def in_place_of(own: Any, before: NDArray[np.float64], values: NDArray[np.float64], dtype: Any) -> NDArray[Any]:
-    """Cells of `own`, held in floats as `before`, that were changed to `values`: None where these are not finite.
+    """Cells of `own` (as floats: `before`) after they were changed to `values`; non-finite values become None.
 
-    What was not changed stays as it is: a whole number of more than 53 bits has no float of its own.
+    Unchanged cells are kept: integers of more than 53 bits are not exact as floats.
     """
     cells = np.array(own, dtype=object)
     is_changed = np.isfinite(values) & (values != before)
@@ -81,11 +81,11 @@ def in_place_of(own: Any, before: NDArray[np.float64], values: NDArray[np.float6
 
 
 def as_dtype(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """The values in `dtype`; whole-number types get rounded and clipped ones."""
+    """The values in `dtype`; rounded and clipped for integer types."""
     if np.issubdtype(dtype, np.integer):
         info = np.iinfo(dtype)
         values = np.clip(np.rint(values), info.min, info.max)
-        is_inside = values < float(info.max)  # of 2**63 - 1, which is no float, that is the next one
+        is_inside = values < float(info.max)  # 2**63 - 1 is not a float and rounds up to 2**63
         return np.where(is_inside, np.where(is_inside, values, 0).astype(dtype), info.max).astype(dtype)
     changed: NDArray[Any] = values.astype(dtype)
     return changed

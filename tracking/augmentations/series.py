@@ -1,6 +1,6 @@
-"""Changes of one series, each a pure function of the series and its drawn parameters.
+"""Time series augmentations, each a pure function of the series and its sampled parameters.
 
-Axes: T time, C channels. Series come and go in their own dtype. Um et al. 2017, doi:10.1145/3136755.3136817.
+Axes: T time, C channels. Series keep their dtype. Um et al. 2017, doi:10.1145/3136755.3136817.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from millstream.tracking.augmentations.op import Op, Parameters, as_dtype, draw_
 
 Series = NDArray[Any]
 KNOTS = 4
-"""Knots of a time warp between the ends, as in Um et al."""
+"""Inner knots of a time warp, as in Um et al."""
 SLOWEST = 0.1
-"""The least speed of a time warp, so that time never turns back."""
+"""Minimum speed of a time warp, so that time stays monotone."""
 
 
 def jitter(series_TC: Series, parameters: Parameters) -> Series:
-    """The series plus normal noise of `deviation` times each channel's own deviation within the series.
+    """The series plus Gaussian noise of `deviation` times each channel's standard deviation within the series.
 
-    Differs from Um et al., whose deviation is absolute and supposes series that are on a common scale.
+    Differs from Um et al., whose deviation is absolute and assumes series on a common scale.
     """
     normal_TC = generator_of(parameters["seed"]).standard_normal(series_TC.shape)
     own_C = series_TC.astype(np.float64).std(axis=0)
@@ -31,15 +31,16 @@ def jitter(series_TC: Series, parameters: Parameters) -> Series:
 
 
 def scale(series_TC: Series, parameters: Parameters) -> Series:
-    """The series with each channel times a factor of its own, normal about 1 with `deviation`."""
+    """The series with each channel times a random factor, normal with mean 1 and standard deviation `deviation`."""
     factor_C = 1 + parameters["deviation"] * generator_of(parameters["seed"]).standard_normal(series_TC.shape[1])
     return as_dtype(series_TC * factor_C, series_TC.dtype)
 
 
 def warp(series_TC: Series, parameters: Parameters) -> Series:
-    """The series with time running faster here and slower there; first and last step stay in place.
+    """Time warp: time runs faster and slower in turn; first and last step stay in place.
 
-    Speeds at the ends and at 4 knots are normal about 1 with `deviation`; a cubic spline goes through them.
+    Speeds at the ends and at 4 knots are normal with mean 1 and standard deviation `deviation`, interpolated by a
+    cubic spline.
     """
     steps = len(series_TC)
     if steps < 2:
@@ -51,7 +52,7 @@ def warp(series_TC: Series, parameters: Parameters) -> Series:
 
 
 def cut(series_TC: Series, parameters: Parameters) -> Series:
-    """A window of the series, `kept` of its length from the share `start` of what is left, stretched to its length.
+    """Window slicing: a window of `kept` times the length, at fraction `start` of the rest, stretched to full length.
 
     Le Guennec et al. 2016, hal-01357973.
     """
@@ -61,7 +62,7 @@ def cut(series_TC: Series, parameters: Parameters) -> Series:
 
 
 def permute(series_TC: Series, parameters: Parameters) -> Series:
-    """The series cut into `segments` of equal length (to a step), put together in another order."""
+    """The series split into `segments` of equal length (to a step), in random order."""
     pieces = np.array_split(series_TC, min(parameters["segments"], max(1, len(series_TC))))
     order = generator_of(parameters["seed"]).permutation(len(pieces))
     return np.concatenate([pieces[at] for at in order])
@@ -89,7 +90,7 @@ CHANGES: dict[str, Op] = {
 
 
 def _at(series_TC: Series, times_T: NDArray[np.float64]) -> Series:
-    """The series at the given times in steps, by linear interpolation."""
+    """The series at the given times (in steps), by linear interpolation."""
     own_T = np.arange(len(series_TC))
     read = [np.interp(times_T, own_T, channel_T.astype(np.float64)) for channel_T in series_TC.T]
     return as_dtype(np.stack(read, axis=1), series_TC.dtype)

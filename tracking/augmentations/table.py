@@ -1,4 +1,4 @@
-"""Changes of one row of numbers, each a pure function of the row and its drawn parameters. Axis: D columns."""
+"""Augmentations of a row of numbers, pure functions of the row and its sampled parameters. Axis: D columns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = NDArray[Any]
 
 
 def noise(row_D: Row, parameters: Parameters, *, deviations_D: Row) -> Row:
-    """The row plus normal noise of `deviation` times each column's deviation; what is missing (NaN) stays so."""
+    """The row plus Gaussian noise of `deviation` times each column's standard deviation; missing values (NaN) stay."""
     normal_D = generator_of(parameters["seed"]).standard_normal(len(row_D))
     changed: Row = row_D + normal_D * deviations_D * parameters["deviation"]
     return changed
@@ -25,7 +25,7 @@ def draw_noise(deviation: float, generator: np.random.Generator) -> Parameters:
 
 
 def changes(deviations_D: Row) -> dict[str, Op]:
-    """All changes of rows whose columns deviate in train by `deviations_D`."""
+    """All ops for rows with column standard deviations `deviations_D` in the train split."""
     return {"noise": Op(draw_noise, partial(noise, deviations_D=deviations_D), "share of each column's deviation")}
 
 

@@ -1,6 +1,6 @@
-"""Changes of one text, each a pure function of the text and its drawn parameters.
+"""Text augmentations, each a pure function of the text and its sampled parameters.
 
-Words are what stands between single spaces; spaces are kept. A text never becomes empty.
+Words are separated by single spaces; spaces are kept. A text never becomes empty.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Synonyms = Mapping[str, Sequence[str]]
 
 
 def synonyms(text: str, parameters: Parameters, *, table: Synonyms) -> str:
-    """The text with a `share` of the words that `table` knows replaced by one of their synonyms."""
+    """The text with a `share` of the words in `table` replaced by a synonym."""
     generator, words = generator_of(parameters["seed"]), text.split(" ")
     for at, word in enumerate(words):
         others = table.get(word) or table.get(word.lower())
@@ -26,7 +26,7 @@ def synonyms(text: str, parameters: Parameters, *, table: Synonyms) -> str:
 
 
 def swap(text: str, parameters: Parameters) -> str:
-    """The text with a `share` of its words exchanged with the next one; no word moves by more than one place."""
+    """The text with a `share` of its words swapped with the next; no word moves by more than one position."""
     generator, words = generator_of(parameters["seed"]), text.split(" ")
     at = 0
     while at + 1 < len(words):
@@ -38,21 +38,21 @@ def swap(text: str, parameters: Parameters) -> str:
 
 
 def drop(text: str, parameters: Parameters) -> str:
-    """The text without a `share` of its words; one word always stays."""
+    """The text without a `share` of its words; at least one word is kept."""
     generator, words = generator_of(parameters["seed"]), text.split(" ")
     draws = generator.random(len(words))
     filled = [at for at, word in enumerate(words) if word]
     if not filled:
         return text
-    # the word with the highest draw is the last one to go
+    # the word with the highest draw is dropped last
     last = max(filled, key=lambda at: draws[at])
     return " ".join(word for at, word in enumerate(words) if at == last or draws[at] >= parameters["share"])
 
 
 def characters(text: str, parameters: Parameters) -> str:
-    """The text with a `share` of its characters mistyped: replaced, deleted, doubled by another, or exchanged.
+    """The text with a `share` of its characters mistyped: replaced, deleted, followed by another, or transposed.
 
-    New characters are drawn from the text itself, so that none comes in that its alphabet lacks.
+    New characters are drawn from the text itself, so that the alphabet does not grow.
     """
     generator, alphabet = generator_of(parameters["seed"]), sorted(set(text))
     typed: list[str] = []
@@ -75,7 +75,7 @@ def draw_share(share: float, generator: np.random.Generator) -> Parameters:
 
 
 def changes(table: Synonyms) -> dict[str, Op]:
-    """All changes of texts, with `table` for the synonyms."""
+    """All text ops, with the synonyms in `table`."""
     return {
         "synonyms": Op(draw_share, partial(synonyms, table=table), "share of the words that the table knows", 1),
         "swap": Op(draw_share, swap, "share of the words", 1),

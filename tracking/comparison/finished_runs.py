@@ -1,4 +1,4 @@
-"""The newest finished run of each recipe, or that of a registered model: which model is compared with which."""
+"""Finished runs whose models can be compared: the newest of each recipe, or the run of a registered model."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ MODEL = "models:/"
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that trained a model on a dataset version, to its end."""
+    """A finished run that trained a model on a dataset version."""
 
     recipe: str
-    """Its name; of a model that was asked for by its address, this."""
+    """Name of the recipe, or the URI of the registered model that was requested."""
     run_id: str
     dataset: str
     version: str
     task: str
     budget: str
     train_seconds: float | None
-    """Of the process that ended it; None for runs from before this was told."""
+    """Of the last process of the run; None for runs from before this was logged."""
 
     @property
     def model_uri(self) -> str:
@@ -36,12 +36,12 @@ class Finished:
 
     @property
     def beside(self) -> tuple[str, str]:
-        """What two runs must have in common to be compared."""
+        """What two runs must share to be compared: dataset version and task."""
         return self.version, self.task
 
 
 def newest(settings: Settings, recipes: Sequence[str], budget: str | None = None) -> list[Finished]:
-    """One for each recipe that has any; without `recipes`, for each in the store. Folds and trials are left out."""
+    """The newest finished run per recipe, skipping folds and trials; without `recipes`, of each in the store."""
     client = open_store(settings)
     experiments = client.search_experiments()
     wanted = [one for one in experiments if not recipes or one.name in recipes]
@@ -52,7 +52,7 @@ def newest(settings: Settings, recipes: Sequence[str], budget: str | None = None
 def of_model(uri: str, settings: Settings) -> Finished:
     """The run of a registered model, `models:/NAME/VERSION` or `models:/NAME@ALIAS`.
 
-    Raises BadData when there is no such model, WrongRecipe when it was not trained on a dataset.
+    Raises BadData if there is no such model, WrongRecipe if it was not trained on a dataset.
     """
     client = open_store(settings)
     try:
@@ -68,7 +68,7 @@ def of_model(uri: str, settings: Settings) -> Finished:
 
 
 def together(found: Iterable[Finished]) -> list[list[Finished]]:
-    """Those of one dataset version and task in one group, as long as there are two of them."""
+    """Groups of at least two runs with the same dataset version and task."""
     groups = defaultdict(list)
     for one in found:
         groups[one.beside].append(one)
@@ -76,7 +76,7 @@ def together(found: Iterable[Finished]) -> list[list[Finished]]:
 
 
 def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: str | None) -> None:
-    """Raises WrongRecipe when one of `recipes` has no finished run, or they are not of one dataset version and task."""
+    """Raises WrongRecipe if one of `recipes` has no finished run, or dataset versions or tasks differ."""
     had = {one.recipe for one in found}
     what = f"a finished run of budget {budget}" if budget else "a finished run"
     told = f"has no model from {what} on a dataset; `millstream run` makes one, or compare with --train"
@@ -91,7 +91,7 @@ def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: st
 
 
 def _version(client: Client, address: str) -> Any:
-    """MLflow's own entry of the model NAME/VERSION or NAME@ALIAS."""
+    """MLflow's version entry of NAME/VERSION or NAME@ALIAS."""
     if "@" in address:
         return client.get_model_version_by_alias(*address.rsplit("@", 1))
     name, _, version = address.partition("/")
@@ -113,7 +113,7 @@ def _newest(client: Client, experiment: str, budget: str | None) -> Finished | N
 
 
 def told(run: Any) -> Finished:
-    """A run of MLflow's that has ended, as it is told by its tags."""
+    """The run as `Finished`, read from the tags of an ended MLflow run."""
     tags, seconds = run.data.tags, run.data.tags.get("train_seconds")
     return Finished(
         recipe=tags["recipe"],

@@ -1,4 +1,4 @@
-"""Models of one dataset version in the order of a metric, and how sure that order is."""
+"""Leaderboard of models on one dataset version, ranked by a metric, with confidence intervals and tests."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ LESS_IS_BETTER = frozenset(
     ]
 )
 FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")
-"""What is ranked by if nobody says so: the first of these that all have."""
+"""Default ranking metric: the first of these that all models have."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished run whose model was looked at again."""
+    """A finished run whose model was evaluated again."""
 
     run: Finished
     metrics: Mapping[str, float]
-    """By their names without `test/`."""
+    """By name without `test/`."""
     outcomes: Outcomes
-    """Of the test rows, in one order for all models of a dataset version."""
+    """Per test row, in the same order for all models of a dataset version."""
     rows: int
     score_seconds: float
-    """Of one row."""
+    """Seconds per row."""
 
 
 class Against(BaseModel, frozen=True):
-    """A model beside the best one, on the same rows; `difference` is the best one's metric less its own."""
+    """Paired test of the best model against another on the same rows; `difference` is best minus other."""
 
     test: str
     difference: float
@@ -95,11 +95,11 @@ class Placed(BaseModel, frozen=True):
     run_id: str
     model_uri: str
     leaderboard: str = ""
-    """The run that holds table and figure."""
+    """ID of the run that holds table and figure."""
 
 
 def chosen(measured: Sequence[Measured], asked: str | None) -> str:
-    """The metric to rank by, without `test/`. Raises WrongRecipe when not all models have the one asked for."""
+    """The ranking metric, without `test/`. Raises WrongRecipe if not all models have the requested one."""
     shared = set.intersection(*(set(one.metrics) for one in measured))
     if asked is not None:
         name = asked.removeprefix("test/")
@@ -110,10 +110,10 @@ def chosen(measured: Sequence[Measured], asked: str | None) -> str:
 
 
 def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
-    """All of them from the best to the worst, one without a number last; each but the first tested against the first.
+    """Leaderboard rows from best to worst, NaN last; each model but the first is tested against the first.
 
-    Draws follow from the dataset version alone. p is by McNemar's test for accuracy and by a bootstrap of the rows
-    for the other metrics; `p_adjusted` takes into account how many are tested.
+    Resampling is seeded by the dataset version and the metric. p is by McNemar's test for accuracy and by a paired
+    bootstrap over rows for other metrics; `p_adjusted` is corrected for multiple comparisons (Holm).
     """
     sign = -1 if metric in LESS_IS_BETTER else 1
     ranked = sorted(measured, key=partial(_rank, metric, sign))
@@ -131,12 +131,12 @@ def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
 
 def _rank(metric: str, sign: int, one: Measured) -> tuple[bool, float, str]:
     value = one.metrics[metric]
-    # a nan stands where it is found by any other order
+    # NaN would break the sort order
     return math.isnan(value), 0.0 if math.isnan(value) else -sign * value, one.run.recipe
 
 
 def log(rows: Sequence[Placed], settings: Settings) -> list[Placed]:
-    """Keep table and figure in a run of the experiment `compare`; the rows, which name it."""
+    """The rows with the ID of the run in experiment `compare` to which table and figure were logged."""
     client = open_store(settings)
     first = rows[0]
     tags = {"dataset": first.dataset, "dataset_version": first.version, "metric": first.metric}
@@ -149,7 +149,7 @@ def log(rows: Sequence[Placed], settings: Settings) -> list[Placed]:
 
 
 def table(rows: Sequence[Placed]) -> str:
-    """The rows as CSV, the metrics and the test beside the rest."""
+    """The rows as CSV, with metrics and test results."""
     flat = []
     for one in rows:
         told = one.model_dump(exclude={"metrics", "against_best", "leaderboard"})

@@ -1,7 +1,7 @@
-"""Whether two models that told of the same rows differ by more than chance.
+"""Significance of the difference between two models on the same rows.
 
 Sources: McNemar 1947, doi:10.1007/BF02295996 (in its exact form, by the binomial); paired bootstrap: Efron & Tibshirani
-1993, chapters 13 and 16; several comparisons at once: Holm 1979, Scandinavian Journal of Statistics 6(2).
+1993, chapters 13 and 16; multiple comparisons: Holm 1979, Scandinavian Journal of Statistics 6(2).
 Axes: N rows, R resamples, M models.
 """
 
@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Outcomes = Mapping[str, NDArray[Any]]
-"""Values of each row by name, as a task tells them: loss, correct, chance and positive, squared, absolute; pixels told,
-true and shared; or those whose mean is the metric of their name."""
+"""Per-row values by name, as a task returns them: loss, correct, chance and positive, squared, absolute; told, true
+and shared pixels; or values whose mean is the metric of that name."""
 Statistic = Callable[[Floats], float]
-"""A metric of the rows, each counted so many times."""
+"""A metric as a function of the count of each row in a resample."""
 
 RESAMPLES = 2000
 MIDDLE = (2.5, 97.5)
-"""Percentiles between which 95 % of the resamples lie."""
+"""Percentiles of the 95 % interval of the resamples."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much the first of two differs from the second: what was found, and where 95 % of the resamples lie."""
+    """Difference of a metric between two models: the observed value, and the 95 % interval of the resamples."""
 
     found: float
     low: float
@@ -37,9 +37,9 @@ class Difference:
 
 
 def mcnemar(first_N: NDArray[Any], second_N: NDArray[Any]) -> float:
-    """The chance of a split at least as uneven among the rows that just one of two models tells right, were both alike.
+    """p-value of McNemar's exact test on the rows that exactly one of two models predicts correctly.
 
-    `first_N` and `second_N` say of the same rows whether a model is right. 1 where the two never differ.
+    `first_N` and `second_N`: whether each model is correct on a row. 1 if the models never differ.
     """
     from scipy.stats import binomtest
 
@@ -49,7 +49,7 @@ def mcnemar(first_N: NDArray[Any], second_N: NDArray[Any]) -> float:
 
 
 def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
-    """The metric as a function of how often each row counts; None where the rows alone do not give it."""
+    """The metric as a function of row counts; None if it cannot be computed from per-row values."""
     makers: dict[str, tuple[Callable[..., Statistic], tuple[str, ...]]] = {
         "loss": (_mean, ("loss",)),
         "accuracy": (_mean, ("correct",)),
@@ -67,7 +67,7 @@ def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
 
 
 def resampled(statistics: Sequence[Statistic], rows: int, seed: int, resamples: int = RESAMPLES) -> Floats:
-    """Each statistic on the same `resamples` draws of `rows` rows with replacement, (R, M)."""
+    """Each statistic on the same `resamples` bootstrap samples of `rows` rows, (R, M)."""
     generator = np.random.default_rng(seed)
     found = np.empty((resamples, len(statistics)))
     for at in range(resamples):
@@ -77,13 +77,13 @@ def resampled(statistics: Sequence[Statistic], rows: int, seed: int, resamples: 
 
 
 def middle(values_R: Floats) -> tuple[float, float]:
-    """Where 95 % of the resamples lie; those without a value (no row of a class, say) are left out."""
+    """The 95 % percentile interval of the resamples, without NaN (such as a resample without rows of a class)."""
     low, high = np.nanpercentile(values_R, MIDDLE)
     return float(low), float(high)
 
 
 def difference(found: float, first_R: Floats, second_R: Floats) -> Difference:
-    """Of two models by their resampled statistics; p is two-sided, and never below 2 / (R + 1)."""
+    """Difference of two models from their resampled statistics; p is two-sided, at least 2 / (R + 1)."""
     differences = first_R - second_R
     differences = differences[np.isfinite(differences)]
     low, high = middle(differences)
@@ -92,7 +92,7 @@ def difference(found: float, first_R: Floats, second_R: Floats) -> Difference:
 
 
 def holm(chances: Sequence[float]) -> list[float]:
-    """The same chances with regard to how many they are: the k-th smallest of m times m - k + 1, in rising order."""
+    """Holm-adjusted p-values: the k-th smallest of m times m - k + 1, made monotone."""
     order = np.argsort(chances, kind="stable")
     factors = np.arange(len(chances), 0, -1)
     adjusted = np.empty(len(chances))
@@ -106,7 +106,7 @@ def _mean(values_N: NDArray[Any]) -> Statistic:
 
 
 def _mean_of_known(values_N: NDArray[Any]) -> Statistic:
-    """Over the pictures that have a figure, as the metric does: one smaller than SSIM's window has none."""
+    """Mean over images with a value, as in the metric; images smaller than SSIM's window have none."""
     known = ~np.isnan(values_N)
     values = np.where(known, values_N, 0.0)
 
@@ -123,7 +123,7 @@ def _root_mean(values_N: NDArray[Any]) -> Statistic:
 
 
 def _iou(shared_N: NDArray[Any], told_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
-    """Pixels that are told and true, of those that are one of it."""
+    """Intersection over union of predicted and true pixels."""
     return _share(shared_N, told_N + true_N - shared_N)
 
 
@@ -132,12 +132,12 @@ def _dice(shared_N: NDArray[Any], told_N: NDArray[Any], true_N: NDArray[Any]) ->
 
 
 def _share(part_N: NDArray[Any], whole_N: NDArray[Any]) -> Statistic:
-    """Of the sums over the rows; 0 of nothing."""
+    """Ratio of the sums over the rows; 0 if the denominator is 0."""
     return lambda counts_N: float(counts_N @ part_N / max(1, counts_N @ whole_N))
 
 
 def _auc(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
-    """The area under the ROC curve, rows of equal chance as one step of it."""
+    """Area under the ROC curve; rows of equal score form one step."""
     sums = _by_threshold(chance_N, positive_N)
 
     def area(counts_N: Floats) -> float:
@@ -149,7 +149,7 @@ def _auc(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
 
 
 def _ap(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
-    """The mean precision over the positives, rows of equal chance taken together."""
+    """Average precision; rows of equal score are grouped."""
     sums = _by_threshold(chance_N, positive_N)
 
     def precision(counts_N: Floats) -> float:
@@ -161,9 +161,9 @@ def _ap(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
 
 
 def _by_threshold(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Callable[[Floats], tuple[Floats, Floats]]:
-    """Positives and negatives above each threshold, from none to all."""
+    """Cumulative positives and negatives at each threshold, from none to all."""
     order = np.argsort(-chance_N, kind="stable")
-    ends = np.flatnonzero(np.diff(chance_N[order], append=np.nan))  # the last of each run of equal chances
+    ends = np.flatnonzero(np.diff(chance_N[order], append=np.nan))  # last index of each group of equal scores
     positive = positive_N[order].astype(float)
 
     def sums(counts_N: Floats) -> tuple[Floats, Floats]:

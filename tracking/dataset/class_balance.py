@@ -1,6 +1,6 @@
-"""What a step `rebalance` makes of the classes of train: planned before it is done, kept in the manifest.
+"""Plan of a `rebalance` step for the classes of the train split, computed beforehand and kept in the manifest.
 
-The preparation does as the plan says, the task reads from it how far the scores of a model are shifted.
+Preparation executes the plan; the task reads from it how the class priors were shifted.
 """
 
 from __future__ import annotations
@@ -10,37 +10,38 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-if TYPE_CHECKING:  # a manifest reads plans itself
+if TYPE_CHECKING:  # the manifest module imports this one
     from millstream.tracking.dataset.records import Step
 
 SHIFTED = "scores are calibrated to these shares; `prior: corrected` of the task classify brings them back"
 
 
 class Plan(BaseModel, frozen=True, extra="forbid"):
-    """Classes are told by their names, in order."""
+    """Classes are keyed by name, in order."""
 
-    column: str = Field(description="the class column")
+    column: str = Field(description="class column")
     method: str
-    before: dict[str, int] = Field(description="rows of each class of train")
-    after: dict[str, int] = Field(description="rows of each class afterwards")
-    weights: dict[str, float] | None = Field(None, description="what a row of each class counts in the loss")
+    before: dict[str, int] = Field(description="rows per class in the train split")
+    after: dict[str, int] = Field(description="rows per class after rebalancing")
+    weights: dict[str, float] | None = Field(None, description="loss weight of a row, per class")
     deviations: dict[str, float] | None = Field(
-        None, description="of method augment: those of the numbers of train, which the op noise is told in"
+        None,
+        description="method augment: standard deviations of the numeric columns of train, the unit of the op noise",
     )
 
     @property
     def given(self) -> dict[str, float]:
-        """The share that each class has of the rows as they came."""
+        """Share of each class in the rows before rebalancing."""
         return _shares({name: float(count) for name, count in self.before.items()})
 
     @property
     def trained(self) -> dict[str, float]:
-        """The share that each class has of what a model learns from: of the rows, or of their weight."""
+        """Share of each class that the model trains on, by rows or by weight."""
         weights = self.weights or dict.fromkeys(self.after, 1.0)
         return _shares({name: count * weights[name] for name, count in self.after.items()})
 
     def lines(self) -> list[str]:
-        """A table for the terminal."""
+        """Table for the terminal."""
         head = (self.column, "rows", "after", "made", "left out", "weight", "share", "after")
         rows = [head, *(self._row(name) for name in self.before)]
         widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
@@ -60,7 +61,7 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
 
 
 def plans(steps: Iterable[Step]) -> list[Plan]:
-    """The plans of all steps that rebalanced, in order."""
+    """Plans of all `rebalance` steps, in order."""
     return [Plan.model_validate(step.learned) for step in steps if step.name == "rebalance" and step.learned]
 
 

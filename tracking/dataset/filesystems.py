@@ -1,6 +1,6 @@
-"""Folders and files of other file systems, as those see them who have no Spark: through fsspec.
+"""Remote file systems without Spark, through fsspec.
 
-A `Remote` answers what a `Path` answers, as far as a reader of datasets asks; `place` says which of the two a name is.
+`Remote` implements the part of `Path` that dataset readers use; `place` returns one of the two for a path or URL.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {S3: {"config_kwargs": {"connect_timeout":
 
 @dataclass(frozen=True)
 class Remote:
-    """A file or folder behind a URL. What is asked of it raises BadEnvironment when nobody answers."""
+    """A file or folder behind a URL. Methods raise BadEnvironment if the server does not answer."""
 
     url: str
 
@@ -42,7 +42,7 @@ class Remote:
 
     @property
     def system(self) -> Any:
-        """The fsspec file system; it remembers no listing, since other processes write, too."""
+        """The fsspec file system, without listing cache, since other processes write too."""
         import fsspec
 
         with answering(self.url):
@@ -54,7 +54,7 @@ class Remote:
                 raise BadEnvironment.at(self.url, f"cannot be opened ({error}); {would}") from None
 
     def read_bytes(self) -> bytes:
-        """Raises FileNotFoundError when it is not there."""
+        """Raises FileNotFoundError if it does not exist."""
         with answering(self.url):
             return bytes(self.system.cat_file(self.url))
 
@@ -70,14 +70,14 @@ class Remote:
             return bool(self.system.isdir(self.url))
 
     def iterdir(self) -> Iterator[Remote]:
-        """Raises FileNotFoundError when it is not there."""
+        """Raises FileNotFoundError if it does not exist."""
         with answering(self.url):
             found = self.system.ls(self.url, detail=False)
         for name in sorted({path.rstrip("/").rpartition("/")[2] for path in found}):
             yield self / name
 
     def files(self) -> dict[str, dict[str, Any]]:
-        """What fsspec knows of each file below, by its path from here; nothing when nothing is there."""
+        """fsspec's metadata of each file below, by relative path; empty if there is nothing."""
         with answering(self.url):
             system = self.system
             root = system._strip_protocol(self.url).rstrip("/") + "/"
@@ -88,7 +88,7 @@ Place = Path | Remote
 
 
 def place(where: str | Place) -> Place:
-    """What a path or a URL names: `file:` is a path, and `s3a:` another word for `s3:`.
+    """The path or URL as `Path` or `Remote`: `file:` is a path, and `s3a:` an alias of `s3:`.
 
     Raises BadEnvironment for a URL with a password in it.
     """
@@ -105,7 +105,7 @@ def place(where: str | Place) -> Place:
 
 
 def files_below(folder: Place) -> list[str]:
-    """The paths of all files below a folder, from there, in order."""
+    """Relative paths of all files below a folder, sorted."""
     if isinstance(folder, Remote):
         return sorted(folder.files())
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
@@ -113,12 +113,12 @@ def files_below(folder: Place) -> list[str]:
 
 @contextmanager
 def answering(url: str) -> Iterator[None]:
-    """Turns whatever the library of a file system raises into BadEnvironment, but for files that are (not) there."""
+    """Converts any error of a file system library to BadEnvironment, except existing or missing files."""
     try:
         yield
     except (FileNotFoundError, FileExistsError, Refusal):
         raise
-    except Exception as error:  # each library has errors of its own
+    except Exception as error:  # each library has its own errors
         told = (str(error).splitlines() or [type(error).__name__])[0]
         would = "is it the right address, and are the AWS_* set?" if url.startswith(S3) else "is it the right address?"
         raise BadEnvironment.at(url, f"does not answer as it should ({told}); {would}") from error

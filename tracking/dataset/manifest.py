@@ -1,4 +1,4 @@
-"""The contract of a dataset version: what its `manifest.json` says, and the signature that networks are built from.
+"""Schema of a dataset version: its `manifest.json`, and the signature that networks are built from.
 
 `<store>/<name>/<version>/` holds `split=<split>/part-*.parquet`, `quarantine/` and `manifest.json`, written last.
 """
@@ -51,7 +51,7 @@ class Shard(Record):
 
 
 def _in_its_split(shard: Shard) -> Shard:
-    """What a manifest lists is read: no path may lead out of the version's folder."""
+    """Listed files are read, so no path may leave the version's folder."""
     if not _SHARD_FILE.fullmatch(shard.file):
         raise ValueError(f"{shard.file!r} is no file of a split: expected {_SHARD_FILE.pattern}")
     return shard
@@ -67,7 +67,7 @@ class Split(Record):
     rows: int
     class_counts: dict[str, int]
     digest: str = Field(
-        description="sum of row hashes mod 2**128, 32 hex digits: names the content, whatever the order"
+        description="sum of row hashes mod 2**128, 32 hex digits: identifies the content in any row order"
     )
     shards: tuple[Annotated[Shard, AfterValidator(_in_its_split)], ...]
 
@@ -79,7 +79,7 @@ class Check(Record):
 
 
 class Manifest(Record):
-    """Everything that is known of a dataset version."""
+    """Metadata of a dataset version."""
 
     format: int = FORMAT
     name: str
@@ -91,24 +91,24 @@ class Manifest(Record):
     columns: tuple[Column, ...]
     splits: dict[str, Split]
     checks: tuple[Check, ...]
-    quarantine: dict[str, int] = Field(description="rows refused, by reason")
-    parents: tuple[str, ...] = Field((), description="dataset versions that this one was made from")
+    quarantine: dict[str, int] = Field(description="quarantined rows, by reason")
+    parents: tuple[str, ...] = Field((), description="dataset versions that this version was derived from")
     put_aside: tuple[Annotated[Shard, AfterValidator(_put_aside)], ...] = Field(
-        (), description="files of the rows refused; none stand here where there are none, or written before this was"
+        (), description="files of the quarantined rows; empty if there are none, or in older manifests"
     )
 
     def column(self, name: str) -> Column:
-        """Raises BadData when the dataset has no such column."""
+        """Raises BadData if the dataset has no such column."""
         for column in self.columns:
             if column.name == name:
                 return column
         raise BadData.at(f"{self.name}/{self.version}", f"no column {name!r}; it has {[c.name for c in self.columns]}")
 
     def signature(self, *targets: str) -> Signature:
-        """The signature for a task that learns the columns `targets`; without any, inputs alone.
+        """The signature for a task with the target columns `targets`; inputs only if there are none.
 
-        Columns with the role `target` other than the task's own are no inputs. Of windows the only target is `series`:
-        its first steps are read, its last ones predicted. Raises BadData for an unknown target, or one that is text.
+        Other columns with the role `target` are not inputs. The only target of windows is `series`: the first steps are
+        the input, the last ones the target. Raises BadData for an unknown target, or a text one.
         """
         where = f"{self.name}/{self.version}"
         for target in targets:
@@ -129,9 +129,9 @@ class Manifest(Record):
         return whole.model_copy(update={"inputs": inputs, "targets": (horizon,)})
 
     def _shared(self, signature: Signature) -> Signature:
-        """The signature with the shares of its classes, where rebalancing has changed them.
+        """The signature with the class shares, if rebalancing has changed them.
 
-        A class that no row had has none; one that the target has by no name is told as a stranger.
+        The share of a class without rows is 0; classes unknown to the target are listed as `strangers`.
         """
         if signature.target is None or not signature.classes:
             return signature
@@ -145,9 +145,9 @@ class Manifest(Record):
         return signature.model_copy(update={"shares": Shares(given=given, trained=trained, strangers=strangers)})
 
     def text(self) -> str:
-        """JSON whose first member, `sha256`, is the hash of all the rest: a flipped bit shows."""
+        """JSON whose first member, `sha256`, is the hash of the rest, so that corruption is detected."""
         body = self.model_dump(mode="json")
-        if not self.put_aside:  # so that a manifest from before there was this keeps its form
+        if not self.put_aside:  # keeps the bytes of manifests older than this field
             del body["put_aside"]
         for step in body["steps"]:
             if step["served"] is None:
@@ -156,7 +156,7 @@ class Manifest(Record):
 
     @classmethod
     def parse(cls, text: str, where: object) -> Self:
-        """Raises BadData when the text is no manifest, is of another format, or does not match its own hash."""
+        """Raises BadData if the text is not a manifest, has another format, or does not match its own hash."""
         try:
             body = json.loads(text)
             said = body.pop("sha256")
@@ -173,9 +173,9 @@ class Manifest(Record):
 
     @classmethod
     def read(cls, version: Place) -> Self:
-        """The manifest of the dataset version in the folder `version`, here or behind a URL.
+        """The manifest of the dataset version in the folder `version`, local or remote.
 
-        Raises BadData when there is none (then there is no version) or it is damaged.
+        Raises BadData if there is none (then it is not a version) or it is corrupt.
         """
         try:
             text = (version / FILE).read_text(encoding="utf-8")

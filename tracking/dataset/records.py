@@ -1,4 +1,4 @@
-"""Records of a manifest that the rest of the contract is built from: a column, a preparation step."""
+"""Basic records of a manifest: columns and preparation steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ Role = Literal["input", "target", "weight", "mask", "key"]
 
 
 Served = Literal["same", "replayed", "brought"]
-"""How a served model does a step: it leaves the inputs of a row as they are; it is done again; or the caller brings
-what it makes, since other rows decide it."""
+"""How a served model handles a step: it leaves the inputs of a row unchanged; it is replayed; or the caller supplies
+its columns, since they depend on other rows."""
 
 
 Layout = Literal["scalar", "tensor", "list"]
@@ -27,7 +27,7 @@ class Record(BaseModel, frozen=True, extra="forbid"):
 
 
 class Affine(Record):
-    """y = (x - offset) * factor, applied when a batch is made, to tensors whose stored bytes stay raw."""
+    """y = (x - offset) * factor, applied to tensors when a batch is collated; the stored bytes stay raw."""
 
     offset: float = 0.0
     factor: float = 1.0
@@ -48,31 +48,29 @@ class Column(Record):
     role: Role
     meaning: Meaning
     unit: str = ""
-    classes: tuple[str, ...] | None = Field(None, description="what each whole number of a category means, in order")
-    vocabulary: tuple[str, ...] | None = Field(
-        None, description="what each token number means; 0 is padding, 1 unknown"
-    )
+    classes: tuple[str, ...] | None = Field(None, description="label of each integer code of a category, in order")
+    vocabulary: tuple[str, ...] | None = Field(None, description="token of each token id; 0 is padding, 1 unknown")
     affine: Affine | None = None
 
 
 class Computed(Record):
-    """A column that a step computed from others of the same row, so that serving can compute it, too."""
+    """A column computed from others of the same row, so that serving can compute it too."""
 
     formula: Formula
     role: Role
-    reads: tuple[Column, ...] = Field(description="as they were before the step")
+    reads: tuple[Column, ...] = Field(description="input columns, as they were before the step")
 
 
 class Serving(Record):
-    """How a served model does a step: what the step's class declares, and what it made."""
+    """How a served model handles a step: what the step's class declares, and the columns that the step added."""
 
     does: Served
-    brought: tuple[str, ...] = Field((), description="columns that it made, and that the caller of a model brings")
-    computed: dict[str, Computed] = Field({}, description="columns that it made, and that serving computes")
+    brought: tuple[str, ...] = Field((), description="columns it added that the caller of a served model supplies")
+    computed: dict[str, Computed] = Field({}, description="columns it added that serving computes")
 
 
 class Step(Record):
-    """One preparation step as it was done; `learned` is what it fitted on the train split."""
+    """An executed preparation step; `learned` is what it fitted on the train split."""
 
     name: str
     version: int
@@ -81,4 +79,4 @@ class Step(Record):
     rows_in: int
     rows_out: int
     seconds: float
-    served: Serving | None = Field(None, description="none in a manifest from before this was")
+    served: Serving | None = Field(None, description="null in older manifests")

@@ -1,8 +1,8 @@
-"""A bounded folder of verified copies of remote files, shared by all processes of a machine.
+"""A bounded cache of verified copies of remote files, shared by all processes of a host.
 
-`<sha256>.parquet` is a whole copy, `<sha256>.part` one on its way, held by a lock of the kernel. What a process uses it
-links into a folder of its own below `held/`: a file with a second link is in use, and never goes. The folder of a
-process that died is known by its lock, which the kernel took back, and removed.
+`<sha256>.parquet` is a complete copy, `<sha256>.part` a download in progress, protected by a kernel file lock.
+A process hard-links the files it uses into its own folder below `held/`; a file with a second link is never evicted.
+The folder of a dead process is recognised by its released lock, and removed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LIMIT = "MILLSTREAM_CACHE_GIB"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A remote file by its content; `fetch` brings its bytes."""
+    """A remote file identified by its content; `fetch` downloads its bytes."""
 
     sha256: str
     size: int
@@ -40,7 +40,7 @@ class Wanted:
 
 @dataclass
 class Cache:
-    """Copies in `folder` of at most `limit` bytes together; the least recently used goes first."""
+    """Copies in `folder` of at most `limit` bytes in total; the least recently used is evicted first."""
 
     folder: Path
     limit: int
@@ -51,9 +51,9 @@ class Cache:
     _counting: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def lend(self, wanted: Wanted) -> Path:
-        """A local copy whose hash is right; it stays until `release` was called as often, or the process ends.
+        """A local copy with a verified hash, kept until `release` was called as often, or the process ends.
 
-        Raises BadData when other bytes arrive, BadEnvironment when there is no room.
+        Raises BadData if other bytes arrive, BadEnvironment if there is no space.
         """
         sha256 = wanted.sha256
         with self._counting:
@@ -64,7 +64,7 @@ class Cache:
                 self._fetch(wanted)
             held = self._held() / _name(sha256)
             if sha256 not in self._checked and _sha256_of(held) != sha256:
-                self._drop(sha256)  # damaged since it came: a copy, so another is fetched
+                self._drop(sha256)  # corrupted since the download; fetch it again
                 self._fetch(wanted)
                 self._linked(sha256)
             self._checked.add(sha256)
@@ -74,7 +74,7 @@ class Cache:
             raise
 
     def release(self, sha256: str) -> None:
-        """The copy is not read any more for now."""
+        """Release one use of the copy."""
         with self._counting:
             self._uses[sha256] -= 1
             if self._uses[sha256] <= 0:
@@ -82,7 +82,7 @@ class Cache:
                 (self._held() / _name(sha256)).unlink(missing_ok=True)
 
     def _linked(self, sha256: str) -> bool:
-        """Whether there is a copy; then this process has it in use, and it was used last."""
+        """Whether a copy exists; if so, it is now held by this process and marked as most recently used."""
         kept, held = self.folder / _name(sha256), self._held() / _name(sha256)
         with alone(self._lock):
             if not held.exists():
@@ -94,11 +94,11 @@ class Cache:
         return True
 
     def _fetch(self, wanted: Wanted) -> None:
-        """Bring a copy, unless another process or thread does so: then wait until it has."""
+        """Download a copy, or wait until another process or thread has done so."""
         kept, part = self.folder / _name(wanted.sha256), self.folder / f"{wanted.sha256}.part"
         with _locked(part) as file:
             if not is_at(file, part):
-                return  # whoever had the lock has moved the file to its place
+                return  # the previous holder of the lock has moved the file into place
             if kept.exists():
                 part.unlink()
                 return
@@ -122,11 +122,11 @@ class Cache:
         self._checked.add(wanted.sha256)
 
     def _make_room(self, wanted: int) -> None:
-        """Remove what was used least recently, as far as needed; the caller holds the lock."""
+        """Evict the least recently used copies as needed; the caller holds the lock."""
         _sweep(self.folder / "held")
         found = []
         for path in self.folder.glob("*.pa*"):
-            with suppress(FileNotFoundError):  # one that was on its way has just come
+            with suppress(FileNotFoundError):  # a `.part` file may just have been renamed
                 facts = path.stat()
                 found.append((facts.st_mtime_ns, facts.st_size, path, facts.st_nlink > 1))
         total = sum(size for _, size, _, _ in found)
@@ -145,10 +145,10 @@ class Cache:
             (self._held() / _name(sha256)).unlink(missing_ok=True)
 
     def _held(self) -> Path:
-        """The folder of what this process uses; a forked child gets one of its own."""
+        """Folder of the files that this process uses; a forked child gets its own."""
         if self._own is None or self._pid != os.getpid():
             folder = self.folder / "held" / uuid.uuid4().hex
-            with alone(self._lock):  # nobody looks at the folder before it is locked
+            with alone(self._lock):  # nobody may see the folder before it is locked
                 folder.mkdir(parents=True)
                 self._own = (folder / "lock").open("w")
                 fcntl.flock(self._own, fcntl.LOCK_EX)
@@ -188,11 +188,11 @@ def _locked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _removed(path: Path) -> bool:
-    """Remove a copy, or one on its way that nobody is bringing any more: whether it is gone."""
+    """Remove a copy, or an abandoned `.part` file; returns whether it is gone."""
     if path.suffix == ".part":
         with _unless_held(path) as free:
             if free:
-                path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+                path.unlink(missing_ok=True)  # under the lock, so that waiters see that it is gone
             return free
     path.unlink()
     return True
@@ -200,7 +200,7 @@ def _removed(path: Path) -> bool:
 
 @contextmanager
 def _unless_held(lock: Path) -> Iterator[bool]:
-    """Whether no living process holds the lock, which nobody gets meanwhile."""
+    """Whether no living process holds the lock; it is held meanwhile."""
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,7 +212,7 @@ def _unless_held(lock: Path) -> Iterator[bool]:
 
 
 def _sweep(held: Path) -> None:
-    """Remove the folders of processes that died."""
+    """Remove the folders of dead processes."""
     for folder in held.iterdir() if held.is_dir() else ():
         with _unless_held(folder / "lock") as free:
             if free:
@@ -220,5 +220,5 @@ def _sweep(held: Path) -> None:
 
 
 def _leave(folder: Path, pid: int) -> None:
-    if os.getpid() == pid:  # a forked child leaves its parent's alone
+    if os.getpid() == pid:  # a forked child must not remove its parent's folder
         shutil.rmtree(folder, ignore_errors=True)

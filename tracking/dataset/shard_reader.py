@@ -1,4 +1,4 @@
-"""A shard of a dataset version opened for reading, and rows that were put aside, wherever they are kept."""
+"""Reads shards and quarantined rows of a dataset version, local or remote."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from millstream.tracking.dataset.version import Dataset
 
 @contextmanager
 def opened(dataset: Dataset, shard: Shard) -> Iterator[pq.ParquetFile]:
-    """The shard, verified; a copy of a remote one may be removed when the context ends. Raises as `verified` does."""
+    """The verified shard; the copy of a remote one may be evicted after the context ends. Raises as `verified` does."""
     path = dataset.verified(shard)
     try:
         yield pq.ParquetFile(path)
@@ -24,7 +24,7 @@ def opened(dataset: Dataset, shard: Shard) -> Iterator[pq.ParquetFile]:
 
 
 def put_aside(dataset: Dataset, file: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """These columns of a file of the quarantine, in pieces. Raises what Arrow and the file system do."""
+    """These columns of a quarantine file, in record batches. Raises errors of Arrow and the file system."""
     path = dataset.folder / file
     if isinstance(path, Remote):
         with answering(path.url), path.system.open(path.url) as stream:

@@ -1,4 +1,4 @@
-"""The signature of a dataset: the tensors that a network takes, and what the target is."""
+"""Signature of a dataset: the input tensors of a network, and the target."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from millstream.tracking.errors import BadData
 
 
 class InputField(Record):
-    """One tensor that a network takes (or, as the target, is compared with).
+    """One input tensor of a network (or the target).
 
-    All scalar numbers of a table arrive as one float32 tensor (B, D) called `numbers`, all scalar categories as
-    one int64 tensor (B, D) called `categories`; any other column is a tensor of its own, called after the column.
+    All scalar numbers of a table form one float32 tensor (B, D) called `numbers`, all scalar categories one int64
+    tensor (B, D) called `categories`; any other column is its own tensor, named after the column.
     A list, such as tokens, is ragged: int64 (B, T), padded with 0, and the lengths int64 (B,).
     """
 
@@ -29,30 +29,30 @@ class InputField(Record):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """How many different values each category has, in the order of `columns`."""
+        """Number of distinct values of each category, in the order of `columns`."""
         return tuple(len(column.classes or ()) for column in self.columns)
 
 
 class Shares(Record):
-    """What part of the train rows each class of the target has, in the order of the classes."""
+    """Class shares of the target in the train split, in class order."""
 
-    given: tuple[float, ...] = Field(description="as the rows came")
-    trained: tuple[float, ...] = Field(description="as a model learns from them: after rebalancing, by weight")
-    strangers: tuple[str, ...] = Field((), description="classes that were rebalanced, and that the target has not")
+    given: tuple[float, ...] = Field(description="before rebalancing")
+    trained: tuple[float, ...] = Field(description="in training: after rebalancing, by weight")
+    strangers: tuple[str, ...] = Field((), description="rebalanced classes that are not classes of the target")
 
 
 class Signature(Record):
-    """What a network is built from: the tensors it takes, and what the targets are."""
+    """What a network is built from: its input tensors and targets."""
 
     inputs: tuple[InputField, ...]
     targets: tuple[InputField, ...] = ()
     weighted: bool = False
-    shares: Shares | None = Field(None, description="where the classes of the target were rebalanced")
+    shares: Shares | None = Field(None, description="class shares, if the classes of the target were rebalanced")
 
     @model_validator(mode="before")
     @classmethod
     def _of_one_target(cls, values: Any) -> Any:
-        """Models were kept with one `target`, before there could be several."""
+        """Accepts models saved with a single `target`, before several were supported."""
         if isinstance(values, dict) and "target" in values:
             rest = {name: value for name, value in values.items() if name != "target"}
             return {**rest, "targets": () if values["target"] is None else (values["target"],)}
@@ -60,7 +60,7 @@ class Signature(Record):
 
     @classmethod
     def of(cls, columns: Sequence[Column], targets: Sequence[str] = ()) -> Signature:
-        """The signature of these columns for a task that learns the columns `targets`, in their order."""
+        """The signature of these columns for a task with the target columns `targets`, in their order."""
         inputs = [column for column in columns if column.role == "input" and column.name not in targets]
         by_name = {column.name: column for column in columns}
         weighted = any(column.role == "weight" for column in columns)
@@ -72,17 +72,17 @@ class Signature(Record):
 
     @property
     def target(self) -> InputField | None:
-        """The target of a task that has one; the first of several."""
+        """The target of a single-target task; the first of several."""
         return self.targets[0] if self.targets else None
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the target's classes; empty when the target is no category."""
+        """Names of the target's classes; empty unless the target is a category."""
         return (self.target.columns[0].classes or ()) if self.target else ()
 
     @property
     def outputs(self) -> int:
-        """How many numbers predict the target: one a class or token, or the size of a numeric one.
+        """Output size: one per class or token, or the size of a numeric target.
 
         Raises BadData without a target.
         """
@@ -91,7 +91,7 @@ class Signature(Record):
         return len(self.classes) or len(self.target.columns[0].vocabulary or ()) or math.prod(self.target.shape)
 
     def telling(self, numbers: int) -> Signature:
-        """For a network that gives so many numbers a row to tell the target: the parameters of a distribution, say.
+        """The signature for a network with `numbers` outputs per row: the parameters of a distribution, say.
 
         Raises BadData without a target.
         """
@@ -102,9 +102,9 @@ class Signature(Record):
         return self.model_copy(update={"targets": (self.target.model_copy(update=told),)})
 
     def single(self, meaning: Meaning) -> InputField:
-        """The only input, of the meaning that the network can read.
+        """The only input, which must have this meaning.
 
-        Raises BadData when there are other inputs or none.
+        Raises BadData if there are other inputs or none.
         """
         if len(self.inputs) != 1 or self.inputs[0].meaning != meaning:
             found = ", ".join(f"{one.name} ({one.meaning}, {one.shape})" for one in self.inputs) or "none"

@@ -1,4 +1,4 @@
-"""A dataset version: finding it on disk or behind a URL, and handing out shards whose bytes were verified."""
+"""A dataset version, local or remote, and its verified shards."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Dataset:
-    """A published version: its folder, its manifest, and where copies of its shards lie when the folder is remote."""
+    """A published version: its folder, manifest, and the cache for its shards if the folder is remote."""
 
     folder: Place
     manifest: Manifest
@@ -31,8 +31,8 @@ class Dataset:
     def open(cls, where: str | Place, store: str | Place, cache: Cache | None = None) -> Dataset:
         """The version at the path or URL `where`, or `<name>` (its latest) or `<name>/<version>` in the store.
 
-        `cache` is where shards of a remote version are kept. Raises BadData when there is no version, its manifest is
-        damaged, or a name leads out of the store.
+        `cache` keeps the shards of a remote version. Raises BadData if there is no version, its manifest is corrupt,
+        or a name leads out of the store.
         """
         folder = place(where)
         if not (folder / manifest.FILE).is_file():
@@ -42,16 +42,16 @@ class Dataset:
         return cls(folder, Manifest.read(folder), cache)
 
     def shards(self, split: str) -> tuple[Shard, ...]:
-        """The shards of a split in stored order. Raises BadData when the version has no such split."""
+        """The shards of a split in stored order. Raises BadData if the version has no such split."""
         if split not in self.manifest.splits:
             raise BadData.at(self.folder, f"no split {split!r}; it has {sorted(self.manifest.splits)}")
         return self.manifest.splits[split].shards
 
     def verified(self, shard: Shard) -> Path:
-        """The shard's file on this machine, after its size and sha256 were compared with the manifest (once a process).
+        """Local file of the shard, after size and sha256 were checked against the manifest (once per process).
 
-        A remote one is copied into the cache and stays there until it is released as often as it was asked for. Raises
-        BadData when the file is missing, of another size, or its bytes differ; BadEnvironment when the cache is full.
+        A remote one is copied into the cache and stays there until it is released as often as it was requested. Raises
+        BadData if the file is missing, has another size or other bytes; BadEnvironment if the cache is full.
         """
         if isinstance(self.folder, Remote):
             return self._copied(shard, self.folder / shard.file)
@@ -69,7 +69,7 @@ class Dataset:
         return path
 
     def release(self, shard: Shard) -> None:
-        """The shard is not read any more for now: its copy may make room for others."""
+        """Release one use of the shard: its cached copy may then be evicted."""
         if self.cache is not None and isinstance(self.folder, Remote):
             self.cache.release(shard.sha256)
 
@@ -83,7 +83,7 @@ class Dataset:
 
 
 def sha256_of(path: Path) -> str:
-    """The hex SHA-256 of a file's bytes, read in pieces."""
+    """Hex SHA-256 of a file, read in chunks."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -92,7 +92,7 @@ def sha256_of(path: Path) -> str:
 
 
 def versions(store: str | Place, name: str) -> Iterator[Place]:
-    """The folders of all published versions of a dataset: those with a manifest."""
+    """Folders of all published versions of a dataset: those with a manifest."""
     folder = place(store) / name
     if folder.is_dir():
         found: list[Place] = list(folder.iterdir())
@@ -102,7 +102,7 @@ def versions(store: str | Place, name: str) -> Iterator[Place]:
 
 
 def latest(folder: Place) -> str | None:
-    """The version that `latest` names in a dataset's folder: a link on a disk, a file with its name elsewhere."""
+    """The version that `latest` in a dataset's folder points to: a symlink locally, a file with the name remotely."""
     pointer = folder / LATEST
     if isinstance(pointer, Path):
         return pointer.readlink().name if pointer.is_symlink() else None
@@ -126,7 +126,7 @@ def _in_store(where: str, store: Place) -> Place:
     if isinstance(folder, Path) and isinstance(store, Path):
         outside = store.resolve() not in folder.resolve().parents
     else:
-        outside = False  # there are no links
+        outside = False  # remote stores have no links
     if version is None or outside or not folder.is_dir():
         raise BadData.at(where, f"no such dataset in the store {store}; `millstream prepare` makes one")
     return folder

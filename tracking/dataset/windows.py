@@ -1,4 +1,4 @@
-"""Windows that the feed cuts from a series: what the step `window` wrote into the manifest."""
+"""Sliding windows of a series, which the feed cuts according to the step `window` in the manifest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 STEP = "window"
 SERIES, LENGTH = "series", "length"
-"""The columns that the step makes: blocks of time steps, and how many steps of each block are real."""
+"""Columns of the step: blocks of time steps, and the number of real steps of each block."""
 
 
 class Windows(BaseModel, frozen=True):
-    """A window is `look_back` steps that are read and `horizon` steps behind them that are told."""
+    """A window has `look_back` input steps followed by `horizon` target steps."""
 
     look_back: int
     horizon: int
@@ -26,7 +26,7 @@ class Windows(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, steps: Iterable[Step]) -> Windows | None:
-        """None for a dataset whose rows are samples as they stand."""
+        """None for a dataset whose rows are the samples."""
         learned = next((step.learned for step in steps if step.name == STEP), None)
         return None if learned is None else cls(**{name: learned[name] for name in cls.model_fields})
 
@@ -35,5 +35,5 @@ class Windows(BaseModel, frozen=True):
         return self.look_back + self.horizon
 
     def cut(self, field: InputField, steps: int) -> InputField:
-        """The tensor of `steps` steps of the series; any other column as it is."""
+        """The tensor with `steps` steps of the series; other columns unchanged."""
         return field.model_copy(update={"shape": (steps, *field.shape[1:])}) if field.name == SERIES else field

@@ -1,4 +1,4 @@
-"""What a network of convolutions makes of pictures: its filters, its maps, and the places that speak for a class."""
+"""Figures of a convolutional network: filters, feature maps, and class activation maps."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from millstream.tracking.figures.style import panel
 COLUMNS = 8
 MOST_FILTERS = 64
 COLOURED = (1, 3)
-"""Channels that can be shown as a picture."""
+"""Channel counts that can be shown as an image."""
 COVERED = 0.6
-"""How much of what a place says is seen, against the picture behind it."""
+"""Opacity of the activation overlay."""
 TINY = np.finfo(np.float32).tiny
 
 
 def filters(weights_DCHW: NDArray[Any]) -> Figure:
-    """The kernels of the first convolution as pictures, each on its own scale with 0 in the middle."""
+    """Kernels of the first convolution as images, each scaled symmetrically around 0."""
     shown = weights_DCHW[:MOST_FILTERS]
     if shown.shape[1] not in COLOURED:
         shown = shown.mean(axis=1, keepdims=True)
@@ -36,7 +36,7 @@ def filters(weights_DCHW: NDArray[Any]) -> Figure:
 
 
 def feature_maps(image_CHW: NDArray[Any], maps: Mapping[str, NDArray[Any]]) -> Figure:
-    """A row for each layer: the picture, then the first of the layer's maps (D, h, w), each on its own scale."""
+    """One row per layer: the image, then the layer's first maps (D, h, w), each on its own scale."""
     figure = Figure(figsize=(1.1 * (COLUMNS + 1), 1.35 * len(maps)), layout="constrained")
     rows = figure.subplots(len(maps), 2, squeeze=False, width_ratios=(1, COLUMNS))
     for axes in rows.ravel():
@@ -52,7 +52,7 @@ def feature_maps(image_CHW: NDArray[Any], maps: Mapping[str, NDArray[Any]]) -> F
 
 
 def activation_maps(images_NCHW: NDArray[Any], maps_NHW: NDArray[Any], titles: Sequence[str]) -> Figure:
-    """Each picture, and over it how much each place (0 to 1) spoke for the class in its title."""
+    """Each image with its class activation map (0 to 1) overlaid, for the class in its title."""
     plain = [_coloured(_within(image_CHW)[None])[0] for image_CHW in images_NCHW]
     spoken = colormaps["inferno"](maps_NHW.clip(0, 1))[..., :3]
     pairs = [
@@ -75,7 +75,7 @@ def activation_maps(images_NCHW: NDArray[Any], maps_NHW: NDArray[Any], titles: S
 
 
 def mosaic(tiles_NHWC: NDArray[Any], columns: int) -> NDArray[Any]:
-    """Pictures in rows of `columns`, a white line between them, as one: far quicker than as many pairs of axes."""
+    """Images tiled in rows of `columns` with white lines between, as one image: much faster than one axes per image."""
     rows = -(-len(tiles_NHWC) // columns)
     _, height, width, channels = tiles_NHWC.shape
     whole = np.ones((rows, columns, height + 1, width + 1, channels))
@@ -85,13 +85,13 @@ def mosaic(tiles_NHWC: NDArray[Any], columns: int) -> NDArray[Any]:
 
 
 def _within(image_CHW: NDArray[Any]) -> NDArray[Any]:
-    """Brought to the range from 0 to 1, if it is beyond: what a network reads may have been standardised."""
+    """Rescaled to 0 to 1 if it exceeds that range: network inputs may be standardised."""
     low, high = min(0.0, float(image_CHW.min())), max(1.0, float(image_CHW.max()))
     return (image_CHW - low) / (high - low)
 
 
 def _coloured(images_NCHW: NDArray[Any]) -> NDArray[Any]:
-    """As red, green and blue, (N, H, W, 3); of pictures that have no colours the mean of their channels."""
+    """RGB, (N, H, W, 3); for other channel counts the mean over channels."""
     if images_NCHW.shape[1] not in COLOURED:
         images_NCHW = images_NCHW.mean(axis=1, keepdims=True)
     images_NHWC = images_NCHW.transpose(0, 2, 3, 1)

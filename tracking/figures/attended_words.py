@@ -1,4 +1,4 @@
-"""Sentences, and how much each of their words was regarded."""
+"""Attention weights of the words in sentences."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from millstream.tracking.figures.style import short
 
 WIDE = 100
-"""Characters of a line."""
+"""Characters per line."""
 SIZE = 8
 MAP = "YlOrRd"
 
 
 def attended_words(sentences: Sequence[tuple[str, Sequence[str], NDArray[Any]]]) -> Figure:
-    """Of each sentence its title, its words and their weights (T,), 0 or more: a word is the redder, the more of the
-    sentence's largest weight it has."""
+    """Each sentence with its title, words and weights (T,) >= 0: words are shaded by weight relative to the sentence's
+    maximum."""
     lines: list[list[tuple[int, str, float]]] = []
     titles: list[tuple[int, str]] = []
     for title, words, weights_T in sentences:
@@ -40,7 +40,7 @@ def attended_words(sentences: Sequence[tuple[str, Sequence[str], NDArray[Any]]])
 
 
 def _wrapped(words: Sequence[str], shares: NDArray[Any]) -> list[list[tuple[int, str, float]]]:
-    """Lines of words, each with the column where it starts and its share."""
+    """Lines of words, each with its start column and share."""
     lines: list[list[tuple[int, str, float]]] = [[]]
     column = 0
     for word, share in zip(words, shares.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""How many rows each class has in train before and after it was rebalanced."""
+"""Rows per class in train before and after rebalancing."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from millstream.tracking.dataset.class_balance import Plan
 from millstream.tracking.figures.style import COLOURS, panel, plain, short
 
 MOST = 40
-"""Most classes that are drawn: the rarest half and the largest half of them."""
+"""Maximum number of classes shown: half of them the rarest, half the largest."""
 
 
 def balance(plan: Plan) -> Figure:
-    """A pair of bars a class, on a logarithmic scale; with weights the lower one is rows times weight."""
+    """Two bars per class on a logarithmic scale; with weights the lower bar is rows times weight."""
     names = sorted(plan.before, key=lambda name: plan.before[name])
     if len(names) > MOST:
         names = [*names[: MOST // 2], *names[-MOST // 2 :]]

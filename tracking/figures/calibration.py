@@ -1,4 +1,4 @@
-"""Whether told distributions are as wide as they say."""
+"""Calibration of predictive distributions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ BINS = 20
 
 
 def calibration(ranks_N: NDArray[Any]) -> Figure:
-    """Histogram of the chance, 0 to 1, that a row's distribution gave to numbers under the true one.
+    """PIT histogram: probability (0 to 1) that a row's predictive distribution assigns to values below the true one.
 
-    Level when calibrated, a valley when the distributions are too narrow, a hill when too wide: the probability
+    Flat if calibrated, U-shaped if the distributions are too narrow, hump-shaped if too wide: the probability
     integral transform of Gneiting, Balabdaoui & Raftery 2007, doi:10.1111/j.1467-9868.2007.00587.x.
     """
     figure, axes = panel()

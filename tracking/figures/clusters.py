@@ -1,4 +1,4 @@
-"""Which rows were put together."""
+"""Cluster assignments of rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from millstream.tracking.figures.latent import coloured, plane
 
 NAMED = 30
-"""Most clusters that are told by name."""
+"""Maximum number of clusters in the legend."""
 
 
 def clusters(x_ND: NDArray[Any], labels: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> Figure:
-    """Rows in the plane of their first two principal parts: a panel for each of `labels` (N,), `cluster` or `class`.
+    """Rows by their first two principal components, one panel for each of `labels` (N,), `cluster` or `class`.
 
-    A cluster is told by its number, -1 for none; a class by its name.
+    Clusters are numbered, -1 for noise; classes are named.
     """
     points_N2, told = plane(x_ND)
     figure = Figure(figsize=(7.2 * len(labels), 6.0), layout="constrained")

@@ -1,4 +1,4 @@
-"""Which class is taken for which."""
+"""Confusion matrix."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from millstream.tracking.figures.style import panel, plain, short
 
 NUMBERED = 20
-"""Most classes for which the counts are written into the cells."""
+"""Maximum number of classes with counts in the cells."""
 
 
 def confusion(counts_KK: NDArray[Any], classes: Sequence[str]) -> Figure:
-    """Rows are the true classes, columns the predicted ones; colour is the share of a row, numbers are counts."""
+    """Rows are true classes, columns predicted ones; colour is the share of the row, numbers are counts."""
     count = len(classes)
     size = min(12.0, 2.5 + 0.45 * count)
     figure, axes = panel(size + 1, size, title="predicted class against true class")

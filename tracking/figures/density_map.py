@@ -1,4 +1,4 @@
-"""How likely rows are, and where in a plane they would be so."""
+"""Predicted densities of rows, and of points in a plane."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from millstream.tracking.figures.style import COLOURS, panel
 
 GRID = 160
-"""Places along each side of a map."""
+"""Grid points per side of a map."""
 
 
 def density_map(
     log_density_YX: NDArray[Any], x: NDArray[Any], y: NDArray[Any], points_N2: NDArray[Any], names: tuple[str, str]
 ) -> Figure:
-    """The density over a grid with these places along x and y, and points on it; the numbers are called `names`."""
+    """Density on a grid with coordinates x and y, and rows as points; axes are labelled `names`."""
     figure, axes = panel(7.2, 6.0, title="density, and test rows")
     drawn = axes.pcolormesh(x, y, np.exp(log_density_YX), cmap="viridis", shading="auto", rasterized=True)
     figure.colorbar(drawn, label="density")
@@ -28,7 +28,7 @@ def density_map(
 
 
 def log_densities(log_density_N: NDArray[Any]) -> Figure:
-    """How many rows are how likely, in nats; the mean is marked."""
+    """Histogram of log-densities in nats, with the mean marked."""
     figure, axes = panel(title="log-density of test rows")
     axes.hist(log_density_N, bins=min(60, max(10, int(np.sqrt(len(log_density_N))))), color=COLOURS[0])
     axes.axvline(log_density_N.mean(), color=COLOURS[3], label=f"mean {log_density_N.mean():.3f}")

@@ -1,4 +1,4 @@
-"""Fine pictures beside what was told of them, and beside the bicubic enlargement of the coarse one."""
+"""Super-resolution results next to the true images and their bicubic upsampling."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 COLUMNS = ("bicubic", "told", "true")
 SIDE = 96
-"""Pixels of the part that is shown: in a whole picture nobody would see the difference."""
+"""Pixels per side of the crop shown: in a whole image the difference would be invisible."""
 
 
 def enlargements(pictures: Sequence[Sequence[NDArray[Any]]], decibels: Sequence[Sequence[float]]) -> Figure:
-    """For each picture its bicubic enlargement, what was told and what is true, (C, H, W) with values in [0, 1].
+    """Per image its bicubic upsampling, prediction and truth, (C, H, W) with values in [0, 1].
 
-    Shown is the part of each in which bicubic enlargement is the furthest from the truth; `decibels` are the PSNR of
-    the first two, over the whole picture.
+    Shows the crop in which bicubic upsampling has the largest error; `decibels` are the PSNR of the first two, over the
+    whole image.
     """
     figure = Figure(figsize=(2.6 * len(COLUMNS), 2.8 * max(1, len(pictures))), layout="constrained")
     rows = figure.subplots(max(1, len(pictures)), len(COLUMNS), squeeze=False)
@@ -35,10 +35,10 @@ def enlargements(pictures: Sequence[Sequence[NDArray[Any]]], decibels: Sequence[
 
 
 def hardest(told_CHW: NDArray[Any], true_CHW: NDArray[Any]) -> tuple[slice, slice]:
-    """Rows and columns of the part of `SIDE` pixels, at most, with the largest sum of squared differences."""
+    """Rows and columns of the crop of at most `SIDE` pixels per side with the largest sum of squared errors."""
     error_HW = np.square(told_CHW.astype(np.float64) - true_CHW).sum(axis=0)
     height, width = (min(SIDE, side) for side in error_HW.shape)
-    # sums of all parts at once, as differences of sums from the corner on
+    # sums of all crops at once, by a summed-area table
     corner = np.pad(error_HW, [(1, 0), (1, 0)]).cumsum(axis=0).cumsum(axis=1)
     sums = corner[height:, width:] - corner[:-height, width:] - corner[height:, :-width] + corner[:-height, :-width]
     top, left = np.unravel_index(sums.argmax(), sums.shape)

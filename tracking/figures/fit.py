@@ -1,4 +1,4 @@
-"""A function of one number, and what a model tells of it."""
+"""A function of one variable, and a model's prediction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def fit(
     band: tuple[NDArray[Any], NDArray[Any]] | None = None,
     title: str = "",
 ) -> Figure:
-    """Rows as points, the told curve, and the `band` (lower and upper ends) in which most rows are told to lie."""
+    """Rows as points, the predicted curve, and the `band` (lower and upper ends) of the prediction interval."""
     figure, axes = panel(title=title)
     order = np.argsort(x_N.ravel())
     x_N, true_N, told_N = (one.ravel()[order] for one in (x_N, true_N, told_N))

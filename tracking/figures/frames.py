@@ -1,4 +1,4 @@
-"""Moments of an episode, one after the other."""
+"""Frames of an episode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 def frames(images: Sequence[NDArray[Any]], steps: Sequence[int]) -> Figure:
-    """A strip of frames (H, W, 3), uint8, under the numbers of their steps."""
+    """A strip of frames (H, W, 3), uint8, titled with their steps."""
     figure = Figure(figsize=(2.2 * len(images), 1.9), layout="constrained")
     for axes, image, step in zip(figure.subplots(1, len(images), squeeze=False)[0], images, steps, strict=True):
         axes.imshow(image)
@@ -23,14 +23,14 @@ def frames(images: Sequence[NDArray[Any]], steps: Sequence[int]) -> Figure:
 
 
 def pixels(figure: Figure) -> NDArray[np.uint8]:
-    """The figure as a picture (H, W, 3), a frame of a film."""
+    """The figure as an image (H, W, 3), a frame of an animation."""
     out = io.BytesIO()
     figure.savefig(out, format="png")
     return np.asarray(Image.open(out).convert("RGB"))
 
 
 def film(images: Sequence[NDArray[Any]], seconds_a_frame: float) -> bytes:
-    """An animated GIF that runs for ever."""
+    """A looping animated GIF."""
     pictures = [Image.fromarray(np.asarray(image, np.uint8)).quantize(32) for image in images]
     out = io.BytesIO()
     duration_ms = int(1000 * seconds_a_frame)

@@ -1,4 +1,4 @@
-"""By which columns a fitted model decides."""
+"""Feature importance of a fitted model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHOWN = 20
 
 
 def importance(shares_D: NDArray[Any], names: Sequence[str]) -> Figure:
-    """The columns with the largest shares, the largest on top."""
+    """Bar chart of the columns with the largest shares, largest on top."""
     largest = np.argsort(-shares_D, kind="stable")[:SHOWN]
     figure, axes = panel(7.2, 1.4 + 0.26 * len(largest), title="what splits on a column gain, in train")
     axes.barh(range(len(largest)), shares_D[largest], color=COLOURS[0])

@@ -1,4 +1,4 @@
-"""Where samples lie in a space of codes."""
+"""Latent space of samples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def latent(
     *,
     title: str = "codes of test samples",
 ) -> Figure:
-    """A map of the codes, coloured by class; more than two dimensions are shown by their first two principal parts."""
+    """Scatter plot of the codes, coloured by class; PCA to two dimensions if they have more."""
     points, told = plane(codes_ND)
     figure, axes = panel(7.2, 6.0, title=title)
     if labels_N is None:
@@ -34,7 +34,7 @@ def latent(
 
 
 def coloured(axes: Axes, points_N2: NDArray[Any], labels_N: NDArray[Any], classes: Sequence[str]) -> None:
-    """Points in the colours of their classes, which stand beside them; a point with the label -1 is grey."""
+    """Points coloured by class, with a legend; points with the label -1 are grey."""
     palette = colormaps["tab10" if len(classes) <= 10 else "turbo"]
     apart = points_N2[labels_N < 0]
     if len(apart):
@@ -48,14 +48,14 @@ def coloured(axes: Axes, points_N2: NDArray[Any], labels_N: NDArray[Any], classe
 
 
 def plane(codes_ND: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, str]]:
-    """Two numbers for each code, and what they are: its own, or its place along the first two principal parts."""
+    """Two coordinates per code and the axis labels: the codes themselves, or their first two principal components."""
     if codes_ND.shape[1] == 2:
         return codes_ND, ("first dimension", "second dimension")
     centred = codes_ND - codes_ND.mean(axis=0)
-    # a single code has one direction, which says nothing, and a plane has two
+    # a single code has one (meaningless) direction, but a plane needs two
     added = np.zeros((max(0, 2 - len(centred)), centred.shape[1]))
     _, sizes, directions = np.linalg.svd(np.concatenate([centred, added]), full_matrices=False)
-    # a direction has no sign of its own: its largest part is made positive, so that two runs draw the same map
+    # directions have arbitrary sign: make the largest component positive, so that runs are reproducible
     signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
     share = sizes**2 / max((sizes**2).sum(), np.finfo(np.float64).tiny)
     first, second = (f"principal part {at + 1} ({share[at]:.0%} of the variance)" for at in range(2))

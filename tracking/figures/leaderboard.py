@@ -1,4 +1,4 @@
-"""Models side by side: how good, how sure, how fast."""
+"""Leaderboard: metric, confidence interval and speed of models."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def leaderboard(rows: Sequence[Any]) -> Figure:
     """The metric with its 95 % interval, seconds of training and of scoring a row; rows of
     `tracking.comparison.leaderboard`.
 
-    The best model and those that differ from it by no more than chance may are dark.
+    The best model and those not significantly different from it are dark.
     """
     figure = Figure(figsize=(11, 1.6 + 0.45 * len(rows)), layout="constrained")
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=[2, 1, 1])

@@ -1,4 +1,4 @@
-"""Metrics over the steps of training."""
+"""Learning curves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Course = Sequence[Sequence[float]]
 
 
 def learning_curves(curves: Mapping[str, Course]) -> Figure:
-    """One panel a metric, `train/`, `valid/` together; each course is a row of (step, value)."""
+    """One panel per metric, with `train/` and `valid/`; a curve is a sequence of (step, value)."""
     metrics = sorted({name.partition("/")[2] for name in curves}, key=lambda one: (one != "loss", one))
     figure = Figure(figsize=(5.2 * min(3, len(metrics)), 3.8 * -(-len(metrics) // 3)), layout="constrained")
     panels = figure.subplots(-(-len(metrics) // 3), min(3, len(metrics)), squeeze=False).ravel()

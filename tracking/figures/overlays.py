@@ -1,4 +1,4 @@
-"""Masks drawn over their images: where they are, and where they were told to be."""
+"""Segmentation masks over their images: true and predicted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HALF = 0.5
 
 
 def overlays(images_NCHW: NDArray[Any], true_NHW: NDArray[Any], told_NHW: NDArray[Any], columns: int = 4) -> Figure:
-    """Images with values in [0, 1], on each the borders of the true mask and of the told one (chances in [0, 1])."""
+    """Images with values in [0, 1], with contours of the true mask and the predicted one (probabilities in [0, 1])."""
     rows = max(1, -(-len(images_NCHW) // columns))
     figure = Figure(figsize=(2.4 * columns, 2.4 * rows + 0.5), layout="constrained")
     for at, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):

@@ -1,4 +1,4 @@
-"""The loss over a learning rate that grows."""
+"""Learning rate range test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from millstream.tracking.figures.style import COLOURS, panel
 
 
 def rate_range(course: Sequence[tuple[float, float]], chosen: float) -> Figure:
-    """Smoothed losses over rates, from rows of (rate, loss); the chosen rate is marked."""
+    """Smoothed losses by learning rate, from rows of (rate, loss); the chosen rate is marked."""
     rates, losses = zip(*course, strict=True)
     figure, axes = panel(title="range test")
     axes.plot(rates, losses, color=COLOURS[0])

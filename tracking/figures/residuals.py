@@ -1,4 +1,4 @@
-"""How far told numbers are from the true ones."""
+"""Residuals of a regression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from millstream.tracking.figures.style import COLOURS
 
 
 def residuals(told_N: NDArray[Any], true_N: NDArray[Any], unit: str) -> Figure:
-    """Told against true, and the histogram of told - true, in `unit`."""
+    """Predicted against true values, and a histogram of predicted - true, in `unit`."""
     figure = Figure(figsize=(9.6, 4.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     told_N, true_N = told_N.ravel(), true_N.ravel()

@@ -1,4 +1,4 @@
-"""What episodes brought in while a policy was learned."""
+"""Returns of episodes during reinforcement learning."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SMOOTHED = 20
 
 
 def returns(course: Sequence[Sequence[float]]) -> Figure:
-    """The return of each episode over the steps in the environment, and the mean over the last 20."""
+    """Return of each episode over environment steps, and the mean over the last 20."""
     steps, totals = np.array(course, dtype=float).T
     figure, axes = panel(title="return of episodes while learning")
     axes.plot(steps, totals, color=COLOURS[5], linewidth=0.8, label="episode")

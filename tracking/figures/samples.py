@@ -1,4 +1,4 @@
-"""Pictures side by side."""
+"""Grid of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 def samples(images_NCHW: NDArray[Any], columns: int = 10, titles: Sequence[str] = (), title: str = "") -> Figure:
-    """Images with values in [0, 1] in rows of `columns`, each under its title if it has one."""
+    """Images with values in [0, 1] in rows of `columns`, with optional titles."""
     rows = max(1, -(-len(images_NCHW) // columns))
     height = 0.9 if titles else 0.75
     figure = Figure(figsize=(0.75 * columns, height * rows + (0.4 if title else 0)), layout="constrained")

@@ -1,4 +1,4 @@
-"""What the trials of a search gave: one after the other, and over each field that varied."""
+"""Trials of a hyperparameter search: in order, and by each field."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from matplotlib.ticker import NullFormatter
 from millstream.tracking.figures.style import COLOURS, plain, short
 
 MOST = 5
-"""Fields that have a panel."""
+"""Maximum number of fields with a panel."""
 
 
 def search(
     trials: Sequence[tuple[Mapping[str, Any], float | None]], metric: str, *, largest: bool, log: Collection[str] = ()
 ) -> Figure:
-    """The metric of each trial with the best one so far, then a panel a field; failed trials (None) have no point.
+    """The metric of each trial with the best so far, then a panel per field; failed trials (None) are not shown.
 
-    Later trials are darker: one sees what the strategy came to. `log` names the fields with a logarithmic axis.
+    Later trials are darker, which shows where the strategy converged. `log` names the fields with a logarithmic axis.
     """
     fields = list(trials[0][0])[:MOST]
     value_N = np.array([math.nan if value is None else value for _, value in trials])

@@ -1,4 +1,4 @@
-"""Pictures that were drawn before, below one another."""
+"""Stacks existing figures vertically."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEADING = 0.3
 
 
 def stacked(pictures: Mapping[str, NDArray[Any]]) -> Figure:
-    """Each picture (H, W, 3 or 4), of one at least, in full width under its name."""
+    """Each image (H, W, 3 or 4), at least one, in full width under its name."""
     heights = [WIDE * picture.shape[0] / picture.shape[1] + HEADING for picture in pictures.values()]
     figure = Figure(figsize=(WIDE, sum(heights)), layout="constrained")
     rows = figure.subplots(len(pictures), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -1,4 +1,4 @@
-"""What came of every combination of a study, and how it came."""
+"""Results of all combinations of a study, with learning curves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from millstream.tracking.figures.style import COLOURS, plain, short
 
 REPEATED = "fit.seed"
-"""An axis of repetitions: it is drawn as the mean and the range, not as a difference."""
+"""Axis of repetitions: shown as mean and range, not as a difference."""
 Labels = Mapping[str, str]
 Rows = Sequence[tuple[Labels, Mapping[str, float]]]
 Course = Sequence[tuple[float, float]]
@@ -29,9 +29,9 @@ def study(
     curve: str = "",
     log: bool = False,
 ) -> Figure:
-    """A panel a metric over the first axis, a line or bar a value of the others; then the courses of `curve`.
+    """A panel per metric over the first axis, a line or bar per value of the others; then the curves of `curve`.
 
-    Combinations without a number (a training that failed) have no point. Seeds are drawn as mean and range.
+    Combinations without a number (failed training) have no point. Seeds are shown as mean and range.
     """
     shown = [name for name in axes if name != REPEATED] or list(axes)
     first, others = shown[0], shown[1:]
@@ -62,7 +62,7 @@ def study(
 def _series(
     labels: Sequence[str], first: str, others: Sequence[str], rows: Rows, metric: str
 ) -> dict[str, list[list[float]]]:
-    """For each combination of the other axes the values at each label of the first one, one a repetition."""
+    """Per combination of the other axes, the values at each label of the first axis, one per repetition."""
     found: dict[str, list[list[float]]] = {}
     for told, metrics in rows:
         values = found.setdefault(_name(told, others), [[] for _ in labels])
@@ -87,7 +87,7 @@ def _bars(panel: Axes, labels: Sequence[str], series: Mapping[str, list[list[flo
     for at, (name, values) in enumerate(series.items()):
         means, spread = _spread(values)
         places = np.arange(len(labels)) + (at - (len(series) - 1) / 2) * width
-        # one series has the colours of the courses beside it
+        # a single series is coloured like the curves in the next panel
         alone = [_colour(label, len(labels)) for label in range(len(labels))]
         colour = alone if len(series) == 1 else _colour(at, len(series))
         panel.bar(places, means, width * 0.95, yerr=spread, color=colour, label=name, capsize=3)
@@ -99,7 +99,7 @@ def _bars(panel: Axes, labels: Sequence[str], series: Mapping[str, list[list[flo
 
 
 def _courses(panel: Axes, shown: Sequence[str], curves: Sequence[tuple[Labels, Course]], curve: str) -> None:
-    """The mean over repetitions at each step that all of them have."""
+    """Mean over repetitions at the steps they share."""
     grouped: dict[str, list[dict[float, float]]] = {}
     for told, course in curves:
         grouped.setdefault(_name(told, shown), []).append(dict(course))

@@ -1,4 +1,4 @@
-"""What all pictures share: no global state, colours that the colour-blind tell apart, labels never read as markup."""
+"""Shared style of all figures: no global state, a palette for the colour-blind, labels never parsed as math."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST = 24
 
 
 def panel(width: float = 6.4, height: float = 4.4, *, title: str = "") -> tuple[Figure, Axes]:
-    """A figure with one pair of axes; sizes in inches."""
+    """A figure with one axes; sizes in inches."""
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(title, parse_math=False)
@@ -20,11 +20,11 @@ def panel(width: float = 6.4, height: float = 4.4, *, title: str = "") -> tuple[
 
 
 def short(label: str) -> str:
-    """A label that fits: the end of a long one is cut off."""
+    """The label, truncated if it is long."""
     return label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
 
 
 def plain(axes: Axes) -> None:
-    """Tick labels are shown as they are, whatever dollar signs are in them."""
+    """Show tick labels verbatim, including dollar signs."""
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)

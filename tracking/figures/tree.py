@@ -1,4 +1,4 @@
-"""A decision tree as it decides."""
+"""Plot of a decision tree."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sklearn.tree import plot_tree
 from millstream.tracking.figures.style import short
 
 LEVELS = 3
-"""Below these a tree is cut off: (...) stands for what is there."""
+"""Maximum depth shown: (...) marks deeper nodes."""
 
 LISTED = 4
-"""Most classes whose shares are listed in each node."""
+"""Maximum number of classes whose shares are listed in a node."""
 
 
 def tree(fitted: Any, names: Sequence[str], classes: Sequence[str]) -> Figure:
-    """The upper levels of scikit-learn's tree; left is where a condition holds, colour is the class that prevails."""
+    """The upper levels of scikit-learn's tree; left is where the condition holds, colour is the majority class."""
     depth = min(LEVELS, fitted.get_depth())
     figure = Figure(figsize=(3 + 2.4 * 2**depth, 2 + 1.6 * depth), layout="constrained")
-    # nodes are measured while they are laid out, and a bare figure has nothing to measure by
+    # plot_tree measures nodes, which needs a canvas
     FigureCanvasAgg(figure)
     plain = [[short(name).replace("$", r"\$") for name in some] for some in (names, classes)]
     axes = figure.add_subplot()

@@ -1,4 +1,4 @@
-"""How much is left when only some parts are kept."""
+"""Variance explained by principal components."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from millstream.tracking.figures.style import COLOURS, panel
 
 
 def variance_kept(shares_R: NDArray[Any], parts: int) -> Figure:
-    """The share of the variance that the first 1, 2, ... parts keep together; the number that is kept is marked."""
+    """Cumulative share of the variance of the first 1, 2, ... components; the number kept is marked."""
     kept_R = np.cumsum(shares_R)
     figure, axes = panel(title="variance of train rows kept by the first parts")
     axes.plot(np.arange(1, len(kept_R) + 1), kept_R, color=COLOURS[0])

@@ -1,4 +1,4 @@
-"""Casts of Spark SQL without the errors of ANSI: what does not fit is null, or wraps as in Java."""
+"""Casts of Spark SQL in non-ANSI mode: invalid values become null, or wrap as in Java."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _DAY_US = 86_400_000_000
 _WHOLE = re.compile(r"[+-]?(?=.)[0-9]*(?:\.[0-9]*)?")
 _FLOAT = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)[dDfF]?")
 _HEX = re.compile(r"([+-]?0[xX](?:[0-9a-fA-F]+\.?|[0-9a-fA-F]*\.[0-9a-fA-F]+)[pP][+-]?[0-9]{1,3})[dDfF]?")
-"""As Java writes them, too; a longer exponent is out of reach."""
+"""Java's hexadecimal floats; longer exponents are out of range."""
 _NAMED = {"inf": np.inf, "infinity": np.inf, "nan": np.nan}
 _BLANKS = "".join(map(chr, range(33)))
 _CONTROL = _BLANKS + "".join(map(chr, range(127, 160)))
 
 
 def can(kind: str, types: Sequence[str]) -> bool:
-    """Whether the cast is known here."""
+    """Whether the cast is implemented."""
     return kind == types[0] or types[0] == "void" or _cast(kind, types[0]) is not None
 
 
@@ -78,7 +78,7 @@ def _cast(kind: str, source: str) -> Callable[[Cells], Cells] | None:
 def _number(values: NDArray[Any], source: str, kind: str) -> NDArray[Any]:
     if source not in FLOATS or kind in FLOATS:
         return values.astype(dtype_of(kind))
-    # as Java: through int for the short ones, NaN is 0, and what is too large is the largest
+    # as in Java: narrow types are cast through int, NaN is 0, and values saturate
     through = np.int64 if kind == "bigint" else np.int32
     info = np.iinfo(through)
     wide = np.nan_to_num(np.trunc(values.astype(np.float64)), nan=0.0)
@@ -130,7 +130,7 @@ def _from_text(kind: str) -> Callable[[Cells], Cells] | None:
 
 
 def _whole(text: str, info: Any) -> int | None:
-    """A fraction is cut off."""
+    """Fractions are truncated."""
     plain = text.strip(_CONTROL)
     if not _WHOLE.fullmatch(plain):
         return None

@@ -1,4 +1,4 @@
-"""The values of an expression, one a row, and which of them are known: Spark's null beside numpy's arrays."""
+"""Column vectors with null masks: numpy values with Spark's nulls."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _DECIMAL = re.compile(r"decimal\((\d+),(\d+)\)")
 
 class Cells(NamedTuple):
     values: NDArray[Any]
-    """Of the type's dtype. A decimal is a whole number, without its point."""
+    """In the type's dtype. A decimal is its unscaled integer."""
     known: NDArray[np.bool_]
-    """Where not, the value is `filler` of the type."""
+    """Where False (null), the value is `filler` of the type."""
 
 
 def dtype_of(kind: str) -> Any:
-    """The dtype that holds a type of Spark; None for one that is not known here."""
+    """The dtype for a Spark type; None for an unsupported one."""
     if kind in ("string", "void") or _DECIMAL.fullmatch(kind):
         return object
     return _DTYPES.get(kind)
 
 
 def filler(kind: str) -> Any:
-    """What stands where nothing is known."""
+    """Placeholder value of nulls."""
     return "" if kind == "string" else 0
 
 
@@ -38,19 +38,19 @@ def is_decimal(kind: str) -> bool:
 
 
 def scale_of(kind: str) -> int:
-    """The digits behind the point."""
+    """Number of decimal places."""
     found = _DECIMAL.fullmatch(kind)
     return int(found[2]) if found else 0
 
 
 def most_of(kind: str) -> int:
-    """The least whole number that a decimal, without its point, has no place for."""
+    """10**precision: exclusive bound of a decimal's unscaled integer."""
     found = _DECIMAL.fullmatch(kind)
     return 10 ** int(found[1]) if found else 0
 
 
 def quotient(number: int, by: int) -> int:
-    """Rounded to the nearest, halves away from 0."""
+    """Division rounded half away from 0."""
     whole, rest = divmod(abs(number), abs(by))
     rounded = whole + (2 * rest >= abs(by))
     return rounded if (number < 0) == (by < 0) else -rounded
@@ -61,14 +61,14 @@ def rescaled(number: int, scale: int, to: int) -> int:
 
 
 def objects(values: Any, count: int) -> NDArray[Any]:
-    """Python objects, one a row."""
+    """An object array, one element per row."""
     cells = np.empty(count, object)
     cells[:] = list(values)
     return cells
 
 
 def within(values: NDArray[Any], known: NDArray[np.bool_], kind: str) -> Cells:
-    """Decimals; null where there are too many digits."""
+    """Decimals; null on overflow of the precision."""
     most = most_of(kind)
     fits = np.fromiter((-most < value < most for value in values), bool, len(values))
     return Cells(values, known & fits)

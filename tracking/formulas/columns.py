@@ -1,4 +1,4 @@
-"""Columns of pandas as the cells of formulas, and back."""
+"""Converts pandas columns to cells of formulas and back."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from millstream.tracking.formulas.expressions import Formula
 
 
 def computed(formula: Formula, rows: pd.DataFrame) -> Cells:
-    """What comes out for each row. Raises BadData for a cell that is not of its column's type."""
+    """Result of the formula for each row. Raises BadData for a cell that is not of its column's type."""
     cells = {name: _cells(rows[name], kind) for name, kind in formula.inputs.items()}
     return formula.of_cells(cells, len(rows))
 
 
 def column_of(cells: Cells, kind: str) -> pd.Series[Any]:
-    """What came out as a column: whole numbers as they are, also beside missing ones."""
+    """The result as a column; integers stay integers, also with missing values."""
     if kind == "string":
         return pd.Series(cells.values, dtype=object).where(cells.known, None)
     values = pd.Series(cells.values)

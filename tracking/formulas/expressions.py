@@ -1,7 +1,7 @@
-"""Expressions of a row as Spark has analysed them, computed again without Spark: how a served model gets its features.
+"""Spark expressions evaluated without Spark, so that a served model computes its features.
 
-A formula is what Spark made of an expression in a recipe: its own operators, with their types and every cast written
-down. So there is nothing here of how SQL is read. What each operator does stands in `formula_operators.py`.
+A formula is the expression tree of Spark's analyser: its operators, with types and explicit casts. So no SQL is parsed
+here. The operators are in `operators.py`.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ COLUMN, LITERAL = "Column", "Literal"
 
 
 class Formula(BaseModel, frozen=True, extra="forbid"):
-    """An operator of Spark over other formulas; or a column of the row, or a constant."""
+    """A Spark operator over other formulas; or a column of the row, or a constant."""
 
     operator: str
     type: str
-    """Of what comes out, as Spark SQL calls it."""
+    """Result type, by its name in Spark SQL."""
     value: bool | int | float | str | None = None
-    """A column's name, or a constant: a date as days and a time as microseconds since 1970, a decimal without point."""
+    """Column name, or constant: dates in days and times in microseconds since 1970, decimals unscaled."""
     of: tuple[Self, ...] = ()
 
     @property
     def inputs(self) -> dict[str, str]:
-        """The columns that are read, and their types."""
+        """Input columns with their types."""
         own = {str(self.value): self.type} if self.operator == COLUMN else {}
         return own | {name: kind for part in self.of for name, kind in part.inputs.items()}
 
     @property
     def is_known(self) -> bool:
-        """Whether it can be computed here just as Spark computes it."""
+        """Whether all operators are implemented here for these types, exactly as in Spark."""
         if self.operator in (COLUMN, LITERAL):
             return dtype_of(self.type) is not None
         operator = OPERATORS.get(self.operator)
@@ -44,7 +44,7 @@ class Formula(BaseModel, frozen=True, extra="forbid"):
         return operator is not None and operator.takes(self.type, types) and all(part.is_known for part in self.of)
 
     def of_cells(self, columns: Mapping[str, Cells], rows: int) -> Cells:
-        """What comes out for each row."""
+        """Result for each row."""
         if self.operator == COLUMN:
             return columns[str(self.value)]
         if self.operator == LITERAL:
@@ -53,6 +53,6 @@ class Formula(BaseModel, frozen=True, extra="forbid"):
         parts = [part.of_cells(columns, rows) for part in self.of]
         with np.errstate(all="ignore"):
             found = OPERATORS[self.operator].computed(self.type, [part.type for part in self.of], parts)
-        values = found.values.copy()  # a part may be given as it is
+        values = found.values.copy()  # an operator may return its input unchanged
         values[~found.known] = filler(self.type)
         return Cells(values, found.known)

@@ -1,7 +1,7 @@
-"""Functions of floats, as Spark has them: its logarithms and powers of e are Java's StrictMath, bit by bit.
+"""Floating-point functions as in Spark: logarithms and exp are bit-identical to Java's StrictMath.
 
 Source: fdlibm 5.3 (Sun Microsystems, 1993), s_log1p.c, e_log.c, e_log10.c and e_exp.c, which StrictMath is specified
-to agree with; the C library's own differ from it in the last bit. Other functions of StrictMath are not here.
+to match; the C library's results differ in the last bit. Other functions of StrictMath are not implemented.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def _with_high(x: Floats, high: Whole) -> Floats:
 
 
 def _normal(x: Floats) -> tuple[Floats, Whole]:
-    """Numbers too small for a leading bit times 2**54, and the exponent that this takes."""
+    """Subnormals scaled by 2**54, with the exponent correction."""
     is_small = _high(x) < 0x00100000
     return np.where(is_small, x * 2.0**54, x), np.where(is_small, -54, 0)
 
 
 def log(x: Floats) -> Floats:
-    """Of numbers above 0."""
+    """For x > 0."""
     y, k = _normal(x)
     high = _high(y)
     k = k + (high >> 20) - 1023
@@ -74,7 +74,7 @@ def log(x: Floats) -> Floats:
 
 
 def log10(x: Floats) -> Floats:
-    """Of numbers above 0."""
+    """For x > 0."""
     y, k = _normal(x)
     high = _high(y)
     k = k + (high >> 20) - 1023
@@ -86,7 +86,7 @@ def log10(x: Floats) -> Floats:
 
 
 def log1p(x: Floats) -> Floats:
-    """Of numbers above -1."""
+    """For x > -1."""
     high = _high(x)
     size = high & 0x7FFFFFFF
     is_plain = (high < 0x3FDA827A) & ((high > 0) | (high <= -0x402D413D))  # between -0.2929 and 0.41422
@@ -134,7 +134,7 @@ def exp(x: Floats) -> Floats:
 
 
 def of_floats(function: Callable[[Floats], Floats], above: float | None = None) -> Any:
-    """Null where a value is not above a bound."""
+    """Null for values not above `above`."""
 
     def computed(kind: str, types: Sequence[str], parts: Sequence[Cells]) -> Cells:
         own = parts[0]
@@ -145,7 +145,7 @@ def of_floats(function: Callable[[Floats], Floats], above: float | None = None) 
 
 
 def logarithm(kind: str, types: Sequence[str], parts: Sequence[Cells]) -> Cells:
-    """To a base, which comes first."""
+    """To a base, which is the first argument."""
     base, own = parts
     fits = ~(base.values <= 0) & ~(own.values <= 0)
     found = log(np.where(fits, own.values, 1.0)) / log(np.where(fits, base.values, 1.0))
@@ -193,7 +193,7 @@ def can_round(kind: str, types: Sequence[str]) -> bool:
 
 
 def rounded(kind: str, types: Sequence[str], parts: Sequence[Cells]) -> Cells:
-    """Halves away from 0, of a float as it is written."""
+    """Round half up (away from 0), applied to a float's shortest decimal form."""
     own, places = parts
     rows = list(zip(own.values.tolist(), places.values.tolist(), strict=True))
     if kind in FLOATS:

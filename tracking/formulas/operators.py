@@ -1,6 +1,6 @@
-"""What the operators of Spark SQL do (its default, without ANSI's errors), by the names that its analyser has for them.
+"""Operators of Spark SQL (non-ANSI, its default), by their class names in Spark's analyser.
 
-Each is compared with Spark itself, on drawn rows, by the tests.
+The tests compare each with Spark on random rows.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ Computed = Callable[[str, Types, Sequence[Cells]], Cells]
 
 class Operator(NamedTuple):
     computed: Computed
-    """Gets the type of what comes out, those of its parts, and their cells."""
+    """Takes the result type, the argument types and their cells."""
     takes: Callable[[str, Types], bool]
-    """Whether parts of these types give that type, exactly as in Spark."""
+    """Whether these argument types yield that result type, exactly as in Spark."""
 
 
 def _strict(function: Callable[..., Any]) -> Computed:
-    """Null where a part is; `function` gets the parts' values, and gives None in the place of an array for null."""
+    """Null if any argument is null; `function` takes the arguments' values."""
 
     def computed(_: str, types: Types, parts: Sequence[Cells]) -> Cells:
         known = reduce(operator.and_, (part.known for part in parts))
@@ -83,7 +83,7 @@ def _divide(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
     known = one.known & other.known & (other.values != 0).astype(bool)
     if not is_decimal(kind):
         return Cells(np.divide(one.values, other.values, out=np.zeros_like(one.values), where=known), known)
-    # Spark divides to 38 digits behind the point, and rounds these again
+    # Spark divides to 38 decimal places, and rounds again
     up = 38 + scale_of(types[1]) - scale_of(types[0])
     pairs = zip(one.values, other.values, known, strict=True)
     found = [rescaled(quotient(a * 10**up, b), 38, scale_of(kind)) if is_known else 0 for a, b, is_known in pairs]
@@ -117,7 +117,7 @@ def equal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
 
 
 def less(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    """NaN is greater than all."""
+    """NaN is greater than any other value."""
     found = one < other
     if one.dtype.kind == "f":
         found = found | (~np.isnan(one) & np.isnan(other))
@@ -150,7 +150,7 @@ def _in(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
 
 
 def _chosen(default: Cells | None, branches: Sequence[tuple[NDArray[np.bool_], Cells]], like: Cells) -> Cells:
-    """Of each row the first branch whose condition is true."""
+    """Per row, the first branch whose condition is true."""
     values = np.zeros_like(like.values) if default is None else default.values.copy()
     known = np.zeros(len(values), bool) if default is None else default.known.copy()
     for condition, cells in reversed(branches):

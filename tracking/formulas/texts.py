@@ -1,4 +1,4 @@
-"""Functions of texts, as Spark has them: characters are code points, places count from 1."""
+"""String functions as in Spark: characters are code points, positions count from 1."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def _each(function: Callable[..., Any], dtype: Any = object) -> Callable[..., ND
 
 
 def substring(text: str, place: int, length: int) -> str:
-    """From the end for a place below 0, of which what lies before the text counts along."""
+    """A negative position counts from the end; if it is before the start, the excess reduces the length."""
     start = place - 1 if place > 0 else len(text) + place if place < 0 else 0
     return text[max(0, start) : max(0, start + length)] if length > 0 else ""
 
 
 def substring_index(text: str, separator: str, count: int) -> str:
-    """What stands before the separator's nth place; counted from the end, behind it."""
+    """The text before the separator's nth occurrence; for a negative count, after the nth from the end."""
     if not separator or not count:
         return ""
     at = -1 if count > 0 else len(text)
     for _ in range(abs(count)):
-        # places may overlap
+        # occurrences may overlap
         at = text.find(separator, at + 1) if count > 0 else text.rfind(separator, 0, at + len(separator) - 1)
         if at < 0:
             return text

@@ -1,4 +1,4 @@
-"""Functions of dates (days since 1970) and times (microseconds since 1970, in UTC), as Spark has them."""
+"""Functions of dates (days since 1970) and times (microseconds since 1970, UTC), as in Spark."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def day_of_year(days: Days) -> NDArray[np.int32]:
 
 
 def weekday(days: Days) -> NDArray[np.int32]:
-    """Monday is 0; 1970 began with a Thursday."""
+    """Monday is 0; 1970 began on a Thursday."""
     return _whole((days.astype(np.int64) + 3) % 7)
 
 

@@ -1,4 +1,4 @@
-"""A disk that is full: known in whatever error it comes as, and told with what is missing."""
+"""Detects a full disk behind any error, and reports the missing bytes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from millstream.tracking.errors import BadEnvironment, Refusal, causes
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _TOLD = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
-"""The system's words, which others pass on in errors of their own, and SQLite's."""
+"""Messages of the operating system, which libraries copy into their own errors, and of SQLite."""
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether an error, or one that it came from, says that there is no room."""
+    """Whether an error, or one of its causes, is due to a full disk."""
     return any(_says_full(one) for one in causes(error))
 
 
 def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
-    """How many bytes are missing on the disk of a folder, which `setting` would put elsewhere."""
+    """Message with the missing bytes on a folder's disk; `setting` would move it to another disk."""
     free = shutil.disk_usage(folder).free
     told = f"there is no room: {wanted} bytes to write, {free} are free, {max(0, wanted - free)} are missing"
     return f"{told}; make room, or set {setting} to another disk"
 
 
 def refusal(error: BaseException, home: Path) -> Refusal:
-    """What a command that broke off since there was no room says, where nobody nearer to the file has said it."""
+    """Error for a command that failed on a full disk, unless it was reported closer to the file."""
     named = [one.filename for one in causes(error) if isinstance(one, OSError) and one.filename]
     free = shutil.disk_usage(home).free if home.exists() else 0
     told = f"the disk is full: {free} bytes are free for what {home} holds"

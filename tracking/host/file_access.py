@@ -1,6 +1,6 @@
-"""A file that this user may not read or write: recognised in whatever error it comes as, and reported with its owner.
+"""Detects files without read or write permission behind any error, and reports their owner.
 
-A home that a group shares works as long as what one of them makes can be written by the others (docs/setup.md).
+A home shared by a group works as long as each member's files are writable for the others (docs/setup.md).
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from millstream.tracking.errors import BadEnvironment, Refusal, causes
 
 _DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SQLITE = ("attempt to write a readonly database", "unable to open database file")
-"""SQLite's words, which name no file."""
+"""Messages of SQLite, which name no file."""
 
 
 def refusal(error: BaseException, store: Path | None) -> Refusal | None:
-    """What a command says that was denied a file; None when it was not. `store` is the file of a SQLite store."""
+    """Error for a denied file; None if permissions are not the cause. `store` is the file of a SQLite store."""
     path = next(_denied(error, store), None)
     return None if path is None else BadEnvironment.at(path, denied(path))
 
 
 def denied(path: Path) -> str:
-    """Why a file, or a folder that is to hold it, cannot be used, and what would do."""
+    """Why a file (or its parent folder) cannot be used, with the remedy."""
     there = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
     whose = "it belongs to" if there == path else f"{there} belongs to"
     told = f"{user(os.geteuid())} may not read and write it: {whose} {owner(there)}"
@@ -51,7 +51,7 @@ def is_writable(*paths: Path) -> bool:
 
 
 def _denied(error: BaseException | None, store: Path | None) -> Iterator[Path]:
-    """The files that the error, and those that it came from, say may not be used."""
+    """Files that the error and its causes report as denied."""
     for one in causes(error):
         if isinstance(one, OSError) and one.errno in _DENIED and isinstance(one.filename, str | Path):
             yield Path(one.filename)
@@ -60,7 +60,7 @@ def _denied(error: BaseException | None, store: Path | None) -> Iterator[Path]:
 
 
 def _name(look_up: Callable[[int], Any], number: int) -> str:
-    """The name of a user or group; a container has no name for one of its host."""
+    """Name of a user or group; a container may not know those of its host."""
     try:
         return str(look_up(number)[0])
     except KeyError:

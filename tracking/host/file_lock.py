@@ -1,6 +1,6 @@
-"""One process at a time, by a lock of the kernel: it is released when the process dies.
+"""Exclusive file locks of the kernel, released when the process dies.
 
-Where a folder is shared by hosts, its file system has to carry `flock` to all of them (docs/setup.md).
+Where several hosts share a folder, its file system must propagate `flock` to all of them (docs/setup.md).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import IO
 from millstream.tracking.errors import BadEnvironment
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
-"""What a file system answers that cannot lock: NFS without a lock manager, or of a file that may only be read; Lustre
-without its mount option."""
+"""Errors of file systems without locks: NFS without a lock manager, or for a read-only file; Lustre without its mount
+option."""
 
 
 @contextmanager
 def alone(lock: Path) -> Iterator[None]:
-    """While one process (or thread) is inside, others that ask for the same file wait."""
+    """Context that one process (or thread) holds at a time; others wait for the same file."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with _opened(lock) as file:
         locked(file, lock)
@@ -30,9 +30,9 @@ def alone(lock: Path) -> Iterator[None]:
 
 
 def locked(file: IO[bytes], path: Path, *, wait: bool = True) -> bool:
-    """Lock an open file; False when another process holds it, unless that is waited for.
+    """Lock an open file; False if another process holds it and `wait` is off.
 
-    Raises BadEnvironment where the file system has no locks.
+    Raises BadEnvironment if the file system has no locks.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -49,8 +49,7 @@ def locked(file: IO[bytes], path: Path, *, wait: bool = True) -> bool:
 
 
 def is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file is still the one at `path`: it may have been removed, and another made, before it was
-    locked."""
+    """Whether an open file is still the one at `path`: it may have been removed and recreated before it was locked."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -58,7 +57,7 @@ def is_at(file: IO[bytes], path: Path) -> bool:
 
 
 def _opened(lock: Path) -> IO[bytes]:
-    """The file, made if need be; one of another user that may only be read can be locked all the same."""
+    """The lock file, created if needed; another user's read-only file can be locked too."""
     try:
         return lock.open("ab")
     except PermissionError:

@@ -1,4 +1,4 @@
-"""Which processes of this machine are alive."""
+"""Process liveness on this host."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import psutil
 
 
 def living(pid: int) -> psutil.Process | None:
-    """The process of this number; None when it has ended, also where its parent has not noticed (a zombie)."""
+    """The process with this pid; None if it has ended, or is a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process

@@ -1,4 +1,4 @@
-"""Text from data in a terminal: shown, never obeyed."""
+"""Escapes control characters in data that is printed to a terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 import click
 
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-"""Control characters but for tab and line end, and those that turn the direction of what follows."""
+"""Control characters except tab and newline, and bidirectional overrides."""
 
 
 def printable(text: str) -> str:
-    """The text with what a terminal would obey written out, such as \\x1b."""
+    """The text with control characters escaped, such as \\x1b."""
     return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 

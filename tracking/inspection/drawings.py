@@ -1,4 +1,4 @@
-"""Small drawings for a page: pictures as PNG, curves and histograms as SVG. No text from data is in any of them.
+"""Inline images (PNG) and plots (SVG) for the report page. They contain no text from the data.
 
 Axes: C colours (or channels of a series), H rows of pixels, W columns, T time steps.
 """
@@ -25,7 +25,7 @@ WIDE, LANE = 330, 26
 
 
 def picture(image_CHW: NDArray[Any], low: float, high: float, mask_HW: NDArray[Any] | None = None) -> Markup:
-    """An `img` of a picture whose values from `low` to `high` are black to white; where the mask is not 0, a veil."""
+    """An `img` of an image in which `low` to `high` map to black to white, with the mask overlaid where it is not 0."""
     colours = image_CHW[:3] if len(image_CHW) >= 3 else np.repeat(image_CHW[:1], 3, axis=0)
     shares = np.clip((colours.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
     pixels_HWC = (shares.transpose(1, 2, 0) * 255).round()
@@ -36,7 +36,7 @@ def picture(image_CHW: NDArray[Any], low: float, high: float, mask_HW: NDArray[A
 
 
 def curves(series_TC: NDArray[Any]) -> Markup:
-    """The first channels over time, one below the other, each from its own least to its own greatest value."""
+    """The first channels over time, stacked, each scaled from its own minimum to its maximum."""
     lines, count = [], min(MOST_CURVES, series_TC.shape[1])
     height = LANE * count
     for at in range(count):
@@ -52,14 +52,14 @@ def curves(series_TC: NDArray[Any]) -> Markup:
 
 
 def roll(series_TK: NDArray[Any]) -> Markup:
-    """An `img` of a series of many channels: time from left to right, the first channel below."""
+    """An `img` of a many-channel series as a heat map: time from left to right, the first channel at the bottom."""
     low, high = float(np.nanmin(series_TK)), float(np.nanmax(series_TK))
     shown = series_TK[:: max(1, len(series_TK) // (2 * POINTS))].T[::-1]
     return picture(shown[None], low, high)
 
 
 def histogram(spreads: Mapping[str, Spread]) -> Markup:
-    """Shares of rows in bins: bars for the first split, lines for the others, which are counted in its bins."""
+    """Histogram of shares of rows: bars for the first split, lines for the others, all with the first split's bins."""
     first = next(iter(spreads.values()))
     tallest = max(max(_shares(one)) for one in spreads.values())
     width = (WIDTH - 4) / len(first.bins)
@@ -83,13 +83,13 @@ def histogram(spreads: Mapping[str, Spread]) -> Markup:
 
 
 def bar(share: float, number: int = 0) -> Markup:
-    """A bar of this share of its place."""
+    """A bar filled to this share."""
     filled = Markup('<rect class="bar s{}" x="0" y="0" width="{:.2f}" height="10"/>').format(number, 100 * share)
     return Markup('<svg class="share" viewBox="0 0 100 10" preserveAspectRatio="none">{}</svg>').format(filled)
 
 
 def stacked(shares: Sequence[float]) -> Markup:
-    """One bar cut into parts of these shares."""
+    """A stacked bar with segments of these shares."""
     starts = np.cumsum([0.0, *shares])
     parts = [
         Markup('<rect class="bar s{}" x="{:.3f}" y="0" width="{:.3f}" height="10"/>').format(

@@ -1,4 +1,4 @@
-"""A few rows to look at: of each class, and changed ones with what they were made from."""
+"""Example rows for the report: some of each class, and augmented ones with their parents."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from millstream.tracking.inspection.lineage import Row, find
 CLASSES, OF_EACH, CHANGED = 12, 8, 6
 LONGEST_TEXT = 1000
 WIDEST = 128
-"""Pixels of a side that are kept to be looked at."""
+"""Pixels per side that are kept for display."""
 EVERY_ROW = ""
-"""The name of the group where there are no classes."""
+"""Name of the group when there are no classes."""
 
 
 class Examples:
-    """Rows of train with the lowest draws: `OF_EACH` original ones of each of the largest classes, `CHANGED` others."""
+    """Random rows of train (lowest draws): `OF_EACH` original ones per large class, and `CHANGED` augmented ones."""
 
     def __init__(self, manifest: Manifest) -> None:
         self.manifest = manifest
@@ -56,7 +56,7 @@ class Examples:
         return {name: lowest.rows for name, lowest in self.groups.items()}
 
     def families(self, dataset: Dataset, shards: Sequence[Shard]) -> list[tuple[Row | None, Row]]:
-        """Changed rows beside their parents; None for a parent that is not in these shards of train."""
+        """Augmented rows with their parents; None for a parent that is not in these shards of train."""
         children = self.made.rows
         parents = find(dataset, {one["parent_id"] for one in children if one["parent_id"]}, {"train": shards})
         small = {name: small_row(row, self.columns) for name, row in parents.items()}
@@ -71,7 +71,7 @@ class Examples:
 
 
 class _Lowest:
-    """The rows with the lowest draws of all that were shown."""
+    """The rows with the lowest draws seen so far."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -91,14 +91,14 @@ class _Lowest:
 
 
 def label(manifest: Manifest) -> Column | None:
-    """The class that rows are shown by: the first target whose values are classes."""
+    """The column that example rows are grouped by: the first scalar target with classes."""
     return next(
         (one for one in manifest.columns if one.role == "target" and one.classes and one.layout == "scalar"), None
     )
 
 
 def small_row(row: Row, columns: Mapping[str, Column]) -> Row:
-    """The row with its tensors as arrays, large pictures thinned out, and long texts cut."""
+    """The row with tensors as arrays, large images subsampled, and long texts truncated."""
     return {name: _small(value, columns.get(name)) for name, value in row.items()}
 
 

@@ -1,4 +1,4 @@
-"""The figures of a column as a person reads them: splits side by side."""
+"""Statistics of a column, formatted for display: splits side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUARTILES = ("least", "25 %", "median", "75 %", "greatest")
 
 
 def figures(column: Column, found: Mapping[str, Summary]) -> dict[str, list[str]]:
-    """{figure: its value in each split}; nothing for a column without numbers or gaps."""
+    """{statistic: its value in each split}; empty for a column without numbers or missing values."""
     told: dict[str, list[str]] = {}
     shown = shower(column.dtype)
     every = list(found.values())
@@ -28,7 +28,7 @@ def figures(column: Column, found: Mapping[str, Summary]) -> dict[str, list[str]
 
 
 def ends(column: Column, found: Mapping[str, Summary]) -> tuple[str, str]:
-    """What stands under the ends of a histogram; with a sign where values lie beyond."""
+    """Labels of the ends of a histogram; with ≤ or ≥ where values lie beyond."""
     spread = next((one.spread for one in found.values() if one.spread), None)
     if spread is None:
         return "", ""
@@ -42,12 +42,12 @@ def ends(column: Column, found: Mapping[str, Summary]) -> tuple[str, str]:
 
 
 def shower(dtype: str) -> Callable[[float], str]:
-    """How a number of a column is written: times as such, whole numbers without a point."""
+    """Formatter for numbers of a column: times as such, integers without a decimal point."""
     return _time if dtype.startswith("datetime64") else number
 
 
 def number(value: float) -> str:
-    """Five digits, thousands apart."""
+    """Five significant digits, with thousands separators."""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10_000 else f"{value:.5g}"

@@ -1,4 +1,4 @@
-"""Where a row came from: its ancestors in the dataset version, and its place in the files of the source."""
+"""Lineage of a row: its ancestors in the dataset version, and its location in the source files."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from millstream.tracking.errors import BadData
 
 Row = dict[str, Any]
 _LINES = ("table", "text")
-"""Sources that name a row `<file>:<line>` where it has no key of its own."""
+"""Sources that name a row `<file>:<line>` if it has no key."""
 
 
 def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any] | None]:
-    """The sample, its parent, and so on; and the place in the source of the oldest one, as far as its id tells.
+    """The sample, its parent, and so on; and the source location of the oldest one, if its id contains it.
 
-    Each row has its values, and `split`, `file` and `row` (from 0) that say where it stands. Raises BadData when there
-    is no such sample, with the reason if it was put aside.
+    Each row has its values, and its location as `split`, `file` and `row` (from 0). Raises BadData if there is no such
+    sample, with the reason if it was quarantined.
     """
     chain: list[Row] = []
     wanted: str | None = sample_id
     while wanted is not None and wanted not in [one["sample_id"] for one in chain]:
         row = find(dataset, [wanted]).get(wanted)
         if row is None:
-            break  # the parent itself is no row of this version: left out when classes were balanced
+            break  # the parent was dropped from this version, when classes were rebalanced
         chain.append(row)
         wanted = row["parent_id"]
     if not chain:
@@ -45,7 +45,7 @@ def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any]
 def find(
     dataset: Dataset, sample_ids: Iterable[str], within: Mapping[str, Sequence[Shard]] | None = None
 ) -> dict[str, Row]:
-    """Those of the samples that the version has, or these shards of splits. Ids alone are read, until all are found."""
+    """Rows by sample id, in the whole version or in these shards. Reads only ids, until all samples are found."""
     wanted = set(sample_ids)
     found: dict[str, Row] = {}
     for split, shards in (within or {name: dataset.shards(name) for name in dataset.manifest.splits}).items():
@@ -64,7 +64,7 @@ def find(
 
 
 def refused(dataset: Dataset, sample_id: str) -> str | None:
-    """Why a row was put aside; None for one that was not. Raises BadData when the quarantine cannot be read."""
+    """Reason why a row was quarantined; None if it was not. Raises BadData if the quarantine cannot be read."""
     names = files_below(dataset.folder / ASIDE) if dataset.manifest.quarantine else []
     for file in (f"{ASIDE}/{name}" for name in names if name.endswith(".parquet")):
         try:
@@ -78,7 +78,7 @@ def refused(dataset: Dataset, sample_id: str) -> str | None:
 
 
 def place(source: Source, sample_id: str) -> dict[str, Any] | None:
-    """The file of the source that a row was read from, and its line or row there; None when its id does not tell."""
+    """Source file of a row, with line or row number; None if its id does not contain it."""
     name, _, number = sample_id.rpartition(":")
     if number.isdecimal() and source.config.get("key") is None:
         files = [file.name for file in source.files if name in (file.name, PurePosixPath(file.name).name)]
@@ -91,7 +91,7 @@ def place(source: Source, sample_id: str) -> dict[str, Any] | None:
 
 
 def _op(told: str | None) -> Any:
-    """What was done to a row, as data; the text as it stands if somebody wrote something else."""
+    """The op of a row, parsed; the raw text if it is not JSON."""
     if not told:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is in a dataset version: the facts of its manifest, and what its rows are like."""
+"""Profile of a dataset version: facts of its manifest, statistics and example rows."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from millstream.tracking.seeds import key
 
 PIECE_ROWS = 4096
 LISTED = 8
-"""Rows that are told in the terminal and as JSON."""
+"""Number of rows listed in the terminal and as JSON."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What was found. Everything follows from the version alone: two looks at it see the same rows."""
+    """The profile. Deterministic for a version: repeated calls return the same rows."""
 
     dataset: Dataset
     summaries: dict[str, dict[str, Summary]]
     """By column, by split."""
     read: dict[str, list[Shard]]
-    """The shards of each split that all this is from."""
+    """Shards that were read, by split."""
     examples: dict[str, list[Row]]
-    """Original rows of train by class, under "" where there are no classes; tensors as arrays."""
+    """Original rows of train by class, under "" if there are no classes; tensors as arrays."""
     families: list[tuple[Row | None, Row]]
-    """Changed rows of train, each behind its parent."""
+    """Augmented rows of train, each after its parent."""
 
     @property
     def manifest(self) -> Manifest:
         return self.dataset.manifest
 
     def listed(self) -> list[Row]:
-        """A few examples, of each class in turn."""
+        """A few examples, in turn from each class."""
         turns = zip_longest(*self.examples.values())
         return [row for turn in turns for row in turn if row is not None][:LISTED]
 
@@ -73,11 +73,11 @@ class Look:
 
 
 def look_at(dataset: Dataset, *, most_bytes: int | None = None) -> Look:
-    """Read a version once, shard by verified shard. Memory does not grow with its rows.
+    """Profile a version in one pass over verified shards, in memory independent of its number of rows.
 
-    With `most_bytes` a split that is larger is known by some of its shards alone, drawn by their names: rows were
-    shuffled when they were written, so any shard is a fair sample of its split. Raises BadData for a damaged shard,
-    and when there is no split `train`.
+    With `most_bytes` only some shards of a larger split are read, chosen by a hash of their names: rows were shuffled
+    when written, so any shard is a fair sample of its split. Raises BadData for a corrupt shard, or a
+    missing split `train`.
     """
     manifest = dataset.manifest
     read = {split: _chosen(dataset, split, most_bytes) for split in ("train", *manifest.splits)}
@@ -96,9 +96,9 @@ def look_at(dataset: Dataset, *, most_bytes: int | None = None) -> Look:
 
 
 def ancestry(dataset: Dataset, sample_id: str) -> dict[str, Any]:
-    """A sample, its ancestors, and where in the files of the source the oldest of them stands.
+    """A sample, its ancestors, and the location of the oldest one in the source files.
 
-    Raises BadData when there is no such sample.
+    Raises BadData if there is no such sample.
     """
     manifest = dataset.manifest
     chain, place = lineage(dataset, sample_id)
@@ -109,7 +109,7 @@ def ancestry(dataset: Dataset, sample_id: str) -> dict[str, Any]:
 
 
 def plain(row: Row, manifest: Manifest) -> Row:
-    """A row as JSON values: classes by their names, of tensors the shape and the first numbers."""
+    """A row as JSON values: classes by name, tensors as shape and first numbers."""
     columns = {column.name: column for column in manifest.columns}
     told: Row = {}
     for name, value in row.items():
@@ -149,7 +149,7 @@ def _chosen(dataset: Dataset, split: str, most_bytes: int | None) -> list[Shard]
 
 
 def _pieces(dataset: Dataset, split: str, shards: list[Shard]) -> Iterator[tuple[pa.RecordBatch, NDArray[np.float64]]]:
-    """Rows in pieces, each with a number in [0, 1) that follows from the split's content and the row's place."""
+    """Batches of rows, each row with a draw in [0, 1) seeded by the split's content and the row's position."""
     digest = dataset.manifest.splits[split].digest
     for shard in shards:
         draws = np.random.Generator(np.random.PCG64(key(digest, shard.file, "inspected rows"))).random(shard.rows)

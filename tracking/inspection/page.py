@@ -1,7 +1,7 @@
-"""A dataset version as one HTML file to look at: no script, nothing fetched, and nothing of the data is ever run.
+"""HTML report of a dataset version: self-contained, no script, no requests; data is never executed.
 
-Every value goes through the template's escaping; drawings hold numbers alone; and a policy in the page itself forbids
-whatever else might find its way in.
+Every value is escaped by the template, plots contain only numbers, and the page's content security policy blocks the
+rest.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 MOST_CLASSES, MOST_FILES, MOST_COLUMNS, MOST_CATEGORIES, MOST_WORDS = 40, 12, 200, 20, 12
 LOGGED_BYTES = 256 << 20
 MOST_LEARNED = 20_000
-"""Characters of what a step learned that are shown when they are asked for."""
+"""Maximum characters of a step's learned state in its expandable section."""
 
 
 def html(look: Look) -> str:
@@ -44,7 +44,7 @@ def html(look: Look) -> str:
     classes, told = list(_classes(manifest)), label(manifest)
     drawer = Drawer(look)
     return _template().render(
-        style=Markup(style),  # ours, as it is: the policy names its hash
+        style=Markup(style),  # trusted; the policy contains its hash
         style_hash=f"sha256-{digest}",
         manifest=manifest,
         rows=rows,
@@ -59,7 +59,7 @@ def html(look: Look) -> str:
         columns=[
             _column(column, look.summaries[column.name])
             for column in manifest.columns[:MOST_COLUMNS]
-            if not classes or column != told  # the class has a section of its own
+            if not classes or column != told  # the class has its own section
         ],
         listed=_listed(look, {column.name for column in drawer.drawn}),
         families=[drawer.family(parent, child) for parent, child in look.families],
@@ -72,12 +72,12 @@ def html(look: Look) -> str:
 
 
 def logged(dataset: Dataset) -> str:
-    """The page as runs keep it; of a large split it knows some shards alone, so that no training waits for it."""
+    """The page as logged to runs; large splits are sampled by shard, so that training does not wait for it."""
     return html(look_at(dataset, most_bytes=LOGGED_BYTES))
 
 
 def write(look: Look, file: Path) -> None:
-    """Put the page into a file. Raises WrongRecipe (the command is wrong) when it cannot be written."""
+    """Write the page to a file. Raises WrongRecipe (invalid command) if it cannot be written."""
     try:
         file.write_text(html(look), encoding="utf-8")
     except OSError as error:
@@ -85,7 +85,7 @@ def write(look: Look, file: Path) -> None:
 
 
 def size(count: int) -> str:
-    """Bytes in a unit that a person reads."""
+    """Bytes in a human-readable unit."""
     value, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
     while value >= 1024 and len(units) > 1:
         value, units = value / 1024, units[1:]
@@ -101,7 +101,7 @@ def _template() -> jinja2.Template:
 
 
 def _classes(manifest: Manifest) -> Iterator[dict[str, Any]]:
-    """The classes, the largest of train first, each with its rows in every split."""
+    """Classes by descending rows in train, each with its rows in every split."""
     counts = {name: split.class_counts for name, split in manifest.splits.items()}
     train = counts["train"]
     largest = max(train.values(), default=0)
@@ -115,7 +115,7 @@ def _column(column: Column, found: Mapping[str, Summary]) -> dict[str, Any]:
     first = next(iter(found.values()))
     most = max(first.frequent.values(), default=0)
     about = [column.role, f"{column.dtype} {column.shape or ''}".strip(), column.meaning, column.unit]
-    names = column.role == "key" and first.different == first.rows  # all different: nothing is frequent
+    names = column.role == "key" and first.different == first.rows  # all unique: no frequent values
     shown = MOST_CATEGORIES if first.measured == "values" else MOST_WORDS
     return {
         "column": column,
@@ -133,7 +133,7 @@ def _column(column: Column, found: Mapping[str, Summary]) -> dict[str, Any]:
 
 
 def _listed(look: Look, drawn: set[str]) -> list[Row]:
-    """Rows as text, without what is drawn already; none when nothing more than ids would be left."""
+    """Rows as text, without the columns already drawn; empty if only ids would be left."""
     rows = [plain(row, look.manifest) for row in look.listed()]
     told = [{name: cut(str(value), SHORT) for name, value in row.items() if name not in drawn} for row in rows]
     return told if told and len(told[0].keys() - {"sample_id"}) > len(drawn) else []

@@ -1,4 +1,4 @@
-"""What can be seen of a row: pictures with the masks over them, series as curves, tokens as text."""
+"""Renders rows: images with mask overlays, series as curves, tokens as text."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHORT, LONG = 90, 400
 
 
 class Drawer:
-    """Draws rows of one dataset version."""
+    """Renders rows of one dataset version."""
 
     def __init__(self, look: Look) -> None:
         self.look = look
@@ -32,12 +32,12 @@ class Drawer:
         self.channels = self._channels()
 
     def gallery(self) -> dict[str, list[Markup]]:
-        """Drawn rows by class; empty when nothing can be drawn."""
+        """Rendered rows by class; empty if no column can be drawn."""
         groups = self.look.examples.items() if self.drawn else ()
         return {name: [self.row(one) for one in rows] for name, rows in groups if rows}
 
     def family(self, parent: Row | None, child: Row) -> dict[str, Any]:
-        """A changed row beside the one that it was made from: both drawn, or the values that differ."""
+        """An augmented row and its parent: both drawn, or the values that differ."""
         op = child["op"]
         told = op if isinstance(op, str) else json.dumps(op, ensure_ascii=False)
         facts = {"name": child["sample_id"], "parent": child["parent_id"], "op": cut(told, LONG)}
@@ -85,12 +85,12 @@ class Drawer:
         return (0.0, 255.0) if column.dtype == "uint8" and high > 127 else (min(low, 0.0), high)
 
     def _real(self, series_TC: Any, row: Row) -> Any:
-        """Without the padding at the end, as far as the row tells its length."""
+        """The series without padding at the end, if the row has its length."""
         length = next((row[name] for name in LENGTHS if name in row), None)
         return series_TC[:length] if isinstance(length, int) and 0 < length <= len(series_TC) else series_TC
 
     def _channels(self) -> list[str]:
-        """The names of a series' curves, if the step that made it told them."""
+        """Names of a series' channels, if recorded by the step `window`."""
         drawn = next((c for c in self.drawn if c.meaning == "series" and len(c.shape) == 2), None)
         learned = [step.learned.get("columns", []) for step in self.look.manifest.steps if step.name == "window"]
         if drawn is None or not learned or len(learned[-1]) != drawn.shape[1]:

@@ -1,4 +1,4 @@
-"""How numbers are spread: mean, deviation, quartiles and a histogram, put together from pieces."""
+"""Streaming distribution statistics: mean, deviation, quartiles and histogram, merged from batches."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 KEPT_VALUES = 1 << 20
-"""Most values of a column that are kept to find quartiles: 8 MB."""
+"""Maximum values of a column kept for quartiles: 8 MB."""
 BINS = 40
 
 Numbers_N = NDArray[np.float64]
 
 
 class Spread(BaseModel, frozen=True):
-    """How numbers are spread. `deviation` is that of the population. Times are microseconds since 1970."""
+    """Distribution of numbers. `deviation` is the population standard deviation. Times are microseconds since 1970."""
 
     count: int
     mean: float
     deviation: float
     quartiles: tuple[float, float, float, float, float]
-    """The least, three quartiles, the greatest."""
+    """Minimum, three quartiles, maximum."""
     kept: int
-    """How many values the quartiles between and the histogram are from: all, or those of a sample of rows."""
+    """Number of values behind the inner quartiles and the histogram: all, or those of a sample of rows."""
     edges: tuple[float, ...]
-    """Of the histogram's bins. What lies outside is counted in the outermost bins."""
+    """Histogram bin edges. Outliers are counted in the outermost bins."""
     bins: tuple[int, ...]
 
 
 class Sample:
-    """The items of the rows with the lowest draws, at most `most` of them."""
+    """Bottom-k sample: items of the rows with the lowest draws, at most `most`."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -55,7 +55,7 @@ class Sample:
 
 
 class Moments:
-    """Mean and squared distances by parts that are put together (Chan et al. 1983, doi:10.2307/2683386)."""
+    """Mean and sum of squared deviations, merged from batches (Chan et al. 1983, doi:10.2307/2683386)."""
 
     def __init__(self, rows_kept: int) -> None:
         self.count, self.mean, self.squares = 0, 0.0, 0.0
@@ -63,7 +63,7 @@ class Moments:
         self.sample = Sample(max(1, rows_kept))
 
     def add(self, values: NDArray[Any], draws: Numbers_N) -> None:
-        """`values` (N,) or (N, D): D numbers of each row. Those that are not finite are not counted."""
+        """`values` (N,) or (N, D): D numbers per row. Non-finite ones are skipped."""
         found = values.astype(np.float64, copy=False)
         found = found[np.isfinite(found)]
         if not found.size:
@@ -98,12 +98,12 @@ class Moments:
 
 
 def edges_of(kept: Numbers_N) -> Numbers_N:
-    """Of the bins of a histogram: whole numbers each get their own as long as they are few; a long tail is cut."""
+    """Histogram bin edges: one bin per integer if there are few; long tails are clipped."""
     low, high = float(kept.min()), float(kept.max())
     if high - low < BINS and np.all(kept == np.rint(kept)):
         return np.arange(low - 0.5, high + 1)
     most = np.quantile(kept, [0.005, 0.995])
     reach = 0.5 * (most[1] - most[0])
-    if reach > 0:  # else nearly all values are one
+    if reach > 0:  # otherwise nearly all values are equal
         low, high = max(low, most[0] - reach), min(high, most[1] + reach)
     return np.linspace(low, high, BINS + 1)

@@ -1,7 +1,7 @@
-"""What the values of a column are like: gathered piece by piece, in memory that does not grow with the rows.
+"""Column statistics, gathered batch by batch in memory independent of the number of rows.
 
-Counts, means, deviations and ends are of all values that were given. Quartiles and histograms are of a sample when the
-values are too many to be kept: those of the rows with the lowest draws, and how many they are is told.
+Counts, means, deviations and extremes cover all values. Quartiles and histograms of large columns come from a sample,
+the rows with the lowest draws, and its size is reported.
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ from millstream.tracking.serving import tokenizer
 
 KEPT_TEXTS = 10_000
 MOST_DIFFERENT = 10_000
-"""Texts of so many kinds are counted; of more, nobody asks which one is the most frequent."""
+"""Maximum number of distinct texts that are counted; beyond it, the most frequent is of no interest."""
 LONGEST = 1000
-"""Characters of a text whose words are counted."""
+"""Characters of a text in which words are counted."""
 LENGTHS = ("length", "steps")
-"""Columns that say how many steps of a series are real; the rest is padding."""
+"""Columns with the number of real steps of a series; the rest is padding."""
 SHOWN = 20
 
 
 class Summary(BaseModel, frozen=True):
-    """A column in one split."""
+    """Statistics of a column in one split."""
 
     rows: int
     missing: int
-    """Rows without a value: null, or a number that is not finite."""
+    """Rows that are null, or a non-finite number."""
     measured: Literal["values", "characters", "tokens", "elements"]
-    """What `spread` is of: the numbers themselves, the lengths of texts or lists, all elements of the tensors."""
+    """What `spread` measures: the numbers themselves, lengths of texts or lists, or all elements of tensors."""
     spread: Spread | None = None
     frequent: dict[str, int] = {}
-    """The most frequent classes, texts, words or tokens, and how often each comes."""
+    """The most frequent classes, texts, words or tokens, with their counts."""
     counted: int = 0
-    """In how many rows they were counted: all, or a sample of texts."""
+    """Number of rows they were counted in: all, or a sample of texts."""
     different: int | None = None
-    """How many different ones there are; None when nobody counted to the end."""
+    """Number of distinct values; None if counting stopped early."""
 
 
 class Gathering(Protocol):
-    """What is known of a column in one split so far."""
+    """Accumulator of statistics for a column in one split."""
 
     rows: int
     numbers: Moments
 
     def add(self, piece: pa.RecordBatch, draws: Numbers_N) -> None:
-        """Take some rows; `draws` are their numbers in [0, 1), the same in every run."""
+        """Add rows; `draws` are their sampling keys in [0, 1), the same in every run."""
         ...
 
     def summary(self, spread: Spread | None) -> Summary: ...
 
 
 def gathering(column: Column) -> Gathering:
-    """An empty one of the kind that fits the column."""
+    """An empty accumulator that fits the column."""
     if column.layout == "tensor":
         return _Elements(column) if column.classes is None else _Shares(column)
     if column.layout == "list":
@@ -71,21 +71,21 @@ def gathering(column: Column) -> Gathering:
 
 
 def summaries(gathered: Mapping[str, Gathering]) -> dict[str, Summary]:
-    """Of one column by split; the histograms of all splits have the same bins."""
+    """Statistics of one column by split; histograms of all splits share their bins."""
     kept = [one.numbers.kept() for one in gathered.values()]
     edges = edges_of(np.concatenate(kept)) if any(map(len, kept)) else np.empty(0)
     return {split: one.summary(one.numbers.spread(edges)) for split, one in gathered.items()}
 
 
 class _Rows:
-    """Counts rows and those without a value."""
+    """Counts rows and missing values."""
 
     def __init__(self, column: Column) -> None:
         self.column = column
         self.rows, self.missing = 0, 0
 
     def values(self, piece: pa.RecordBatch, draws: Numbers_N) -> tuple[pa.Array, Numbers_N]:
-        """The values that are there, with the draws of their rows."""
+        """The non-missing values, with the draws of their rows."""
         found = piece.column(piece.schema.get_field_index(self.column.name))
         self.rows, self.missing = self.rows + len(found), self.missing + found.null_count
         there = found.is_valid().to_numpy(zero_copy_only=False)
@@ -111,7 +111,7 @@ class _Plain(_Rows):
 
 
 class _Classes(_Rows):
-    """Numbers of classes; the names of all of them, also of those that no row has."""
+    """Class indices, with the names of all classes, including empty ones."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -129,7 +129,7 @@ class _Classes(_Rows):
 
 
 class _Texts(_Rows):
-    """Lengths of texts; whole texts if many are equal, else their words."""
+    """Lengths of texts; counts of whole texts if many are equal, otherwise of their words."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -159,7 +159,7 @@ class _Texts(_Rows):
 
 
 class _Lists(_Rows):
-    """Lengths of lists, and which tokens are in them."""
+    """Lengths of lists, and counts of their tokens."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -180,7 +180,7 @@ class _Lists(_Rows):
 
 
 class _Elements(_Rows):
-    """All numbers in tensors of one shape; of a series those of its real steps."""
+    """All elements of tensors; for series without padding."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -202,7 +202,7 @@ class _Elements(_Rows):
 
 
 class _Shares(_Rows):
-    """Vectors with a place for each class, as of tags: how many rows have something of it."""
+    """Vectors with one element per class, such as tags: rows with a positive value per class."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(column)
@@ -228,5 +228,5 @@ def _value_counts(values: pa.Array) -> dict[Any, int]:
 
 
 def _most(counts: Counter[str]) -> dict[str, int]:
-    """The most frequent ones; of equals the first by name, whatever the order in which they came."""
+    """The most frequent ones; ties by name, independent of row order."""
     return dict(sorted(counts.items(), key=lambda one: (-one[1], one[0]))[:SHOWN])

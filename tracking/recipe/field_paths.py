@@ -1,4 +1,4 @@
-"""Fields of nested mappings and lists by their dotted paths, such as `data.steps.split.valid`."""
+"""Fields of nested mappings and lists by dotted path, such as `data.steps.split.valid`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def put(tree: Any, field: str, new: Any) -> None:
-    """Set a dotted field; a step of a list is named by its index or by its only key (`data.steps.split.valid`)."""
+    """Set a dotted field; an item of a list is addressed by index or by its only key (`data.steps.split.valid`)."""
     *path, last = field.split(".")
     for name in path:
         tree = _step_into(tree, name)
     if isinstance(tree, list):
         if int(last) == len(tree):
-            tree.append(new)  # one more step
+            tree.append(new)  # append a step
         else:
             tree[int(last)] = new
     elif isinstance(tree, dict):
@@ -38,7 +38,7 @@ def _step_into(tree: Any, name: str) -> Any:
 
 
 def canonical(tree: Any, field: str) -> str:
-    """The field's path with list places as numbers, as pydantic names them."""
+    """The field's path with list items as indices, as in pydantic's error locations."""
     path = []
     for name in field.split("."):
         if isinstance(tree, list) and not name.isdigit():

@@ -1,4 +1,4 @@
-"""From a YAML file, its base, a budget and `--set` to a located recipe; and the recipes that are shipped."""
+"""Loads a recipe (YAML file, base, budget and `--set`) with the source line of each field; lists shipped recipes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ STUDIES = "studies/"
 def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Located:
     """The recipe called `name` (`cnn/lenet-mnist`) or in the YAML file `name`, with its budget and then `sets` applied.
 
-    `sets` are texts `field.path=value`, the value read as plain YAML. Faults of the recipe's shape are collected in
-    the result, for its reader to raise together with those of the sections. Raises WrongRecipe for text that is no
-    YAML, or no recipe at all.
+    `sets` are texts `field.path=value`, with the value parsed as plain YAML. Faults in the recipe's structure are
+    collected in the result, to be raised together with those of the sections. Raises WrongRecipe for invalid YAML, or
+    text that is not a recipe.
     """
     file = _file(name)
     return locate(read(file), _name(name, file), file, budget=budget, sets=sets)
@@ -29,7 +29,7 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
 
 @dataclass(frozen=True)
 class Written:
-    """The sections of a file laid over those of its base, with the place of each field."""
+    """Sections of a file merged over those of its base, with the source line of each field."""
 
     sections: dict[str, Any]
     lines: dict[str, str]
@@ -37,11 +37,11 @@ class Written:
 
 
 Change = tuple[str, Any, str]
-"""A dotted field, its new value, and where that was written."""
+"""A dotted field, its new value, and its source line."""
 
 
 def read(file: Path) -> Written:
-    """Raises WrongRecipe for text that is no YAML, or no recipe at all."""
+    """Raises WrongRecipe for invalid YAML, or text that is not a recipe."""
     return Written(*_read(file, ()))
 
 
@@ -54,7 +54,7 @@ def locate(
     sets: Iterable[str] = (),
     changes: Iterable[Change] = (),
 ) -> Located:
-    """What was written, with its budget, then `sets`, then `changes` applied."""
+    """The written recipe with its budget, then `sets`, then `changes` applied."""
     value, lines, faults = copy.deepcopy(written.sections), dict(written.lines), list(written.faults)
     for field, new in _budget_changes(value, budget):
         written_at = f"budgets.{budget}.{field}"
@@ -75,15 +75,15 @@ def locate(
         _place(lines, field_paths.canonical(value, field), {"": where})
     located = Located(value, name, file, budget, lines, tuple(overrides), sets)
     faults += config_of(Recipe, value, located, "")[1]
-    unfit = store_names.unfit(name) if "task" in value else None  # a recipe of data alone registers nothing
+    unfit = store_names.unfit(name) if "task" in value else None  # a data-only recipe registers nothing
     faults += [Fault(where=str(file), message=unfit)] if unfit else []
     return replace(located, faults=tuple(faults))
 
 
 def _read(file: Path, on_the_way: tuple[Path, ...]) -> tuple[dict[str, Any], dict[str, str], list[Fault]]:
-    """The sections of a file laid over those of its base, with the place of each field.
+    """Sections of a file merged over those of its base, with the source line of each field.
 
-    A section that is written takes the place of the base's; `change` then sets single fields by their dotted paths.
+    A section in the file replaces that of the base; `change` then sets single fields by their dotted paths.
     """
     value, numbers = yaml_lines.read(file)
     if not isinstance(value, dict):
@@ -110,12 +110,12 @@ def _read(file: Path, on_the_way: tuple[Path, ...]) -> tuple[dict[str, Any], dic
 
 
 def _below(lines: Mapping[str, str], field: str) -> dict[str, str]:
-    """The places of a field and of all in it, by what comes behind its path."""
+    """Source lines of a field and its subfields, by the path relative to the field."""
     return {path[len(field) :]: where for path, where in lines.items() if f"{path}.".startswith(f"{field}.")}
 
 
 def _place(lines: dict[str, str], field: str, places: Mapping[str, str]) -> None:
-    """From here on a field and all in it stand at these places; where it stood before says nothing more."""
+    """Replace the source lines of a field and its subfields."""
     for below in _below(lines, field):
         del lines[field + below]
     lines.update({field + below: where for below, where in places.items()})
@@ -138,12 +138,12 @@ def _base(name: str, file: Path, where: str) -> Path:
 
 
 def catalogue() -> dict[str, Path]:
-    """The shipped recipes by name, studies left out."""
+    """Shipped recipes by name, without studies."""
     return {name: file for name, file in _shipped().items() if not name.startswith(STUDIES)}
 
 
 def studies() -> dict[str, Path]:
-    """The shipped studies by name: `studies/initialisation`."""
+    """Shipped studies by name: `studies/initialisation`."""
     return {name: file for name, file in _shipped().items() if name.startswith(STUDIES)}
 
 
@@ -153,7 +153,7 @@ def _shipped() -> dict[str, Path]:
 
 
 def summaries() -> list[dict[str, Any]]:
-    """What each shipped recipe is about, for a list."""
+    """Summary of each shipped recipe, for listings."""
     found = []
     for name in catalogue():
         recipe = load(name).recipe

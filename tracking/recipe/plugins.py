@@ -1,4 +1,4 @@
-"""Finds a part (a source, step, network, task) by its path: the file is the registration.
+"""Plugin lookup by path (source, step, network, task): the file is the registration.
 
 `find("training.networks", "cnn/lenet")` is the module `training/networks/cnn/lenet.py`.
 """
@@ -13,24 +13,24 @@ from importlib.resources.abc import Traversable
 from types import ModuleType
 
 LISTED = 24
-"""Most names that are told; of more than these, the nearest alone."""
+"""Maximum number of names in a message; beyond it, only the nearest are listed."""
 NEAREST = 6
 
 
 class UnknownPart(LookupError):
-    """No file of that name; the message offers the nearest."""
+    """Unknown plugin name; the message suggests the nearest."""
 
 
 def names(package: str) -> list[str]:
-    """All parts below a package, as `family/name`, sorted."""
+    """All plugins below a package, as `family/name`, sorted."""
     return sorted(_below(importlib.resources.files(package), ""))
 
 
 def find(package: str, name: object) -> ModuleType:
-    """The module of the part called `name`.
+    """The module of the plugin called `name`.
 
-    Raises UnknownPart with the nearest names when there is no such file. A name is looked up in the
-    folder's listing and never turned into a path, so it cannot lead out of the package.
+    Raises UnknownPart with the nearest names if there is no such file. A name is looked up in the folder's listing and
+    never converted to a path, so it cannot lead out of the package.
     """
     known = names(package)
     if name not in known:
@@ -40,18 +40,18 @@ def find(package: str, name: object) -> ModuleType:
 
 
 def class_of(module: ModuleType) -> type:
-    """The class that gives a file its name: `steps/scale.py` holds `Scale`, `tasks/deep_q.py` holds `DeepQ`."""
+    """The class named after its file: `steps/scale.py` holds `Scale`, `tasks/deep_q.py` holds `DeepQ`."""
     stem = module.__name__.rpartition(".")[2]
     found: type = getattr(module, "".join(word.capitalize() for word in stem.split("_")))
     return found
 
 
 def suggest(wrong: str, known: Iterable[str]) -> str:
-    """`did you mean 'hidden'? known: ...`, or the known names alone when nothing is near; of many the nearest few."""
+    """`did you mean 'hidden'? known: ...`, or only the known names if none is near; long lists are shortened."""
     every = sorted(known)
     if not every:
         return "none is known"
-    # a name is also known by its last part: `lenet` is near to `cnn/lenet`
+    # also match by the last part: `lenet` suggests `cnn/lenet`
     by_last = {name.rpartition("/")[2]: name for name in reversed(every)}
     near = difflib.get_close_matches(wrong, every, n=1) or [
         by_last[last] for last in difflib.get_close_matches(wrong.rpartition("/")[2], by_last, n=1)
@@ -63,7 +63,7 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
 
 
 def _below(folder: Traversable, family: str) -> Iterator[str]:
-    """Also where the package lies in an archive, as it does on a cluster's workers."""
+    """Module names below a folder; works for zipped packages too, as on the workers of a cluster."""
     for one in folder.iterdir():
         if one.is_dir():
             yield from _below(one, f"{family}{one.name}/")

@@ -1,7 +1,7 @@
-"""The contract of a recipe: one YAML file with data, task, network, fit, budgets and pass mark.
+"""Schema of a recipe: one YAML file with data, task, network, fit, budgets and pass marks.
 
-Here stands what all sections have in common; each section's own fields are checked by the package that it belongs
-to (`pipelines.prepare.faults`, `training.assembly.build.faults`), with `config_of` from this file.
+This module holds what all sections share; the fields of each section are validated by the package that owns them
+(`pipelines.prepare.faults`, `training.assembly.build.faults`), with `config_of` from this module.
 """
 
 from __future__ import annotations
@@ -28,19 +28,26 @@ Budget = Literal["smoke", "cpu", "full"]
 BUDGETS: tuple[Budget, ...] = ("smoke", "cpu", "full")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
 _WANTED = "Input should be "
-"""How pydantic begins to tell what it expected."""
+"""Prefix of pydantic's messages about the expected type."""
 _MARK = re.compile(r"(>=|<=)\s*(\S+)")
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 
 class Data(BaseModel, frozen=True, extra="forbid"):
-    """The data section: which source, and which steps in which order."""
+    """The `data` section: a source and the preparation steps, in order."""
 
-    source: dict[str, Any] = Field(description="`name` of a file in pipelines/sources and its fields")
-    steps: tuple[dict[str, Any], ...] = Field((), description="one `step: {fields}` each, in the order of work")
+    source: dict[str, Any] = Field(
+        description="source of the data: `name` of a module in pipelines/sources, and its fields"
+    )
+    steps: tuple[dict[str, Any], ...] = Field(
+        (), description="preparation steps in order of execution, each as `step: {fields}`"
+    )
     name: str | None = Field(
-        None, pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=200, description="name of the dataset; default: the source's"
+        None,
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=200,
+        description="name of the dataset; default: the name of the source",
     )
 
     @field_validator("steps", mode="before")
@@ -58,14 +65,14 @@ class Data(BaseModel, frozen=True, extra="forbid"):
 
 
 class Repeat(BaseModel, frozen=True, extra="forbid"):
-    """The whole recipe, run once for each value of one field; the metrics are means over these runs (given folds)."""
+    """Runs the whole recipe once per value of one field (predefined folds, say); metrics are means over these runs."""
 
-    field: str = Field(description="dotted path of the field that varies, such as data.steps.0.split.fold")
+    field: str = Field(description="dotted path of the field to vary, such as data.steps.0.split.fold")
     values: tuple[int, ...] = Field(min_length=2, description="its values, one nested run each")
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
-    """A recipe whose budget and settings have been applied."""
+    """A recipe after its budget and `--set` overrides were applied."""
 
     about: str = Field(min_length=1)
     data: Data | None = None
@@ -74,9 +81,13 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
     network: dict[str, Any] | None = None
     fit: dict[str, Any] = Field(default_factory=dict)
     budgets: dict[Budget, dict[str, Any]] = Field(default_factory=dict)
-    marks: dict[str, str] = Field(default_factory=dict, alias="pass", description="metric: '>= x' or '<= x'")
+    marks: dict[str, str] = Field(
+        default_factory=dict, alias="pass", description="pass marks as metric: '>= x' or '<= x'"
+    )
     repeat: Repeat | None = None
-    search: dict[str, Any] | None = Field(None, description="fields that `millstream search` varies: ranges, or values")
+    search: dict[str, Any] | None = Field(
+        None, description="search space of `millstream search`: ranges or values by field"
+    )
 
     @field_validator("task", "network")
     @classmethod
@@ -106,11 +117,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
 
     @property
     def trains(self) -> bool:
-        """Whether there is something to train; a recipe of data alone is only prepared."""
+        """Whether the recipe trains a model; a data-only recipe is only prepared."""
         return self.task is not None
 
     def passed(self, metrics: Mapping[str, float]) -> bool | None:
-        """Whether every pass mark is reached; None when the recipe has none. A missing metric is not reached."""
+        """Whether every pass mark is reached; None if the recipe has none. A missing metric counts as not reached."""
         if not self.marks:
             return None
         limits = {metric: parse_mark(metric, mark) for metric, mark in self.marks.items()}
@@ -122,7 +133,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
 
 @dataclass(frozen=True)
 class Located:
-    """A recipe with its name and where each of its fields was written; it may still have `faults`."""
+    """A recipe with its name and the source line of each field; it may still have `faults`."""
 
     sections: Mapping[str, Any]
     name: str
@@ -135,24 +146,24 @@ class Located:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The checked recipe. Raises WrongRecipe when `faults` has any."""
+        """The validated recipe. Raises WrongRecipe if there are `faults`."""
         WrongRecipe.unless_empty(self.faults)
         return Recipe.model_validate(self.sections)
 
     @property
     def words(self) -> list[str]:
-        """The words of a command that names this recipe again: a shipped one by its name, another by its file."""
+        """Command-line arguments that select this recipe again: by name if it is shipped, by file otherwise."""
         sets = [word for one in self.sets for word in ("--set", one)]
-        # shipped ones alone have a family
+        # only shipped recipes have a family
         return [self.name if "/" in self.name else str(self.file), "--budget", self.budget, *sets]
 
     def section(self, name: str) -> dict[str, Any]:
-        """A section as it was written, so that its fields can be checked even if another section is wrong."""
+        """A section as written, so that its fields can be validated even if another section is invalid."""
         found = self.sections.get(name)
         return found if isinstance(found, dict) else {}
 
     def where(self, field: str) -> str:
-        """`file:line` of a dotted field, of its nearest written parent, or the `--set` that gave it."""
+        """`file:line` of a dotted field, of its nearest written parent, or the `--set` option that set it."""
         for path in field_paths.parents(field):
             if path in self.overrides:
                 return f"--set {path}"
@@ -164,19 +175,19 @@ class Located:
         return Fault(where=self.where(field), message=f"{field}: {message}")
 
     def resolved(self) -> dict[str, Any]:
-        """The recipe as plain data, as it is written into the run."""
+        """The recipe as plain data, as logged to the run."""
         return self.recipe.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"budgets", "search"})
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits that differ when anything of the resolved recipe does."""
+        """16 hex digits that change with anything in the resolved recipe."""
         return hashlib.sha256(json.dumps(self.resolved(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def config_of(
     model: type[ConfigT], values: Mapping[str, Any], located: Located, field: str
 ) -> tuple[ConfigT | None, list[Fault]]:
-    """`values`, which stand at `field` of the recipe, as a `model`; or all their faults, with line and nearest name."""
+    """The `values` at `field` of the recipe as a `model`, or all their faults with line and nearest field name."""
     try:
         config = model.model_validate(values)
     except ValidationError as error:
@@ -192,7 +203,7 @@ def config_of(
 def part_of(
     package: str, section: Mapping[str, Any], located: Located, field: str
 ) -> tuple[ModuleType | None, dict[str, Any], list[Fault]]:
-    """The module that a section's `name` stands for, the section's other fields, and the faults."""
+    """The module that the section's `name` refers to, the section's other fields, and the faults."""
     rest = {key: value for key, value in section.items() if key != "name"}
     try:
         return plugins.find(package, section.get("name")), rest, []
@@ -201,12 +212,12 @@ def part_of(
 
 
 def _single(value: float) -> float:
-    """As single precision has it, in which metrics are computed: 440 of 500 rows are told as .87999999."""
+    """Rounded to single precision, in which metrics are computed: 440 of 500 rows are reported as .87999999."""
     return ctypes.c_float(value).value
 
 
 def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], float]:
-    """The comparison and the limit of a pass mark such as '>= 0.989'. Raises ValueError with what was expected."""
+    """Comparison and limit of a pass mark such as '>= 0.989'. Raises ValueError with the expected form."""
     found = _MARK.fullmatch(mark.strip())
     try:
         if not found:
@@ -217,7 +228,7 @@ def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], 
 
 
 def _endless(value: Any, path: str) -> Iterator[tuple[str, float]]:
-    """Where in a config a number is infinite or none, which every bound of a field lets through somewhere."""
+    """Paths of infinite or NaN numbers in a config, which field bounds do not exclude everywhere."""
     if isinstance(value, float) and not math.isfinite(value):
         yield path, value
     inside: Iterable[tuple[Any, Any]] = ()
@@ -233,12 +244,12 @@ def _endless(value: Any, path: str) -> Iterator[tuple[str, float]]:
 
 
 def _is_free(annotation: Any) -> bool:
-    """Whether a field holds anything: sections are checked by the package that they belong to."""
+    """Whether a field accepts anything: such sections are validated by the package that owns them."""
     return annotation is Any or any(_is_free(one) for one in get_args(annotation))
 
 
 def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:
-    """The steps that lead to where an error is: what is written there, or is a field; no names of a union's members."""
+    """The path of an error, from steps that are written or are fields; the names of union members are dropped."""
     steps = []
     for at, step in enumerate(error["loc"]):
         holder = _model_at(model, error["loc"][:at])
@@ -254,7 +265,7 @@ def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:
 
 
 def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Located) -> Fault:
-    """What is wrong at a path; of a field that may be of several kinds, each kind has told its own."""
+    """The fault at a path; a field with a union type has one error per member, which are joined."""
     error, given = errors[0], errors[0].get("input")
     if error["type"] == "extra_forbidden":
         holder = _model_at(model, error["loc"][:-1])
@@ -271,13 +282,13 @@ def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Locate
 
 
 def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] | None:
-    """The model that stands at `loc`, where each step names a field whose type is a model or holds one."""
+    """The model at `loc`, where each step names a field whose type is a model or contains one."""
     for step in loc:
         info = model.model_fields.get(str(step)) or next(
             (i for i in model.model_fields.values() if i.alias == step), None
         )
         if info is None:
-            continue  # an index, a key or the name of a union's member
+            continue  # an index, a key or the name of a union member
         nested = _models_in(info.annotation)
         if not nested:
             return None

@@ -1,4 +1,4 @@
-"""Names that the tracking store takes: of experiments and registered models, and of params."""
+"""Valid MLflow names for experiments, registered models and params."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import re
 from collections.abc import Container
 
 LONGEST_NAME = 250
-"""Letters of a name that every database of MLflow's takes."""
+"""Characters of a name that fit every MLflow database."""
 _DIGITS = 8
 _NOT_IN_ADDRESSES = re.compile(r"[:?@\x00-\x1f\x7f]")
-"""What MLflow refuses in the name of a model, or reads in `models:/NAME/VERSION` and `models:/NAME@ALIAS` as no part
-of the name."""
+"""Characters that MLflow refuses in a model name, or parses as separators in `models:/NAME/VERSION` and
+`models:/NAME@ALIAS`."""
 
 
 def registered_name(recipe: str) -> str:
-    """MLflow takes no slash in the name of a registered model."""
+    """Name of the registered model; MLflow refuses a slash in it."""
     return recipe.replace("/", ".")
 
 
 def unfit(recipe: str) -> str | None:
-    """Why no experiment and no registered model can be named after a recipe, with what to do; None where they can."""
+    """Why the recipe's name fits no experiment or registered model, with the remedy; None if it does."""
     advice = f"{recipe!r} names the experiment and the registered model: rename the file"
     if found := _NOT_IN_ADDRESSES.search(recipe):
         return f"{advice}, without {found[0]!r}"
@@ -33,14 +33,13 @@ def unfit(recipe: str) -> str | None:
 
 
 def param_name(path: str, taken: Container[str] = ()) -> str:
-    """`path` as the name of a param: with `_` for what MLflow does not take, cut to `LONGEST_NAME` letters.
+    """`path` as the name of a param: `_` replaces what MLflow refuses, cut to `LONGEST_NAME` characters.
 
-    A name that was cut, or that is in `taken`, ends with digits that follow from the whole path, so that no two paths
-    have one name.
+    A name that was cut, or that is in `taken`, ends with a hash of the whole path, so that names stay unique.
     """
     clean = "".join(one if one.isalnum() or one in "_-./ :" else "_" for one in path)
     if posixpath.normpath(clean) != clean or clean.startswith(("..", "/")) or clean == ".":
-        clean = re.sub(r"[/.]", "_", clean)  # it would lead elsewhere as the path of a file
+        clean = re.sub(r"[/.]", "_", clean)  # as a file path it would leave the folder
     if len(clean) <= LONGEST_NAME and clean not in taken:
         return clean
     digits = hashlib.sha256(path.encode()).hexdigest()[:_DIGITS]

@@ -1,4 +1,4 @@
-"""A study: a recipe, the fields that vary, and the recipes that come of every combination of their values."""
+"""A study: a recipe, the fields to vary, and the recipe of each combination of their values (a full grid)."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from millstream.tracking.recipe.schema import Budget, Located, Recipe, config_of
 
 VARY = "vary"
 MOST = 500
-"""Combinations of one study; more are a search."""
+"""Maximum number of combinations of a study; use a search for more."""
 
 
 class Study(BaseModel, frozen=True, extra="forbid"):
-    """What a study says beside its recipe.
+    """Fields of a study, in addition to those of its recipe.
 
-    | vary: {fit.init: [zeros, he]}                             | a field, and its values               |
-    | vary: {penalty: {none: {}, L1: {fit.l1: 1.0e-3}}}         | a name, and named changes of any field |
+    | vary: {fit.init: [zeros, he]}                             | a field and its values                  |
+    | vary: {penalty: {none: {}, L1: {fit.l1: 1.0e-3}}}         | a name, and labelled changes of any field |
     """
 
     vary: dict[str, list[Any] | dict[str | int | float, dict[str, Any]]] = Field(
-        min_length=1, description="what varies: every combination is run"
+        min_length=1, description="fields to vary, with their values; every combination is run"
     )
-    metrics: tuple[str, ...] = Field(("test/accuracy",), min_length=1, description="what is compared at the end")
-    curve: str | None = Field(None, description="a metric that is drawn over the steps, such as valid/loss")
+    metrics: tuple[str, ...] = Field(("test/accuracy",), min_length=1, description="metrics to compare at the end")
+    curve: str | None = Field(None, description="metric to plot over the steps, such as valid/loss")
     pictures: str | None = Field(
-        None, pattern=r"^[a-z0-9_]+$", description="a figure of each run, put below one another, such as enlargements"
+        None, pattern=r"^[a-z0-9_]+$", description="figure of each run to stack in one figure, such as enlargements"
     )
     ranked: str | None = Field(
-        None, description="a metric by which the models are ranked on the same test rows, and told apart from chance"
+        None, description="metric that ranks the models on the same test rows, with significance tests"
     )
-    train_split: bool = Field(False, description="measure each model on the train split, too, as train/...")
-    log: bool = Field(False, description="numbers that vary are drawn on a logarithmic axis")
+    train_split: bool = Field(False, description="also evaluate each model on the train split, as train/...")
+    log: bool = Field(False, description="plot numeric values on a logarithmic axis")
 
     @field_validator("vary", mode="before")
     @classmethod
@@ -63,37 +63,37 @@ class Study(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def axes(self) -> dict[str, list[str]]:
-        """The labels of what varies."""
+        """Labels of the values, by axis."""
         return {axis: [label for label, _ in _settings(axis, values)] for axis, values in self.vary.items()}
 
 
 @dataclass(frozen=True)
 class LocatedStudy:
-    """A study with the recipe of each combination, and the faults of all of them, each once."""
+    """A study with the recipe of each combination, and the distinct faults of all of them."""
 
     study: Study | None
     base: Located
-    """The recipe without what varies."""
+    """The recipe without the varied fields."""
     combinations: tuple[tuple[dict[str, str], Located], ...] = ()
-    """The labels by axis, and the recipe."""
+    """Labels by axis, and the recipe."""
     faults: tuple[Fault, ...] = field(default=())
 
 
 def is_study(name: str) -> bool:
-    """Whether it is a shipped study's name, or a YAML file that says what varies."""
+    """Whether this is a shipped study, or a YAML file with a `vary` section."""
     if Path(name).suffix not in (".yaml", ".yml"):
         return name in studies()
     try:
         return VARY in read(Path(name)).sections
     except WrongRecipe:
-        return False  # told by who reads it as a recipe
+        return False  # reported when it is read as a recipe
 
 
 def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> LocatedStudy:
-    """The study `initialisation`, or in the YAML file `name`.
+    """The shipped study `name` (such as `initialisation`), or the one in the YAML file `name`.
 
-    A budget and `--set` change the recipe; `vary.<axis>` in either of them gives an axis other values. Raises
-    WrongRecipe for text that is no YAML, or a name that is no study.
+    Budgets and `--set` change the recipe; `vary.<axis>` in either replaces the values of an axis. Raises
+    WrongRecipe for invalid YAML, or an unknown study.
     """
     file, given = _file(name), tuple(sets)
     called = file.stem if Path(name).suffix else STUDIES + name.removeprefix(STUDIES)
@@ -122,7 +122,7 @@ def load(name: str, *, budget: Budget = "cpu", sets: Iterable[str] = ()) -> Loca
 
 
 def _apart(written: Written, budget: Budget) -> tuple[dict[str, Any], Written, list[Fault]]:
-    """The fields of a study, with its budget applied; the recipe that they stand beside; and names of neither."""
+    """The study's fields after its budget was applied, the recipe in the same file, and faults for unknown fields."""
     sections = dict(written.sections)
     known = [*Study.model_fields, *(about.alias or name for name, about in Recipe.model_fields.items())]
     unknown = [name for name in sections if name not in known]
@@ -150,13 +150,13 @@ def _axis(path: str) -> str:
 
 
 def _values(text: str) -> tuple[str, Any]:
-    """The axis that `vary.<axis>=<values>` names, and its values. Raises WrongRecipe for text that is no YAML."""
+    """The axis of `vary.<axis>=<values>`, and its values. Raises WrongRecipe for invalid YAML."""
     path, _, values = text.partition("=")
     return _axis(path), yaml_lines.parse(values, f"--set {path}")[0] if values.strip() else ""
 
 
 def _settings(axis: str, values: Any) -> list[tuple[str, dict[str, Any]]]:
-    """Each label of an axis, and the fields that it sets."""
+    """Each label of an axis with the fields that it sets."""
     if isinstance(values, dict):
         return [(str(label), settings) for label, settings in values.items()]
     return [(str(value), {axis: value}) for value in values]

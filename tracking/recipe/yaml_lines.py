@@ -1,7 +1,7 @@
-"""Reads YAML as plain data, and remembers on which line each field stands.
+"""Reads YAML as plain data, with the line number of each field.
 
-Nothing but mappings, lists and plain values comes out: no tags (which could make objects), no anchors (which could
-grow without bound), no key twice. Used for recipes and for the values of `--set`.
+Only mappings, lists and plain values: no tags (they could construct objects), no anchors (they could expand without
+bound), no duplicate keys. Used for recipes and for the values of `--set`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LARGEST_BYTES = 1 << 20
 def read(file: Path) -> tuple[Any, Lines]:
     """The content of `file`, and the line of each field by its dotted path (`data.steps.0.split`).
 
-    Raises WrongRecipe with every fault found in the text.
+    Raises WrongRecipe with every fault in the text.
     """
     try:
         raw = file.read_bytes()
@@ -38,7 +38,7 @@ def read(file: Path) -> tuple[Any, Lines]:
 
 
 def parse(text: str, where: object) -> tuple[Any, Lines]:
-    """As `read`, from text that came from `where`."""
+    """Same as `read`, for text that came from `where`."""
     try:
         _refuse_anchors(text, where)
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -80,7 +80,7 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self.value(one, _join(path, str(at))) for at, one in enumerate(node.value)]
         if node.tag.endswith(":timestamp"):
-            return node.value  # a date stays the text that was written
+            return node.value  # a date is kept as text
         return _construct(node)
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:

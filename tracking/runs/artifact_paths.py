@@ -1,9 +1,9 @@
-"""Where the artifacts of a SQLite store are: in a folder beside it, wherever both are by now.
+"""Artifact folders of a SQLite store: next to the store, also after both were moved.
 
-MLflow writes absolute addresses into its store. Of a home that was moved, copied, or is mounted at another place in a
-container they name a folder that is not there, or is another home's. So an address is resolved against the store's
-present place when it is used (`Beside`), also while somebody else uses the store at another place; and it is corrected
-in the store when that is opened, for those who read it without this package: MLflow's own pages, a notebook.
+MLflow writes absolute URIs into its store. If the home was moved, copied, or is mounted at another path in a container,
+they point to a missing folder, or into another home. So a URI is resolved against the store's current path on use
+(`Beside`), which also works while another process has the store at another path; and it is corrected in the store when
+that is opened, for readers without this package: MLflow's UI, a notebook.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from millstream.tracking.settings import sqlite_file
 
 FOLDER = "artifacts"
 _OF_RUN = re.compile(rf".*/{FOLDER}/(?P<below>\w*[^\W\d][\w-]*/[0-9a-f]{{32}}/artifacts(?:/.*)?)", re.DOTALL)
-"""An address of ours in a store: MLflow's own experiments lie in folders of numbers."""
+"""An artifact URI of this package: MLflow's own experiments are in numbered folders."""
 _ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -34,18 +34,18 @@ _ADDRESSES = (
 
 
 def location(file: Path, name: str) -> Path:
-    """Where the artifacts of the experiment `name` are kept, of the store in `file`."""
+    """Artifact folder of the experiment `name`, for the store in `file`."""
     return file.parent / FOLDER / re.sub(r"[^\w-]+", "-", name)
 
 
 def present(path: Path, file: Path) -> Path:
-    """Where what the store in `file` has at `path` is by now, or is to be written."""
+    """Current path of an artifact that the store in `file` has at `path`."""
     found = _OF_RUN.fullmatch(str(path))
     return _present(path, file.parent / FOLDER / found["below"]) if found else path
 
 
 def folder_of(artifact_uri: str, tracking_uri: str) -> str:
-    """The local folder of a run's artifacts, or their address elsewhere."""
+    """Local folder of a run's artifacts, or their URI if they are remote."""
     if not artifact_uri.startswith("file:"):
         return artifact_uri
     file, path = sqlite_file(tracking_uri), Path(local_file_uri_to_path(artifact_uri))
@@ -53,21 +53,21 @@ def folder_of(artifact_uri: str, tracking_uri: str) -> str:
 
 
 class Beside(LocalArtifactRepository):  # type: ignore[misc]  # MLflow has no types here
-    """MLflow's local artifacts, at their present place."""
+    """MLflow's local artifact repository, at its current path."""
 
     @property
     def artifact_dir(self) -> str:
-        file = sqlite_file(mlflow.get_tracking_uri())  # MLflow keeps this object for a run, whichever store is open
+        file = sqlite_file(mlflow.get_tracking_uri())  # MLflow caches this object per run, whichever store is open
         return str(present(Path(self._artifact_dir), file)) if file else str(self._artifact_dir)
 
 
 def use_present_places() -> None:
-    """Have MLflow in this process look for local artifacts beside their store."""
+    """Make MLflow in this process resolve local artifacts next to their store."""
     registry._artifact_repository_registry.register("file", Beside)
 
 
 def correct(file: Path) -> None:
-    """Write the present places into a store that is ready, and was moved."""
+    """Update the paths in an initialized store that was moved."""
     if not os.access(file, os.W_OK):
         return
     with closing(sqlite3.connect(file)) as store, store:
@@ -80,12 +80,12 @@ def correct(file: Path) -> None:
 
 
 def _present(before: Path, now: Path) -> Path:
-    """A store that is not in a home of its own may have artifacts in the home that it was made for."""
+    """The new path, unless artifacts exist only at the old one: a store outside a home may keep them in that home."""
     return now if now.exists() or not before.exists() else before
 
 
 def _is_same(one: Path, other: Path) -> bool:
-    """Whether both are names of one folder: a link, or a place that it is mounted at as well."""
+    """Whether both paths are the same folder: a link, or a second mount."""
     return one.exists() and other.exists() and one.samefile(other)
 
 

@@ -1,4 +1,4 @@
-"""The dataset version that a run has as its input, as MLflow shows it beside the run."""
+"""Dataset version as the logged input of a run, shown in MLflow's UI."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from millstream.tracking.runs.store_errors import StoreError
 
 ATTEMPTS = 3
 LONGEST_SCHEMA = 1_000_000
-"""Letters that MLflow takes of a dataset's columns, and most proxies in one request."""
+"""Maximum characters of a dataset's schema in MLflow, and in one request through most proxies."""
 
 
 class Input(BaseModel, frozen=True):
-    """Plain values, which can wait in a spool for the store."""
+    """Plain values, which can be spooled until the store is available."""
 
     name: str
     digest: str
@@ -30,9 +30,9 @@ class Input(BaseModel, frozen=True):
 
     @classmethod
     def of(cls, manifest: Manifest, folder: Place) -> Input:
-        """With our digest, since MLflow's own collide: it names the content of the train split."""
+        """Input with the digest of the train split's content, since MLflow's own digests collide."""
         columns = json.dumps({"columns": [column.name for column in manifest.columns]})
-        if len(columns) > LONGEST_SCHEMA:  # manifest.json has them all
+        if len(columns) > LONGEST_SCHEMA:  # manifest.json lists them all
             columns = json.dumps({"columns": f"{len(manifest.columns)}, listed in manifest.json"})
         return cls(
             name=manifest.name,
@@ -45,8 +45,8 @@ class Input(BaseModel, frozen=True):
 
 
 def log_input(client: Client, run_id: str, given: Input) -> None:
-    """MLflow looks whether it knows a dataset and then adds it: of two runs that do so at once it refuses one, which
-    finds the other's entry when it asks again."""
+    """Log the dataset as the run's input, with retries: MLflow's check-then-insert is racy and refuses one of two
+    concurrent runs; the retry finds the other's entry."""
     dataset = Dataset(given.name, given.digest, given.source_type, given.source, given.columns, given.profile)
     for attempt in reversed(range(ATTEMPTS)):
         try:

@@ -1,9 +1,9 @@
-"""Metrics on their way: written to disk first, sent from there by a thread, so that no server can stop training.
+"""Write-ahead spool of metrics: written to disk, sent by a background thread, so that no server can block training.
 
-A line of the spool is a list of metrics; tags, an input, a file or a model that the server was not there for, or that
-it refused; or how and why the run ended. Beside it stands how many lines the server was asked to take and which of them
-it refused, and in a folder the files. A metric that was sent twice (the answer was lost) changes nothing: a tracking
-store keeps equal points once.
+A line of the spool is a list of metrics; tags, an input, a file or a model that the server missed or refused; or the
+final status of the run. A `.sent` file next to it holds the number of lines sent so far and which of them were refused;
+a folder holds the files. Sending a metric twice (after a lost response) is harmless: a tracking store deduplicates
+equal points.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ EVERY_S = 1.0
 LONGEST_PAUSE_S = 30.0
 CLOSE_WITHIN_S = 20.0
 MOST_AT_ONCE = 1000
-"""Metrics in one request; MLflow takes no more."""
+"""Metrics per request, MLflow's limit."""
 
 
 class Spool:
-    """The spool of one run. `add` never waits for anything but this machine's disk."""
+    """The spool of one run. `add` only waits for the local disk."""
 
     def __init__(self, settings: Settings, run_id: str) -> None:
         settings.spool.mkdir(parents=True, exist_ok=True)
@@ -43,23 +43,23 @@ class Spool:
         self.run_id = run_id
         _without_torn_line(self.file)
         self._out = self.file.open("a", encoding="utf-8")
-        # the kernel lets go when the process dies: that is how others tell a spool in use from one left behind
+        # released by the kernel when the process dies, so that others recognise an abandoned spool
         fcntl.flock(self._out, fcntl.LOCK_SH)
         self._wake, self._end = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._unwritten: dict[str, Any] | None = None
-        """How the run ended, where the disk had no room for it."""
+        """Final status of the run, if the disk was too full to write it."""
         self._has_arrived = False
         self.refusal: StoreError | None = None
-        """What the server answered, the last time, in the place of taking what it was sent."""
+        """The last error of the server, None after a success."""
 
     @property
     def is_behind(self) -> bool:
-        """Whether the server did not answer, the last time."""
+        """Whether the server did not respond to the last request."""
         return self.refusal is not None and self.refusal.is_gone
 
     def add(self, metrics: Mapping[str, float], step: int) -> None:
-        """Keep the metrics of a step; the time stamp is now."""
+        """Append the metrics of a step with the current timestamp."""
         now = _now()
         self._write([[name, value, now, step] for name, value in metrics.items()])
 
@@ -67,7 +67,7 @@ class Spool:
         self._write({"tags": dict(tags)})
 
     def add_file(self, path: Path, to: str) -> None:
-        """Keep a copy of a file, an artifact of the run in the folder `to`."""
+        """Keep a copy of a file, to be logged as an artifact of the run in the folder `to`."""
         name = f"{time.time_ns()}/{path.name}"
         kept = self.file.with_suffix("") / name
         kept.parent.mkdir(parents=True)
@@ -78,11 +78,11 @@ class Spool:
         self._write({"input": given.model_dump()})
 
     def add_model(self, folder: Path, entry: Entry | None) -> None:
-        """Remember the folder of a model that is to be logged, and registered."""
+        """Record the folder of a model that is to be logged and registered."""
         self._write({"model": str(folder), "entry": entry.model_dump() if entry else None})
 
     def start(self, client: Client) -> None:
-        """Send in the background from now on."""
+        """Start the background thread that sends."""
         self._thread = threading.Thread(target=self._run, args=(client,), name="spool", daemon=True)
         self._thread.start()
 
@@ -93,13 +93,13 @@ class Spool:
         tags: Mapping[str, str] | None = None,
         wait_s: float = CLOSE_WITHIN_S,
     ) -> bool:
-        """Send what is left, and that the run ended with `status` and gets these `tags`, if it did; whether all of it
-        arrived. What did not within `wait_s` is kept: a server that hangs is waited for by the thread alone."""
+        """Send what is left, and the final `status` and `tags` if given; whether all arrived. After `wait_s` the rest
+        is kept: only the background thread waits for a hanging server."""
         if status is not None:
             end = {"status": status, "at": _now(), "tags": dict(tags or {})}
             try:
                 self._write(end)
-            except OSError:  # the disk is full: what is buffered is tried once more below
+            except OSError:  # the disk is full: sent from memory below
                 self._unwritten = end
         self._end.set()
         self._wake.set()
@@ -112,7 +112,7 @@ class Spool:
             os.fsync(self._out.fileno())
             self._out.close()
             if self._has_arrived:
-                send(client, self.file)  # nothing is left to send, and it is removed
+                send(client, self.file)  # nothing is left to send; this removes the file
         except (StoreError, OSError):
             return False
         return self._has_arrived
@@ -133,7 +133,7 @@ class Spool:
             self._has_arrived = self._send(client) and self._unwritten is None
 
     def _send(self, client: Client) -> bool:
-        """Whether the server took all."""
+        """Whether the server accepted everything."""
         try:
             send(client, self.file, keep=True)
             self.refusal = None
@@ -146,12 +146,12 @@ class Spool:
 
 
 def file_of(settings: Settings, run_id: str) -> Path:
-    """Where the spool of a run lies, while anything of it is left."""
+    """Path of a run's spool; it exists while anything is unsent."""
     return settings.spool / f"{run_id}.jsonl"
 
 
 def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
-    """Status and milliseconds since 1970 of the end of a run that its store was not told; None when there is none."""
+    """Final status and end time (ms since 1970) of a run that the store has not received; None if there is none."""
     file = file_of(settings, run_id)
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     whole = [line for line in lines if line.endswith(b"\n")]
@@ -160,11 +160,11 @@ def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
 
 
 def send(client: Client, file: Path, *, keep: bool = False) -> int:
-    """Send the lines of a spool that the server does not have; how many. A spool that is sent whole is removed,
-    unless its run still writes (`keep`); what a process that died, or a full disk, left of a line is nothing to send.
+    """Send the unsent lines of a spool; returns how many. A complete spool is removed, unless its run still writes
+    (`keep`); torn lines (dead process, full disk) are ignored.
 
-    A line that the server refuses stays for the next time, and those after it are sent. Raises StoreError for the first
-    one refused, or at once when the server is not there; all that it took is remembered.
+    A line that the server refuses stays for the next attempt, and the following lines are sent. Raises StoreError for
+    the first refused line, or at once if the server is down; everything accepted so far is recorded.
     """
     done_file = file.with_suffix(".sent")
     done, *refused = map(int, done_file.read_text().split()) if done_file.exists() else (0,)
@@ -202,7 +202,7 @@ def send(client: Client, file: Path, *, keep: bool = False) -> int:
 
 
 def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
-    """Tell the server a line of the spool that is no list of metrics."""
+    """Send a line of the spool other than metrics."""
     run_id = file.stem
     if "file" in line:
         client.log_artifact(run_id, str(file.with_suffix("") / line["file"]), line["to"] or None)
@@ -221,14 +221,14 @@ def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
 
 
 def _kept(file: Path, folder: str) -> Path:
-    """The folder of a model in the home of its spool, also where that was moved since."""
+    """The folder of a model in the home of its spool, also after the home was moved."""
     below = folder.rpartition(f"/checkpoints/{file.stem}/")[2]
     here = file.parent.parent / "checkpoints" / file.stem / below
     return here if here.is_dir() else Path(folder)
 
 
 def _tell_end(client: Client, run_id: str, end: Mapping[str, Any]) -> None:
-    for name, value in end.get("tags", {}).items():  # an older spool has none
+    for name, value in end.get("tags", {}).items():  # missing in older spools
         client.set_tag(run_id, name, value)
     client.set_terminated(run_id, end["status"], end["at"])
 
@@ -239,14 +239,14 @@ def _now() -> int:
 
 
 def _replace(file: Path, content: str) -> None:
-    """In one step, so that a full disk or a kill leaves the number before."""
+    """Atomic write, so that a full disk or a kill leaves the previous content."""
     beside = file.with_name(f".{file.name}")
     beside.write_text(content)
     beside.replace(file)
 
 
 def _without_torn_line(file: Path) -> None:
-    """Cut off what a process that died, or a full disk, left of a last line: the next one would go on in it."""
+    """Truncate a torn last line (dead process, full disk), to which the next line would be appended."""
     if file.exists():
         content = file.read_bytes()
         if not content.endswith(b"\n"):
@@ -254,7 +254,7 @@ def _without_torn_line(file: Path) -> None:
 
 
 def unsent(settings: Settings) -> list[Path]:
-    """Spools of runs that ended without the server; those of runs that go on are none of anybody's business."""
+    """Spools of ended runs with unsent lines; those of running runs are skipped."""
     return [file for file in sorted(settings.spool.glob("*.jsonl")) if not _is_written(file)]
 
 
@@ -262,13 +262,13 @@ def _is_written(file: Path) -> bool:
     try:
         with file.open() as opened:
             fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, FileNotFoundError):  # its run goes on, or has just ended
+    except (BlockingIOError, FileNotFoundError):  # its run is active, or has just ended
         return True
     return False
 
 
 def _some(lines: list[str]) -> tuple[int, list[Metric]]:
-    """How many lines go into one request, at most up to the end of the run, and their metrics."""
+    """Number of lines for one request, up to the next line that is not metrics, and their metrics."""
     metrics: list[Metric] = []
     for at, line in enumerate(lines):
         told = json.loads(line)

@@ -1,4 +1,4 @@
-"""Makes the tracking store ready: a SQLite file under home, or the server that `MLFLOW_TRACKING_URI` names."""
+"""Opens the tracking store: a SQLite file under home, or the server in `MLFLOW_TRACKING_URI`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-# before mlflow is imported: it reads these then
+# MLflow reads these on import
 for _name, _value in {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    # who is told to come back in an hour would wait for it
+    # otherwise a client would wait for an hour if the server requests it
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
     "MLFLOW_TRUNCATE_LONG_VALUES": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -44,7 +44,7 @@ UI_STORE = "MLFLOW_BACKEND_STORE_URI"
 
 
 class Client:
-    """MLflow's client of a store, whose every call gives a result or raises StoreError."""
+    """MLflow client whose calls return a result or raise StoreError."""
 
     def __init__(self, client: MlflowClient, uri: str) -> None:
         self._client = client
@@ -62,10 +62,10 @@ class Client:
 
 
 def open_store(settings: Settings, timeout_s: float = 10.0) -> Client:
-    """A client of a store that answers. Raises BadEnvironment when it cannot be made, opened or reached."""
+    """A client of a responding store. Raises BadEnvironment if it cannot be created, opened or reached."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # it writes down a trace of what it raises as well
+    # it also logs tracebacks of the errors it raises
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     uri = settings.tracking_uri
     if uri.startswith(("http://", "https://")):
@@ -81,7 +81,7 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> Client:
     artifact_paths.use_present_places()
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-    # the first to open a fresh SQLite file writes its tables, and making a client opens it; two at once would both try
+    # opening a fresh SQLite file creates its tables; two concurrent processes would both try
     with alone(settings.home / LOCK), answering(uri):
         with _made_whole(file) if file is not None else nullcontext():
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -93,24 +93,24 @@ def open_store(settings: Settings, timeout_s: float = 10.0) -> Client:
 
 @contextmanager
 def _made_whole(file: Path) -> Iterator[None]:
-    """For who opens a SQLite file, alone, and makes it if need be.
+    """Context in which one process opens a SQLite file and creates it if needed.
 
-    A kill or a full disk leaves half of the tables, which MLflow neither opens nor completes. So a mark stands beside
-    the file until all are there, and a file with the mark is made anew.
+    A kill or a full disk leaves a partial schema, which MLflow neither opens nor completes. So a marker file exists
+    until the schema is complete, and a database with the marker is recreated.
     """
     mark, journal = file.with_name(f".{file.name}.making"), file.with_name(f"{file.name}-journal")
     if mark.exists():
         journal.unlink(missing_ok=True)
-        file.write_bytes(b"")  # and not another file: MLflow keeps files open that it could not use
+        file.write_bytes(b"")  # truncate, not replace: MLflow keeps broken files open
     if not file.exists():
         mark.touch()
-        file.touch()  # SQLite would make a file that nobody else may write, whatever the umask
+        file.touch()  # SQLite would ignore the umask and create a file that only the owner can write
     yield
     mark.unlink(missing_ok=True)
 
 
 def experiment(client: Client, settings: Settings, name: str) -> str:
-    """The id of an experiment, made if need be; artifacts of a SQLite store lie beside it."""
+    """ID of an experiment, created if needed; a SQLite store has its artifacts next to it."""
     with alone(settings.home / LOCK):
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
@@ -126,16 +126,16 @@ def experiment(client: Client, settings: Settings, name: str) -> str:
 
 
 def ui(host: str = LOOPBACK, port: int = 5000) -> list[str]:
-    """The command line that serves MLflow's pages, on loopback unless told otherwise.
+    """Command line that serves MLflow's UI, on loopback by default.
 
-    Which store they are over it reads from `UI_STORE` in its environment: a command line is seen by all users.
+    The store is passed as `UI_STORE` in the environment, since a command line is visible to all users.
     """
     return [sys.executable, "-m", "mlflow", "ui", "--host", host, "--port", str(port)]
 
 
 def _probe(uri: str, timeout_s: float) -> None:
-    """Whether a server answers at all, by the way that MLflow itself goes: with its certificates, proxies, credentials.
+    """Raises if the server does not respond, through MLflow's own HTTP stack (certificates, proxies, credentials).
 
-    What it thinks of us, the first call will tell.
+    Errors in a response are left to the first call.
     """
     http_request(get_default_host_creds(uri), "/health", "GET", max_retries=0, timeout=timeout_s, raise_on_status=False)

@@ -1,4 +1,4 @@
-"""Registered models: logged without code, named after their recipe, found again by their address."""
+"""Logs models without code, registers them under the name of their recipe, and loads them by URI."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _EXAMPLE = "input_example.json"
 
 @dataclass(frozen=True)
 class Described:
-    """What a model takes and gives: columns with their types, and where its files are."""
+    """Model signature: input and output columns with their types, and the folder of the files."""
 
     folder: Path
     inputs: dict[str, str]
     outputs: dict[str, str]
     manifest: Manifest | None
-    """Of the dataset version that the model was trained on; None for one that was trained in an environment."""
+    """Of the dataset version that the model was trained on; None for models trained in an environment."""
 
 
 def log_model(
@@ -61,12 +61,12 @@ def log_model(
     generates: bool = False,
     register: bool = True,
 ) -> str:
-    """Log the folder of `training.assembly.model_folder` as the run's model, and register it; its address.
+    """Log the folder of `training.assembly.model_folder` as the run's model, and register it; returns its URI.
 
-    `optional` names the inputs that may be missing; `brought` are inputs that the caller has to compute, and the steps
-    that computed them here. One that `generates` takes the params `generate`, how many samples, and `seed`. Without
-    `register` it stays with its run, under `runs:/<run>/model`. While the store is gone it is kept in a folder beside
-    that of `training.assembly.model_folder`, which is its address then, and waits in the run's spool.
+    `optional` names the inputs that may be missing; `brought` are inputs that the caller must compute, with the steps
+    that compute them in preparation. With `generates`, the model takes the params `generate` (number of samples) and
+    `seed`. Without `register` it stays with its run, under `runs:/<run>/model`. While the store is down it is kept in a
+    folder next to that of `training.assembly.model_folder`, whose path is returned, and waits in the run's spool.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs, generates))
@@ -76,7 +76,7 @@ def log_model(
         model.metadata["brought"] = dict(brought)
         run.tag(brought=", ".join(f"{name} ({step})" for name, step in brought.items()))
     local = folder.parent / "mlflow-model"
-    shutil.rmtree(local, ignore_errors=True)  # a run that was broken off here goes on
+    shutil.rmtree(local, ignore_errors=True)  # left by an interrupted attempt of this run
     mlflow.pyfunc.save_model(
         path=str(local),
         loader_module="millstream.pyfunc",
@@ -98,12 +98,12 @@ def log_model(
 
 
 def model_folder(uri: str, settings: Settings) -> Path:
-    """The local folder of `training.assembly.model_folder` in a model. Raises BadData when there is no such model."""
+    """Local folder of `training.assembly.model_folder` in a model. Raises BadData if there is no such model."""
     return _files(uri, settings) / "data" / "model"
 
 
 def describe(uri: str, settings: Settings) -> Described:
-    """What a model takes and gives. Raises BadData when there is no such model, or it is none of Millstream's."""
+    """Signature of a model. Raises BadData if there is no such model, or it was not logged by Millstream."""
     folder = _files(uri, settings)
     model = Model.load(str(folder))
     outputs = (model.metadata or {}).get("outputs")
@@ -137,7 +137,7 @@ def _files(uri: str, settings: Settings) -> Path:
 
 @cache
 def _copies() -> TemporaryDirectory[str]:
-    """Where models that were asked for lie until this process ends; MLflow would leave them there."""
+    """Downloaded models, removed when this process ends; MLflow would keep them."""
     return TemporaryDirectory(prefix="millstream-models-")
 
 
@@ -154,9 +154,9 @@ def _signature(
 
 
 def output_type(kind: str) -> DataType | Array:
-    """The type of a task's output in MLflow: `double`, or `Array(double)` for a list of them.
+    """MLflow type of a task's output: `double`, or `Array(double)` for a list of them.
 
-    Raises KeyError for one that MLflow has not.
+    Raises KeyError for a type unknown to MLflow.
     """
     if kind.startswith("Array("):
         return Array(DataType[kind.removeprefix("Array(").removesuffix(")")])
@@ -171,13 +171,13 @@ def _kind(column: Column, is_optional: bool) -> DataType | AnyType:
     if column.dtype.startswith("datetime64"):
         return DataType.datetime
     if column.dtype.startswith(("int", "uint")):
-        # pandas makes floats of whole numbers where one is missing, and MLflow takes floats for no `long`
+        # pandas converts integers with missing values to float, and MLflow refuses floats for `long`
         return AnyType() if is_optional else DataType.long
     return DataType.double
 
 
 def _write_example(file: Path, example: pd.DataFrame, inputs: Sequence[Column]) -> None:
-    """Rows that the model can read, of the types of its signature; a value that is missing is left out."""
+    """Write example rows with the types of the signature; missing values are omitted."""
     kinds = {column.name: _kind(column, is_optional=False) for column in inputs}
     rows = [
         {name: _plain(value, kinds.get(name)) for name, value in row.items() if not is_missing(value)}
@@ -187,13 +187,13 @@ def _write_example(file: Path, example: pd.DataFrame, inputs: Sequence[Column]) 
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a raw value is missing, or the name of a category that is not known."""
+    """Whether a raw value is missing, or an unknown category."""
     is_unknown = isinstance(value, str) and value == UNKNOWN_CLASS
     return is_unknown or (bool(pd.api.types.is_scalar(value)) and bool(pd.isna(value)))
 
 
 def _plain(value: Any, kind: DataType | AnyType | None) -> Any:
-    """A value as JSON has it; bytes as a list of numbers."""
+    """A value as JSON; bytes as a list of numbers."""
     if isinstance(value, bytes):
         return list(value)
     if kind == DataType.datetime:

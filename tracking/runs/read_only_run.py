@@ -1,4 +1,4 @@
-"""A run as a rank sees it that only reads: the first rank writes for all."""
+"""Read-only view of a run for ranks other than 0; rank 0 writes for all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from millstream.tracking.settings import Settings
 
 @dataclass(frozen=True)
 class Follower:
-    """Knows which run it is, and where its state is kept; writes nothing."""
+    """Has the run's ID and checkpoint folder; logging methods do nothing."""
 
     id: str
     folder: Path
@@ -22,7 +22,7 @@ class Follower:
 
     @classmethod
     def of(cls, told: str, settings: Settings) -> Self:
-        """The run that `telling` told of."""
+        """The run described by `telling`."""
         found = json.loads(told)
         return cls(found["id"], settings.checkpoints / found["id"], found["resumed"])
 
@@ -51,5 +51,5 @@ class Follower:
 
 
 def telling(run: Run) -> str:
-    """What the first rank tells the others of its run."""
+    """The run as JSON, broadcast by rank 0."""
     return json.dumps({"id": run.id, "resumed": run.resumed})

@@ -1,4 +1,4 @@
-"""The registered models of a recipe: the newest is `candidate`, the best one of a dataset version `champion`."""
+"""Registered models of a recipe: the newest is `candidate`, the best on a dataset version `champion`."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from millstream.tracking.runs.store_errors import EXISTS, StoreError, answering,
 
 CANDIDATE, CHAMPION = "candidate", "champion"
 LONGEST_ABOUT = 5000
-"""Letters of a model's description that every database of MLflow's takes."""
+"""Characters of a model's description that fit every MLflow database."""
 
 
 class Entry(BaseModel, frozen=True):
-    """What is registered of a run's model: plain values, which can wait in a spool for the store."""
+    """Registry entry of a run's model: plain values, which can be spooled until the store is available."""
 
     recipe: str
     about: str
@@ -34,9 +34,9 @@ class Entry(BaseModel, frozen=True):
 
 
 def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) -> str:
-    """Log the folder of an MLflow model with a run, and register it by `entry`, if there is one; its address.
+    """Log the folder of an MLflow model with a run, and register it if there is an `entry`; returns its URI.
 
-    What is registered already never changes: a run that goes on after that keeps the model that it had.
+    Registered models never change: a run that is resumed later keeps its model.
     """
     if entry is None or _registered(client, run_id, entry) is None:
         client.log_artifacts(run_id, str(folder), "model")
@@ -45,8 +45,8 @@ def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) ->
 
 
 def _check_arrived(client: Client, run_id: str, folder: Path, to: str) -> None:
-    """Raises StoreError when a file of a folder is not there: MLflow takes any answer that is no error, such as the
-    page to sign in of a proxy, for the store's."""
+    """Raises StoreError if a file of a folder is missing in the store: MLflow accepts any successful response, such as
+    a proxy's login page."""
     held = {one.path for one in client.list_artifacts(run_id, to)}
     for path in folder.iterdir():
         name = f"{to}/{path.name}"
@@ -58,10 +58,10 @@ def _check_arrived(client: Client, run_id: str, folder: Path, to: str) -> None:
 
 
 def register(client: Client, run_id: str, entry: Entry) -> str:
-    """Register the model that was logged with a run, and set its aliases; its version.
+    """Register the model logged with a run, and set its aliases; returns its version.
 
-    It becomes `candidate`, unless a newer one is, and `champion` when there is none, or it beats the present one by the
-    recipe's first pass mark on the same dataset version. Registered again it stays the version that it was.
+    It becomes `candidate` unless a newer one is, and `champion` if there is none, or it beats the current one in the
+    recipe's first pass mark on the same dataset version. Registering again returns the same version.
     """
     try:
         client.create_registered_model(entry.name, description=entry.about[:LONGEST_ABOUT])
@@ -78,7 +78,7 @@ def register(client: Client, run_id: str, entry: Entry) -> str:
 
 
 def _version(client: Client, run_id: str, entry: Entry) -> str:
-    """The version of a run's model: that of an earlier try, whose answer may have been lost, or else a new one."""
+    """Version of a run's model: that of an earlier attempt, whose response may have been lost, or a new one."""
     if version := _registered(client, run_id, entry):
         return version
     tags = {"recipe": entry.recipe, "dataset_version": entry.dataset_version}
@@ -86,7 +86,7 @@ def _version(client: Client, run_id: str, entry: Entry) -> str:
 
 
 def _registered(client: Client, run_id: str, entry: Entry) -> str | None:
-    """The version that a run's model has already."""
+    """Version of a run's model that is already registered, if any."""
     source = _source(client, run_id)
     for found in client.search_model_versions(f"run_id = '{run_id}'"):
         if (found.name, found.source) == (entry.name, source):
@@ -110,12 +110,12 @@ def _beats_champion(client: Client, entry: Entry) -> bool:
     now = entry.metrics.get(metric)
     if now is None or math.isnan(now):
         return False
-    # of two numbers one of which is none nothing is better: such a champion would never be beaten
+    # a comparison with NaN is always false: a NaN champion would never be beaten
     return before is None or math.isnan(before) or (better(now, before) and now != before)
 
 
 def _metrics(client: Client, champion: Any) -> dict[str, float]:
-    """Those of its run; none when that is gone for good (`mlflow gc`)."""
+    """Metrics of the version's run; empty if it was deleted permanently (`mlflow gc`)."""
     try:
         return dict(client.get_run(champion.run_id).data.metrics)
     except StoreError as error:
@@ -125,12 +125,12 @@ def _metrics(client: Client, champion: Any) -> dict[str, float]:
 
 
 def _has_files(client: Client, version: Any) -> bool:
-    """Whether there is anything left to load of a version."""
+    """Whether the files of a version still exist."""
     with answering(client.uri):
         return bool(mlflow.artifacts.list_artifacts(artifact_uri=version.source, tracking_uri=client.uri))
 
 
 def _holder(client: Client, name: str, alias: str) -> Any:
-    """The version of an alias; None when nobody has it."""
+    """The version with an alias; None if it is unset."""
     version = client.get_registered_model(name).aliases.get(alias)
     return None if version is None else client.get_model_version(name, version)

@@ -1,4 +1,4 @@
-"""Sums up runs of one recipe that differ in one field: published folds, say."""
+"""Aggregates runs of one recipe that differ in one field: published folds, say."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ DEVIATION = "_deviation"
 
 
 def summary(parent: Run, located: Located, done: list[tuple[Any, Any]]) -> dict[str, Any]:
-    """Means over the runs, logged in `parent` and judged by the pass marks; for metrics with a mark also the deviation.
+    """Means over the runs, logged in `parent` and compared with the pass marks; those with a mark get a deviation too.
 
-    `done` holds what each run prepared and trained. Dataset and model are those of the first run; `weights` is the
-    SHA-256 over the runs' weights in order.
+    `done` holds the prepared and trained results of each run. Dataset and model are those of the first run; `weights`
+    is the SHA-256 over the runs' weights in order. Deviations are population standard deviations.
     """
     prepared, first = done[0]
     names = set.intersection(*(set(trained.metrics) for _, trained in done))

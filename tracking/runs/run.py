@@ -1,4 +1,4 @@
-"""One run of a recipe, from preparation to model, over restarts: what MLflow remembers of it."""
+"""An MLflow run of a recipe, from preparation to model, across restarts."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from millstream.tracking.runs.store_errors import StoreError, shown
 from millstream.tracking.settings import Settings
 
 LETTERS_AT_ONCE = 200_000
-"""Of params in one request; MLflow takes 1 MB, and so do most proxies."""
+"""Characters of params per request; MLflow and most proxies accept 1 MB."""
 LEAVE_WITHIN_S = 5.0
-"""How long a run that is stopped or fails waits for its store: less than others, as who stops it may kill it next."""
+"""Timeout for the store when a run stops or fails; short, since it may be killed soon after."""
 ENDED = frozenset(["ended", "go_on"])
-"""Tags of a run that did not come to its end: why, and how it goes on."""
+"""Tags of an unfinished run: the reason, and the command that resumes it."""
 STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
 
 
@@ -52,7 +52,7 @@ Told = TypeVar("Told")
 
 
 class Run:
-    """A run in the store. As a context it ends as it was left: finished, failed, or stopped with the way to go on."""
+    """A run in the store. As a context it ends as finished, failed, or stopped with the command to resume it."""
 
     def __init__(self, client: Client, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> None:
         self.client = client
@@ -61,22 +61,22 @@ class Run:
         self.name = str(found.info.run_name)
         self.located = located
         self.resumed = False
-        """Whether it goes on from where another process left it."""
+        """Whether it was resumed."""
         self.go_on = shlex.join(["millstream", "train", *located.words, "--resume", self.id])
-        """The command that goes on with it."""
+        """The command that resumes it."""
         self._hold = hold
         self._is_handed_over = False
         self._refusal: StoreError | None = None
-        """What the store answered, the last time, in the place of taking what it was told."""
+        """The last error of the store."""
         self.spool = Spool(settings, self.id)
         self.spool.start(client)
 
     @classmethod
     def start(cls, settings: Settings, located: Located, *, parent: str | None = None) -> Self:
-        """A new run in the experiment of the recipe's name, with the resolved recipe.
+        """A new run in the recipe's experiment, with the resolved recipe logged.
 
-        Raises BadEnvironment when the store cannot be reached, or does not take a run, its params or its files. What it
-        answers later stops no run: what it does not take waits in the spool.
+        Raises BadEnvironment if the store is unreachable, or refuses the run, its params or its files. Later errors of
+        the store do not stop the run: what it refuses is spooled.
         """
         client = open_store(settings)
         tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
@@ -96,8 +96,8 @@ class Run:
 
     @classmethod
     def resume(cls, settings: Settings, located: Located, run_id: str) -> Self:
-        """A run that was stopped, killed or failed, opened again. Raises WrongRecipe when there is none of that id, it
-        is of another recipe, or another process works on it."""
+        """Reopen a run that was stopped, killed or failed. Raises WrongRecipe if no run has this ID, it belongs to
+        another recipe, or another process works on it."""
         client = open_store(settings)
         found = named(client, located, run_id)
         hold = _held(settings, found)
@@ -114,10 +114,10 @@ class Run:
         *,
         only_newest: bool = False,
     ) -> Self | None:
-        """The newest run with these tags that was stopped or killed and left a state behind, opened again.
+        """Reopen the newest run with these tags that was stopped or killed and left a checkpoint.
 
-        Passed over are runs that failed, since they would fail again, those that another process works on, and those of
-        which `out_of_reach` tells.
+        Skips runs that failed, since they would fail again, those that another process works on, and those that
+        `out_of_reach` reports.
         """
         client = open_store(settings)
         within = [experiment(client, settings, located.name)]
@@ -132,7 +132,7 @@ class Run:
             if hold is None:
                 continue
             _tell_left(client, settings, str(found.info.run_id))
-            # it may have been finished by another process before we held it, or when the store did not answer
+            # another process may have finished it before this lock, or while the store was down
             if client.get_run(found.info.run_id).info.status == "KILLED":
                 return cls._again(client, settings, found, located, hold)
             hold.release()
@@ -144,13 +144,13 @@ class Run:
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
         for name in ENDED & client.get_run(run.id).data.tags.keys():
-            client.delete_tag(run.id, name)  # it goes on
+            client.delete_tag(run.id, name)  # it is running again
         run.tag(**run_lock.process())
         return run
 
     @property
     def folder(self) -> Path:
-        """Where its checkpoints lie."""
+        """Checkpoint folder."""
         return self.settings.checkpoints / self.id
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -165,7 +165,7 @@ class Run:
         self._tell(now, lambda: self.spool.add_tags(cut))
 
     def _tell(self, now: Callable[[], Told], later: Callable[[], None]) -> Told | None:
-        """Tell the store. Where it is gone, or refuses that, it waits in the spool, and there is no answer."""
+        """Send to the store; returns None and spools if it is down or refuses."""
         if not self.spool.is_behind:
             try:
                 return now()
@@ -179,12 +179,12 @@ class Run:
 
     @property
     def _reason(self) -> str:
-        """Why something waits in the spool."""
+        """Why data is spooled."""
         refusal = self.spool.refusal or self._refusal
         return str(refusal) if refusal else f"{shown(self.client.uri)}: the tracking store does not answer"
 
     def dataset(self, manifest: Manifest, folder: Place) -> None:
-        """Log the dataset version as the run's input, with our digest; its manifest, checks and class counts."""
+        """Log the dataset version as the run's input, with its manifest, checks and class balance."""
         given = Input.of(manifest, folder)
         self._tell(lambda: log_input(self.client, self.id, given), lambda: self.spool.add_input(given))
         self.tag(dataset=manifest.name, dataset_version=manifest.version)
@@ -196,7 +196,7 @@ class Run:
             self.figure(f"balance_{at}", balance(plan))
 
     def figure(self, name: str, figure: Figure) -> None:
-        """A picture, as `figures/<name>.png`."""
+        """Log a figure as `figures/<name>.png`."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"{name}.png"
             figure.savefig(path, dpi=120)
@@ -206,7 +206,7 @@ class Run:
         self.content(name, content.encode())
 
     def content(self, name: str, content: bytes) -> None:
-        """An artifact at the path `name`."""
+        """Log an artifact at the path `name`."""
         path = Path(name)
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / path.name
@@ -219,8 +219,8 @@ class Run:
         )
 
     def model(self, folder: Path, entry: Entry | None) -> str:
-        """Log the folder of an MLflow model, and register it by `entry`; its address. Where the store does not take it
-        that is the folder, which is kept until `millstream doctor --send` has logged it."""
+        """Log the folder of an MLflow model, and register it by `entry`; returns its URI. If the store refuses it,
+        returns the folder, which is kept until `millstream doctor --send` has logged it."""
         address = self._tell(
             lambda: log_model(self.client, self.id, folder, entry), lambda: self.spool.add_model(folder, entry)
         )
@@ -229,7 +229,7 @@ class Run:
         return address or str(folder)
 
     def hand_over(self) -> None:
-        """Let another process go on with the run, which stays as it is."""
+        """Let another process continue the run, without ending it."""
         self.spool.close(self.client)
         self._hold.hand_over()
         self._is_handed_over = True
@@ -237,8 +237,7 @@ class Run:
     def finish(
         self, status: str = "FINISHED", tags: Mapping[str, str] | None = None, wait_s: float = CLOSE_WITHIN_S
     ) -> bool:
-        """End the run; False when the store was gone, full, or refused something: what it did not take stays in the
-        spool."""
+        """End the run; False if the store was down, full, or refused something, which then stays in the spool."""
         arrived = self.spool.close(self.client, status, tags, wait_s)
         self._hold.release()
         return arrived
@@ -256,15 +255,15 @@ class Run:
             sys.stderr.write("`millstream doctor --send` sends it, the model too\n")
 
     def _break_off(self, error: BaseException) -> bool:
-        """End the run with why it ended, and how it goes on (tags `ENDED`)."""
-        # a disk that is full is like a signal: once there is room, the run goes on
+        """End the run with the reason and the command that resumes it (tags `ENDED`)."""
+        # a full disk counts as stopped: the run can be resumed once there is space
         stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment) or is_full(error)
         tags = {"ended": f"{type(error).__name__}: {error}"[:500], "go_on": self.go_on[:MAX_TAG_VAL_LENGTH]}
         return self.finish("KILLED" if stopped else "FAILED", tags, LEAVE_WITHIN_S)
 
 
 def _params(resolved: dict[str, Any]) -> Iterator[list[Param]]:
-    """The resolved recipe, flat, in requests of a size that the store takes."""
+    """Params of the resolved recipe, flattened, in batches that the store accepts."""
     params = [Param(name, value[:MAX_PARAM_VAL_LENGTH]) for name, value in flatten(resolved).items()]
     while params:
         letters = accumulate(len(one.key) + len(one.value) for one in params[:MAX_PARAMS_TAGS_PER_BATCH])
@@ -276,8 +275,8 @@ def _params(resolved: dict[str, Any]) -> Iterator[list[Param]]:
 def out_of_reach(
     settings: Settings, located: Located, tags: Mapping[str, str], has_state: Callable[[Path], bool]
 ) -> Iterator[str]:
-    """Which runs with these tags were broken off, or may have been, that cannot be gone on with here, and why; none
-    from before one that was finished."""
+    """Runs with these tags that were (or may have been) interrupted but cannot be resumed here, with the reason;
+    stops at the newest finished run."""
     client = open_store(settings)
     for found in _with_tags(client, [experiment(client, settings, located.name)], tags):
         folder = settings.checkpoints / str(found.info.run_id)
@@ -293,13 +292,13 @@ def out_of_reach(
 
 
 def _with_tags(client: Client, experiments: list[str], tags: Mapping[str, str]) -> list[MlflowRun]:
-    """The newest first."""
+    """Newest first."""
     same = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
     return list(client.search_runs(experiments, same, order_by=["attributes.start_time DESC"]))
 
 
 def named(client: Client, located: Located, run_id: str) -> MlflowRun:
-    """The run that `--resume` names. Raises WrongRecipe when there is none of that id, or it is of another recipe."""
+    """The run of `--resume`. Raises WrongRecipe if no run has this ID, or it belongs to another recipe."""
     try:
         found = client.get_run(run_id)
     except StoreError as error:
@@ -322,23 +321,23 @@ def _held(settings: Settings, found: MlflowRun) -> Hold:
 
 
 def _host(found: MlflowRun) -> str:
-    """Where the process that has worked on a run last has run."""
+    """Host of the last process that worked on a run."""
     return str(found.data.tags.get("hosts", "unknown"))
 
 
 def _tell_left(client: Client, settings: Settings, run_id: str) -> None:
-    """Send what a run that we hold could not send, its end as well, before it goes on."""
+    """Send the spool of a run that this process holds, including its final status, before it is resumed."""
     left = file_of(settings, run_id)
     if left.exists():
         try:
             send(client, left)
         except StoreError as error:
             if error.is_gone:
-                raise  # what it refuses waits on, and keeps no run from going on
+                raise  # refused lines stay spooled and do not block resuming
 
 
 def flatten(tree: Any) -> dict[str, str]:
-    """The leaves of nested data by dotted path, as a name of a param; lists of plain values are one leaf."""
+    """Leaves of nested data by dotted path, as param names; lists of plain values are one leaf."""
     found: dict[str, str] = {}
     for path, leaf in _leaves(tree):
         found[param_name(path, found)] = leaf
@@ -388,7 +387,7 @@ def _code_version() -> str:
 
 @cache
 def _installed() -> str:
-    read = (one.metadata for one in importlib.metadata.distributions())  # it is parsed at each look
+    read = (one.metadata for one in importlib.metadata.distributions())  # parsed on each access
     found = {f"{one['Name']}=={one['Version']}" for one in read}
     return "\n".join(sorted(found, key=str.lower)) + "\n"
 

@@ -1,8 +1,8 @@
-"""Whose process still works on a run: what tells a run that goes on from one that was left behind.
+"""Lock of a run: distinguishes active runs from abandoned ones.
 
-Who works on a run holds a lock in its folder. Where that folder is, the lock alone decides, whatever the name of the
-host: a container that follows another one has a new name, and a shared home is seen by several hosts. Where the folder
-is not (homes apart, one tracking server), only a process of this very host can be looked for.
+The process that works on a run holds a lock in its folder. Where that folder is visible, the lock alone decides,
+regardless of the hostname: a restarted container has a new name, and a shared home is seen by several hosts. Where it
+is not (separate homes, one tracking server), only processes of this host can be checked.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from millstream.tracking.settings import Settings
 
 LOCK = ".held"
 GUARD = ".taking"
-"""Beside the folders of runs: one process at a time takes a run, or ends one that was left behind."""
+"""Next to the run folders: serializes taking a run and ending abandoned ones."""
 
 
 class Hold:
-    """A run, by its folder, in the hands of this process alone. The kernel releases it when the process dies.
+    """Exclusive hold of a run, by its folder. The kernel releases it when the process dies.
 
-    The file is empty until the run was taken: between its making and the lock nobody can be missed yet.
+    The file is empty until the run was taken: between its creation and the lock the run does not count as abandoned.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -40,14 +40,14 @@ class Hold:
 
     @classmethod
     def take(cls, folder: Path) -> Self | None:
-        """None when another process holds it."""
+        """None if another process holds it."""
         with alone(folder.parent / GUARD):
             return cls._taken(folder)
 
     @classmethod
     @contextmanager
     def taken_if_left(cls, folder: Path) -> Iterator[bool]:
-        """Whether nobody holds a run that was taken before; nobody takes it while inside."""
+        """Whether the run was taken before and is held by nobody; nobody can take it inside the context."""
         with alone(folder.parent / GUARD):
             hold = cls._taken(folder)
             try:
@@ -73,46 +73,46 @@ class Hold:
         self._file.close()
 
     def hand_over(self) -> None:
-        """Release it for another process to take: until then it is not left behind."""
+        """Release it for another process; until then it does not count as abandoned."""
         self._file.truncate(0)
         self.release()
 
 
 def process() -> dict[str, str]:
-    """Tags by which others on this host can tell whether this process is still there."""
+    """Tags by which others on this host can check whether this process is alive."""
     pid = os.getpid()
     return {"hosts": socket.gethostname(), "process": f"{pid}@{_started(psutil.Process(pid))}"}
 
 
 def was_taken(folder: Path) -> bool:
-    """Whether the lock of a run's folder says if somebody works on it."""
+    """Whether the lock in a run's folder is conclusive: the run was taken, and not handed over since."""
     lock = folder / LOCK
     return lock.exists() and lock.stat().st_size > 0
 
 
 def may_run_elsewhere(settings: Settings, run: Run) -> bool:
-    """Whether a run is marked as RUNNING, and neither its lock nor its process could be looked for here."""
+    """Whether a run is marked RUNNING, and neither its lock nor its process can be checked here."""
     is_here = was_taken(settings.checkpoints / str(run.info.run_id)) or _is_of_this_host(run.data.tags)
     return bool(run.info.status == "RUNNING") and not is_here
 
 
 def files(folder: Path) -> list[Path]:
-    """What has to be writable for this user to take a run."""
+    """Files that this user must be able to write to take a run."""
     return [one for one in (folder, folder / LOCK) if one.exists()]
 
 
 def reap(client: MlflowClient, settings: Settings, experiments: Iterable[str] | None = None) -> list[str]:
-    """End runs that are left RUNNING by a process that is gone; their ids. They are marked as killed, or as what they
-    were when they ended without a store to tell it to.
+    """End RUNNING runs of dead processes; returns their IDs. They are marked as killed, or with the final status that
+    they could not send.
 
-    All experiments are looked through, or those of the given ids.
+    Checks all experiments, or those with the given IDs.
     """
     reaped = []
     for one in experiments or [found.experiment_id for found in client.search_experiments()]:
         for run in client.search_runs([one], "attributes.status = 'RUNNING'"):
             run_id = str(run.info.run_id)
             with _left_behind(settings.checkpoints / run_id, run.data.tags) as is_left:
-                # another process may have taken it up and ended it since
+                # another process may have resumed and ended it since
                 if is_left and client.get_run(run_id).info.status == "RUNNING":
                     client.set_terminated(run_id, *(end_of(settings, run_id) or ("KILLED",)))
                     reaped.append(run_id)
@@ -131,7 +131,7 @@ def _left_behind(folder: Path, tags: Mapping[str, str]) -> Iterator[bool]:
 
 
 def _is_process_gone(tags: Mapping[str, str]) -> bool:
-    """Whether the process of a run was one of this host, and is gone."""
+    """Whether the process of a run ran on this host, and is gone."""
     if not _is_of_this_host(tags) or "process" not in tags:
         return False
     pid, _, started = tags["process"].partition("@")
@@ -144,5 +144,5 @@ def _is_of_this_host(tags: Mapping[str, str]) -> bool:
 
 
 def _started(process: psutil.Process) -> str:
-    """Seconds from the machine's start to the process's: a clock that is set back changes neither."""
+    """Seconds from boot to process start, which clock changes do not affect."""
     return f"{process.create_time() - psutil.boot_time():.1f}"

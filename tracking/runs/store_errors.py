@@ -1,4 +1,4 @@
-"""What a tracking store answers in the place of a result: one error, in plain words, whatever MLflow raised."""
+"""One error class for all failures of a tracking store, in plain words, whatever MLflow raised."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from millstream.tracking.settings import SQLITE, sqlite_file
 
 MISSING, EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 INVALID, LATER = "INVALID_PARAMETER_VALUE", "TEMPORARILY_UNAVAILABLE"
-"""MLflow's own names of errors."""
+"""MLflow's error codes."""
 SECRETS = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 LONGEST_WORDS = 300
 _STATUS = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error")
-"""How MLflow, urllib3 and requests tell the status of an answer."""
+"""How messages of MLflow, urllib3 and requests contain the HTTP status."""
 _ANSWERS = {
     401: "does not know who asks (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN",
@@ -47,46 +47,46 @@ _UNTRUSTED = (
 
 
 class StoreError(BadEnvironment):
-    """The tracking store refuses something, fails, or does not answer."""
+    """The tracking store refuses something, fails, or does not respond."""
 
     status = 0
-    """The HTTP status of the answer; 0 where there was none, or it is not known."""
+    """HTTP status of the response; 0 if there was none, or it is unknown."""
     code = ""
-    """MLflow's own name of the error, where MLflow answered."""
+    """MLflow's error code, if MLflow responded."""
     is_gone = False
-    """Whether it did not answer, or asks to be asked later: the next request will hardly do better."""
+    """Whether it did not respond, or requests a later retry: an immediate retry is pointless."""
 
     @classmethod
     def of(cls, error: Exception, uri: str) -> StoreError:
-        """What was raised while the store at `uri` was asked."""
+        """The error raised by a call to the store at `uri`."""
         status = _status(error)
         refused = cls(Fault(where=shown(uri), message=_words(error, status, uri)))
         refused.status, refused.code = status, error.error_code if isinstance(error, MlflowException) else ""
         is_away = _is_unanswered(error) or status in (408, 429) or status >= 500 or refused.code == LATER
-        # a disk that is full is there, and has to refuse by itself what it has no room for
+        # a server with a full disk is up, and refuses what does not fit
         refused.is_gone = is_away and not is_full(error)
         return refused
 
     @property
     def is_missing(self) -> bool:
-        """Whether MLflow itself says that what was asked for is not there; a proxy's 404 says nothing of that."""
+        """Whether MLflow itself reports the resource as missing; a proxy's 404 does not count."""
         return self.code in (MISSING, INVALID)
 
     @property
     def has_looked(self) -> bool:
-        """Whether it looked for what was asked: it answered, and permits to ask."""
+        """Whether the store did the lookup: it responded, and access was permitted."""
         return not self.is_gone and self.status not in (401, 403, 407)
 
     @property
     def is_of_content(self) -> bool:
-        """Whether it refuses what was sent, so that a part of it may do."""
+        """Whether it refuses the content, so that a part of it may be accepted."""
         return self.status in (400, 413) or self.code == INVALID
 
 
 @contextmanager
 def answering(uri: str) -> Iterator[None]:
-    """Raises StoreError for whatever is raised inside: MLflow passes on what its plug-ins, a database or an artifact
-    store raise, each with kinds of its own."""
+    """Converts every exception inside to StoreError: MLflow passes on those of its plug-ins, databases and artifact
+    stores."""
     try:
         yield
     except StoreError:
@@ -96,12 +96,12 @@ def answering(uri: str) -> Iterator[None]:
 
 
 def shown(uri: str) -> str:
-    """An address without its user and password."""
+    """A URI without user and password."""
     return without_secrets(uri, uri)
 
 
 def without_secrets(text: str, uri: str = "") -> str:
-    """The text without the users and passwords of addresses in it, the password of `uri`, and those of the settings."""
+    """The text without users and passwords of URIs in it, the password of `uri`, and those in the environment."""
     of_uri = re.search(r"//[^/@]*?:([^@]*)@", uri)
     written = of_uri[1] if of_uri else ""
     for secret in (written, urllib.parse.unquote(written), *(os.environ.get(name, "") for name in SECRETS)):
@@ -110,13 +110,13 @@ def without_secrets(text: str, uri: str = "") -> str:
 
 
 def first_line(error: BaseException, uri: str = "") -> str:
-    """What an error says, without the trace or the statement that others add, and without a password."""
+    """First line of an error, without trace, SQL statement or password."""
     lines = str(error).strip().splitlines()
     return without_secrets(lines[0] if lines else type(error).__name__, uri)[:LONGEST_WORDS]
 
 
 def _words(error: Exception, status: int, uri: str) -> str:
-    """What the store does, and what would do."""
+    """What the store does, with the remedy."""
     if refused := file_access.refusal(error, sqlite_file(uri)):
         return refused.faults[0].message
     if is_full(error):
@@ -139,7 +139,7 @@ def _words(error: Exception, status: int, uri: str) -> str:
 
 
 def _status(error: Exception) -> int:
-    """The HTTP status of an answer; 0 where there was none, or it is not known."""
+    """HTTP status of a response; 0 if there was none, or it is unknown."""
     for one in _kin(error):
         if isinstance(one, requests.HTTPError) and one.response is not None:
             return int(one.response.status_code)
@@ -159,7 +159,7 @@ def _has(error: Exception, *kinds: type[BaseException]) -> bool:
 
 
 def _kin(error: BaseException) -> list[BaseException]:
-    """An error and what MLflow raised it for."""
+    """An error with its cause and context."""
     return [one for one in (error, error.__cause__, error.__context__) if one is not None]
 
 

@@ -1,4 +1,4 @@
-"""Which dataset versions runs and registered models name."""
+"""References from runs and registered models to dataset versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class Uses:
-    """Who names a version: by its own name (a tag of a run or model), or by its train digest (an input of a run)."""
+    """References by version name (a tag of a run or model), or by split digest (an input of a run)."""
 
     by_version: dict[str, list[str]]
     by_digest: dict[str, list[str]]
@@ -34,7 +34,7 @@ class Uses:
 
 
 def uses(settings: Settings) -> Uses:
-    """All that the tracking store names. Raises BadEnvironment when it cannot be asked to the end."""
+    """All references in the tracking store. Raises BadEnvironment if it cannot be read completely."""
     client = open_store(settings)
     found = Uses(defaultdict(list), defaultdict(list))
     try:
@@ -54,7 +54,7 @@ def uses(settings: Settings) -> Uses:
 
 
 def _runs(client: Client) -> Iterator[Any]:
-    """All runs, those too that were deleted: they can be restored, and their models are still there."""
+    """All runs, including deleted ones: they can be restored, and their models still exist."""
     everything = ViewType.ALL
     found = _pages(lambda **page: client.search_experiments(view_type=everything, **page))
     experiments = [one.experiment_id for one in found]

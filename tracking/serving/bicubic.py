@@ -1,8 +1,8 @@
-"""Bicubic resampling as the literature of super-resolution has it: MATLAB's `imresize`, with antialiasing.
+"""Bicubic resampling as in the super-resolution literature: MATLAB's `imresize`, with antialiasing.
 
-Source: Keys 1981, doi:10.1109/TASSP.1981.1163711, equation 15 (a = -1/2); as in `imresize` the kernel is widened when
-pictures shrink, and their border is mirrored.
-Preparation makes coarse pictures by it, and networks enlarge by it what they are given.
+Source: Keys 1981, doi:10.1109/TASSP.1981.1163711, equation 15 (a = -1/2); as in `imresize` the kernel is widened for
+downsampling, and borders are mirrored.
+Used in preparation to downsample images, and in networks to upsample their input.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 WIDTH = 4
-"""Pixels that the kernel reaches over."""
+"""Kernel width in pixels."""
 
 
 @lru_cache(maxsize=64)
 def resampling(before: int, after: int) -> NDArray[np.float64]:
-    """The matrix (after, before) that takes an axis of `before` pixels to one of `after`; each row adds up to 1."""
+    """Matrix (after, before) that resamples an axis of `before` pixels to `after`; rows sum to 1."""
     scale = after / before
-    # a picture that shrinks is blurred first: the kernel grows by as much
+    # antialiasing: the kernel grows with the downsampling factor
     stretch = min(scale, 1.0)
     reach = WIDTH / stretch
     centres_A = (np.arange(after) + 1 / 2) / scale - 1 / 2
@@ -31,7 +31,7 @@ def resampling(before: int, after: int) -> NDArray[np.float64]:
     mirrored = np.concatenate([np.arange(before), np.arange(before)[::-1]])
     found = np.zeros((after, before))
     np.add.at(found, (np.arange(after)[:, None], mirrored[pixels_AK % (2 * before)]), weights_AK)
-    found.flags.writeable = False  # all callers share it
+    found.flags.writeable = False  # cached and shared by all callers
     return found
 
 
@@ -43,7 +43,7 @@ def cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resampled(image_CHW: NDArray[np.generic], height: int, width: int) -> NDArray[np.float64]:
-    """A picture (C, H, W) in another size, in its own units, neither rounded nor clipped."""
+    """An image (C, H, W) resampled to another size, in its own units, neither rounded nor clipped."""
     rows, columns = resampling(image_CHW.shape[1], height), resampling(image_CHW.shape[2], width)
     made: NDArray[np.float64] = rows @ image_CHW.astype(np.float64) @ columns.T
     return made

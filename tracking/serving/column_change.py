@@ -1,7 +1,7 @@
-"""One way to change a column: what a preparation did, done again to the rows that a served model is given.
+"""A column transform: replays a preparation step on the rows given to a served model.
 
-`tracking/transforms/<step>.py` has those of the step of its name, in KINDS: by the method that the step learned, or ""
-where it has one alone. A step that declares `served: replayed` needs such a file.
+`tracking/transforms/<step>.py` has those of the step of its name, in KINDS: keyed by the method that the step learned,
+or "" if there is only one. A step that declares `served: replayed` needs such a file.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Learned = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """The change of rows (forward), the way back (backward), and what the column was before it.
+    """Forward and inverse transform of rows, and the column before the transform.
 
-    `before` gives the columns that one came from: none for one that the change made of others that it has still.
+    `before` returns the columns that a column came from: none for one computed from columns that are kept.
     """
 
     forward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]

@@ -1,7 +1,6 @@
-"""What a preparation does to the values of a column, for Spark, through Arrow, and for a served model alike.
+"""Column transforms shared by preparation (Spark, through Arrow) and serving.
 
-So preparation and serving cannot drift apart; `tracking/serving/replay.py` knows which of
-them a model's rows go through.
+So preparation and serving cannot diverge; `tracking/serving/replay.py` knows which of them apply to a model's rows.
 """
 
 from __future__ import annotations
@@ -21,16 +20,16 @@ PADDING, UNKNOWN_TOKEN = tokenizer.PADDING, tokenizer.UNKNOWN
 
 
 def category_numbers(values: pd.Series[Any], classes: Sequence[str], *, unknown: int) -> pd.Series[Any]:
-    """The number of each value's class, int64; `unknown` for a value that is none of `classes`, or missing.
+    """Class index of each value, int64; `unknown` for a missing value, or one not in `classes`.
 
-    A value that is a class as it stands is that one: models from before there was a normal form know others, too.
+    Values that match a class exactly are kept: older models have classes that are not in normal form.
     """
     numbers = {name: at for at, name in enumerate(classes)}
     return values.map(lambda value: numbers.get(value, numbers.get(as_text(value), unknown))).astype("int64")
 
 
 def as_text(value: Any) -> str:
-    """A category as text in its normal form: whole numbers without a point, a missing value as the unknown class."""
+    """A category as text in normal form: integers without a decimal point, missing values as the unknown class."""
     if isinstance(value, str):
         return normal_form(value)
     if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
@@ -39,18 +38,18 @@ def as_text(value: Any) -> str:
 
 
 def token_numbers(texts: pd.Series[Any], vocabulary: Sequence[str], *, lower: bool, longest: int) -> pd.Series[Any]:
-    """The numbers of each text's characters, at most `longest` of them; 1 for a character not in the vocabulary."""
+    """Character ids of each text, at most `longest`; 1 for a character not in the vocabulary."""
     numbers = {token: at for at, token in enumerate(vocabulary)}
     return texts.map(lambda text: [numbers.get(one, 1) for one in normal(text, lower=lower)[:longest]])
 
 
 def normal(text: Any, *, lower: bool) -> str:
-    """A text without white space at its ends, in lower case if so asked; a missing one is empty."""
+    """A text with white space stripped, lower-cased if `lower`; a missing one is empty."""
     return tokenizer.normal(text, lower=lower)
 
 
 def filled(values: pd.Series[Any], fill: Any) -> pd.Series[Any]:
-    """The values, with `fill` in the place of missing ones; numbers as float64 when the fill is a float, else whole."""
+    """The values with missing ones replaced by `fill`; float64 if the fill is a float, int64 if it is an int."""
     if isinstance(fill, str):
         return values.astype(object).where(values.notna(), fill)
     if isinstance(fill, int):
@@ -59,21 +58,21 @@ def filled(values: pd.Series[Any], fill: Any) -> pd.Series[Any]:
 
 
 def one_hot(values: pd.Series[Any], classes: Sequence[str]) -> list[bytes]:
-    """For each value float32 bytes (K,), 1 at its class; nothing but zeros for a value that is none of `classes`."""
+    """One-hot float32 bytes (K,) per value; all zeros for a value not in `classes`."""
     numbers = category_numbers(values, classes, unknown=len(classes)).to_numpy()
-    # the last row is the unknown one
+    # the last row is for unknown values
     return [row.tobytes() for row in np.eye(len(classes) + 1, len(classes), dtype="<f4")[numbers]]
 
 
 def tags(text: Any, separator: str) -> list[str]:
-    """The tags that a text lists, each in its normal form; of a missing one none."""
+    """The tags that a text lists, each in normal form; none for a missing text."""
     return [tag for part in ("" if pd.isna(text) else str(text)).split(separator) if (tag := normal_form(part))]
 
 
 def tag_vectors(texts: pd.Series[Any], classes: Sequence[str], separator: str) -> list[bytes]:
-    """For each text float32 bytes (K,), 1 at each of its tags; one that is none of `classes` is not there.
+    """Multi-hot float32 bytes (K,) per text, 1 for each of its tags; tags not in `classes` are ignored.
 
-    Classes are looked up by their normal forms: models from before there was one know others, too.
+    Classes are compared in normal form, since those of older models may not be.
     """
     forms = [normal_form(name) for name in classes]
     listed = [set(tags(text, separator)) for text in texts]
@@ -81,7 +80,7 @@ def tag_vectors(texts: pd.Series[Any], classes: Sequence[str], separator: str) -
 
 
 def target_means(values: pd.Series[Any], means: Mapping[str, float], prior: float) -> pd.Series[Any]:
-    """The target's mean in each value's category, float32; `prior` for a category without one."""
+    """Target encoding: the target's mean in each value's category, float32; `prior` for a category without one."""
     return values.map(lambda value: means.get(value, means.get(as_text(value), prior))).astype("float32")
 
 

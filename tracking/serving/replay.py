@@ -1,4 +1,4 @@
-"""What a preparation did to the columns of a row, done again without Spark: how a served model reads raw rows."""
+"""Replays preparation steps on raw rows without Spark, for served models."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ DECLARED_SINCE: Mapping[str, Served] = {
     **dict.fromkeys(("impute", "encode", "tokenize", "scale", "resize"), "replayed"),
     **dict.fromkeys(("features", "rolling", "window", "patch", "coarsen"), "brought"),
 }
-"""How steps were served that a manifest names without saying so: those that there were before manifests said it."""
+"""How steps are served in manifests from before steps declared it."""
 
 
 def faults(manifest: Manifest) -> list[Fault]:
-    """The steps that serving does not know: a model behind them could not read a raw row as it was prepared."""
+    """Steps that serving does not know, so that a model trained after them could not process raw rows."""
     return [
         Fault(
             where=f"step {step.name}", message=f"{told}, so no model can be served behind it; prepare the dataset again"
@@ -40,13 +40,13 @@ def faults(manifest: Manifest) -> list[Fault]:
 
 
 def brought(manifest: Manifest) -> dict[str, str]:
-    """The raw columns that other rows, or what serving cannot compute, decide; and the steps that made them."""
+    """Raw columns that the caller must compute (they need other rows or unsupported operators), with their steps."""
     makers = {name: step.name for step in manifest.steps for name in _brought(step)}
     return {column.name: makers[column.name] for column in raw_columns(manifest) if column.name in makers}
 
 
 def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
-    """The input columns as they were before any step: what a caller of the model provides.
+    """Input columns before any step: what a caller of the model provides.
 
     Raises BadData for a step that serving does not know.
     """
@@ -54,9 +54,9 @@ def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
 
 
 def optional_columns(manifest: Manifest) -> frozenset[str]:
-    """The raw columns that may be missing: those that `impute` fills, and categories that the source lets be missing.
+    """Raw columns that may be missing: those that `impute` fills, and categories that are nullable in the source.
 
-    A missing category is the unknown one, as it was in the preparation.
+    A missing category is the unknown class, as in preparation.
     """
     declared = manifest.source.config.get("columns")
     facts = declared.items() if isinstance(declared, dict) else ()
@@ -67,11 +67,10 @@ def optional_columns(manifest: Manifest) -> frozenset[str]:
 
 
 def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """The prepared input columns of raw rows, in the same order. Extra columns are not looked at.
+    """The prepared input columns of raw rows, in the same order. Extra columns are ignored.
 
-    Columns of `optional_columns` may be missing. So may values of those that the preparation has filled, and of those
-    that features alone read. Raises BadData that names every column that is missing or holds something else than it
-    should, and as `raw_columns` does.
+    Columns of `optional_columns` may be missing. So may values of columns that preparation imputes, and of those
+    that only features read. Raises BadData that names every missing or invalid column, and as `raw_columns` does.
     """
     expected, changes = _way(manifest)
     optional = optional_columns(manifest)
@@ -86,15 +85,15 @@ def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
         if column.name in read and column.meaning == "category" and column.role == "input":
             frame[column.name] = frame[column.name].map(_normal, na_action="ignore")
     for change in changes:
-        if change.reads <= set(frame):  # else a target, which a served row does not bring
+        if change.reads <= set(frame):  # otherwise a target, which served rows lack
             frame = change.kind.forward(frame, change.name, change.learned)
     return frame
 
 
 def restore(prepared: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
-    """Raw rows that `replay` turns into `prepared` again (numbers up to rounding): examples of what the model reads.
+    """Raw rows that `replay` maps to `prepared` again (numbers up to rounding): example inputs of the model.
 
-    Of what cannot be taken back (out-of-fold means, resized pictures) it is the nearest that can.
+    Lossy steps (out-of-fold means, resized images) are inverted approximately.
     """
     expected, changes = _way(manifest)
     frame = prepared.copy()
@@ -110,22 +109,22 @@ class _Change(NamedTuple):
     kind: Kind
     reads: frozenset[str]
     is_computed: bool = False
-    """Whether it makes a new column of the others."""
+    """Whether it computes a new column from others."""
 
 
 def _way(manifest: Manifest) -> tuple[tuple[Column, ...], list[_Change]]:
-    """The raw columns, and every change that makes the inputs of them, in the order of the steps."""
+    """The raw columns, and all transforms that turn them into inputs, in step order."""
     BadData.unless_empty(faults(manifest))
     columns, changes = [column for column in manifest.columns if column.role == "input"], list[_Change]()
     for step in reversed(manifest.steps):
         for change in reversed(_changes_of(step, manifest)):
             if change.is_computed and all(column.name != change.name for column in columns):
-                continue  # nothing that is served reads it
+                continue  # unused by the served inputs
             columns = [one for column in columns for one in change.kind.before(column, change.name, change.learned)]
             changes.append(change)
     by_name: dict[str, Column] = {}
     for column in columns:
-        if column.name not in by_name or column.dtype.startswith("int"):  # scale tells all numbers as floats
+        if column.name not in by_name or column.dtype.startswith("int"):  # scale declares all numbers as floats
             by_name[column.name] = column
     return tuple(by_name.values()), changes[::-1]
 
@@ -151,7 +150,7 @@ def _served(step: Step) -> Served | None:
 
 
 def _unknown(step: Step) -> str | None:
-    """Why serving does not know a step; None where it does."""
+    """Why serving does not know a step; None if it does."""
     served = _served(step)
     if served is None:
         return "does not say how it is served"
@@ -174,7 +173,7 @@ def _brought(step: Step) -> Sequence[str]:
 
 
 def _kept_raw(step: Step, name: str, manifest: Manifest) -> bool:
-    """Whether scale left a column as it was: a tensor or target, whose affine map the feed applies."""
+    """Whether scale left a column unchanged: a tensor or target, whose affine map the feed applies."""
     if step.name != "scale":
         return False
     return any(one.name == name and (one.layout == "tensor" or one.role == "target") for one in manifest.columns)
@@ -209,7 +208,7 @@ def _normal(value: Any) -> Any:
 
 
 def _numbers(values: pd.Series[Any]) -> pd.Series[Any]:
-    """Whole numbers as they are, also beside missing ones; NaN for what is no number."""
+    """Numeric values; integers stay integers, also with missing values; NaN for invalid ones."""
     held = pd.to_numeric(values[values.notna()], errors="coerce")
     if len(held) == len(values):
         return held

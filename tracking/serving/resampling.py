@@ -1,4 +1,4 @@
-"""A stored picture in another size, the same for preparation and serving."""
+"""Resizes stored images, identically in preparation and serving."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METHODS = {
 
 
 def resized(content: Any, learned: Mapping[str, Any]) -> bytes:
-    """The bytes of a picture (C, H, W) of `learned`'s `from_shape`, brought to its `shape` in the same dtype.
+    """Bytes of an image (C, H, W) resized from `learned`'s `from_shape` to its `shape`, in the same dtype.
 
     `content` is raw little-endian bytes, or a (nested) list or array of numbers.
     """
@@ -27,7 +27,7 @@ def resized(content: Any, learned: Mapping[str, Any]) -> bytes:
         learned["from_shape"]
     )
     _, height, width = learned["shape"]
-    # one channel at a time, in 32-bit floats: Pillow has no other type that takes every dtype and any channel count
+    # one channel at a time, as float32: the only Pillow mode that fits every dtype and channel count
     made = [
         np.asarray(Image.fromarray(plane.astype(np.float32)).resize((width, height), METHODS[learned["by"]]))
         for plane in image_CHW

@@ -1,4 +1,4 @@
-"""The one form in which a category or label is read, and what makes two of them look alike."""
+"""Normal form of categories and labels, and detection of lookalikes."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _LETTERS = {
     "\u03b1\u03b2\u03b5\u03b9\u03ba\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7": "abeiknoptux",
     "\u2018\u2019\u02bc\u201c\u201d": "'''\"\"",
 }
-"""Small letters of Cyrillic and Greek, and quotes, with what they look like."""
+"""Lower-case letters of Cyrillic and Greek, and quotes, with their ASCII lookalikes."""
 _LOOKALIKES = str.maketrans(
     "".join(_LETTERS) + _DASHES, "".join(_LETTERS.values()) + "-" * len(_DASHES), _INVISIBLE + "\u00ad"
 )
 
 
 def normal_form(text: str) -> str:
-    """In Unicode's composed form (NFC), without blanks at the ends; also no-break, wide and invisible ones."""
+    """Unicode NFC, stripped of blanks, including no-break, wide and invisible ones."""
     if text.isascii():
         return text.strip()
     return unicodedata.normalize("NFC", text).strip(_BLANKS)
 
 
 def skeleton(text: str) -> str:
-    """What texts share that differ in case, in blanks, or in signs that look the same."""
+    """Key shared by texts that differ only in case, blanks, or lookalike characters."""
     folded = unicodedata.normalize("NFKC", text).casefold()
     return "".join(unicodedata.normalize("NFC", folded).translate(_LOOKALIKES).split())
 
 
 def alike(texts: Iterable[str]) -> list[list[str]]:
-    """The groups of different texts that look alike, each in order."""
+    """Groups of distinct texts that look alike, each sorted."""
     groups: dict[str, list[str]] = {}
     for text in sorted(set(texts)):
         groups.setdefault(skeleton(text), []).append(text)

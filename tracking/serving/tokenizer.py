@@ -1,4 +1,4 @@
-"""Texts as token numbers and back: characters, words, or subwords by learned merges. Needs no package for any of it."""
+"""Tokenization and detokenization (characters, words, or BPE subwords), without dependencies."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from millstream.tracking.dataset.records import Step
 
 PADDING, UNKNOWN, BEGIN, END = "(pad)", "(unknown)", "(begin)", "(end)"
 SPACE = "\u2581"
-"""Stands at the begin of each subword word, so that words can be told apart again."""
+"""Prefix of the first piece of a word, so that words can be separated again."""
 _WORD = re.compile(r"\w+|[^\w\s]")
 _STRANGE = "\ufffd"
 MAKERS = ("encode", "tokenize")
-"""The steps that make tokens of texts."""
+"""Steps that tokenize texts."""
 _CHARACTERS = {"by": "characters", "merges": (), "begin": False, "end": False}
-"""What the step `encode` knows of texts, and does not write down."""
+"""Defaults for the step `encode`, which does not record them."""
 
 
 def normal(text: Any, *, lower: bool) -> str:
-    """A text without white space at its ends, in lower case if so asked; a missing one is empty."""
+    """A text with white space stripped, lower-cased if `lower`; a missing one is empty."""
     if not isinstance(text, str):
         return ""
     return text.strip().lower() if lower else text.strip()
 
 
 def learned_of(column: str, steps: Iterable[Step]) -> Mapping[str, Any] | None:
-    """What the first of `steps` that makes tokens of a column of texts has learned; None where none does."""
+    """What the first tokenizing step of a text column has learned; None if there is none."""
     learned = (step.learned.get(column) for step in steps if step.name in MAKERS)
     return next((one for one in learned if one is not None and "to" in one), None)
 
 
 def words(text: str) -> list[str]:
-    """Runs of letters and digits, and each other sign by itself."""
+    """Runs of letters and digits; every other character is its own word."""
     return _WORD.findall(text)
 
 
 def spaced(text: str) -> list[str]:
-    """What stands between white space, each with the mark of a word's begin."""
+    """Words separated by white space, each with the word prefix."""
     return [SPACE + word for word in text.split()]
 
 
 def merged(word: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """The pieces of a word after all merges that apply, the first learned first (Sennrich et al. 2016, 1508.07909)."""
+    """Subwords of a word after all merges that apply, in learned order (BPE, Sennrich et al. 2016, 1508.07909)."""
     pieces = list(word)
     while len(pieces) > 1:
         pairs = [(ranks.get((one, other), len(ranks)), at) for at, (one, other) in enumerate(pairwise(pieces))]
@@ -59,7 +59,7 @@ def merged(word: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads texts as the step `tokenize`, or `encode` with `method: characters`, has learned to."""
+    """Tokenizer as learned by the step `tokenize`, or `encode` with `method: characters`."""
 
     by: str
     vocabulary: tuple[str, ...]
@@ -77,20 +77,20 @@ class Reader:
         return cls(vocabulary=tuple(learned["vocabulary"]), merges=merges, **options)
 
     def pieces(self, text: Any) -> list[str]:
-        """The text's tokens as texts, however many, without markers."""
+        """The text's tokens as strings, untruncated, without markers."""
         plain = normal(text, lower=self.lower)
         if self.by == "characters":
             return list(plain)
         return words(plain) if self.by == "words" else [one for word in spaced(plain) for one in self._merged(word)]
 
     def numbers(self, text: Any) -> list[int]:
-        """Token numbers, at most `longest` with the markers; 1 for a token that is not in the vocabulary."""
+        """Token ids, at most `longest` including markers; 1 for a token not in the vocabulary."""
         room = self.longest - self.begin - self.end
         found = [self._numbers.get(piece, 1) for piece in self.pieces(text)[:room]]
         return [*self._marker(BEGIN, self.begin), *found, *self._marker(END, self.end)]
 
     def text(self, numbers: Iterable[int]) -> str:
-        """A text that has these token numbers again; a strange sign stands for an unknown token."""
+        """A text that encodes to these token ids; unknown tokens become U+FFFD."""
         plain = [self.vocabulary[at] if at != 1 else _STRANGE for at in numbers]
         plain = [piece for piece in plain if piece not in (PADDING, BEGIN, END)]
         joined = (" " if self.by == "words" else "").join(plain)
@@ -100,7 +100,7 @@ class Reader:
         return [self._numbers[marker]] if wanted else []
 
     def _merged(self, word: str) -> list[str]:
-        # words come again and again: each is merged once
+        # words recur: merge each once
         if word not in self._known:
             self._known[word] = merged(word, self._ranks)
         return self._known[word]

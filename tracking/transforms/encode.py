@@ -1,4 +1,4 @@
-"""Categories as numbers, vectors or means, and texts as the numbers of their characters."""
+"""Category encodings (index, one-hot, tags, target mean) and character ids of texts, with their inverses."""
 
 from __future__ import annotations
 

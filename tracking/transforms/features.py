@@ -1,4 +1,4 @@
-"""Columns computed from the others of a row."""
+"""Columns computed from others of the same row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from millstream.tracking.serving.column_change import Kind, Learned, put
 
 
 def _compute(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
-    """Raises BadData for a value that is null, as the preparation does."""
+    """Raises BadData for a null result, as in preparation."""
     facts = Computed.model_validate(learned)
     cells = computed(facts.formula, frame)
     if facts.role != "key" and not cells.known.all():

@@ -1,4 +1,4 @@
-"""Missing values, filled."""
+"""Imputation of missing values."""
 
 from __future__ import annotations
 

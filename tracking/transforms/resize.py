@@ -1,4 +1,4 @@
-"""Pictures of another size."""
+"""Image resizing."""
 
 from __future__ import annotations
 

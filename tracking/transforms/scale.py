@@ -1,4 +1,4 @@
-"""Numbers on a common scale."""
+"""Scaling of numbers: affine, or to quantiles."""
 
 from __future__ import annotations
 

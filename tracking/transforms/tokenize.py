@@ -1,4 +1,4 @@
-"""Texts as token numbers."""
+"""Tokenization of texts."""
 
 from __future__ import annotations
 

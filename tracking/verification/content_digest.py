@@ -1,12 +1,12 @@
-"""Names the content of Parquet rows, whatever their order: a sum of row hashes.
+"""Order-independent content digest of Parquet rows: a sum of row hashes.
 
-A sum counts doubled rows (an exclusive or would cancel them), and needs no order. The encoding of a row is plain
-enough to be written again in any language: columns in the order of their names; a fixed-width value as one byte 1 and
-its little-endian bytes (of a time its microseconds since 1970, int64); a text, binary or list as one byte 1, its
-length (8 bytes, little endian) and its bytes; a null as one byte 0.
+A sum counts duplicates (XOR would cancel them), and needs no order. The row encoding is simple enough to be
+reimplemented in any language: columns sorted by name; a fixed-width value as a byte 1 and its little-endian bytes
+(a time as microseconds since 1970, int64); a text, binary or list as a byte 1, its length (8 bytes, little endian) and
+its bytes; a null as a byte 0.
 
-What every row has at the same place and of the same width is laid out for all rows at once; between that stand the
-bytes of texts and lists. So a row costs a join and a hash, whatever the number of its columns.
+Columns at a fixed offset and width are laid out for all rows at once; variable-length texts and lists are inserted
+between. So a row costs one join and one hash, whatever the number of columns.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from numpy.typing import NDArray
 MODULUS = 1 << 128
 _HASH_BYTES = 16
 _BLOCK_BYTES = 4 << 20
-"""About what is laid out at once: what fits a processor's cache is read from there."""
+"""Approximate bytes laid out at once: fits in a processor's cache."""
 _SHORT_BYTES = 64
-"""Up to here a text of always the same length is copied among the numbers; a longer one costs less by itself."""
+"""Fixed-length texts up to this size are laid out with the numbers; longer ones are cheaper separately."""
 
 Bytes = NDArray[np.uint8]
 
 
 def rows_digest(file: Path) -> int:
-    """The sum over a file's rows of their BLAKE2b-128 hashes, modulo 2**128."""
+    """Sum of the BLAKE2b-128 hashes of a file's rows, modulo 2**128."""
     with pq.ParquetFile(file) as parquet:
         return batches_digest(parquet.iter_batches(batch_size=8192, use_threads=False))
 
 
 def batches_digest(batches: Iterable[pa.RecordBatch]) -> int:
-    """The same sum over rows in memory."""
+    """The same sum over record batches in memory."""
     total = 0
     for batch in batches:
         rows = max(1, _BLOCK_BYTES * batch.num_rows // max(1, batch.nbytes))
@@ -76,7 +76,7 @@ def _rows(block: pa.RecordBatch) -> Iterator[bytes]:
 
 
 def _laid_out(beside: list[Bytes]) -> list[list[bytes]]:
-    """One piece a row of what stands side by side; nothing when nothing does."""
+    """One bytes object per row of the adjacent fixed-width columns; empty if there are none."""
     if not beside:
         return []
     whole = np.concatenate(beside, axis=1)
@@ -84,7 +84,7 @@ def _laid_out(beside: list[Bytes]) -> list[list[bytes]]:
 
 
 def _encoded(column: pa.Array) -> tuple[Bytes | None, Sequence[bytes | memoryview] | None]:
-    """What all rows have at one width, (rows, width), and what comes after it, one a row; either may be missing."""
+    """Fixed-width part of all rows, (rows, width), and the variable-length part after it; either may be None."""
     if column.null_count == len(column):
         return np.zeros((len(column), 1), np.uint8), None
     if column.null_count:
@@ -105,15 +105,15 @@ def _encoded(column: pa.Array) -> tuple[Bytes | None, Sequence[bytes | memoryvie
 
 
 def _with_nulls(column: pa.Array) -> list[bytes]:
-    """Each value, encoded by itself."""
+    """Each value, encoded separately."""
     there = _rows(pa.RecordBatch.from_arrays([column.drop_null()], ["value"]))
     return [next(there) if valid else b"\0" for valid in column.is_valid().to_pylist()]
 
 
 def contents(column: pa.Array) -> tuple[memoryview, NDArray[np.int64]]:
-    """The bytes of all texts, binaries or lists one after the other, and where each begins and the last one ends.
+    """Concatenated bytes of all texts, binaries or lists, and their offsets (one more than values).
 
-    A missing one has no bytes that mean anything. Raises TypeError for lists of whole numbers with missing ones.
+    The bytes of a null are undefined. Raises TypeError for lists of integers with nulls.
     """
     wide = pa.types.is_large_list(column.type) or pa.types.is_large_string(column.type)
     wide = wide or pa.types.is_large_binary(column.type)
@@ -127,7 +127,7 @@ def contents(column: pa.Array) -> tuple[memoryview, NDArray[np.int64]]:
 
 
 def _values(column: pa.Array) -> NDArray[np.generic]:
-    """Numbers, times and truths as little-endian bytes; a missing number within a list is NaN."""
+    """Numbers, times and booleans as little-endian bytes; a null number within a list is NaN."""
     kind = column.type
     if pa.types.is_boolean(kind):
         column, kind = column.cast(pa.uint8()), pa.uint8()

@@ -1,4 +1,4 @@
-"""64-bit hashes with the number of their split, on disk in parts, so that no more than a part is held at a time."""
+"""64-bit hashes with a split index, partitioned on disk, so that only one partition is in memory at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HELD = np.dtype([("hash", "<u8"), ("split", "u1")])
 
 
 class Hashed:
-    """Hashes with the number of their split, on disk in parts by their value."""
+    """Hashes with their split index, on disk, partitioned by hash."""
 
     def __init__(self, folder: Path, parts: int) -> None:
         self.folder, self.parts = folder, parts
@@ -31,15 +31,15 @@ class Hashed:
                 held[part == at].tofile(file)
 
     def doubled(self) -> Hashes:
-        """Those that come more than once."""
+        """Hashes that occur more than once."""
         return np.concatenate([hashes[counts > 1] for hashes, counts, _, _ in self._groups()])
 
     def different(self) -> int:
-        """How many there are."""
+        """Number of distinct hashes."""
         return sum(len(hashes) for hashes, _, _, _ in self._groups())
 
     def found_in(self, others: Hashed) -> Counter[int | None]:
-        """How many of these stand among others of as many parts, by the split there; under None those that do not."""
+        """Counts of these hashes by split in `others` (equally partitioned); under None those missing there."""
         counts: Counter[int | None] = Counter()
         for file in sorted(self.folder.iterdir()):
             wanted, there = np.unique(_read(file)["hash"]), others.folder / file.name
@@ -51,15 +51,15 @@ class Hashed:
         return counts
 
     def in_two_splits(self) -> int:
-        """How many stand in more than one split."""
+        """Number of hashes in more than one split."""
         return int(sum(np.count_nonzero(low != high) for _, _, low, high in self._groups()))
 
     def _groups(self) -> Iterator[tuple[Hashes, NDArray[Any], NDArray[Any], NDArray[Any]]]:
-        """Of each part the different hashes, how often each comes, and the lowest and highest split of each."""
-        yield (np.empty(0, np.uint64), *(np.empty(0, int),) * 3)  # so that there is one, even without rows
+        """Per partition: distinct hashes, their counts, and the lowest and highest split of each."""
+        yield (np.empty(0, np.uint64), *(np.empty(0, int),) * 3)  # at least one item, even without rows
         for file in sorted(self.folder.iterdir()):
             held = _read(file)
-            held = held[np.argsort(held["hash"])]  # a sort of records is ten times slower
+            held = held[np.argsort(held["hash"])]  # sorting records is ten times slower
             hashes, starts, counts = np.unique(held["hash"], return_index=True, return_counts=True)
             low, high = (reduce.reduceat(held["split"], starts) for reduce in (np.minimum, np.maximum))
             yield hashes, counts, low, high

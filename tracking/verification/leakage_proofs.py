@@ -1,7 +1,7 @@
-"""The checks that can be held against the rows of a version once more: what made rows are made from, groups, times.
+"""Leakage checks that `verify` can recompute from the published rows: origins of synthetic rows, groups, times.
 
-Those of groups and times were made when the rows had just been split. Since then rows may have been left out or made
-from others, and a column may have gone or been changed: then what the manifest says is taken as it is.
+The checks of groups and times were made right after the split. If rows were dropped or synthesized since, or a column
+was dropped or changed, the manifest is trusted.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ GROUPS = "no group in two splits"
 TIMES = "splits follow each other in time"
 _SPLIT = "split"
 _PARTNERS = ("neighbour", "partner")
-"""How an op calls the second row that one was made of."""
+"""Names in an op for the second parent of a row."""
 _PARTNER = re.compile(rf'"({"|".join(_PARTNERS)})"')
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Ends = tuple[float, float]
-"""The first and last time: whole microseconds since 1970, or numbers as they are."""
+"""First and last time: integer microseconds since 1970, or numbers unchanged."""
 
 
 class Watched(NamedTuple):
-    """The columns that the split went by, as they were then."""
+    """Group and time columns of the split; None if a later step may have changed them."""
 
     group: Column | None
     time: Column | None
@@ -48,7 +48,7 @@ class Watched(NamedTuple):
 
 
 def ends(times: pa.Array) -> Ends | None:
-    """None where there is no time."""
+    """First and last time; None if there is none."""
     whole = (
         times.cast(pa.timestamp("us", times.type.tz)).cast(pa.int64()) if pa.types.is_timestamp(times.type) else times
     )
@@ -57,14 +57,14 @@ def ends(times: pa.Array) -> Ends | None:
 
 
 def of_groups(check: Check, groups: int, shared: int) -> Iterator[str]:
-    """What rows say against a check of groups: how many there are, and how many stand in two splits."""
+    """Contradictions between rows and a group check: number of groups, and of groups in two splits."""
     said = check.figures.get("groups")
     if shared or not isinstance(said, int) or groups > said:
         yield f"{groups} groups, {shared} of them in two splits"
 
 
 def of_times(check: Check, found: Mapping[str, Ends]) -> Iterator[str]:
-    """What rows say against a check of times: a split beyond what was said, or too near to the one before."""
+    """Contradictions between rows and a time check: a split outside its range, or too close to the previous split."""
     try:
         said = {split: tuple(map(_moment, check.figures[split])) for split in found}
         gap = float(check.figures["gap asked"].split()[0]) * timedelta(days=1) / timedelta(microseconds=1)
@@ -82,7 +82,7 @@ def of_times(check: Check, found: Mapping[str, Ends]) -> Iterator[str]:
 
 
 def origins(parents: pa.Array, ops: pa.Array) -> Hashes:
-    """Of the rows that made ones were made from: their parents, and the neighbours and partners in their ops."""
+    """Hashes of the rows that synthetic rows derive from: their parents, and neighbours and partners in their ops."""
     if ops.null_count == len(ops):
         return np.empty(0, np.uint64)
     made = pc.is_valid(ops)
@@ -93,7 +93,7 @@ def origins(parents: pa.Array, ops: pa.Array) -> Hashes:
 
 
 def _column(manifest: Manifest, name: str, figure: str) -> Column | None:
-    """The plain column that a check is about, unless a step after the split names it: that one may have changed it."""
+    """The scalar column of a check, unless a step after the split names it and so may have changed it."""
     check = next((one for one in manifest.checks if one.name == name), None)
     column = next((one for one in manifest.columns if check and one.name == check.figures.get(figure)), None)
     if column is None or column.layout != "scalar":
@@ -105,7 +105,7 @@ def _column(manifest: Manifest, name: str, figure: str) -> Column | None:
 
 
 def _texts(config: Any) -> Iterator[str]:
-    """All texts among the fields of a step: the columns that it may have changed are among them."""
+    """All strings in the config of a step, which include the columns that it may have changed."""
     if isinstance(config, str):
         yield config
     elif isinstance(config, Mapping | list | tuple):
@@ -114,7 +114,7 @@ def _texts(config: Any) -> Iterator[str]:
 
 
 def _moment(said: object) -> float:
-    """A time of a check in microseconds since 1970; a number as it is."""
+    """A time of a check in microseconds since 1970; a number unchanged."""
     if isinstance(said, str):
         return (datetime.fromisoformat(said) - _EPOCH) // timedelta(microseconds=1)
     if isinstance(said, int | float):
@@ -128,12 +128,12 @@ def _told(check: Check, split: str, time: float) -> str:
 
 
 def _partners(op: str) -> Iterator[str]:
-    """The ids of other rows in what was done to a row, and before that."""
+    """Ids of other rows in the ops of a row and of its ancestors."""
     found: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
         found.extend(value for name, value in pairs if name in _PARTNERS and isinstance(value, str))
 
-    with suppress(ValueError):  # no JSON
+    with suppress(ValueError):  # not JSON
         json.loads(op, object_pairs_hook=look)
     return iter(found)

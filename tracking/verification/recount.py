@@ -1,7 +1,7 @@
-"""What a manifest says of its rows, counted again from the rows: classes, values, and that no sample leaked.
+"""Recomputes the manifest's claims from the rows: class counts, value ranges, and leakage checks.
 
-Equal ids and equal inputs are found by 64-bit hashes, of which no more than a part is held at a time: the rest waits on
-disk, put by its value so that equal ones come together.
+Equal ids and equal inputs are found by 64-bit hashes, of which one partition at a time is in memory; the rest is on
+disk, partitioned by hash so that equal ones meet.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from millstream.tracking.verification.leakage_proofs import Ends, Watched, ends
 from millstream.tracking.verification.row_hashes import Hashes
 
 PART_ROWS = 4_000_000
-"""About so many hashes are held at a time: 36 MB, and as much again to sort them."""
+"""Approximate hashes in memory at a time: 36 MB, and as much again for sorting."""
 PIECE_ROWS = 8192
 NAMED = 3
-"""Samples that come twice are named up to so many."""
+"""Maximum number of duplicate samples that are named."""
 FINE = ("train", "left out since")
-"""Figures that may be anything."""
+"""Figures without a required value."""
 
 
 class Counted(NamedTuple):
-    """What a shard has; `odd` says of how many rows something is not as the columns say."""
+    """Counts of a shard; `odd` is the number of rows per schema violation."""
 
     odd: dict[str, int]
     digest: int
-    """The sum of its rows' hashes; 0 where something is odd."""
+    """Sum of the row hashes; 0 if there is any violation."""
     rows: int
     ops: int
-    """Rows that were made from others."""
+    """Synthetic rows."""
     classes: Counter[int]
     ids: Hashes
     families: Hashes
-    """Of each row's parent, or of the row itself where it has none."""
+    """Hash of each row's parent, or of the row itself if it has none."""
     contents: Hashes
-    """Of each row's inputs."""
+    """Hash of each row's inputs."""
     origins: Hashes
-    """Of the different rows that its made rows were made from."""
+    """Distinct hashes of the rows that synthetic rows derive from."""
     groups: Hashes
-    """The different groups of its rows that were not made; none where the split went by none."""
+    """Distinct hashes of the groups of original rows; empty if the split used no groups."""
     times: Ends | None
 
 
 def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
-    """Count the rows of a verified shard, known as `where`. Raises BadData when its columns are others."""
+    """Count the rows of a verified shard, reported as `where`. Raises BadData if its schema differs."""
     parquet, odd, classes = pq.ParquetFile(shard), Counter[str](), Counter[int]()
     if told := _other_columns(parquet.schema_arrow, manifest.columns):
         raise BadData.at(where, told)
@@ -86,7 +86,7 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
             times.append(found_there)
         if label is not None:
             classes.update(_counts(_column(piece, label.name)))
-        if not any(odd.values()):  # what is odd may have no hash
+        if not any(odd.values()):  # rows with violations may have no hash
             digest += batches_digest([piece])
     ids, families, contents, origins, groups = map(np.concatenate, hashes)
     many = (ids, families, contents, np.unique(origins), np.unique(groups))
@@ -95,7 +95,7 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
 
 
 class Recount:
-    """Adds up what was counted; used as a context, since it keeps hashes in a temporary folder."""
+    """Aggregates counts of shards; a context, since it keeps hashes in a temporary folder."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -119,7 +119,7 @@ class Recount:
         self._folder.cleanup()
 
     def add(self, split: str, shard: Counted) -> None:
-        """Take in what was counted in a shard."""
+        """Add the counts of a shard."""
         number = list(self.manifest.splits).index(split)
         self.rows += shard.rows
         self.synthetic += shard.ops * (split != "train")
@@ -133,7 +133,7 @@ class Recount:
             self.times.setdefault(split, []).append(shard.times)
 
     def faults(self) -> list[Fault]:
-        """What differs from the manifest, once all rows were added; nothing is told while some are missing."""
+        """Differences from the manifest, after all rows were added; empty if rows are missing."""
         shards = (shard for split in self.manifest.splits.values() for shard in split.shards)
         if self.rows != sum(shard.rows for shard in shards):
             return []
@@ -152,21 +152,21 @@ class Recount:
         contents = self.contents.in_two_splits() if _inputs(self.manifest) else 0
         figures["equal inputs in two splits"] = {"contents": contents}
         for check in self.manifest.checks:
-            known = figures.get(check.name, check.figures)  # one that tells of no row is taken as it is
+            known = figures.get(check.name, check.figures)  # checks that rows cannot show are trusted
             if check.figures != known or not check.ok:
                 said = f"the manifest says {check.figures}, {'ok' if check.ok else 'not ok'}"
                 found.append(Fault(where=where, message=f"check {check.name!r}: {known}; {said}"))
         return [*found, *self._of_the_split(where), *self._other_classes()]
 
     def _parents(self) -> dict[str, int]:
-        """The rows that others were made from: in train, elsewhere, or in no split any more."""
+        """Number of rows that others derive from: in train, elsewhere, or no longer in any split."""
         counts = self.origins.found_in(self.ids)
         gone = counts.pop(None, 0)
         train = sum(count for at, count in counts.items() if list(self.manifest.splits)[at or 0] == "train")
         return {"train": train, "elsewhere": sum(counts.values()) - train, "left out since": gone}
 
     def _of_the_split(self, where: str) -> Iterator[Fault]:
-        """What the rows say against its checks, where the column that it went by is still as it was."""
+        """Contradictions to the split's checks, if the columns it used are unchanged."""
         watched = Watched.of(self.manifest)
         for check in self.manifest.checks:
             told: Iterable[str] = ()
@@ -194,7 +194,7 @@ class Recount:
                 yield Fault(where=f"{self.dataset.folder}/split={split}", message=told)
 
     def _named(self, doubled: Hashes) -> list[str]:
-        """The first ids that come more than once."""
+        """The first duplicate ids."""
         wanted, seen = set(doubled[:NAMED].tolist()), Counter[str]()
         if wanted:
             for split in self.manifest.splits:
@@ -237,7 +237,7 @@ _KINDS: dict[str, Callable[[pa.DataType], bool]] = {
 
 
 def _other_columns(schema: pa.Schema, columns: Sequence[Column]) -> str | None:
-    """How a shard's columns differ from those of the manifest."""
+    """How a shard's schema differs from the manifest."""
     wanted = [*LINEAGE, *(column.name for column in columns)]
     if sorted(schema.names) != sorted(wanted):
         return f"has the columns {schema.names}; the manifest says {wanted}"
@@ -257,7 +257,7 @@ def _fits(kind: pa.DataType, column: Column) -> bool:
 
 
 def _misfits(values: pa.Array, column: Column) -> dict[str, int]:
-    """What is wrong with values, and in how many rows; missing ones are right."""
+    """Violations of the column's schema, with the number of rows; nulls are allowed."""
     if column.layout == "tensor":
         size = int(np.prod(column.shape)) * np.dtype(column.dtype).itemsize
         return {f"column {column.name!r}: other than {size} bytes": _true(pc.not_equal(pc.binary_length(values), size))}

@@ -1,7 +1,7 @@
-"""64-bit hashes of rows, the same in every process, to find equal ones among very many.
+"""64-bit row hashes, the same in every process, to find duplicates in large data.
 
-Whole columns are hashed at once, eight bytes at a time. Among a thousand million rows two different ones have the same
-hash with a chance of 3 %, so what is found by them is compared once more before anybody is told.
+Whole columns are hashed at once, eight bytes at a time. Among 10**9 rows the probability of any collision is 3 %, so
+matches are compared again before they are reported.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ Hashes = NDArray[np.uint64]
 
 _WORD = 8
 _BLOCK_BYTES = 256 << 10
-"""About what is mixed at once: it stays in a core's cache."""
+"""Approximate bytes mixed at once: fits in a core's cache."""
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 def of_rows(piece: pa.RecordBatch, names: Sequence[str]) -> Hashes:
-    """A hash of the values of these columns for each row."""
+    """Hash of the values of these columns, per row."""
     found = np.zeros(len(piece), np.uint64)
     for name in names:
         found = _mixed(found * np.uint64(31) + of_values(piece.column(piece.schema.get_field_index(name))))
@@ -33,7 +33,7 @@ def of_rows(piece: pa.RecordBatch, names: Sequence[str]) -> Hashes:
 
 
 def of_values(values: pa.Array) -> Hashes:
-    """A hash of each value: equal for equal values, 0 and -0 among them, and one for all that are missing."""
+    """Hash per value: equal for equal values (0 and -0 too), and one constant for nulls."""
     kind = values.type
     if pa.types.is_null(kind):
         return np.full(len(values), _NULL)
@@ -51,7 +51,7 @@ def of_values(values: pa.Array) -> Hashes:
 
 
 def _of_bytes(content: memoryview, borders: NDArray[np.int64]) -> Hashes:
-    """The sum over a value's words of each one mixed with its place, mixed with the length."""
+    """Sum of each value's 8-byte words mixed with their position, mixed with the length."""
     lengths = np.diff(borders)
     taken = np.frombuffer(content, np.uint8)[borders[0] : borders[-1]]
     words = np.maximum(1, -(-lengths // _WORD))
@@ -76,7 +76,7 @@ def _is_valid(values: pa.Array) -> NDArray[np.bool_]:
 
 
 def _mixed(numbers: Hashes) -> Hashes:
-    """splitmix64's finaliser: near numbers become far ones."""
+    """splitmix64's finaliser: similar numbers get dissimilar hashes."""
     numbers = (numbers ^ (numbers >> np.uint64(30))) * _MIX[0]
     numbers = (numbers ^ (numbers >> np.uint64(27))) * _MIX[1]
     mixed: Hashes = numbers ^ (numbers >> np.uint64(31))

@@ -1,8 +1,8 @@
-"""Compares what a manifest says with what lies on disk, or behind a URL.
+"""Compares a manifest with the files of its version, local or remote.
 
-Two things are said by Spark and computed again here by other code: the digest of the rows, and the checks for leaks.
-What no row tells is taken as it is: which rows a step learned from, which inputs are nearly equal, and the groups and
-times of a split whose column has gone or was named by a later step.
+Two things computed by Spark are recomputed here by separate code: the digest of the rows, and the leakage checks.
+What rows cannot show is trusted: which rows a step learned from, which inputs are near-duplicates, and the groups and
+times of a split whose column was dropped, or named by a later step.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from millstream.tracking.verification.recount import Counted, Recount, counted
 FOREIGN_KEY = b"dataset-toolkit."
 _MANY_ROWS = 500_000
 _TOLD = 10
-"""How often progress is told for each split."""
+"""Progress reports per split."""
 
 Say = Callable[[str], None]
 
 
 def verify(dataset: Dataset, say: Say = lambda told: None) -> list[Fault]:
-    """Every fault of a version: files missing, changed or too many; rows, row groups, digests, classes, values and
-    checks that differ from the manifest; samples that come twice or stand in two splits.
+    """All faults of a version: files missing, changed or unexpected; rows, row groups, digests, classes, values and
+    checks that differ from the manifest; samples that are duplicates or in two splits.
 
-    Memory does not grow with the rows.
+    Memory does not grow with the number of rows.
     """
     found: list[Fault] = []
     files = files_below(dataset.folder)
@@ -70,7 +70,7 @@ def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: 
 
 
 def _workers(dataset: Dataset) -> Executor:
-    """Processes for many rows on a disk, since what a row costs is Python's; they take a second to start."""
+    """Processes for many local rows, since hashing rows holds the GIL; they take a second to start."""
     rows = sum(shard.rows for split in dataset.manifest.splits.values() for shard in split.shards)
     if isinstance(dataset.folder, Path) and rows >= _MANY_ROWS:
         return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn"))
@@ -112,7 +112,7 @@ def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
 
 
 def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
-    """Of the rows put aside the files are compared, where their hashes are known, and the reasons counted again."""
+    """Faults of the quarantine: files are compared if their hashes are known, and the reasons counted again."""
     changed = [fault for shard in dataset.manifest.put_aside for fault in _changed(dataset, shard)]
     if changed:
         yield from changed
