@@ -1,7 +1,7 @@
-"""A model that is fitted in one go (a forest, boosted trees), in the place of a network.
+"""Base class of models fitted in one call (a forest, boosted trees) instead of a network.
 
-It is a module whose state is the bytes of the fitted model in a format without code, so that it is kept, loaded,
-hashed, evaluated and served as every network is.
+An estimator is a module whose state is the serialized fitted model, in a format without code, so that it is
+checkpointed, loaded, hashed, evaluated and served like a network.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ from millstream.training.feed.batch import Batch
 
 
 class Estimator(nn.Module):
-    """A subclass in `training/networks/classical` gives `learn`, `scores`, `dump` and `restore`."""
+    """A subclass in `training/networks/classical` implements `learn`, `scores`, `dump` and `restore`."""
 
     fitted: Any = None
     learns_target: ClassVar[bool] = True
-    """Whether it learns to tell a target, or something of the inputs alone."""
+    """Whether it is supervised; if not, it is fitted on the inputs alone."""
     by_pages: bool = False
-    """Whether it reads the train split batch by batch, as often as it needs it, and never holds it whole."""
+    """Whether it reads the train split batch by batch, in as many passes as it needs, and never loads it whole."""
     by_ranks: ClassVar[bool] = False
-    """Whether several processes can fit it together, each reading its share of the batches."""
+    """Whether several ranks can fit it together, each reading its shard of the batches."""
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
         """Fit on the whole train split."""
         raise NotImplementedError
 
     def learn_by_pages(self, batches: Iterable[Batch], folder: Path, place: Ranks) -> None:
-        """Fit on what `batches` gives at each pass, the same each time, and on what the other ranks read.
+        """Fit on the passes over `batches`, identical each time, and on the batches of the other ranks.
 
-        `folder` is for what is kept meanwhile.
+        `folder` is for temporary files.
         """
         raise NotImplementedError
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
-        """Log-probabilities (B, K) for a category, values (B, D) for a number, log-densities (B,) without a target."""
+        """Log-probabilities (B, K) of categories, numeric values (B, D), or log-densities (B,) without a target."""
         raise NotImplementedError
 
     def dump(self) -> bytes:
-        """The fitted model, the same bytes for the same model, holding no code."""
+        """The serialized model, without code; equal models have equal bytes."""
         raise NotImplementedError
 
     def restore(self, content: bytes) -> None:
         raise NotImplementedError
 
     def of_train(self) -> dict[str, float]:
-        """Metrics of the rows that it was fitted on, where fitting gives them by itself."""
+        """Training metrics that fitting computes anyway, by name."""
         return {}
 
     def figures(self, signature: Signature) -> dict[str, Figure]:
-        """Pictures by name of what it has learned of inputs with this signature."""
+        """Figures by name of the fitted parameters, for inputs with this signature."""
         return {}
 
     def fit(self, inputs: tuple[Tensor, ...], target_B: Tensor | None, weight_B: Tensor) -> None:
@@ -80,22 +80,22 @@ class Estimator(nn.Module):
 
 
 def joined(inputs: tuple[Tensor, ...]) -> Tensor:
-    """All inputs side by side as (B, D) float32: images and vectors row by row, categories as their numbers."""
+    """All inputs flattened and concatenated as (B, D) float32; categories are their integer codes."""
     return torch.cat([one.float().flatten(start_dim=1) for one in inputs], dim=1)
 
 
 def flat(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
-    """The same on the host."""
+    """`joined` as an array on the host."""
     return np.asarray(joined(inputs))
 
 
 def width(signature: Signature) -> int:
-    """D: how many numbers all inputs have, side by side."""
+    """D: the number of values of all inputs together."""
     return sum(math.prod(one.shape) for one in signature.inputs)
 
 
 def column_names(signature: Signature) -> list[str]:
-    """A name for each of these numbers: its column's, with its place in a column that has many."""
+    """The D feature names: the column's name, with the index in a column that has several values."""
     found = []
     for field in signature.inputs:
         if len(field.columns) == math.prod(field.shape):
@@ -106,14 +106,14 @@ def column_names(signature: Signature) -> list[str]:
 
 
 def pictures(x_ND: NDArray[Any], signature: Signature) -> NDArray[Any] | None:
-    """Rows of such numbers as images (N, C, H, W), where an image is all that there is."""
+    """Rows (N, D) as images (N, C, H, W), or None where an image is not the only input."""
     if len(signature.inputs) != 1 or signature.inputs[0].meaning != "image":
         return None
     return x_ND.reshape(len(x_ND), *signature.inputs[0].shape)
 
 
 def gains(shares_D: NDArray[Any], signature: Signature) -> dict[str, Figure]:
-    """What splits on each number of a row gain, as a picture: pixels of an image at their places, else by name."""
+    """Figure of feature importance (gain): a map over the pixels of an image, else bars by feature name."""
     images = pictures(shares_D[None], signature)
     if images is not None:
         return {"importance": importance_map(images[0].sum(axis=0))}
@@ -121,6 +121,6 @@ def gains(shares_D: NDArray[Any], signature: Signature) -> dict[str, Figure]:
 
 
 def log(chances_BK: NDArray[Any]) -> NDArray[np.float32]:
-    """Logarithms of probabilities, with zeros lifted to the smallest that single precision tells apart."""
+    """Log-probabilities, clipped at the smallest positive normal float32."""
     lifted: NDArray[np.float32] = np.log(np.clip(chances_BK, np.finfo(np.float32).tiny, None)).astype(np.float32)
     return lifted

@@ -1,4 +1,4 @@
-"""Memory of the host and the device: kept when it is freed, and told of when there is none left."""
+"""Memory of the host and the device: an allocator that keeps freed memory, and errors when memory runs out."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 LARGEST_KEPT = 1 << 30
 NEVER = (1 << 31) - 1
 REFUSED = ("can't allocate memory", "cannot allocate memory", "std::bad_alloc")
-"""What torch says of the host's memory, in a plain RuntimeError."""
+"""Messages of torch's plain RuntimeError for host memory."""
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator not to return memory to the kernel, nor Arrow's; whether it was glibc and took it.
+    """Keep freed memory in the allocators of glibc and Arrow; return whether glibc accepted the setting.
 
-    Giving it back and asking for it anew costs half of a small network's step. Measured on LeNet, batch 128: 2,160 page
-    faults a step before, under 4 after, and half the time.
+    Returning it to the kernel and allocating again costs half of a small network's step. Measured on LeNet, batch 128:
+    2,160 page faults a step before, under 4 after, and half the time.
     """
     name = ctypes.util.find_library("c")
     mallopt = getattr(ctypes.CDLL(name), "mallopt", None) if name else None
@@ -31,14 +31,14 @@ def keep_freed_memory() -> bool:
         return False
     is_kept = bool(mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)) and bool(mallopt(M_TRIM_THRESHOLD, NEVER))
     if is_kept and "mimalloc" in pa.supported_memory_backends():
-        # jemalloc, where it is the default, gives it back: to read pictures of 12 KiB took three times as long. From
-        # glibc, shards of slightly different sizes leave holes: streaming with 512 MiB to be held took 1,100
+        # jemalloc, where it is the default, returns memory: reading images of 12 KiB took three times as long. glibc
+        # fragments with shards of slightly different sizes: streaming with a limit of 512 MiB used 1,100 MiB
         pa.set_memory_pool(pa.mimalloc_memory_pool())
     return is_kept
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the device or the host has no memory left."""
+    """Whether an error reports that the device or the host is out of memory."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in REFUSED)
@@ -46,7 +46,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def told_when_short(name: str) -> Iterator[None]:
-    """Turns a lack of memory inside into TrainingFailed with what to lower."""
+    """Raises TrainingFailed, naming the fields to change, where the body runs out of memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

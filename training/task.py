@@ -1,7 +1,7 @@
-"""What every task shares: one learning problem as a LightningModule around a network that it is given.
+"""Base class of tasks: a learning problem as a LightningModule around a given network.
 
-A task is a file `training/tasks/<name>.py` with a frozen `Config` and the class called after the file. It says what
-the loss of each row is, which metrics are read, which pictures are drawn and what the registered model gives.
+A task is a file `training/tasks/<name>.py` with a frozen `Config` and a class named after the file. It defines the
+loss of each row, the metrics, the figures and the predictions of the registered model.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ Stage = str
 class Task(lightning.LightningModule):
     """One learning problem.
 
-    A subclass gives `rows`, `metrics`, `measure`, `predict`, and what it draws in `figures`. A task of several
-    optimizers overrides `updates_per_batch` and `updates`. One that learns in an environment is a subclass of
+    A subclass implements `rows`, `metrics`, `measure`, `predict` and `figures`. A task with several optimizers
+    overrides `updates_per_batch` and `updates`. A reinforcement-learning task is a subclass of
     `training.rl.agent.Agent`.
     """
 
     config: Any
     network: Any
     outputs: ClassVar[Mapping[str, str]] = {}
-    """Columns that `predict` gives, and the type of each: string, long, double, Array(double) or Array(string)."""
+    """Columns that `predict` returns, and the type of each: string, long, double, Array(double) or Array(string)."""
     learns_from: ClassVar[tuple[str, ...]] = ("data",)
-    """The sections of a recipe that it can learn from: `data`, `environment`."""
+    """The recipe sections it can be trained on: `data`, `environment`."""
     steps_by_rows: ClassVar[bool] = True
-    """Whether a step is down the mean of `rows`, which may be compiled, and made of a batch part by part."""
+    """Whether a step minimizes the mean of `rows`, so that `rows` can be compiled and gradients accumulated."""
     generated: ClassVar[Mapping[str, str]] = {}
-    """Columns of the samples that `generate` draws, with the type of each; empty for a task that generates nothing."""
+    """Columns of the samples that `generate` returns, and the type of each; empty for a task that is not generative."""
     learns_target: ClassVar[bool] = True
-    """Whether it learns to tell a target; if not, an estimator is given the inputs alone."""
+    """Whether it is supervised; if not, an estimator is fitted on the inputs alone."""
     needs: ClassVar[tuple[str, ...]] = ()
-    """What it asks of its network beside `forward`."""
+    """Attributes that it requires of its network in addition to `forward`."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises WrongRecipe for a network that does not do what the task is about."""
+        """Raises WrongRecipe for a network that does not fit the task."""
         super().__init__()
         self._check_fitting(network)
-        # steps are taken by `descend`, for every optimizer, penalty and way to accumulate alike
+        # `descend` takes the steps, for every optimizer, penalty and kind of accumulation
         self.automatic_optimization = False
         self.untaken: list[Step] = []
         self.gradients: Gradients = Averaged(network, fit.accumulate, lambda loss: self.manual_backward(loss))
         self.elements: Tensor | int = 0
-        """Of the last global batch: what its losses are means over."""
+        """Denominator of the mean losses of the last global batch."""
         self.config = config
         self.network = network
         self.signature = signature
@@ -77,99 +77,99 @@ class Task(lightning.LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
-            # Lightning notes at each hook, some twenty times a step, and a module looks at all it is given for weights
+            # Lightning sets this at each hook, some twenty times a step; nn.Module would check it for parameters
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
 
     @classmethod
     def targets_of(cls, config: Any) -> tuple[str, ...]:
-        """The columns that the task learns to predict, or compares with: `target` of its config, if it has one."""
+        """The target columns: `target` of the config, if it has that field."""
         target: str | None = getattr(config, "target", None)
         return () if target is None else (target,)
 
     @classmethod
     def asked_of_network(cls, config: Any, signature: Signature) -> Signature:
-        """What the network is built from: the data's signature, or one that asks for other numbers a row than it."""
+        """The signature the network is built from: the data's, or one with other outputs or input sizes."""
         return signature
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        """The loss of each row, (b,), and the network's output, which `measure` reads.
+        """The loss of each row, (b,), and the network's output for `measure`.
 
-        Where a row has several elements that count by themselves, the loss is their sum, and `counts` says how many.
+        Where a row has several elements (tokens, time steps), the loss is their sum and `counts` returns their number.
         """
         raise NotImplementedError(f"{type(self).__name__} gives no rows()")
 
     def counts(self, batch: Batch) -> Tensor | None:
-        """How many elements (tokens, time steps) the loss of each row is the sum of, (b,); None where a row counts one.
+        """Number of elements (tokens, time steps) summed in the loss of each row, (b,); None where each row counts 1.
 
-        It follows from the batch alone, so that the mean over a global batch is known before anything goes backward.
+        Depends on the batch alone, so that the denominator of a global batch is known before the backward pass.
         """
         return None
 
     def evaluate(self, batch: Batch) -> tuple[Tensor, Any]:
-        """What `rows` gives, of a network that is evaluated: here a sequence is decoded without its own target."""
+        """`rows` in evaluation: a sequence is decoded without teacher forcing."""
         return self.rows(batch)
 
     @classmethod
     def updates_per_batch(cls, config: Any) -> Mapping[str, Fraction]:
-        """The optimizers by name, and how many steps each takes a batch: 1/5 for one step each fifth batch.
+        """Steps per batch of each optimizer, by name: 1/5 is one step every fifth batch.
 
-        An optimizer has the parameters of `network.<name>`; one called `network` those of the whole network.
+        An optimizer has the parameters of `network.<name>`; the optimizer `network` those of the whole network.
         """
         return {"network": Fraction(1)}
 
     def updates(self, batch: Batch) -> Iterator[Update]:
-        """The steps of a batch, one after the other. The default is one, down the mean of `rows`."""
+        """The steps of a batch, in order; by default one, on the mean of `rows`."""
         total, parts = self._elements(batch), partial(self.gradients.parts, batch)
         self.elements = batch.real if total is None else total
         yield Update("network", lambda: (part.mean(self.rows(part)[0], total) for part in parts()), "train/loss")
 
     def mean(self, batch: Batch) -> Tensor:
-        """The mean loss of a global batch, of which this rank has a part."""
+        """This rank's part of the mean loss of a global batch."""
         return batch.mean(self.rows(batch)[0], self._elements(batch))
 
     def due(self, name: str, batch: Batch) -> int:
-        """How many steps the optimizer `name` takes at this batch, by `updates_per_batch`."""
+        """Number of steps the optimizer `name` takes at this batch, from `updates_per_batch`."""
         rate, done = self.updates_per_batch(self.config)[name], batch.epoch * self._batches + batch.index
         return floor((done + 1) * rate) - floor(done * rate)
 
     def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
-        """`count` samples drawn with `seed`: the columns of `generated`, one value a row."""
+        """`count` samples drawn with `seed`: the columns of `generated`, one value per row."""
         raise WrongRecipe.at("model", f"the task {type(self).__name__.lower()} generates nothing")
 
     def metrics(self) -> dict[str, Metric]:
-        """The metrics of one stage by name, `loss` left out."""
+        """The metrics of one stage by name, without `loss`."""
         return {}
 
     def measures(self, stage: Stage) -> list[str]:
-        """The names of what is measured on a stage."""
+        """The names of a stage's metrics."""
         return ["loss", *self.metrics()]
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
-        """Update `metrics` with the real rows of `batch`, those where `mask_B` is true; there is at least one."""
+        """Update `metrics` with the real rows of `batch`, where `mask_B` is true; there is at least one."""
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        """What two models are compared by, of each real row, (b,) by name, beside its loss.
+        """Per-row values for paired model comparison, in addition to the loss: (b,) by name, real rows only.
 
         See `tracking.comparison.significance`.
         """
         return {}
 
     def predict(self, *inputs: Any) -> dict[str, NDArray[Any] | list[Any]]:
-        """What the registered model gives for a table of inputs: the columns of `outputs`, one value a row."""
+        """Predictions of the registered model for a table of inputs: the columns of `outputs`, one value per row."""
         raise NotImplementedError(f"{type(self).__name__} gives no predict()")
 
     def figures(self) -> dict[str, Figure]:
-        """Pictures by name, drawn after the test."""
+        """Figures by name, drawn after the test."""
         return {}
 
     def figures_of_network(self) -> dict[str, Figure]:
-        """What an estimator shows of itself, whatever the task; a network that was trained shows nothing."""
+        """Figures of an estimator, for every task; empty for a network."""
         return self.network.figures(self.signature) if isinstance(self.network, Estimator) else {}
 
     def films(self) -> dict[str, bytes]:
-        """Moving pictures by name, as GIF, drawn after the test."""
+        """Animations by name, as GIF, drawn after the test."""
         return {}
 
     def setup(self, stage: str) -> None:
@@ -179,29 +179,29 @@ class Task(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         if self.fit.compile:
-            # draws as they are without: a compiled step would otherwise have another stream of random numbers
+            # eager random numbers: a compiled step would otherwise have another random stream
             compiled = torch.compile(self.rows, options={"fallback_random": True})
             self.rows = compiled  # type: ignore[method-assign]
 
     def training_step(self, batch: Batch, index: int) -> dict[str, Tensor] | None:
-        """Take the batch's steps; their losses by name, of which `EpochMean` reports the means.
+        """Take the batch's steps; return their losses by name, of which `EpochMean` logs the means.
 
-        None for a task that reports its own.
+        None for a task that logs its own.
         """
         self.elements = batch.real
         return {update.loss: self.descend(update.losses, update.optimizer) for update in self.updates(batch)}
 
     @property
     def has_point(self) -> bool:
-        """Whether curves have a point at this step: one at every step would cost a small network a good part of its
+        """Whether metrics are logged at this step: logging every step would be a large share of a small network's
         time."""
         trainer: Any = self.trainer
         return bool(trainer._logger_connector.should_update_logs)
 
     def descend(self, losses: Losses, name: str = "network") -> Tensor:
-        """The sum of `losses`, after one step of the optimizer `name` down it, as the fit section says.
+        """Take one step of the optimizer `name` on the sum of `losses`, as configured in `fit`; return that sum.
 
-        A step that is not taken, because a number is not finite, is noted in `untaken`.
+        A step skipped for a non-finite loss or gradient is appended to `untaken`.
         """
         put_back = remembered(batch_norms(self.network) if self.fit.nan == "skip" else ())
         which = list(self.updates_per_batch(self.config)).index(name)
@@ -209,7 +209,7 @@ class Task(lightning.LightningModule):
         if not step.taken:
             put_back()
             self.untaken.append(step)
-        # of batches, not of steps taken: a schedule that waited for those would not end with the epochs
+        # step the schedule once per batch even when the update was skipped, so that it ends with the last epoch
         _listed(self.lr_schedulers())[which].step()
         return step.loss
 
@@ -217,8 +217,8 @@ class Task(lightning.LightningModule):
         self._evaluation_step(batch, "valid")
 
     def test_step(self, batch: Batch, index: int) -> dict[str, Any] | None:
-        """The `loss` of each slot and the network's `output`, for callbacks that look at rows; None for a task that
-        tests by other things than rows."""
+        """The `loss` of each slot and the network's `output`, for per-row callbacks; None for a task that is not tested
+        on rows."""
         return self._evaluation_step(batch, "test")
 
     def on_validation_epoch_end(self) -> None:
@@ -235,7 +235,7 @@ class Task(lightning.LightningModule):
         return made[0] if len(made) == 1 else tuple(made)
 
     def optimizer_of(self, name: str, steps: int, *, share: float = 1.0) -> Any:
-        """The recipe's optimizer of this name, at a share of its rate, with its schedule over so many steps."""
+        """The recipe's optimizer `name` with its schedule over `steps`; `share` scales the learning rate."""
         chosen = self.fit.optimizers.get(name, self.fit.optimizer)
         module = self.network if name == "network" else getattr(self.network, name)
         optimizer = chosen.model_copy(update={"lr": chosen.lr * share}).build(module.parameters())
@@ -244,18 +244,18 @@ class Task(lightning.LightningModule):
 
     @property
     def _batches(self) -> int:
-        """Global batches of an epoch."""
-        # not trainer.estimated_stepping_batches: it sets up the feed before a resumed run's state is there, and the
-        # feed then starts from its beginning
+        """Global batches per epoch."""
+        # not trainer.estimated_stepping_batches: it sets up the feed before a resumed run's state is loaded, and the
+        # feed then starts from the beginning
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         return len(data.train_dataloader())
 
     def _elements(self, batch: Batch) -> Tensor | None:
-        """How many elements a global batch has, over all ranks; None where each sample counts one."""
+        """Number of elements in a global batch, over all ranks; None where each sample counts 1."""
         counts_B = self.counts(batch)
         if counts_B is None:
             return None
-        # double, in which so many elements can be added in any order
+        # float64, in which these integers sum exactly in any order
         total = counts_B[batch.mask_B].sum(dtype=torch.float64)
         if batch.ranks > 1:
             dist.all_reduce(total)
@@ -278,7 +278,7 @@ class Task(lightning.LightningModule):
         per_row, output = self.evaluate(batch)
         counts_B, stage_metrics = self.counts(batch), self.measured[stage]
         loss: Any = stage_metrics["loss"]  # type: ignore[index]
-        # of several ranks one may have no row of the last batch
+        # a rank may have no row of the last batch
         if batch.is_full or bool(batch.mask_B.any()):
             loss.update(per_row[batch.mask_B], None if counts_B is None else counts_B[batch.mask_B])
             self.measure(stage_metrics["rest"], output, batch)  # type: ignore[index]
@@ -293,5 +293,5 @@ class Task(lightning.LightningModule):
 
 
 def _listed(one_or_more: Any) -> list[Any]:
-    """Lightning gives one optimizer or schedule as itself, several as a list."""
+    """A list, since Lightning returns a single optimizer or schedule unwrapped."""
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]

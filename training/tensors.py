@@ -1,4 +1,4 @@
-"""Values of tensors on the host."""
+"""Tensors as arrays on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a recipe's task with its network from the signature of a dataset (or of an environment)."""
+"""Builds a recipe's task and network from the signature of a dataset (or of an environment)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from millstream.training.task import Task
 
 @dataclass(frozen=True)
 class Parts:
-    """The parts that a recipe names, with their checked configs."""
+    """The task, network and fit of a recipe, with validated configs."""
 
     task: Any
     task_config: Any
@@ -40,7 +40,7 @@ class Parts:
         return manifest.signature(*self.targets)
 
     def build(self, signature: Signature) -> Task:
-        """The task with freshly drawn weights, which follow from `fit.seed` alone."""
+        """The task with initial weights, which depend on `fit.seed` alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(self.fit.seed, "weights"))
             asked = self.task.asked_of_network(self.task_config, signature)
@@ -48,14 +48,14 @@ class Parts:
         if self.fit.init:
             initialise(network, self.fit.init, self.fit.seed)
         if self.fit.channels_last:
-            # the weights are enough: what a convolution gives has the layout of its weights
+            # the weights are enough: the output of a convolution has the layout of its weights
             network = network.to(memory_format=torch.channels_last)
         task: Task = self.task(self.task_config, network, signature, self.fit)
         return task
 
 
 def task_on(parts: Parts, signature: Signature, located: Located) -> Task:
-    """The task for data of this signature. Raises WrongRecipe where network, task and data do not fit together."""
+    """The task for data of this signature. Raises WrongRecipe where network, task and data are incompatible."""
     try:
         if not signature.inputs:
             told = "the data have no column to read; give one the role input, as a number or encoded"
@@ -79,7 +79,7 @@ def task_on(parts: Parts, signature: Signature, located: Located) -> Task:
 
 
 def _placed(fault: Fault, located: Located) -> Fault:
-    """A fault of the network or the task, with where that stands in the recipe."""
+    """A fault of the network or the task, with its location in the recipe."""
     section = fault.where.partition(" ")[0].rstrip(",")
     if section not in ("network", "task"):
         return fault

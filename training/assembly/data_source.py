@@ -1,4 +1,4 @@
-"""What a run learns from: a dataset version, or an environment."""
+"""Data sources of a run: a dataset version, or an environment."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from millstream.training.rl.rounds import Rounds
 
 EXAMPLES = 2
 LOOKED_AT = 32
-"""Rows among which those of an example are chosen."""
+"""Rows from which those of the example are chosen."""
 
 
 class Loader(Protocol):
-    """Batches (or rounds) of one stage, with the place in them."""
+    """Batches (or rounds) of one stage, with a resumable position."""
 
     def __len__(self) -> int: ...
     def __iter__(self) -> Iterator[Any]: ...
@@ -44,55 +44,55 @@ class Loader(Protocol):
 
 
 class DataSource(lightning.LightningDataModule, ABC):
-    """What a task needs to know of what it learns from, and the loaders of its stages."""
+    """Signature, manifest and loaders of the data a task is trained on."""
 
     signature: Signature
     manifest: Manifest | None = None
-    """What the preparation learned, by which a model reads raw rows; None where nothing is prepared."""
+    """Fitted preparation, by which a model reads raw rows; None for an environment."""
     by_ranks: ClassVar[bool]
-    """Whether several processes can share it."""
+    """Whether several ranks can share it."""
 
     @property
     @abstractmethod
     def identity(self) -> dict[str, str]:
-        """What a run must have in common with its checkpoint."""
+        """Facts that must be equal in a run and its checkpoint."""
 
     @property
     def version(self) -> str | None:
-        """The dataset version, if it is one."""
+        """The dataset version, if the source is a dataset."""
         return self.manifest.version if self.manifest else None
 
     @property
     @abstractmethod
     def has_valid(self) -> bool:
-        """Whether there is something to validate on."""
+        """Whether the `valid` stage exists."""
 
     @property
     def batches(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return len(self.loader("train"))
 
     @abstractmethod
     def loader(self, stage: str) -> Loader:
-        """The loader of `train`, `valid` or `test` as training uses it, made once."""
+        """The loader of `train`, `valid` or `test` for training, created once."""
 
     @abstractmethod
     def in_order(self, stage: str) -> Loader:
-        """A new loader of a stage, to evaluate a model on."""
+        """A new unshuffled loader of a stage, for evaluation."""
 
     @abstractmethod
     def count(self, stage: str) -> int:
-        """Rows of a stage, or episodes."""
+        """Number of rows (or episodes) of a stage."""
 
     @abstractmethod
     def example(self) -> pd.DataFrame:
-        """A few raw rows that a model of this source can read."""
+        """A few raw rows as model input examples."""
 
     def attach(self, task: Any) -> None:
-        """Give a task what it needs beside the loaders."""
+        """Pass a task what it needs in addition to the loaders."""
 
     def log(self, run: Run | Follower) -> None:
-        """Note in a run what it learns from."""
+        """Log the data source to a run."""
 
     def train_dataloader(self) -> Loader:
         return self.loader("train")
@@ -105,7 +105,7 @@ class DataSource(lightning.LightningDataModule, ABC):
 
 
 class DatasetSource(DataSource):
-    """One feed a split, each rank its lanes; `train` is shuffled, `valid` and `test` come in stored order."""
+    """One feed per split, with this rank's lanes; `train` is shuffled, `valid` and `test` are in stored order."""
 
     by_ranks: ClassVar = True
 
@@ -138,7 +138,7 @@ class DatasetSource(DataSource):
         shard = self.dataset.verified(self.dataset.shards("train")[0])
         batch = next(pq.ParquetFile(shard).iter_batches(batch_size=LOOKED_AT))
         raw = replay.restore(batch.to_pandas(), self.dataset.manifest)
-        # whole rows first
+        # rows without missing values first
         gaps = raw.map(lambda value: is_missing(value)).any(axis=1)
         return raw.loc[gaps.sort_values(kind="stable").index[:EXAMPLES]]
 
@@ -154,7 +154,7 @@ class DatasetSource(DataSource):
 
 
 class EnvironmentSource(DataSource):
-    """Rounds of acting and learning, and episodes of validation and test, in an environment that is always there."""
+    """Rounds of acting and learning, and episodes of validation and test, in an environment."""
 
     by_ranks: ClassVar = False
 
@@ -201,7 +201,7 @@ def source_of(
     place: Ranks | None = None,
     signature: Signature | None = None,
 ) -> DataSource:
-    """What a recipe's task learns from; `signature` is that of a trained model, which its dataset is read by.
+    """The data source of a recipe's task; `signature` is that of a trained model, by which its dataset is read.
 
     Raises WrongRecipe with the faults of the environment section, or for a recipe with data and no dataset.
     """

@@ -1,4 +1,4 @@
-"""A network and a task tried on two rows of zeros, so that what does not fit the data is refused before it trains."""
+"""Dry run of a network and task on two rows of zeros: refuses incompatible data before training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ROWS = 2
 
 
 class Unfit(Exception):
-    """What a network or a task said of rows of such data."""
+    """A network or a task failed in the dry run."""
 
 
 def rehearse(task: Task) -> None:
-    """Give the task two rows of its signature; weights, statistics and random numbers stay what they were.
+    """Run the task on two rows of its signature; weights, statistics and random state stay unchanged.
 
-    Nothing is tried of an estimator, which is not fitted yet, and of a task without rows.
-    Raises Unfit, or what the task itself refuses.
+    Skips an estimator, which is not fitted yet, and a task without `rows`.
+    Raises Unfit, or the task's own errors.
     """
     if isinstance(task.network, Estimator) or type(task).rows is Task.rows:
         return
@@ -41,7 +41,7 @@ def rehearse(task: Task) -> None:
 
 @contextmanager
 def tried() -> Iterator[None]:
-    """Turns what torch raises of shapes and types that do not fit into Unfit."""
+    """Raises Unfit for the errors that torch raises on incompatible shapes and types."""
     try:
         yield
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -59,6 +59,6 @@ def _zeros(signature: Signature) -> Batch:
 
 def _value(field: InputField) -> Value:
     dtype = torch.int64 if field.dtype == "int64" else torch.float32
-    if field.columns[0].layout == "list":  # of the unknown token, which each vocabulary has
+    if field.columns[0].layout == "list":  # the unknown token, which is in each vocabulary
         return Ragged(torch.ones((ROWS, *field.shape), dtype=dtype), torch.full((ROWS,), field.shape[0]))
     return torch.zeros((ROWS, *field.shape), dtype=dtype)

@@ -1,7 +1,7 @@
-"""A trained model as a folder without code, and back: raw columns in, predictions out.
+"""Saves and loads a trained model as a folder without code: raw columns in, predictions out.
 
-`model.json` (recipe and signature), `manifest.json` (what the preparation learned) and `weights.pt` (tensors alone)
-are all it holds. MLflow loads it through `millstream.pyfunc`, anywhere where Millstream is installed, without Spark.
+It holds `model.json` (recipe and signature), `manifest.json` (fitted preparation) and `weights.pt` (tensors alone).
+MLflow loads it through `millstream.pyfunc`, wherever Millstream is installed, without Spark.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class Model:
-    """A trained task in evaluation mode, with what is needed to read raw rows."""
+    """A trained task in evaluation mode, with the manifest that prepares raw rows."""
 
     task: Task
     located: Located
@@ -55,30 +55,30 @@ class Model:
 
     @property
     def raw_columns(self) -> tuple[Column, ...]:
-        """What a caller must provide, as it was before any preparation."""
+        """Input columns of `predict`, as before any preparation."""
         if self.manifest is not None:
             return replay.raw_columns(self.manifest)
         return tuple(column for field in self.task.signature.inputs for column in field.columns)
 
     @property
     def optional(self) -> frozenset[str]:
-        """The raw columns that may be missing."""
+        """Raw columns that may be missing."""
         return replay.optional_columns(self.manifest) if self.manifest is not None else frozenset()
 
     def get_raw_model(self) -> Model:
-        """This model behind MLflow's, whose signature takes no whole numbers of 64 bits beside missing ones."""
+        """This model without MLflow's wrapper, whose signature does not accept 64-bit integers with missing values."""
         return self
 
     @property
     def brought(self) -> dict[str, str]:
-        """Those of the raw columns that a caller has to compute, since serving cannot, and the steps that did."""
+        """Raw columns that the caller must compute, since serving cannot, with the steps that computed them."""
         return replay.brought(self.manifest) if self.manifest is not None else {}
 
     def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row of `task.outputs` for each row of raw columns, in their order; extra columns are not looked at.
+        """One row of `task.outputs` per raw row, in their order; extra columns are ignored.
 
-        A model that generates returns `generate` samples drawn with `seed` in their place, where `params` has these:
-        the columns of `task.generated`. Raises BadData naming every column that is missing or of another shape.
+        With the `params` `generate` and `seed`, a generative model returns that many samples instead: the columns of
+        `task.generated`. Raises BadData naming every column that is missing or of another shape.
         """
         asked = params or {}
         if self.task.generated and asked.get("generate"):
@@ -96,7 +96,7 @@ class Model:
 
 
 def save(folder: Path, located: Located, task: Task, manifest: Manifest | None) -> Model:
-    """Write the model into `folder` and give it as it will be loaded."""
+    """Write the model into `folder`; return it as loaded from there."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {
         "recipe": located.name,
@@ -125,7 +125,7 @@ def load(folder: Path) -> Model:
 
 
 def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Value, ...]:
-    """The rows as the network takes them: what the feed makes of the same values."""
+    """The rows as network inputs, equal to those of the feed for the same values."""
     return tuple(_value(prepared, field) for field in signature.inputs)
 
 
@@ -149,7 +149,7 @@ def _value(prepared: pd.DataFrame, field: InputField) -> Value:
 
 
 def _array(value: Any, column: Column) -> NDArray[Any]:
-    """A tensor given as raw little-endian bytes, or as a (nested) list or array of numbers."""
+    """A tensor from raw little-endian bytes, or from a (nested) list or array of numbers."""
     dtype = np.dtype(column.dtype).newbyteorder("<")
     is_bytes = isinstance(value, bytes | bytearray | memoryview)
     found = np.frombuffer(value, dtype) if is_bytes else np.asarray(list(value)).astype(dtype)

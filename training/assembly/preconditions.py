@@ -1,4 +1,4 @@
-"""What a run needs at its end, looked for at its beginning: rows of the splits that it is measured on, and metrics."""
+"""Checks at the start of a run what its end requires: non-empty evaluation splits, and metrics."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from millstream.training.config.fit import Fit
 from millstream.training.task import Task
 
 BEST = "best"
-"""Metrics of valid once more, of the weights that are kept."""
+"""Prefix of the validation metrics of the final weights."""
 
 
 def splits(located: Located, fit: Fit, *, test: bool = True) -> dict[str, str]:
-    """The splits that have to have rows beside train, each with what for."""
+    """The splits required in addition to train, each with the reason."""
     marked = {name.partition("/")[0] for name in _marks(located)}
     found: dict[str, str] = {}
     if fit.watches:
@@ -30,7 +30,7 @@ def splits(located: Located, fit: Fit, *, test: bool = True) -> dict[str, str]:
 
 
 def split_faults(located: Located, needed: Mapping[str, str]) -> Iterator[Fault]:
-    """The needed splits that get no rows by the recipe's own split step; what a source gives is not known here."""
+    """Faults for required splits that the recipe's split step leaves empty; splits of the source are unknown here."""
     steps = located.section("data").get("steps")
     for at, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
         asked = step.get("split") if isinstance(step, dict) else None
@@ -45,7 +45,7 @@ def split_faults(located: Located, needed: Mapping[str, str]) -> Iterator[Fault]
 def metric_faults(
     located: Located, task: Task, fit: Fit, splits: frozenset[str], more: Iterable[str] = ()
 ) -> Iterator[Fault]:
-    """The metrics that are watched, marked or asked for (`more`), and are not measured on these splits."""
+    """Faults for monitored, marked or requested (`more`) metrics that are not measured on these splits."""
     known: dict[str, list[str]] = {split: task.measures(split) for split in ("valid", "test") if split in splits}
     if "valid" in known:
         known[BEST] = known["valid"]

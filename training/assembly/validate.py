@@ -1,4 +1,4 @@
-"""Checks the sections of a recipe that belong to training: task, network, fit, environment."""
+"""Validates the training sections of a recipe: task, network, fit, environment."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def faults(located: Located) -> list[Fault]:
 
 
 def _optimizer_faults(fit: Fit, known: Iterable[str], located: Located) -> list[Fault]:
-    """Optimizers of parts that the task does not have."""
+    """Faults for optimizers of parts that the task does not have."""
     wrong = [name for name in fit.optimizers if name not in known]
     message = f"the task {located.section('task')['name']} has no such optimizer"
     return [located.fault(f"fit.optimizers.{name}", f"{message}; {plugins.suggest(name, known)}") for name in wrong]
 
 
 def _own_step_faults(fit: Fit, located: Located) -> list[Fault]:
-    """What needs a step down the mean of a task's rows, and is asked of a task that steps in its own way."""
+    """Faults for options that require a step on the mean of `rows`, requested of a task with its own steps."""
     asked = {"accumulate": fit.accumulate > 1, "compile": fit.compile, "optimizer.name": fit.optimizer.name == "lbfgs"}
     task = located.section("task")["name"]
     told = f"the task {task} steps in a way of its own, which this has no hold on; leave it out"
@@ -54,7 +54,7 @@ def part_config(package: str, located: Located, section: str) -> tuple[tuple[Any
     """The module that a section names and its config; or the faults."""
     values = located.section(section)
     if not isinstance(values.get("name"), str):
-        return None, []  # told by the recipe's own check
+        return None, []  # reported by the recipe's own check
     module, fields, found = schema.part_of(package, values, located, section)
     if module is None:
         return None, found
@@ -64,9 +64,9 @@ def part_config(package: str, located: Located, section: str) -> tuple[tuple[Any
 
 
 def fields(located: Located) -> list[dict[str, Any]]:
-    """Every field of the fit, task, network and environment sections, with its value in this recipe and its meaning.
+    """Every field of the fit, task, network and environment sections, with its value in this recipe and description.
 
-    Raises WrongRecipe when a section is wrong.
+    Raises WrongRecipe when a section is invalid.
     """
     sections: dict[str, BaseModel] = {"fit": Fit.model_validate(located.section("fit"))}
     packages = {
@@ -83,7 +83,7 @@ def fields(located: Located) -> list[dict[str, Any]]:
 
 
 def _fields(config: BaseModel, path: str) -> list[dict[str, Any]]:
-    """The fields of a config, those of a config inside it after it."""
+    """The fields of a config, each nested config's fields following it."""
     found = []
     for name, about in type(config).model_fields.items():
         value = getattr(config, name)
@@ -97,7 +97,7 @@ def _fields(config: BaseModel, path: str) -> list[dict[str, Any]]:
 
 
 def _choices(annotation: Any) -> list[str]:
-    """What a field may be where it is one of a few: words, or names of configs."""
+    """The choices of a field: literals, or names of configs."""
     if get_origin(annotation) is Literal:
         return [str(one) for one in get_args(annotation)]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -107,5 +107,5 @@ def _choices(annotation: Any) -> list[str]:
 
 
 def task_class(module: Any) -> Any:
-    """The task of a module in `training/tasks`."""
+    """The task class of a module in `training/tasks`."""
     return plugins.class_of(module)

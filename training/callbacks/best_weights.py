@@ -1,4 +1,4 @@
-"""Keeps the weights with which the watched metric was best."""
+"""Keeps the weights of the best monitored metric."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Best(Watch):
     """Writes the network's weights into `file`.
 
-    It stands before an average in the list of callbacks: at the end of a look at valid the average is still in the
-    network's place.
+    It precedes weight averaging in the list of callbacks: at the end of a validation the averaged network is still
+    active.
     """
 
     def __init__(self, fit: Fit, file: Path) -> None:
@@ -27,7 +27,7 @@ class Best(Watch):
         self.file = file
 
     def on_fit_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        # a checkpoint was read before: this run goes on, and the file is from before it was broken off
+        # a checkpoint has been loaded: this run is resumed, and the file is from before the interruption
         then = f"the best weights so far are lost: the best from here on are kept ({self.fit.monitor} was {self.best})"
         if self.best is not None and trainer.is_global_zero and not archive.is_whole(self.file, _say, then):
             self.best = None

@@ -1,4 +1,4 @@
-"""Several callbacks as one: Lightning asks each at every hook, though few have something to do there."""
+"""Dispatches each hook only to the callbacks that implement it; Lightning would call all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOOKS = [name for name in vars(Callback) if name.startswith("on_") or name in ("
 
 
 class InOne(Callback):
-    """Asks each of its members, in their order, at those hooks alone that it has. Their states travel together."""
+    """Calls its members, in order, at the hooks they implement. Their states are checkpointed together."""
 
     def __init__(self, members: Sequence[Callback]) -> None:
         self.members = {type(member).__name__: member for member in members}

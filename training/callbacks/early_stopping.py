@@ -1,4 +1,4 @@
-"""Ends training when the watched metric does not become better any more."""
+"""Early stopping on the monitored metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells the losses of steps as means over the samples of an epoch, since that of one batch says little of it."""
+"""Logs training losses as means over the samples of an epoch, since the loss of one batch is noisy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 
 class EpochMean(lightning.Callback):
-    """What a step gives by name, averaged over the epoch's samples so far, those of a step that was not taken left out.
+    """The losses that a step returns by name, averaged over the epoch's samples so far, without skipped steps.
 
-    Sums stay where the losses are, so that no step waits for a device. They travel in the checkpoint, so that an epoch
-    which goes on in its middle ends with the mean of all of it. It stands before the guard, which clears `untaken`.
+    Sums stay on the losses' device, so that no step waits for it. They are checkpointed, so that an epoch resumed in
+    its middle ends with the mean of the whole epoch. It precedes the guard, which clears `untaken`.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, Tensor | float] = {}
-        """What each mean is over so far: samples, or their elements. A part's step may come less often than others."""
+        """Denominator of each mean so far, in samples or elements; optimizers may step at different intervals."""
         self.sums: dict[str, Tensor | float] = {}
 
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
@@ -25,14 +25,14 @@ class EpochMean(lightning.Callback):
             for name, value in outputs.items():
                 self.counts[name] = self.counts.get(name, 0) + task.elements
                 self.sums[name] = self.sums.get(name, 0.0) + value.double() * task.elements
-        if task.has_point and not trainer.is_last_batch:  # that one is told below
+        if task.has_point and not trainer.is_last_batch:  # that one is logged below
             task.log_dict(self._means())
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         means = self._means()
         task.log_dict(means, logger=False)
         if trainer.logger is not None:
-            # at once: Lightning sends it after the checkpoint is taken, and a run that is stopped there never does
+            # immediately: Lightning logs it after the checkpoint is saved, and a run that is stopped there never would
             steps = (trainer.current_epoch + 1) * int(trainer.num_training_batches)
             trainer.logger.log_metrics({name: float(mean) for name, mean in means.items()}, step=steps)
         self.counts, self.sums = {}, {}

@@ -1,7 +1,7 @@
-"""Raises the learning rate from batch to batch and notes the loss: a range test.
+"""Learning rate range test: raises the learning rate from batch to batch and records the loss.
 
-Source: Smith 2017, arXiv 1506.01186, section 3.3. Differs from it: the rate grows by a factor, not by a summand, so
-that each order of magnitude gets as many batches.
+Source: Smith 2017, arXiv 1506.01186, section 3.3. Differs from it: the rate grows geometrically, not linearly, so that
+each order of magnitude gets as many batches.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import pytorch_lightning as lightning
 LOWEST, HIGHEST = 1e-6, 10.0
 BATCHES = 100
 WORSE = 4.0
-"""Times the best loss so far, at which the test ends: beyond it there is nothing to learn."""
+"""The test ends when the loss exceeds this multiple of the best so far."""
 SMOOTHING = 0.9
 
 
 class RateRange(lightning.Callback):
-    """`course` holds (rate, smoothed loss) of each batch."""
+    """`course` holds (learning rate, smoothed loss) per batch."""
 
     def __init__(self) -> None:
         self.course: list[tuple[float, float]] = []

@@ -1,4 +1,4 @@
-"""Watches one metric on valid: what those callbacks share that act when it becomes better, or does not."""
+"""Base class of callbacks that act when a validation metric improves, or does not."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class Watch(lightning.Callback):
-    """A subclass acts in `better` or in `waiting`. The best value and the wait so far travel in the checkpoint."""
+    """A subclass overrides `better` or `waiting`. The best value and the wait so far are checkpointed."""
 
     def __init__(self, fit: Fit, *, least: float = 0.0) -> None:
-        """`least` is how much better counts as better."""
+        """`least` is the smallest change that counts as an improvement."""
         self.fit, self.least = fit, least
         self.best: float | None = None
         self.waited = 0
-        """Looks at valid in a row that were not better than the best."""
+        """Validations in a row without improvement."""
 
     def better(self, trainer: lightning.Trainer, task: Any) -> None:
-        """After a look that was better than all before."""
+        """Called after a validation that improved on the best."""
 
     def waiting(self, trainer: lightning.Trainer, task: Any) -> None:
-        """After a look that was not."""
+        """Called after any other validation."""
 
     def setup(self, trainer: lightning.Trainer, task: Any, stage: str) -> None:
-        """Raises WrongRecipe for a name that is nearly that of a metric, before an epoch is lost to it."""
+        """Raises WrongRecipe for a misspelled metric name, before the first epoch."""
         known = [f"valid/{name}" for name in ("loss", *task.metrics())]
         near = difflib.get_close_matches(self.fit.monitor, known, 1, cutoff=0.9)
         if stage == TrainerFn.FITTING and near and self.fit.monitor not in known:
@@ -63,7 +63,7 @@ class Watch(lightning.Callback):
         return known[self.fit.monitor]
 
     def _is_better(self, value: float) -> bool:
-        """Never for a NaN."""
+        """Never true for a NaN."""
         if self.best is None:
             return not math.isnan(value)
         return value > self.best + self.least if self.fit.looks_for_most else value < self.best - self.least

@@ -1,4 +1,4 @@
-"""Stops training before a loss that is not a number costs the run, or leaves such batches out."""
+"""Stops training at a non-finite loss or gradient, or skips such batches."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ FREE_SKIPS, LARGEST_SHARE = 10, 0.01
 class Guard(lightning.Callback):
     """Raises TrainingFailed, naming the batch and its samples, when a step was not taken.
 
-    With `skip` it says so and goes on, and `train/skipped` counts such steps; but it raises, too, when there are more
-    than ten and than 1 % of all steps so far. It stands before the checkpoints in the list of callbacks, so that the
-    last good one is kept.
+    With `skip` it warns and continues, and `train/skipped` counts such steps; it still raises when they exceed ten plus
+    1 % of all steps so far. It precedes the checkpoints in the list of callbacks, so that the last good one is kept.
     """
 
     def __init__(self, policy: Literal["stop", "skip"]) -> None:

@@ -1,4 +1,4 @@
-"""Shows how far training is: a bar on a terminal, a line an epoch elsewhere. Always on stderr."""
+"""Training progress on stderr: a bar on a terminal, one line per epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Bar(lightning.Callback):
-    """One bar over all steps of all epochs, with the latest losses and metrics beside it."""
+    """One bar over all steps of all epochs, with the latest losses and metrics."""
 
     def __init__(self) -> None:
         self.console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""Lowers the learning rate when the watched metric does not become better any more."""
+"""Reduces the learning rate when the monitored metric no longer improves."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class LowerOnPlateau(Watch):
-    """Multiplies the rate from which every schedule counts, so that a warm-up before it keeps its shape.
+    """Multiplies the base learning rate of every schedule, so that a preceding warm-up keeps its shape.
 
-    That rate is part of the schedule's state in the checkpoint.
+    The base rate is part of the schedule's state in the checkpoint.
     """
 
     def __init__(self, fit: Fit, plateau: Plateau) -> None:

@@ -1,4 +1,4 @@
-"""What a model told of each row of a test, by which it is compared with others."""
+"""Per-row test outcomes of a model, for paired comparison with others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from millstream.training.tensors import as_numpy
 
 
 class RowOutcomes(lightning.Callback):
-    """Collects the outcomes of rows with their ids; stays empty for a task that tests by other things than rows."""
+    """Collects outcomes with sample ids; stays empty for a task that is not tested on rows."""
 
     def __init__(self) -> None:
         self.ids: list[str] = []
@@ -28,6 +28,6 @@ class RowOutcomes(lightning.Callback):
             self.parts.setdefault(name, []).append(as_numpy(values_b))
 
     def sorted(self) -> dict[str, NDArray[Any]]:
-        """Values (N,) by name, in the order of the rows' ids: the same for models with batches of other sizes."""
+        """Values (N,) by name, in the order of sample ids: independent of the batch size."""
         order = np.argsort(np.array(self.ids), kind="stable")
         return {name: np.concatenate(parts)[order] for name, parts in self.parts.items()}

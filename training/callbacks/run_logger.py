@@ -1,4 +1,4 @@
-"""Carries metrics from the trainer into the run, and keeps their course for the learning curves."""
+"""Logs the trainer's metrics to the run, and keeps their history for the learning curves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from millstream.training.feed.feed import Feed
 
 
 class RunLogger(Logger):
-    """Lightning's metrics, under the names that the tasks gave them, into one run."""
+    """Logs Lightning's metrics, under the tasks' names, to one run."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -37,20 +37,20 @@ class RunLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the resolved recipe is logged once, by the run."""
+        """Does nothing: the run logs the resolved recipe once."""
 
 
 DRAWN = 2
-"""Weights of a network whose way over its loss can be drawn."""
+"""Number of weights of a network whose path on the loss surface can be drawn."""
 
 
 class History(lightning.Callback):
-    """The course of each metric as [[step, value], ...]; it travels in the checkpoint, so curves survive a restart."""
+    """History of each metric as [[step, value], ...]; it is checkpointed, so that curves survive a resume."""
 
     def __init__(self) -> None:
         self.curves: dict[str, list[list[float]]] = {}
         self.path: list[list[float]] = []
-        """Of a network of two weights, these before the first step and after each one."""
+        """The weights of a two-weight network before the first step and after each step."""
 
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
         if not self.path:
@@ -85,10 +85,10 @@ class History(lightning.Callback):
 
 
 class FeedFigures(lightning.Callback):
-    """How fast the feed was in each epoch, and which share of the time training waited for it."""
+    """Logs the feed's throughput per epoch, and the fraction of time that training waited for it."""
 
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        # an epoch that is resumed in its middle has no start of its own
+        # on_train_epoch_start is not called for an epoch resumed in its middle
         self.started = time.monotonic()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, task: Any) -> None:

@@ -1,4 +1,4 @@
-"""Saves the state of training now and then, so that a run can go on from its last steps."""
+"""Saves checkpoints of training, so that a run can be resumed."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ STATE = "feed and end"
 
 
 class Last(Checkpoint):
-    """Keeps the `keep` newest checkpoints in `folder`: one every `every` batches, or one an epoch.
+    """Keeps the `keep` newest checkpoints in `folder`: one every `every` batches, or one per epoch.
 
-    Inside an epoch none is taken after its last batch: a run that goes on from there would skip the look at valid.
+    None is saved right after the last batch of an epoch: a run resumed from it would skip the validation.
     """
 
     def __init__(self, folder: Path, *, every: int | None, keep: int) -> None:
         self.folder, self.every, self.keep = folder, every, keep
         self.batches = 0
-        """Since the last checkpoint."""
+        """Batches since the last checkpoint."""
         self._found: dict[str, Any] = {}
 
     def save(self, trainer: lightning.Trainer) -> Path:
-        """Take a checkpoint now."""
+        """Save a checkpoint now; return its path."""
         path = archive.path_of(self.folder, trainer.global_step)
         trainer.save_checkpoint(path)
         for old in archive.newest_first(self.folder)[self.keep :] if trainer.is_global_zero else ():
@@ -51,7 +51,7 @@ class Last(Checkpoint):
             self.save(trainer)
 
     def on_save_checkpoint(self, trainer: lightning.Trainer, task: Any, checkpoint: dict[str, Any]) -> None:
-        # Lightning forgets that training was told to end; and the feed's place, it puts back inside an epoch alone
+        # Lightning does not save `should_stop`, and restores the feed's position only inside an epoch
         feed: Any = trainer.train_dataloader
         checkpoint[STATE] = {"is_over": trainer.should_stop, "feed": feed.state_dict()}
 

@@ -1,4 +1,4 @@
-"""Makes every draw inside a step follow from its name: a run that stops anywhere goes on with the same draws."""
+"""Seeds each step by its position: a run resumed anywhere draws the same random numbers."""
 
 from __future__ import annotations
 

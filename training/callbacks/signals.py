@@ -1,4 +1,4 @@
-"""Leaves in order when asked to: a signal ends the run after the current step, with its state saved."""
+"""Graceful stop: a signal ends the run after the current step, with a checkpoint."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopOnSignal(Checkpoint):
-    """Takes a checkpoint and raises Stopped after the step during which SIGINT or SIGTERM came.
+    """Saves a checkpoint and raises Stopped after the step during which SIGINT or SIGTERM arrived.
 
-    After the last step of an epoch comes the look at valid first. A second signal of the kind has its usual effect at
-    once. It stands behind all that a step changes, as `last` does.
+    After the last step of an epoch, validation runs first. A second signal of the same kind has its usual effect at
+    once. Like `last`, it follows all callbacks whose state a step changes.
     """
 
     def __init__(self, last: Last, place: Ranks) -> None:
@@ -39,22 +39,22 @@ class StopOnSignal(Checkpoint):
         self._leave(trainer)
 
     def on_train_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        self._restore()  # first: a signal that came in between would be noted, and nobody would look any more
+        self._restore()  # first: a signal arriving later would be recorded and never handled
         self._leave(trainer)
 
     def on_exception(self, trainer: lightning.Trainer, task: Any, exception: BaseException) -> None:
-        # not in `teardown`: by then Lightning has put its own handlers away, and these would come back
+        # not in `teardown`: by then Lightning has removed its own handlers, and these would be restored
         self._restore()
 
     def _leave(self, trainer: lightning.Trainer) -> None:
-        # a signal may come to one rank alone, or to each in another step
+        # a signal may reach one rank alone, or each rank in another step
         came = self.place.agree(self._came or 0)
         if came:
             raise Stopped(came, self.last.save(trainer))
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self._came = number
-        # of this kind alone: who starts the ranks may pass on an interrupt as a request to end
+        # of this kind alone: the launcher may forward an interrupt as SIGTERM
         signal.signal(number, self._before.pop(number))
 
     def _restore(self) -> None:

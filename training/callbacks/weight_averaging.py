@@ -1,6 +1,6 @@
-"""Makes a mean of the weights along the way, which is what is looked at and becomes the model.
+"""Averages the weights during training; the average is validated and becomes the model.
 
-Means are of the running statistics of batch norms, too.
+Running statistics of batch norms are averaged, too.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from millstream.training.config.averaging import EMA, SWA
 
 
 class Average(lightning.Callback):
-    """Puts the mean into the network's place for each look at valid, and for good when training is over."""
+    """Swaps in the averaged network for each validation, and permanently at the end of training."""
 
     def __init__(self, config: EMA | SWA) -> None:
         self.config = config
         self.mean: AveragedModel | None = None
         self.step = -1
-        """Of the last weights that were taken: a batch whose step was left out brings none."""
+        """Step of the last averaged weights: a skipped step adds none."""
         self.trained: nn.Module | None = None
         self._loaded: dict[str, Any] = {}
 
     def on_fit_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        # here the network is on its device; a checkpoint was read before
+        # here the network is on its device, and a checkpoint has been loaded
         self.mean, self.trained = self.config.of(task.network), task.network
         if self._loaded:
             self.mean.load_state_dict(self._loaded)
@@ -63,6 +63,6 @@ class Average(lightning.Callback):
         self._loaded, self.step = state["mean"], state["step"]
 
     def _stand_in(self, task: Any) -> None:
-        # before the first weights are taken there is no mean
+        # no average before the first weights are included
         if self.mean is not None and int(self.mean.n_averaged):
             task.network = self.mean.module

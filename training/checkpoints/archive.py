@@ -1,7 +1,7 @@
-"""Checkpoints that are there whole or not at all, that tell when a bit of them is flipped, and that hold no code.
+"""Checkpoints that are written atomically, detect corruption, and hold no code.
 
-A file is the archive that torch writes, sealed: the SHA-256 of all before it stands in the archive's comment, where
-every reader of archives expects words and passes over them. `torch.load(file, weights_only=True)` reads it.
+A file is torch's zip archive with a seal: the SHA-256 of all preceding bytes is the archive's comment, which readers
+ignore. `torch.load(file, weights_only=True)` reads it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from millstream.training.distributed.ranks import Ranks
 
 BEST = "best.ckpt"
 DAMAGED = ".damaged"
-"""Ends the name of a checkpoint that was put aside."""
+"""Suffix of a quarantined checkpoint."""
 LAST = re.compile(r"step-(\d+)\.ckpt")
 END_RECORD = b"PK\x05\x06"
 SEAL_BYTES = 64
-"""A hex SHA-256, which is all of the archive's comment."""
+"""Length of a hex SHA-256, which is the archive's whole comment."""
 CHUNK = 1 << 20
 
 
 class WholeCheckpoints(CheckpointIO):
-    """Writes beside the target, in the same folder, then renames; reads tensors and plain values alone.
+    """Writes a temporary file in the same folder, then renames; loads only tensors and plain values.
 
-    Each file says which recipe and dataset version it is of, and is read for a run of the same alone.
+    Each file records its recipe and dataset version, and is loaded only for a run of the same.
     """
 
     def __init__(self, provenance: Provenance, module: nn.Module, place: Ranks) -> None:
@@ -47,7 +47,7 @@ class WholeCheckpoints(CheckpointIO):
         save({**checkpoint, KEY: self.provenance.facts}, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Raises WrongRecipe with every difference to the recipe, the data or the code that the file is read for."""
+        """Raises WrongRecipe with every difference from this run's recipe, data or code."""
         content = load_for_all(Path(path), self.place)
         self.provenance.check(content.get(KEY, {}))
         WrongRecipe.unless_empty(_differences(Path(path), content["state_dict"], self.module.state_dict()))
@@ -58,26 +58,26 @@ class WholeCheckpoints(CheckpointIO):
 
 
 def path_of(folder: Path, step: int) -> Path:
-    """Where the state after so many steps is kept. No clock is in the name, so that one that jumps changes no order."""
+    """Path of the checkpoint after `step` steps. It has no timestamp, so that a clock jump cannot change the order."""
     return folder / f"step-{step:08}.ckpt"
 
 
 def newest_first(folder: Path) -> list[Path]:
-    """The checkpoints of a run by their steps, the most first."""
+    """The checkpoints of a run, in descending order of steps."""
     found = {path: LAST.fullmatch(path.name) for path in folder.glob("step-*.ckpt")}
     return sorted((path for path, match in found.items() if match), key=step_of, reverse=True)
 
 
 def step_of(path: Path) -> int:
-    """How many steps were taken before a checkpoint."""
+    """Number of steps before a checkpoint."""
     return int(path.stem.partition("-")[2])
 
 
 def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """The checkpoint to go on from; None where there was none at all.
+    """The checkpoint to resume from; None where there was none at all.
 
-    Damaged ones are put aside under another name, and said. Raises TrainingFailed when there is none but damaged ones,
-    put aside now or before.
+    Damaged checkpoints are quarantined under another name and reported. Raises TrainingFailed when all are damaged,
+    quarantined now or before.
     """
     for path in newest_first(folder):
         if is_whole(path, say, "the one before it is taken"):
@@ -88,8 +88,8 @@ def newest_whole(folder: Path, say: Callable[[str], None]) -> Path | None:
 
 
 def is_whole(path: Path, say: Callable[[str], None], then: str) -> bool:
-    """Whether a checkpoint can be read. A damaged one is put aside under another name, and said, as what comes of it
-    is: `then`."""
+    """Whether a checkpoint can be loaded. A damaged one is quarantined under another name and reported, with the
+    consequence `then`."""
     try:
         load(path)
     except TrainingFailed as damaged:
@@ -104,15 +104,15 @@ def is_whole(path: Path, say: Callable[[str], None], then: str) -> bool:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a process that died in the middle of a checkpoint left behind; the folder is this run's alone."""
+    """Remove temporary files of a process that died while saving a checkpoint; the folder is this run's alone."""
     for left in folder.glob(".*.ckpt.*"):
         left.unlink(missing_ok=True)
 
 
 def save(content: dict[str, Any], path: Path) -> None:
-    """Put `content` at `path` in one step: a reader sees the old file or the new one.
+    """Write `content` to `path` atomically: a reader sees the old file or the new one.
 
-    Raises BadEnvironment when the disk is full; the file that was there stays.
+    Raises BadEnvironment when the disk is full; the old file stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
@@ -125,7 +125,7 @@ def save(content: dict[str, Any], path: Path) -> None:
         beside.replace(path)
     except (OSError, RuntimeError) as error:
         beside.unlink(missing_ok=True)
-        if is_full(error):  # torch closes its archive after a failed write, which fails as well, and tells of that
+        if is_full(error):  # torch closes its archive after a failed write; that fails too and raises its own error
             told = no_room(path.parent, _size(content))
             raise BadEnvironment.at(path, f"{told} and resume: the checkpoint before is kept") from error
         raise
@@ -135,7 +135,7 @@ def save(content: dict[str, Any], path: Path) -> None:
 
 
 def copy(path: Path, folder: Path) -> None:
-    """Put a copy of a checkpoint, if there is one, into another run's folder: whole or not at all."""
+    """Copy a checkpoint, if it exists, into another run's folder, atomically."""
     beside = folder / f".{path.name}.{os.getpid()}"
     try:
         shutil.copyfile(path, beside)
@@ -152,7 +152,7 @@ def copy(path: Path, folder: Path) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Tensors and plain values. Raises TrainingFailed for a file that is damaged or would run code."""
+    """Tensors and plain values. Raises TrainingFailed for a file that is damaged or contains code."""
     try:
         with path.open("rb") as file:
             return _loaded(file, path)
@@ -161,7 +161,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def load_for_all(path: Path, place: Ranks) -> dict[str, Any]:
-    """As `load`, on all ranks the first one's file: it alone writes, and the others may be on hosts without it."""
+    """`load` on all ranks from rank 0's file: only rank 0 writes, and other hosts may lack the file."""
     if place.is_alone:
         return load(path)
     content = place.broadcast(path.read_bytes() if place.is_first and path.exists() else b"")
@@ -177,13 +177,13 @@ def _loaded(file: IO[bytes], path: Path) -> dict[str, Any]:
     file.seek(0)
     try:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen kinds for a foreign archive, all of them mean the same here
+    except Exception as error:  # torch raises a dozen types for a foreign archive, all meaning the same here
         raise TrainingFailed.at(path, f"not a checkpoint of tensors: {error}") from error
     return content
 
 
 class _Counted(io.BytesIO):
-    """Takes bytes and keeps their number alone."""
+    """A sink that only counts bytes."""
 
     size = 0
 
@@ -193,14 +193,14 @@ class _Counted(io.BytesIO):
 
 
 def _size(content: dict[str, Any]) -> int:
-    """How many bytes a checkpoint of this content takes."""
+    """Size in bytes of a checkpoint of this content."""
     counted = _Counted()
     torch.save(content, counted)
     return counted.size + SEAL_BYTES
 
 
 def _seal(file: IO[bytes]) -> None:
-    """Write the hash of the archive into its comment, which ends it and is empty until now."""
+    """Write the archive's hash into its comment at the end of the file, which is empty until now."""
     end = file.seek(-22, os.SEEK_END)
     record = file.read()
     if not record.startswith(END_RECORD):
@@ -211,7 +211,7 @@ def _seal(file: IO[bytes]) -> None:
 
 
 def _broken(file: IO[bytes]) -> str | None:
-    """What is wrong with a sealed file."""
+    """The fault of a sealed file, or None."""
     size = file.seek(0, os.SEEK_END)
     if size < SEAL_BYTES + 22:
         return f"cut off after {size} bytes"
@@ -234,7 +234,7 @@ def _hash(file: IO[bytes], size: int) -> str:
 
 
 def _differences(path: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -> list[Fault]:
-    """Every weight of another shape, or that one side alone has: the mark of other code."""
+    """A fault per weight that differs in shape or exists on one side only: the sign of changed code."""
     found = []
     for name in sorted(saved.keys() | own.keys()):
         before, now = (tuple(side[name].shape) if name in side else None for side in (saved, own))

@@ -1,4 +1,4 @@
-"""Ties a checkpoint to the recipe and the dataset version that it came from."""
+"""Provenance of a checkpoint: its recipe and dataset version."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from millstream.tracking.recipe.schema import Located
 
 KEY = "provenance"
 FREE = ("memory", "engine", "checkpoint_every", "keep_last", "nan", "accumulate", "epochs")
-"""Fields of `fit` that may differ between stop and resume: they change neither the batches nor what a step is.
+"""Fields of `fit` that may differ between stop and resume: they change neither the batches nor the steps.
 
-A batch in other parts has the same gradient, but for rounding (batch norms and dropout see the parts): that is how a
-run goes on for which the memory was not enough. More epochs stretch what counts in shares of them; see `_is_steady`.
+Another `accumulate` yields the same gradient up to rounding (batch norms and dropout see the micro-batches): so a run
+that ran out of memory can be resumed. More `epochs` stretch what is a fraction of them; see `_is_steady`.
 """
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a checkpoint must have in common with the run that goes on from it."""
+    """Facts that must be equal in a checkpoint and the run that resumes from it."""
 
     file: Path
     facts: dict[str, Any]
 
     @classmethod
     def of(cls, located: Located, source: Mapping[str, str]) -> Provenance:
-        """Of a recipe, and of what names the dataset or the environment that it learns from."""
+        """Provenance of a recipe and the identity of its dataset or environment."""
         return cls(located.file, {**_comparable(located.resolved()), **source})
 
     def check(self, before: dict[str, Any]) -> None:
@@ -54,6 +54,6 @@ def _comparable(resolved: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_steady(fit: dict[str, Any]) -> bool:
-    """Whether nothing in a fit section counts in shares of the epochs."""
+    """Whether nothing in a fit section is a fraction of the epochs."""
     names = [(fit.get(section) or {}).get("name") for section in ("schedule", "average")]
     return names[0] in (None, "constant", "plateau") and names[1] != "swa" and not fit.get("warm_up")

@@ -1,4 +1,4 @@
-"""Which mean of the weights becomes the model, as a recipe says it."""
+"""Recipe fields of weight averaging."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class EMA(BaseModel, frozen=True, extra="forbid"):
     """Exponential mean: m <- decay * m + (1 - decay) * w after each step, from the first step's w (Polyak 1992)."""
 
     name: Literal["ema"]
-    decay: float = Field(0.999, gt=0, lt=1, description="share of the mean that stays at each step")
+    decay: float = Field(0.999, gt=0, lt=1, description="decay of the mean per step")
 
     def of(self, network: nn.Module) -> AveragedModel:
         return AveragedModel(network, multi_avg_fn=_exponential(self.decay), use_buffers=True)
@@ -25,11 +25,11 @@ class EMA(BaseModel, frozen=True, extra="forbid"):
 class SWA(BaseModel, frozen=True, extra="forbid"):
     """Plain mean of the weights at the ends of the last epochs (Izmailov et al. 2018, arXiv 1803.05407).
 
-    Differs from it: statistics of batch norms are averaged, not measured again with the mean.
+    Differs from it: batch norm statistics are averaged, not recomputed for the averaged weights.
     """
 
     name: Literal["swa"]
-    start: float = Field(0.75, ge=0, lt=1, description="share of the epochs before the first that is taken")
+    start: float = Field(0.75, ge=0, lt=1, description="fraction of the epochs before averaging starts")
 
     def of(self, network: nn.Module) -> AveragedModel:
         return AveragedModel(network, use_buffers=True)
@@ -38,7 +38,7 @@ class SWA(BaseModel, frozen=True, extra="forbid"):
         return ends_epoch and done >= self.start
 
 
-_exponential: Any = get_ema_multi_avg_fn  # torch gives it no types
+_exponential: Any = get_ema_multi_avg_fn  # untyped in torch
 
 
 AnyAverage = Annotated[EMA | SWA, Field(discriminator="name")]

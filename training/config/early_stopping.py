@@ -1,4 +1,4 @@
-"""When training ends before its last epoch, as a recipe says it."""
+"""Recipe fields of early stopping."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class EarlyStop(BaseModel, frozen=True, extra="forbid"):
-    """Prechelt 1998, doi:10.1007/3-540-49430-8_3. `keep: best` keeps the weights from before the wait."""
+    """Prechelt 1998, doi:10.1007/3-540-49430-8_3. `keep: best` keeps the weights of the best validation."""
 
-    patience: int = Field(ge=1, description="looks at valid in a row, none better than the best, before the end")
-    least: float = Field(0.0, ge=0, description="how much better counts as better")
+    patience: int = Field(ge=1, description="validations in a row without improvement before training stops")
+    least: float = Field(0.0, ge=0, description="smallest change of `monitor` that counts as an improvement")

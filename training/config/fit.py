@@ -1,6 +1,6 @@
-"""The `fit` section of a recipe: how a model is trained, whatever it is.
+"""The `fit` section of a recipe: training configuration common to all models.
 
-`millstream check RECIPE --fields` shows these fields with the values that a recipe gives them.
+`millstream check RECIPE --fields` shows these fields with a recipe's values.
 """
 
 from __future__ import annotations
@@ -18,74 +18,81 @@ from millstream.training.config.schedules import AnySchedule, Constant
 from millstream.training.feed.plan.config import Reading
 
 USUAL: Literal["adamw"] = "adamw"
-"""The optimizer of a recipe that names none."""
+"""The default optimizer."""
 OF_STEPS = (
     *("accumulate", "average", "channels_last", "clip", "compile", "early_stop", "exact", "init", "keep", "l1", "l2"),
     *("nan", "optimizer", "optimizers", "precision", "schedule", "sync_batch_norm", "warm_up"),
 )
-"""Fields that say how steps are taken: nothing to a model that is fitted at once."""
+"""Fields of gradient steps, without effect on an estimator."""
 
 
 class Fit(Reading, frozen=True, extra="forbid"):
-    """Fields that every task shares; a task's own stand in its own section."""
+    """Fields common to all tasks; a task's own fields are in its own section."""
 
     epochs: int = Field(10, ge=1, description="passes over the train split")
     accumulate: int = Field(
-        1, ge=1, description="parts that a batch is taken in, one in memory at a time; the step is that of the whole"
+        1, ge=1, description="micro-batches per step (gradient accumulation); the update equals that of the full batch"
     )
     init: Initialisation | None = Field(
         None,
-        description="how full, convolutional, recurrent and attention layers begin; default: the network's own way",
+        description="weight initialization of linear, convolutional, recurrent and attention layers; "
+        "default: the network's own",
     )
-    optimizer: AnyOptimizer = Field(
-        default_factory=lambda: AdamW(name=USUAL), description="what takes the steps; default: adamw"
-    )
+    optimizer: AnyOptimizer = Field(default_factory=lambda: AdamW(name=USUAL), description="optimizer; default: adamw")
     optimizers: dict[str, AnyOptimizer] = Field(
-        {}, description="another optimizer for a part of a task that has several: {discriminator: {name: adam}}"
+        {}, description="optimizer per part, for a task with several optimizers: {discriminator: {name: adam}}"
     )
-    schedule: AnySchedule = Field(Constant(), description="how the rate goes on over the steps")
+    schedule: AnySchedule = Field(Constant(), description="learning rate schedule over the steps")
     warm_up: float = Field(
-        0.0, ge=0, lt=1, description="share of the steps over which the rate rises, before the schedule"
+        0.0,
+        ge=0,
+        lt=1,
+        description="fraction of the steps with linear warm-up of the learning rate, before the schedule",
     )
-    l1: float = Field(0.0, ge=0, description="times the sum of |w| is added to the loss; biases and norms left out")
-    l2: float = Field(0.0, ge=0, description="times half the sum of w^2, in the same way")
-    clip: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    l1: float = Field(0.0, ge=0, description="L1 penalty: coefficient of sum |w|, without biases and norms")
+    l2: float = Field(0.0, ge=0, description="L2 penalty: coefficient of sum w^2 / 2, without biases and norms")
+    clip: float | None = Field(None, gt=0, description="maximum gradient norm (clipping)")
     nan: Literal["stop", "skip"] = Field(
-        "stop", description="what is done about a loss or gradient that is no finite number"
+        "stop", description="on a non-finite loss or gradient: stop training, or skip the step"
     )
-    average: AnyAverage | None = Field(None, description="the model is a mean of the weights along the way")
+    average: AnyAverage | None = Field(
+        None, description="weight averaging (ema, swa): the model is the averaged weights"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the arithmetic inside a network; weights are float32 always"
+        "float32", description="precision of the network's arithmetic; weights are always float32"
     )
-    compile: bool = Field(False, description="let torch.compile write code for the network and its loss")
+    compile: bool = Field(False, description="compile the network and its loss with torch.compile")
     channels_last: bool = Field(
-        False, description="keep the maps of a pixel together in memory, with which most convolutions are faster"
+        False, description="channels-last (NHWC) memory format, with which most convolutions are faster"
     )
-    monitor: str = Field("valid/loss", pattern=r"^valid/", description="the metric on valid that is watched")
+    monitor: str = Field("valid/loss", pattern=r"^valid/", description="validation metric to monitor")
     direction: Literal["min", "max"] | None = Field(
-        None, description="which way `monitor` is better; default: less for losses and errors, more for all others"
+        None,
+        description="direction of improvement of `monitor`; default: min for losses and errors, max for all others",
     )
-    validate_every: int = Field(1, ge=1, description="epochs between two looks at the valid split")
+    validate_every: int = Field(1, ge=1, description="epochs between two validations")
     keep: Literal["last", "best"] = Field(
-        "last", description="which weights become the model; best by `monitor` on valid"
+        "last", description="which weights become the model: the last, or those of the best `monitor`"
     )
-    early_stop: EarlyStop | None = Field(None, description="end when `monitor` does not become better any more")
-    checkpoint_every: int | None = Field(None, ge=1, description="steps between two checkpoints; default: each epoch")
-    keep_last: int = Field(2, ge=1, description="checkpoints that are kept, should the newest be damaged")
-    threads: int | None = Field(None, ge=1, description="threads of torch; default: its own choice")
-    exact: bool = Field(False, description="weights that are the same bits at any number of ranks; slower")
-    sync_batch_norm: bool = Field(False, description="batch norms look at the batch of all ranks; on GPUs alone")
-    timeout_s: float = Field(600, gt=0, description="how long a rank waits for another one before training ends")
+    early_stop: EarlyStop | None = Field(None, description="stop when `monitor` no longer improves")
+    checkpoint_every: int | None = Field(
+        None, ge=1, description="steps between two checkpoints; default: once per epoch"
+    )
+    keep_last: int = Field(2, ge=1, description="number of newest checkpoints kept, in case the newest is damaged")
+    threads: int | None = Field(None, ge=1, description="torch CPU threads; default: torch's own")
+    exact: bool = Field(False, description="bit-identical weights at any number of ranks; slower")
+    sync_batch_norm: bool = Field(False, description="synchronize batch norm across ranks; GPUs only")
+    timeout_s: float = Field(600, gt=0, description="seconds a rank waits for another before training fails")
 
     @field_validator("optimizer", mode="before")
     @classmethod
     def _usual(cls, optimizer: Any) -> Any:
-        """Fields of an optimizer that is not named are those of the usual one: `fit.optimizer.lr=0.1`, say."""
+        """Fields without an optimizer name belong to the default optimizer: `fit.optimizer.lr=0.1`."""
         return {"name": USUAL, **optimizer} if isinstance(optimizer, dict) else optimizer
 
     @property
     def of_steps(self) -> list[str]:
-        """The fields that say how steps are taken, where it is another way than the usual one."""
+        """The fields of `OF_STEPS` that differ from their defaults."""
         usual = Fit()
         return [name for name in OF_STEPS if getattr(self, name) != getattr(usual, name)]
 
@@ -98,7 +105,7 @@ class Fit(Reading, frozen=True, extra="forbid"):
 
     @property
     def watches(self) -> list[str]:
-        """What is asked for that looks at `monitor`."""
+        """The requested options that depend on `monitor`."""
         asked = {
             "keep: best": self.keep == "best",
             "early_stop": self.early_stop is not None,
@@ -108,8 +115,8 @@ class Fit(Reading, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        # a clipped gradient is not that of the loss whose minimum the line search looks for, and a step that ends in a
-        # NaN has moved the weights by then
+        # a clipped gradient is not that of the loss the line search minimizes, and a step that ends in NaN has already
+        # changed the weights
         is_lbfgs, parts = isinstance(self.optimizer, LBFGS), self.accumulate
         checks: list[tuple[bool | float | None, str]] = [
             (self.batch_size % parts, f"accumulate: {parts} does not divide the batch_size {self.batch_size}"),

@@ -1,4 +1,4 @@
-"""Gives a network its first weights by the kind of each layer, in the place of what the network does itself.
+"""Weight initialization by layer type, in place of the network's own.
 
 Sources: He et al. 2015, arXiv 1502.01852; Glorot & Bengio 2010, proceedings.mlr.press/v9/glorot10a, equations 1 and
 16; Saxe et al. 2014, arXiv 1312.6120.
@@ -25,17 +25,17 @@ FILLS: dict[Initialisation, Callable[[Tensor, torch.Generator], object]] = {
     "he": lambda weight, draws: nn.init.kaiming_normal_(weight, generator=draws),
     "orthogonal": lambda weight, draws: nn.init.orthogonal_(weight, generator=draws),
 }
-"""`uniform` lies within 1/sqrt(inputs), `xavier` has the variance 2/(inputs + outputs), `he` 2/inputs."""
+"""`uniform` is bounded by 1/sqrt(inputs), `xavier` has variance 2/(inputs + outputs), `he` 2/inputs."""
 
 LAYERS = nn.Linear | _ConvNd | nn.RNNBase | nn.RNNCellBase | nn.MultiheadAttention
 
 
 @torch.no_grad()
 def initialise(network: nn.Module, how: Initialisation, seed: int) -> None:
-    """Fill the weights of full, convolutional, recurrent and attention layers by `how`, and their biases with 0.
+    """Initialize weights of linear, convolutional, recurrent and attention layers by `how`, and their biases to 0.
 
-    Embeddings, norms and parameters of a network's own stay as the network made them. Each weight is drawn from a key
-    of its name, so that none depends on another.
+    Embeddings, norms and a network's own parameters keep the network's values. Each weight is drawn with a seed of its
+    name, so that none depends on another.
     """
     layers = [(path, module) for path, module in network.named_modules() if isinstance(module, LAYERS)]
     for path, layer in layers:
@@ -45,14 +45,14 @@ def initialise(network: nn.Module, how: Initialisation, seed: int) -> None:
                 continue
             draws = torch.Generator().manual_seed(key(seed, "init", path, name))
             for matrix in _matrices(layer, parameter):
-                # in a tensor of its own: a piece or a turned view of a parameter need not be contiguous
+                # in a new tensor: a chunk or a transposed view of a parameter need not be contiguous
                 fresh = torch.empty(matrix.shape)
                 FILLS[how](fresh, draws)
                 matrix.copy_(fresh)
 
 
 def _matrices(layer: nn.Module, weight: Tensor) -> tuple[Tensor, ...]:
-    """The weight as (outputs, inputs, ...); or those that stand on top of each other in it: one a gate, say."""
+    """The weight as (outputs, inputs, ...), split where several are stacked in one tensor (gates, q/k/v)."""
     if isinstance(layer, _ConvTransposeNd):
         return (weight.transpose(0, 1),)
     if isinstance(layer, nn.RNNBase | nn.RNNCellBase):

@@ -1,4 +1,4 @@
-"""Optimizers that a recipe can name, each with its own fields."""
+"""Recipe fields of the optimizers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class SGD(BaseModel, frozen=True, extra="forbid"):
-    """Stochastic gradient descent with momentum, as it is or ahead of itself (Sutskever et al. 2013)."""
+    """SGD with classical or Nesterov momentum (Sutskever et al. 2013)."""
 
     name: Literal["sgd"]
     lr: Rate
-    momentum: float = Field(0.0, ge=0, lt=1, description="share of the last step that is taken again")
-    nesterov: bool = Field(False, description="look at the gradient where the momentum leads")
+    momentum: float = Field(0.0, ge=0, lt=1, description="momentum coefficient")
+    nesterov: bool = Field(False, description="Nesterov momentum")
     weight_decay: Decay = 0.0
 
     @model_validator(mode="after")
@@ -40,7 +40,7 @@ class RMSprop(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["rmsprop"]
     lr: Rate = 1e-3
-    alpha: float = Field(0.99, ge=0, lt=1, description="share of the old in the mean of squares")
+    alpha: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -59,11 +59,11 @@ class Adagrad(BaseModel, frozen=True, extra="forbid"):
 
 
 class Adadelta(BaseModel, frozen=True, extra="forbid"):
-    """Zeiler 2012, arXiv 1212.5701: the rate is a factor on steps that find their own size."""
+    """Zeiler 2012, arXiv 1212.5701: the learning rate is a factor on steps of adaptive size."""
 
     name: Literal["adadelta"]
     lr: Rate = 1.0
-    rho: float = Field(0.9, ge=0, lt=1, description="share of the old in both means of squares")
+    rho: float = Field(0.9, ge=0, lt=1, description="decay of both means of squares (gradients, updates)")
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -75,9 +75,7 @@ class Adam(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["adam"]
     lr: Rate = 1e-3
-    betas: tuple[Share, Share] = Field(
-        (0.9, 0.999), description="shares of the old in the means of gradient and square"
-    )
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="decay of the means of gradient and squared gradient")
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
@@ -89,10 +87,8 @@ class AdamW(BaseModel, frozen=True, extra="forbid"):
 
     name: Literal["adamw"]
     lr: Rate = 1e-3
-    betas: tuple[Share, Share] = Field(
-        (0.9, 0.999), description="shares of the old in the means of gradient and square"
-    )
-    weight_decay: float = Field(0.01, ge=0, description="decay, apart from the gradient")
+    betas: tuple[Share, Share] = Field((0.9, 0.999), description="decay of the means of gradient and squared gradient")
+    weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return torch.optim.AdamW(parameters, **self.model_dump(exclude={"name"}))
@@ -101,14 +97,14 @@ class AdamW(BaseModel, frozen=True, extra="forbid"):
 class LBFGS(BaseModel, frozen=True, extra="forbid"):
     """Limited-memory BFGS (Liu & Nocedal 1989, doi:10.1007/BF01589116): for few weights and large batches.
 
-    One step looks at the batch several times, with the same draws each time, and moves the weights in between.
+    One step evaluates the batch several times, with the same random numbers, and updates the weights in between.
     """
 
     name: Literal["lbfgs"]
     lr: Rate = 1.0
-    iterations: int = Field(20, ge=1, description="moves in one step, at the most")
-    history: int = Field(10, ge=1, description="moves that the curvature is told from")
-    line_search: bool = Field(True, description="a length for each move by the strong Wolfe conditions; else `lr`")
+    iterations: int = Field(20, ge=1, description="maximum iterations per step")
+    history: int = Field(10, ge=1, description="updates kept for the curvature estimate")
+    line_search: bool = Field(True, description="strong-Wolfe line search; else a fixed step of `lr`")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
         return torch.optim.LBFGS(

@@ -1,4 +1,4 @@
-"""Learning-rate schedules that a recipe can name, each with its own fields."""
+"""Learning-rate schedules and their recipe fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 
 class Constant(BaseModel, frozen=True, extra="forbid"):
-    """The rate stays as it is."""
+    """Constant learning rate."""
 
     name: Literal["constant"] = "constant"
 
@@ -21,22 +21,22 @@ class Constant(BaseModel, frozen=True, extra="forbid"):
 
 
 class Cosine(BaseModel, frozen=True, extra="forbid"):
-    """Half a cosine from the full rate to `floor` of it (Loshchilov & Hutter 2017, arXiv 1608.03983)."""
+    """Cosine decay from the full rate to `floor` of it (Loshchilov & Hutter 2017, arXiv 1608.03983)."""
 
     name: Literal["cosine"]
-    floor: float = Field(0.0, ge=0, le=1, description="rate at the last step, as a share of the first")
+    floor: float = Field(0.0, ge=0, le=1, description="learning rate at the last step, as a fraction of the initial")
 
     def factor(self, done: float) -> float:
         return self.floor + (1 - self.floor) * (1 + math.cos(math.pi * done)) / 2
 
 
 class OneCycle(BaseModel, frozen=True, extra="forbid"):
-    """Up to the full rate and down to nearly nothing, both by half a cosine (Smith & Topin 2018, arXiv 1708.07120)."""
+    """One-cycle: cosine warm-up to the peak rate, cosine decay to `end` (Smith & Topin 2018, arXiv 1708.07120)."""
 
     name: Literal["onecycle"]
-    rise: float = Field(0.3, gt=0, lt=1, description="share of the steps before the peak")
-    start: float = Field(0.04, gt=0, le=1, description="rate at the first step, as a share of the peak")
-    end: float = Field(1e-4, gt=0, le=1, description="rate at the last step, as a share of the peak")
+    rise: float = Field(0.3, gt=0, lt=1, description="fraction of the steps before the peak")
+    start: float = Field(0.04, gt=0, le=1, description="learning rate at the first step, as a fraction of the peak")
+    end: float = Field(1e-4, gt=0, le=1, description="learning rate at the last step, as a fraction of the peak")
 
     def factor(self, done: float) -> float:
         if done < self.rise:
@@ -45,26 +45,26 @@ class OneCycle(BaseModel, frozen=True, extra="forbid"):
 
 
 class Step(BaseModel, frozen=True, extra="forbid"):
-    """The rate is multiplied by `by` at each of `at`."""
+    """Multiplies the learning rate by `by` at each of `at`."""
 
     name: Literal["step"]
     at: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
-        (0.5, 0.75), description="shares of the steps at which the rate falls: 0.5 is half way"
+        (0.5, 0.75), description="fractions of the steps at which the learning rate drops: 0.5 is half-way"
     )
-    by: float = Field(0.1, gt=0, lt=1, description="what the rate is multiplied by")
+    by: float = Field(0.1, gt=0, lt=1, description="factor of the learning rate at each drop")
 
     def factor(self, done: float) -> float:
         return self.by ** sum(done >= share for share in self.at)
 
 
 class Plateau(BaseModel, frozen=True, extra="forbid"):
-    """The rate is multiplied by `by` when `fit.monitor` has not become better for a while."""
+    """Multiplies the learning rate by `by` when `fit.monitor` has not improved for `patience` validations."""
 
     name: Literal["plateau"]
-    by: float = Field(0.1, gt=0, lt=1, description="what the rate is multiplied by")
-    patience: int = Field(5, ge=1, description="looks at valid in a row, none better than the best, before it falls")
-    least: float = Field(0.0, ge=0, description="how much better counts as better")
-    floor: float = Field(0.0, ge=0, lt=1, description="smallest rate, as a share of the first")
+    by: float = Field(0.1, gt=0, lt=1, description="factor of the learning rate at each drop")
+    patience: int = Field(5, ge=1, description="validations in a row without improvement before a drop")
+    least: float = Field(0.0, ge=0, description="smallest change of `monitor` that counts as an improvement")
+    floor: float = Field(0.0, ge=0, lt=1, description="smallest learning rate, as a fraction of the initial")
 
     def factor(self, done: float) -> float:
         return 1.0
@@ -76,10 +76,10 @@ AnySchedule = Annotated[Constant | Cosine | OneCycle | Step | Plateau, Field(dis
 def scheduler(
     optimizer: Optimizer, factor: Callable[[float], float], steps: int, *, warm_up: float = 0.0
 ) -> LRScheduler:
-    """Multiplies each group's rate by `factor(share of the steps that are done)`, a share in [0, 1], at every step.
+    """Scheduler that sets each group's rate to its initial rate times `factor(fraction of steps done, in [0, 1])`.
 
-    With a warm-up the rate first rises evenly over that share of the steps, at least one, and the schedule has those
-    that are left.
+    With `warm_up`, the rate first rises linearly over that fraction of the steps, at least one, and the schedule covers
+    the rest.
     """
     rise = max(round(warm_up * steps), 1 if warm_up else 0)
 

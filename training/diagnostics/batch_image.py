@@ -1,4 +1,4 @@
-"""A picture of a batch as the model gets it."""
+"""Figure of a batch as the model receives it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHOWN = 32
 
 
 def picture(batch: Batch, signature: Signature) -> Figure:
-    """Images as a grid with their classes, tables as a heat map, tokens as lines of text; the first rows alone."""
+    """Figure of the first rows: images as a grid with their classes, tables as a heat map, tokens as lines of text."""
     count = max(1, len(signature.inputs))
     figure = Figure(figsize=(10, 5.5 * count), layout="constrained")
     panels = figure.subfigures(count, 1, squeeze=False)[:, 0]
@@ -32,7 +32,7 @@ def picture(batch: Batch, signature: Signature) -> Figure:
 def _images(panel: Figure, images_BCHW: Tensor, labels: list[str]) -> None:
     axes = panel.subplots(4, SHOWN // 4, squeeze=False).ravel()
     low, high = images_BCHW.min(), images_BCHW.max()
-    # colours are drawn from 0 to 1, whatever the scale that the model gets
+    # colours are drawn in [0, 1], whatever the scale of the model's input
     images_BCHW = (images_BCHW - low) / (high - low).clamp(min=1e-12)
     for at, one in enumerate(axes):
         one.axis("off")

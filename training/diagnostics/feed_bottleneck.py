@@ -1,4 +1,4 @@
-"""Which part of the way from disk to weights is the slowest: each is timed by itself, over a part of an epoch."""
+"""Finds the bottleneck between disk and weights: each stage is timed by itself, over a part of an epoch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from millstream.training.feed.plan.config import Reading
 from millstream.training.task import Task
 
 LONGEST_S = 2.0
-"""Time that a part is looked at; the first look, which warms it up, left out."""
+"""Measuring time per stage, without warm-up."""
 
 ADVICE = {
     "reading": "put the store on a faster disk, or let the split be held: fit.memory: cached",
@@ -34,13 +34,13 @@ ADVICE = {
 
 
 class Part(BaseModel, frozen=True):
-    """One part, and how many rows a second it could do if it were alone."""
+    """One stage and its throughput by itself."""
 
     name: str
     rows_per_s: float
     is_limit: bool = False
     seen: str = ""
-    """What of the split was looked at, where it was not all."""
+    """The part of the split that was measured, if not all of it."""
 
     @property
     def advice(self) -> str:
@@ -48,8 +48,11 @@ class Part(BaseModel, frozen=True):
 
 
 def limits(dataset: Dataset, parts: Parts, reading: Reading, say: Callable[[str], None]) -> list[Part]:
-    """The parts in the order of the way, the slowest one marked. A split that is held is read and decoded once a run,
-    which then limits nothing; of one that is not, no more is held here than a window of it takes."""
+    """The stages in pipeline order, with the slowest marked.
+
+    A cached split is read and decoded once per run, which then is no bottleneck; of a streamed split, no more than one
+    window is held in memory here.
+    """
     signature = parts.signature(dataset.manifest)
     feed = Feed(dataset, "train", signature, reading)
     found: dict[str, float] = {}
@@ -81,9 +84,9 @@ def limits(dataset: Dataset, parts: Parts, reading: Reading, say: Callable[[str]
 
 
 def _part(feed: Feed, signature: Signature, reading: Reading) -> tuple[Feed, str]:
-    """A feed that holds the first shards of the split, as many as a window takes, and at least a full batch; and which.
+    """A cached feed of the split's first shards, as many as a window and at least a full batch; and a label of them.
 
-    It is a part of the memory that the recipe's own way takes, which fills two windows in turn.
+    It needs less memory than the recipe's streaming, which fills two windows in turn.
     """
     dataset, shards = feed.dataset, feed.shards
     upto = np.cumsum(shards.rows)
@@ -98,7 +101,7 @@ def _part(feed: Feed, signature: Signature, reading: Reading) -> tuple[Feed, str
 
 
 def _rate(rows: Iterator[int]) -> float:
-    """Rows a second of an iterator that yields how many it has just done, after its first ones."""
+    """Rows per second of an iterator that yields row counts, without its first item."""
     next(rows)
     began, done = time.perf_counter(), 0
     for count in rows:
@@ -109,7 +112,7 @@ def _rate(rows: Iterator[int]) -> float:
 
 
 def _without(rate: float, first: float) -> float:
-    """The rate of the second of two things that are done one after the other at `rate`, the first one at `first`."""
+    """The rate of the second of two consecutive stages, from their joint rate `rate` and the first's rate `first`."""
     return 1 / max(1e-12, 1 / rate - 1 / first) if rate < first else float("inf")
 
 
@@ -140,7 +143,7 @@ def _copied(batch: Batch) -> Iterator[int]:
 
 
 def _steps(task: Task, batch: Batch) -> Iterator[int]:
-    """Forward and backward passes over one batch, without the optimizer's share."""
+    """Forward and backward passes over one batch, without the optimizer."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     task.to(device).train()
     moved = batch.to(torch.device(device))

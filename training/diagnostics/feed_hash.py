@@ -1,4 +1,4 @@
-"""Walks an epoch as some ranks would see it: the proof that the stream of batches is a fact."""
+"""Hashes an epoch's batches as any number of ranks would see them: evidence that the batch stream is reproducible."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def walk(
     ranks: int = 1,
     show: Path | None = None,
 ) -> Walked:
-    """The hash over all global batches of an epoch in order, and how fast they came.
+    """The hash over all global batches of an epoch in order, and the throughput.
 
-    `show` gets a picture of the first batch as rank 0 sees it. The hash covers the real rows of each global batch,
-    slot by slot: inputs, target, weight. `wait` is the share of the time in which the feed was waited for, here nearly
-    all of it, since nobody trains.
+    A figure of rank 0's first batch is written to `show`. The hash covers the real rows of each global batch, slot by
+    slot: inputs, target, weight. `wait` is the fraction of time spent waiting for the feed, here nearly 1, since no
+    model is trained.
     """
     one = Feed(dataset, split, signature, reading, shuffle=split == "train")
     one.seek(epoch)
@@ -64,7 +64,7 @@ def walk(
 
 
 def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:
-    """Add a rank's part of a batch to a hash: the real rows in the order of slots, one row after the other."""
+    """Add a rank's part of a batch to a hash: the real rows in slot order, row by row."""
     real = batch.mask_B
     if not real.any():
         return
@@ -73,7 +73,7 @@ def update(digest: hashlib._Hash, batch: Batch, signature: Signature) -> None:
     for field in (*signature.inputs, *signature.targets):
         value = values[field.name]
         if isinstance(value, Ragged):
-            # padding is as wide as a rank's longest row, which is no fact of the batch: it is made as wide as it can be
+            # the padded width depends on the rank's longest row, not on the batch: pad to the maximum
             missing = field.shape[0] - value.values.shape[1]
             tensors += [functional.pad(value.values, (0, missing)), value.lengths_B]
         else:

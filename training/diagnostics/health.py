@@ -1,4 +1,4 @@
-"""Whether this machine can train: torch, a GPU, the feed's engines."""
+"""Health checks for training: torch, GPU, the feed's engines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def checks() -> Iterator[Check]:
 
 
 def feed_checks(dataset: Dataset, parts: Parts, say: Callable[[str], None]) -> Iterator[Check]:
-    """How fast each part between disk and weights is by itself, and what would help the slowest one."""
+    """Throughput of each stage between disk and weights by itself, with advice for the slowest."""
     for part in limits(dataset, parts, parts.fit, say):
         told = f"{part.rows_per_s:,.0f} rows/s" + (f" on {part.seen}" if part.seen else "")
         told += ": the limit" if part.is_limit else ""

@@ -1,4 +1,4 @@
-"""What all ranks would refuse is told by the first of them alone."""
+"""When every rank fails with the same error, only rank 0 reports it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from millstream.training.distributed.ranks import LEAVE_WITHIN_S, Ranks, meeting
 
 REFUSED = "refused by the first rank"
 HEARD_WITHIN_S = 30.0
-"""How long a rank that refuses waits for the first one to say the same: hosts are not equally fast."""
+"""How long a failing rank waits for rank 0 to report the same error: hosts differ in speed."""
 MORE_S = 5.0
-"""What the store's own time-out may be late."""
+"""Margin for the store's own timeout."""
 
 
 @contextmanager
 def told_once(place: Ranks) -> Iterator[None]:
-    """Turns what this rank refuses into Ended, with the same answer and exit code, where the first rank refuses it too.
+    """Raises Ended, with the same answer and exit code, for an error of this rank that rank 0 reports too.
 
-    What only another rank has found (a file that its host lacks) is told by that one.
-    Raises BadEnvironment when the ranks did not meet.
+    An error of one rank alone (a file missing on its host) is reported by that rank.
+    Raises BadEnvironment when the rendezvous failed.
     """
     if place.is_alone:
         yield
@@ -44,23 +44,23 @@ def told_once(place: Ranks) -> Iterator[None]:
 
 
 def _said(store: Store) -> str:
-    """What the first rank refuses."""
+    """The error of rank 0."""
     store.wait([REFUSED], timedelta(seconds=HEARD_WITHIN_S))
     return str(store.get(REFUSED).decode())
 
 
 def _within(ask: Callable[[], str | None], refused: Refusal) -> str | None:
-    """What the store answers; None when it does not, as it may be gone with the first rank or its host."""
+    """The store's answer; None without one, as the store may be lost with rank 0 or its host."""
     heard: list[str | None] = []
 
     def asked() -> None:
         with suppress(DistError):
             heard.append(ask())
 
-    # a store whose host has no power any more answers neither in the time given nor after it
+    # a store whose host lost power does not return within its timeout
     asking = threading.Thread(target=asked, daemon=True)
     asking.start()
     asking.join(HEARD_WITHIN_S + MORE_S)
-    if asking.is_alive():  # torch may wait for it while this process ends
+    if asking.is_alive():  # torch may block on it at process exit
         watchdog.start(LEAVE_WITHIN_S, refused)
     return heard[0] if heard else None

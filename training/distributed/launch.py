@@ -1,4 +1,4 @@
-"""Starts the ranks of one host by torch's own elastic agent, which ends all of them when one has ended."""
+"""Launches the ranks of one host with torch's elastic agent, which stops all of them when one fails."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from millstream.tracking.errors import BadEnvironment, Ended
 from millstream.tracking.settings import LOOPBACK
 
 SHUTDOWN_S = 15
-"""What ranks get to save their state in, once they were told to end."""
+"""Grace period for ranks to save a checkpoint after a termination signal."""
 
 
 def launch(words: list[str], ranks: int) -> tuple[Any, int]:
-    """Runs the command `millstream WORDS --json` in so many processes; what the first one answers, and its exit code.
+    """Run `millstream WORDS --json` in `ranks` processes; return rank 0's answer and exit code.
 
-    Raises Ended when the ranks refused, failed or were stopped, and BadEnvironment naming one that died.
+    Raises Ended when the ranks refused, failed or were stopped, and BadEnvironment naming a rank that died.
     """
     logging.getLogger("torch.distributed").setLevel(logging.CRITICAL)
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // ranks)))
@@ -53,7 +53,7 @@ def launch(words: list[str], ranks: int) -> tuple[Any, int]:
 
 
 def _ended(answer: Any, code: int, who: str) -> tuple[Any, int]:
-    """What a rank says that ended with `code`. Raises Ended with its faults, BadEnvironment when it could say none."""
+    """The answer of a rank that exited with `code`. Raises Ended with its faults, BadEnvironment without an answer."""
     if code < 0 or answer is None:
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code} and without a word"
         raise BadEnvironment.at(who, f"{how}; the last checkpoint is kept, resume with any number of ranks")
@@ -63,7 +63,7 @@ def _ended(answer: Any, code: int, who: str) -> tuple[Any, int]:
 
 
 def _answer(folder: Path, rank: int) -> Any:
-    """The JSON that a rank has written last, or None."""
+    """The last JSON line that a rank wrote, or None."""
     for file in sorted(folder.glob(f"*/attempt_0/{rank}/stdout.log")):
         lines = file.read_text(encoding="utf-8").splitlines()
         if lines:

@@ -1,7 +1,7 @@
-"""A liveness probe: each rank answers over TCP, from a thread of its own, whether its process is still there.
+"""Liveness probe: a thread of each rank answers over TCP while its process is alive.
 
-A collective that fails says at best which connection broke, not which rank is lost or on which host; and what one rank
-sees of another may be a third one's fault. So a rank that has waited in vain asks all others.
+A failed collective reports at best which connection broke, not which rank or host is lost; and the broken connection
+may be caused by a third rank. So a rank whose collective timed out probes all others.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ANSWER_WITHIN_S = 5.0
 
 
 class Peer(NamedTuple):
-    """Where a rank answers, and with which token: another process may have its port by now."""
+    """Address and token of a rank; the token detects that another process has taken over the port."""
 
     host: str
     address: str
@@ -35,7 +35,7 @@ class Peer(NamedTuple):
 
     @property
     def is_alive(self) -> bool:
-        """Whether it answers, at the address that it gave or, of the first rank's host, at that of the meeting."""
+        """Whether it answers, at its own address or, on rank 0's host, at the master address."""
         addresses = {self.address, os.environ["MASTER_ADDR"], LOOPBACK}
         with ThreadPoolExecutor(len(addresses)) as pool:
             return any(pool.map(self._answers, addresses))
@@ -49,7 +49,7 @@ class Peer(NamedTuple):
 
 
 class Responder:
-    """Answers until it is closed."""
+    """Answers probes until closed."""
 
     def __init__(self, *, only_this_host: bool) -> None:
         if only_this_host:
@@ -64,7 +64,7 @@ class Responder:
 
     @property
     def record(self) -> str:
-        """What `Peer.of` reads on other ranks."""
+        """Serialized `Peer` for other ranks."""
         return json.dumps(self._peer._asdict())
 
     def close(self) -> None:
@@ -76,12 +76,12 @@ class Responder:
         with suppress(OSError):  # closed
             while True:
                 connection, _ = self._server.accept()
-                with suppress(OSError), connection:  # who asked has gone
+                with suppress(OSError), connection:  # the prober disconnected
                     connection.sendall(self._peer.token.encode())
 
 
 def lost(peers: Mapping[int, Peer]) -> dict[int, Peer]:
-    """Those of the ranks that do not answer."""
+    """The ranks that do not answer."""
     if not peers:
         return {}
     with ThreadPoolExecutor(len(peers)) as pool:
@@ -90,7 +90,7 @@ def lost(peers: Mapping[int, Peer]) -> dict[int, Peer]:
 
 
 def _own_address() -> str:
-    """The address by which this host reaches the place of the meeting: by it the others reach this host."""
+    """This host's address on the route to the master address, by which other ranks reach it."""
     meeting = socket.getaddrinfo(os.environ["MASTER_ADDR"], 9, type=socket.SOCK_DGRAM)[0]
     with socket.socket(meeting[0], socket.SOCK_DGRAM) as probe:
         probe.connect(meeting[4])  # sends nothing

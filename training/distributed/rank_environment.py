@@ -1,7 +1,7 @@
-"""What torchrun, SLURM and Spark's TorchDistributor say in the environment of a process: which rank of how many it is.
+"""Reads rank and world size from the environment variables of torchrun, SLURM and Spark's TorchDistributor.
 
-Half of it is refused: such a process would wait for others that nobody has started, or train the whole alone, as often
-as it was started.
+Incomplete variables are refused: such a process would wait for ranks that nobody started, or each process would train
+the whole model alone.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
 MEETING = ("MASTER_ADDR", "MASTER_PORT")
 SLURM = ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NTASKS_PER_NODE")
 STEP = ("SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS")
-"""Of these srun sets at least one, and a batch script has none."""
+"""srun sets at least one of these; a batch script has none."""
 
 Numbers = tuple[int, int, int, int]
-"""Rank, ranks, and the same two among those of this host."""
+"""Rank, world size, local rank, local world size."""
 
 
 def read(environment: Mapping[str, str]) -> Numbers | None:
-    """None where nobody says anything: a process of its own. Raises WrongRecipe for a part, or for what cannot be."""
+    """None where no variable is set (a single process). Raises WrongRecipe for incomplete or inconsistent variables."""
     if any(environment.get(name) for name in TORCHRUN):
         return _checked(environment, (*TORCHRUN, *MEETING), "start it with torchrun, or unset them")
     tasks = environment.get("SLURM_NTASKS", "")

@@ -1,7 +1,7 @@
-"""The processes that train together: which one this is, and what they tell each other beside gradients.
+"""Ranks of a distributed training: this process's rank, and communication other than gradients.
 
-torchrun, SLURM and Spark's TorchDistributor start processes and say in the environment which one each is; a process of
-which nobody says anything is alone. What ranks agree on goes over gloo, whatever carries the gradients.
+torchrun, SLURM and Spark's TorchDistributor start processes and set each one's rank in the environment; a process
+without it is the only one. Communication between ranks uses gloo, whatever the backend of the gradients.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ GONE = (
     "no route to host",
     "unreachable",
 )
-"""What torch says when a rank does not answer."""
+"""Messages of torch when a rank does not answer."""
 MEETING_S = 300
-"""How long ranks wait at the start until all are there: hosts do not start alike."""
+"""Timeout of the rendezvous: hosts do not start at the same time."""
 LEAVE_WITHIN_S = 30.0
-"""How long a rank takes at most to end, once it has waited for another one in vain."""
+"""Longest time for a rank to exit after a timeout waiting for another."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Ranks:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Ranks:
-        """Raises WrongRecipe when the environment says only a part of it."""
+        """Raises WrongRecipe for incomplete or inconsistent variables."""
         numbers = rank_environment.read(environment)
         return cls(*numbers) if numbers else cls()
 
@@ -74,15 +74,15 @@ class Ranks:
 
     @contextmanager
     def joined(self, timeout_s: float) -> Iterator[Ranks]:
-        """While inside, the ranks can reach each other; one that waits longer than `timeout_s` for another gives up.
+        """Inside, the ranks form a process group in which collectives time out after `timeout_s`.
 
-        Raises BadEnvironment when they did not meet, or one of them has gone since.
+        Raises BadEnvironment when the rendezvous failed, or a rank has been lost since.
         """
         if self.is_alone:
             yield self
             return
         store = meeting(self)
-        # a store whose host is gone is waited for without an end, whatever time-out it was given
+        # torch waits forever for a store whose host is lost, whatever its timeout
         lost = BadEnvironment.at(
             self.name, f"the ranks did not connect; look at the logs and hosts of all {self.ranks}"
         )
@@ -94,7 +94,7 @@ class Ranks:
                 _PEERS.update(enumerate(map(Peer.of, self.gather(responder.record))))
             yield self
         finally:
-            responder.close()  # first: who then loses the connection asks whether this process is there
+            responder.close()  # first: a rank that then loses the connection probes this process
             _PEERS.clear()
             dist.destroy_process_group()
 
@@ -102,7 +102,7 @@ class Ranks:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
             dist.init_process_group(backend, store=store, rank=self.rank, world_size=self.ranks, timeout=wait)
-            # a group of its own for what ranks agree on, beside the one of the gradients
+            # a separate group for communication other than gradients
             _GROUPS["words"] = dist.new_group(backend="gloo", timeout=wait)
         except RuntimeError as error:  # DistError among them; gloo itself raises no other
             told = f"another rank has gone since they met ({error}); look at the logs of all {self.ranks}"
@@ -110,9 +110,9 @@ class Ranks:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Raises BadEnvironment naming the ranks that do not answer, where torch says that it has waited in vain.
+        """Raises BadEnvironment naming the ranks that do not answer, where torch reports a timeout or lost connection.
 
-        From then on this process ends within `LEAVE_WITHIN_S`, whatever a library still waits for.
+        From then on this process exits within `LEAVE_WITHIN_S`, whatever a library still waits for.
         """
         try:
             yield
@@ -124,7 +124,7 @@ class Ranks:
             raise lost from error
 
     def agree(self, value: int) -> int:
-        """The largest of the ranks' values, the same on all of them."""
+        """The maximum of the ranks' values, on all ranks."""
         if self.is_alone:
             return value
         told = torch.tensor([value])
@@ -132,7 +132,7 @@ class Ranks:
         return int(told)
 
     def gather(self, text: str) -> list[str]:
-        """The text of each rank in order, on all of them."""
+        """The text of each rank in order, on all ranks."""
         if self.is_alone:
             return [text]
         content = torch.tensor(list(text.encode()), dtype=torch.uint8)
@@ -144,7 +144,7 @@ class Ranks:
         return [bytes(one.tolist()).rstrip(b"\0").decode() for one in told]
 
     def broadcast(self, content: bytes) -> bytes:
-        """The bytes of the first rank, on all of them."""
+        """The bytes of rank 0, on all ranks."""
         if self.is_alone:
             return content
         sent = torch.zeros(self.agree(len(content) if self.is_first else 0), dtype=torch.uint8)
@@ -155,7 +155,7 @@ class Ranks:
         return sent.numpy().tobytes()
 
     def same(self, facts: Mapping[str, str]) -> None:
-        """Raises WrongRecipe on every rank, with all that differs, unless all were started with the same facts."""
+        """Raises WrongRecipe on every rank, with all differences, unless all ranks have the same facts."""
         told = [json.loads(one) for one in self.gather(json.dumps(dict(facts)))]
         found = []
         for name in facts:
@@ -172,7 +172,7 @@ class Ranks:
         return _GROUPS["words"]
 
     def _missing(self, error: RuntimeError) -> str:
-        """Who does not answer, and what would do."""
+        """Error message: the ranks that do not answer, and the remedy."""
         missing = liveness.lost({rank: peer for rank, peer in _PEERS.items() if rank != self.rank})
         if not missing:
             told = f"another rank was waited for in vain, though all answer ({error})"
@@ -184,24 +184,24 @@ class Ranks:
 
 _GROUPS: dict[str, dist.ProcessGroup | None] = {"words": None}
 _PEERS: dict[int, Peer] = {}
-"""All ranks that have joined."""
+"""Peers of the process group, by rank."""
 
 
 def here() -> Ranks:
-    """This process, as its environment tells."""
+    """This process's rank, from its environment."""
     return Ranks.of(os.environ)
 
 
 def restarts() -> int:
-    """How often torchrun has started this process again, after a rank was lost."""
+    """Number of restarts by torchrun after a lost rank."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0)
 
 
 @cache
 def meeting(place: Ranks) -> Store:
-    """Where ranks leave word for each other; they meet there once. Raises BadEnvironment when they did not."""
+    """The store shared by the ranks, after one rendezvous. Raises BadEnvironment when it failed."""
     if not all(name in os.environ for name in rank_environment.MEETING):
-        slurm = SLURMEnvironment()  # it says where the ranks are, and not where they are to meet
+        slurm = SLURMEnvironment()  # its variables name the nodes, but no master address
         os.environ |= {"MASTER_ADDR": slurm.main_address, "MASTER_PORT": str(slurm.main_port)}
     try:
         store: Store = next(rendezvous("env://", place.rank, place.ranks, timeout=timedelta(seconds=MEETING_S)))[0]

@@ -1,7 +1,7 @@
-"""A watchdog timer: ends this process when it has not ended, or gone on, by itself.
+"""Watchdog timer: ends this process when it hangs.
 
-Some waits inside libraries have no time-out that holds: torch's store, once the host that it lies on has lost its
-power, waits until the kernel gives the connection up, which takes a quarter of an hour.
+Some waits inside libraries ignore their timeout: torch's store, once its host has lost power, waits until the kernel
+drops the connection, which takes a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from millstream.tracking.host.terminal_text import printable
 
 
 def start(seconds: float, refusal: Refusal) -> threading.Timer:
-    """After so many seconds the process ends with what `refusal` says and its exit code, unless it is cancelled."""
+    """A timer that, unless cancelled, ends the process after `seconds` with the faults and exit code of `refusal`."""
     timer = threading.Timer(seconds, _end, [refusal])
     timer.daemon = True
     timer.start()
@@ -26,7 +26,7 @@ def start(seconds: float, refusal: Refusal) -> threading.Timer:
 
 @contextmanager
 def limit(seconds: float, refusal: Refusal) -> Iterator[None]:
-    """What is inside takes no longer."""
+    """Ends the process when the body takes longer than `seconds`."""
     timer = start(seconds, refusal)
     try:
         yield
@@ -38,4 +38,4 @@ def _end(refusal: Refusal) -> None:
     for fault in refusal.faults:
         sys.stderr.write(f"{printable(str(fault))}\n")
     sys.stderr.flush()
-    os._exit(refusal.exit_code)  # no clean-up: that is where it hangs
+    os._exit(refusal.exit_code)  # no clean-up, which would hang

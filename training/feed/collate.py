@@ -1,4 +1,4 @@
-"""From the stored samples of some batches to the batches themselves: several at a time, for what each costs."""
+"""Collates stored samples into batches, several at a time to amortize the overhead per batch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from millstream.training.feed.batch import Batch, Ragged, Value
 from millstream.training.feed.read.columns import Block
 
 TOGETHER_BYTES = 4 << 20
-"""Of the batches that are made at a time: few enough to stay in the cores' caches from gather to conversion."""
+"""Size of the batches collated at a time: small enough to stay in the CPU caches from gather to conversion."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where batches stand: those from `index` on of `epoch`, in a split of `samples`, as one of `ranks` sees them."""
+    """Position of batches: from `index` of `epoch`, in a split of `samples`, on one of `ranks`."""
 
     epoch: int
     index: int
@@ -31,7 +31,7 @@ class Place:
 
 
 def together(blocks: Sequence[Block], slots: int) -> int:
-    """How many batches of so many slots are made at a time."""
+    """Number of batches of `slots` slots that are collated at a time."""
     sample = sum(np.dtype(block.field.dtype).itemsize * math.prod(block.shape) for block in blocks)
     return max(1, TOGETHER_BYTES // max(1, sample * slots))
 
@@ -39,9 +39,9 @@ def together(blocks: Sequence[Block], slots: int) -> int:
 def batches(
     blocks: Sequence[Block], stored: Sequence[Tensor], is_sample_GB: NDArray[np.bool_] | None, place: Place
 ) -> list[Batch]:
-    """G batches of B slots each, from the `stored` values of all G B slots, slot after slot.
+    """G batches of B slots each, from the `stored` values of all G * B slots in order.
 
-    Where `is_sample_GB` is None there is a sample in each slot.
+    Where `is_sample_GB` is None, every slot has a sample.
     """
     slots = place.batch_size // place.ranks
     count = len(stored[0]) // slots
@@ -50,7 +50,7 @@ def batches(
     if is_sample_GB is not None:
         mask_GB = torch.from_numpy(is_sample_GB)
         masks, weights = list(mask_GB), list(mask_GB.to(torch.float32))
-        # what stands in slots without a sample; the values are nobody else's
+        # zero the slots without a sample; the tensors are not shared
         empty_GB = ~mask_GB.reshape(-1)
         for one in made:
             one[empty_GB] = 0
@@ -59,7 +59,7 @@ def batches(
     for at, block in enumerate(blocks):
         if block.role == "weight":
             weights = list(parts[at])
-        elif block.is_lengths:  # behind the values; no wider than the longest list of this rank's samples
+        elif block.is_lengths:  # follows its values; trimmed to the longest list of this rank's samples
             longest = made[at].reshape(count, slots).amax(dim=1).clamp(min=1).tolist()
             trimmed = (values[:, :width].contiguous() for values, width in zip(parts[at - 1], longest, strict=True))
             fields[block.role][block.field.name] = list(map(Ragged, trimmed, parts[at]))
@@ -77,7 +77,7 @@ def batches(
 
 @lru_cache(maxsize=4)
 def _full(slots: int) -> tuple[Tensor, Tensor]:
-    """Mask and weight of a batch with a sample in each slot: all such batches share them, and nobody writes to them."""
-    # the first such batch may be one that is only measured, and tensors of inference mode cannot be learned with later
+    """Mask and weight of a full batch, shared by all full batches and read-only."""
+    # the first full batch may be one of evaluation, and inference tensors cannot be used in training later
     with torch.inference_mode(False):
         return torch.ones(slots, dtype=torch.bool), torch.ones(slots)

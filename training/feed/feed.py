@@ -1,4 +1,4 @@
-"""The feed: batches of tensors from a dataset version, in the planned order, each sample once an epoch."""
+"""The feed: batches of tensors from a dataset version, in the planned order, each sample once per epoch."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ from millstream.training.feed.read.windows import (
 )
 
 HANDED_OVER = 4
-"""How many such lots of batches the reading thread hands over at a time: each hand-over wakes a thread."""
+"""Groups of collated batches that the reading thread hands over at a time: each hand-over wakes a thread."""
 
 
 def default_engine(columns: Iterable[str] = ()) -> Engine:
-    """petastorm where it is installed and reads the names of all `columns`, else arrow."""
+    """petastorm if installed and able to read all `columns` names, else arrow."""
     return "petastorm" if importlib.util.find_spec("petastorm") and not petastorm.unreadable(columns) else "arrow"
 
 
 class Feed:
-    """One rank's batches of a split, as Lightning iterates them: `len` is exact, and `iter` does nothing until `next`.
+    """Iterable of one rank's batches of a split, for Lightning: `len` is exact, and `iter` is lazy until `next`.
 
-    The state is (epoch, next batch) and names no rank, so that a run may go on with another number of ranks. A pass
-    that follows a whole one is the next epoch. An unshuffled feed starts at its first batch in every pass.
+    The state is (epoch, next batch) without a rank, so that a run can be resumed with another number of ranks. After a
+    complete pass, the next pass is the next epoch. An unshuffled feed starts at its first batch in every pass.
 
-    The state is the feed's, not a pass's: a pass begins, at its first `next`, where the feed stands by then. Of two
-    passes at once over a shuffled feed the second one misses what the first has handed out; `of_rank` gives another
-    feed, with a state of its own.
+    The state belongs to the feed, not to a pass: a pass starts, at its first `next`, at the feed's current position. Of
+    two concurrent passes over a shuffled feed, the second misses the batches of the first; `of_rank` returns another
+    feed, with its own state.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Feed:
         shuffle: bool = True,
         shared: bool = False,
     ) -> None:
-        """With `shared` a split that is held is held once for all processes of the host.
+        """With `shared`, a cached split is in memory once for all processes of the host.
 
         Raises BadData for a split without samples, WrongRecipe for lanes or ranks that do not divide, and
         BadEnvironment for an engine that is not installed.
@@ -82,7 +82,7 @@ class Feed:
         self.shuffle = shuffle
         self._own = own_lanes(rank, ranks, self.lanes, self.batch_size)
         is_drawn = reading.sampling == "weighted" and shuffle
-        # a weight says how often a row comes, or how much it counts, and not both
+        # a weight is a sampling rate or a loss weight, not both
         read = signature.model_copy(update={"weighted": False}) if is_drawn else signature
         self.shards = Shards(dataset, split, blocks_of(read, dataset.manifest), is_worth_threads(dataset.folder))
         self.engine: Engine = reading.engine or default_engine(column.name for column in self.shards.columns)
@@ -113,11 +113,11 @@ class Feed:
         self.statistics = Statistics()
 
     def __len__(self) -> int:
-        """Global batches of a whole epoch, the same on all ranks."""
+        """Global batches per epoch, the same on all ranks."""
         return self._first.batches
 
     def __iter__(self) -> Iterator[Batch]:
-        """What is left of the epoch, or the next one. Files are opened and threads started at the first `next`."""
+        """The rest of the epoch, or the next epoch. Files are opened and threads started at the first `next`."""
         if self._batch >= len(self):
             self._epoch, self._batch = self._epoch + 1, 0
         elif not self.shuffle and not self._is_placed:
@@ -127,8 +127,8 @@ class Feed:
         epoch, first = self.epoch(self._epoch), self._batch
         slots = self.batch_size // self.ranks
         size = together(self.shards.blocks, slots)
-        # what only gathers and converts is done faster by this thread, with all cores, than handed over by another; and
-        # what it has used up is in its cache still when the next is made
+        # gather and conversion alone are faster in this thread, with all cores, than handed over by another; and freed
+        # batches are still in its cache when the next are collated
         made, handed_over = (ahead, HANDED_OVER) if self.is_augmented else (in_turn, 1)
         parts = list(_parts(epoch.plan, first, size * handed_over))
         waiting_since = time.monotonic()
@@ -138,17 +138,17 @@ class Feed:
                     is_full = batch.index + 1 < len(self)
                     statistics.rows += slots if is_full else int(batch.mask_B.sum())
                     statistics.wait_s += time.monotonic() - waiting_since
-                    # before the yield: a checkpoint is written while this generator rests there
+                    # before the yield: checkpoints are saved while this generator is suspended
                     self._batch = batch.index + 1
                     yield batch
                     waiting_since = time.monotonic()
 
     def state_dict(self) -> dict[str, int | str]:
-        """Where the feed stands: epoch, next batch, and what the order follows from."""
+        """Position of the feed: epoch, next batch, and the facts that determine the order."""
         return {"epoch": self._epoch, "batch": self._batch, **self._identity}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken. Raises BadData when it was taken of another order."""
+        """Resume at `state`. Raises BadData for a state of another order."""
         wrong = [
             f"{name} {state.get(name)!r}, here {own!r}"
             for name, own in self._identity.items()
@@ -162,11 +162,11 @@ class Feed:
         self.seek(state["epoch"], state["batch"])
 
     def seek(self, epoch: int, batch: int = 0) -> None:
-        """The next pass starts with the global batch `batch` of `epoch`."""
+        """Start the next pass at the global batch `batch` of `epoch`."""
         self._epoch, self._batch, self._is_placed = epoch, batch, True
 
     def of_rank(self, rank: int, ranks: int) -> Self:
-        """Another rank's feed in the same process; a split that is held is held once."""
+        """Another rank's feed in the same process; a cached split is shared."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other.ranks, other.statistics = ranks, Statistics()
@@ -180,11 +180,11 @@ class Feed:
 
     @property
     def is_augmented(self) -> bool:
-        """Whether batches are changed on the fly."""
+        """Whether batches are augmented on the fly."""
         return self._augmented is not None
 
     def unchanged(self) -> Self:
-        """The same feed without changes on the fly; a split that is held is held once."""
+        """The same feed without augmentation; a cached split is shared."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
         other._augmented, other.statistics = None, Statistics()
@@ -195,13 +195,13 @@ class Feed:
         return self.epoch(epoch).plan
 
     def epoch(self, number: int, lanes: range | None = None) -> Epoch:
-        """What is read in an epoch, and in which order: of this rank's lanes, or of others."""
+        """Samples of an epoch and their order, for this rank's lanes or for `lanes`."""
         samples = self._samples if self._drawing is None else self._drawing.samples(number)
         plan = replace(self._first, epoch=number, shard_rows=samples.of_shard)
         return Epoch(plan, samples, self._own if lanes is None else lanes, self._lengths, self._bucket)
 
     def sample_ids(self, epoch: int, index: int) -> list[str]:
-        """The sample ids of a global batch, in the order of its slots, all ranks together."""
+        """Sample ids of a global batch over all ranks, in slot order."""
         whole = self.epoch(epoch, range(self.lanes))
         k = whole.plan.window_of(index)
         slots = whole.slots(k)[index - whole.plan.window(k).start]
@@ -209,19 +209,19 @@ class Feed:
 
     @property
     def is_changing(self) -> bool:
-        """Whether rows are augmented on their way, so that they are others each time."""
+        """Whether rows are augmented on the fly, so that they differ in each epoch."""
         return self._augmented is not None
 
     def refuse_changes(self) -> None:
-        """Raises BadData where the dataset asks for augmentation in the feed, which happens batch by batch."""
+        """Raises BadData where the dataset requires augmentation in the feed, which is applied batch by batch."""
         if self.is_changing:
             told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
             raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
 
     def whole(self) -> Batch:
-        """The entire split as one batch in stored order, whatever the rank: for what is fitted at once.
+        """The entire split as one batch in stored order, on any rank: for estimators.
 
-        Each row comes once, with its weight, also where the batches are drawn by the weights.
+        Each row is included once, with its weight, even with weighted sampling.
         Raises BadData as `refuse_changes` does.
         """
         self.refuse_changes()
@@ -253,7 +253,7 @@ class Feed:
     def _lists(
         self, epoch: Epoch, parts: list[Part], size: int, statistics: Statistics
     ) -> Generator[list[Batch], None, None]:
-        """The batches of each of `parts`, `size` of them made together."""
+        """The batches of each of `parts`, `size` of them collated at a time."""
         first = parts[0].batches.start
         windows = self._memory.windows(epoch, first, statistics)
         if self._augmented is not None:
@@ -280,7 +280,7 @@ class Feed:
 
 
 class Part(NamedTuple):
-    """Batches of a window that are handed over together."""
+    """Batches of a window that are handed over at a time."""
 
     window: int
     batches: range

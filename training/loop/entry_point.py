@@ -1,4 +1,4 @@
-"""A training in one process or in several: who starts them, and what each does."""
+"""Entry point of training in one or several processes: launches ranks, or trains as one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
 from millstream.training.loop.train import Trained, train
 
 Start = Callable[[list[str], int], tuple[Any, int]]
-"""Runs a command of `millstream` in so many processes: what the first one answers, and its exit code."""
+"""Runs a `millstream` command in a number of processes; returns rank 0's answer and exit code."""
 
 
 def needs_launch(devices: int, nodes: int) -> bool:
-    """Whether this process is to start the ranks, and is none of them.
+    """Whether this process must launch the ranks instead of being one.
 
-    Raises WrongRecipe for several nodes, whose processes somebody else has to start, and for other numbers than those
-    that this process was started with.
+    Raises WrongRecipe for several nodes, whose processes must be started from outside, and for numbers that differ from
+    those this process was started with.
     """
     place = here()
     if place.is_alone and nodes > 1:
@@ -39,9 +39,9 @@ def needs_launch(devices: int, nodes: int) -> bool:
 
 
 def in_ranks(located: Located, ranks: int, *words: str, start: Start = launch) -> tuple[Trained, int]:
-    """Trains in so many processes, which `start` starts; what came of it, and the exit code of the first one.
+    """Train in `ranks` processes launched by `start`; return the result and exit code of rank 0.
 
-    `words` are more options of `millstream train`. Raises WrongRecipe when so many ranks cannot share the lanes, and
+    `words` are further options of `millstream train`. Raises WrongRecipe when `ranks` do not divide the lanes, and
     Ended or BadEnvironment as `launch` does.
     """
     fit = parts_of(located).fit
@@ -53,14 +53,14 @@ def in_ranks(located: Located, ranks: int, *words: str, start: Start = launch) -
 def here_as_rank(
     located: Located, settings: Settings, dataset: Dataset | None, open_run: Callable[[bool], Run], **options: Any
 ) -> Trained | None:
-    """Trains in this process, alone or as one rank; None for a rank that is not the first.
+    """Train in this process, alone or as one rank; return None on all ranks but rank 0.
 
-    `open_run` is asked by the first rank alone, and is passed whether torchrun has started the ranks again. Raises as
-    `train` does, and Ended for what the first rank tells.
+    `open_run` is called by rank 0 alone, with whether torchrun has restarted the ranks. Raises as `train` does, and
+    Ended for an error that rank 0 reports.
     """
     place = here()
     with told_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
-        # a host that has just come counts from 0
+        # a newly joined host counts from 0
         restarted = place.agree(restarts()) > 0
         own = open_run(restarted) if place.is_first else None
         told = place.gather(telling(own) if own else "")[0]

@@ -1,4 +1,4 @@
-"""A registered model on a split of the dataset version that it came from."""
+"""Evaluates a registered model on a split of the dataset version it was trained on."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Evaluated(BaseModel, frozen=True):
 
 
 def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Evaluated:
-    """The metrics of a model on `split`, with the batches and draws with which it was tested after training.
+    """The metrics of a model on `split`, with the same batches and random numbers as the test after training.
 
-    Raises BadData when the dataset version is gone from the store, or is another than the model's.
+    Raises BadData when the dataset version is missing from the store, or differs from the model's.
     """
     model = model_folder.load(model_logging.model_folder(model_uri, settings))
     return measure(model, dataset_of(model.manifest, settings) if model.manifest else None, split=split)
@@ -36,7 +36,7 @@ def evaluate(model_uri: str, settings: Settings, *, split: str = "test") -> Eval
 def measure(
     model: model_folder.Model, dataset: Dataset | None, *, split: str = "test", watching: Sequence[Callback] = ()
 ) -> Evaluated:
-    """As `evaluate`, of a loaded model; None for an environment. `watching` are called as in a test."""
+    """`evaluate` for a loaded model; `dataset` is None for an environment. `watching` are callbacks of the test."""
     source = source_of(model.located, parts_of(model.located), dataset, signature=model.task.signature)
     source.attach(model.task)
     trainer = make_trainer(model.task.fit, watching, logger=False, enable_checkpointing=False)
@@ -45,7 +45,7 @@ def measure(
 
 
 def dataset_of(manifest: Manifest, settings: Settings) -> Dataset:
-    """The dataset version that a model was trained on. Raises BadData when it is gone, or is another by now."""
+    """The dataset version that a model was trained on. Raises BadData when it is missing, or has changed."""
     dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store, settings.cache)
     told = {split: facts.digest for split, facts in manifest.splits.items()}
     found = {split: facts.digest for split, facts in dataset.manifest.splits.items()}

@@ -1,4 +1,4 @@
-"""One training: what is trained, on what, and where its state is kept."""
+"""One training job: its task, data source and checkpoint folder."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ from millstream.training.task import Task
 
 
 def fitting_task(parts: Parts, manifest: Manifest, located: Located, *, test: bool = True) -> Task:
-    """The task for a dataset. Raises WrongRecipe where they do not fit together, a split is missing that the run will
-    need, or a metric."""
+    """The task for a dataset. Raises WrongRecipe if they are incompatible, or a required split or metric is missing."""
     lacking = [
         Fault(where=located.where("data.steps"), message=f"{why}, and the dataset has none; split some off")
         for name, why in preconditions.splits(located, parts.fit, test=test).items()
@@ -45,9 +44,9 @@ def fitting_task(parts: Parts, manifest: Manifest, located: Located, *, test: bo
 
 
 def foreseen_faults(located: Located, manifests: Sequence[Manifest], *more: str) -> list[Fault]:
-    """What would be refused of data that may have one of these manifests: that in which all of them agree.
+    """Faults that training would raise for data with any of these possible manifests: those common to all of them.
 
-    Of a manifest without splits these are taken to be there. `more` are metrics that are asked for beside the recipe's.
+    A manifest without splits is assumed to have all. `more` are requested metrics in addition to the recipe's.
     """
     parts = parts_of(located)
     each = [_unfit(parts, manifest, located, more) for manifest in manifests]
@@ -68,7 +67,7 @@ def _unfit(parts: Parts, manifest: Manifest, located: Located, more: Sequence[st
 
 
 def refuse_unfit(located: Located, dataset: Dataset | None, *, test: bool = True) -> None:
-    """Raises WrongRecipe for what `Job.of` would refuse, before there is a run."""
+    """Raises WrongRecipe for what `Job.of` would refuse, before a run is created."""
     parts = parts_of(located)
     if located.recipe.environment is not None:
         task_on(parts, source_of(located, parts, None).signature, located)
@@ -78,7 +77,7 @@ def refuse_unfit(located: Located, dataset: Dataset | None, *, test: bool = True
 
 @dataclass(frozen=True)
 class Job:
-    """A task with its network, and what it learns from."""
+    """A task with its network and data source."""
 
     located: Located
     run: Run | Follower
@@ -98,8 +97,8 @@ class Job:
         *,
         test: bool = True,
     ) -> Job:
-        """Raises WrongRecipe with the faults of the recipe's sections, when it has no dataset and needs one, or the
-        dataset is not what it needs; `test` says whether the test split will be looked at."""
+        """Raises WrongRecipe with the faults of the recipe's sections, or for a missing or incompatible dataset; `test`
+        is whether the test split will be used."""
         parts, place = parts or parts_of(located), place or Ranks()
         if threads := parts.fit.threads or _share_of_cores(place):
             torch.set_num_threads(threads)
@@ -137,21 +136,21 @@ class Job:
 
     @property
     def rows(self) -> DatasetSource:
-        """The dataset that it learns from. Raises WrongRecipe in an environment, which has no rows."""
+        """The dataset it is trained on. Raises WrongRecipe for an environment, which has no rows."""
         if not isinstance(self.source, DatasetSource):
             raise WrongRecipe.at(self.located.file, "learns in an environment, which has no rows of a dataset")
         return self.source
 
 
 def _share_of_cores(place: Ranks) -> int | None:
-    """Threads of each of several ranks of a host, where nobody has set a number; None leaves it to torch."""
+    """Threads per rank when a host has several and OMP_NUM_THREADS is not set; None leaves it to torch."""
     if place.local_ranks == 1 or "OMP_NUM_THREADS" in os.environ:
         return None
     return max(1, len(os.sched_getaffinity(0)) // place.local_ranks)
 
 
 def _refuse_inexact(task: Task) -> None:
-    """Raises WrongRecipe for what cannot be the same bits at any number of ranks."""
+    """Raises WrongRecipe for a task that cannot be bit-identical at any number of ranks."""
     if isinstance(task.network, Estimator):
         raise WrongRecipe.at("fit.exact", "an estimator is fitted at once, on one rank; leave it out")
     if not task.steps_by_rows:

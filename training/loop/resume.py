@@ -1,4 +1,4 @@
-"""The run that a training belongs to: a new one, or one that was broken off."""
+"""The run of a training: a new one, or an interrupted one to resume."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def begin(
     parent: str | None = None,
     restarted: bool = False,
 ) -> Run:
-    """The newest unfinished run of the same recipe, data and code, to go on with, or else (and with `fresh`) a new one.
+    """The newest unfinished run of the same recipe, data and code, to resume, or else (and with `fresh`) a new one.
 
-    A run is unfinished when it was killed or stopped from outside and left a checkpoint; one that failed is not, as it
-    would fail again. Where torchrun has `restarted` its processes, `fresh` was meant for the first start: then the very
-    newest run, which is that one's, is gone on with.
+    A run is unfinished when it was killed or stopped from outside and left a checkpoint; a failed run is not, as it
+    would fail again. Where torchrun has `restarted` its processes, `fresh` applied to the first start: then the very
+    newest run, started there, is resumed.
     """
     same = {"identity": identity(located, dataset)}
     found = None
@@ -57,8 +57,8 @@ def begin(
 def report_out_of_reach(
     located: Located, settings: Settings, dataset: Dataset | None, say: Callable[[str], None]
 ) -> None:
-    """Say that another run of the same recipe, data and code was broken off whose state is not here: it is lost, or on
-    another host."""
+    """Report interrupted runs of the same recipe, data and code whose checkpoints are not here: lost, or on another
+    host."""
     found = list(out_of_reach(settings, located, {"identity": identity(located, dataset)}, _has_state))
     if found:
         more = f" (and {len(found) - 1} before it)" if found[1:] else ""
@@ -68,16 +68,16 @@ def report_out_of_reach(
 def again(
     located: Located, settings: Settings, dataset: Dataset | None, run_id: str, *, say: Callable[[str], None]
 ) -> Run:
-    """The named run, to go on with from its last checkpoint; or a run of its own that does.
+    """The named run, to resume from its last checkpoint; or a new run that does.
 
-    A run that is finished stays as it is, and so does one of other settings than these: a run's params and the model
-    registered from it are those of one training. Raises WrongRecipe when the run left no checkpoint here, or one of
-    another recipe or dataset version; TrainingFailed when all of them are damaged.
+    A finished run stays unchanged, and so does one with other settings: a run's params and its registered model belong
+    to one training. Raises WrongRecipe when the run left no checkpoint here, or one of another recipe or dataset
+    version; TrainingFailed when all of them are damaged.
     """
     client = open_store(settings)
     run_lock.reap(client, settings, [experiment(client, settings, located.name)])
     before = named(client, located, run_id)
-    if "identity" not in before.data.tags:  # its training has not begun: it was handed over by who prepared its data
+    if "identity" not in before.data.tags:  # training has not begun: the preparation created the run
         return _said(Run.resume(settings, located, run_id), say)
     folder = settings.checkpoints / run_id
     newest = archive.newest_whole(folder, say)
@@ -108,12 +108,12 @@ def _said(run: Run, say: Callable[[str], None]) -> Run:
 
 
 def identity(located: Located, dataset: Dataset | None) -> str:
-    """Names runs by all that they follow from: the recipe as it was resolved, the dataset version, the code."""
+    """Hash of everything that determines a run: resolved recipe, dataset version, torch version, code."""
     return hashlib.sha256(json.dumps(facts(located, dataset), sort_keys=True).encode()).hexdigest()
 
 
 def facts(located: Located, dataset: Dataset | None) -> dict[str, str]:
-    """What must be the same for all ranks of a run, and over its restarts."""
+    """Facts that must be equal on all ranks of a run, and over its restarts."""
     return {
         "recipe": located.fingerprint,
         "dataset version": dataset.manifest.version if dataset else "none",
@@ -127,7 +127,7 @@ def _has_state(folder: Path) -> bool:
 
 
 def _code() -> str:
-    """Hex SHA-256 of the sources that training runs; a version number would not tell of an edit."""
+    """Hex SHA-256 of the training sources; a version number would not reveal an edit."""
     digest = hashlib.sha256()
     for file in sorted(file for package in CODE for file in (ROOT / package).rglob("*.py")):
         digest.update(file.read_bytes())

@@ -1,4 +1,4 @@
-"""How Lightning trains in several processes: ranks that others have started, and that have found each other."""
+"""Lightning's distributed strategy for ranks that were launched externally and have already met."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from millstream.training.loop.job import Job
 
 
 class Placed(ClusterEnvironment):
-    """Tells Lightning what we know: processes that are started by others, and have found each other."""
+    """Cluster environment of externally launched processes, from `Ranks`."""
 
     def __init__(self, place: Ranks) -> None:
         super().__init__()
@@ -43,13 +43,13 @@ class Placed(ClusterEnvironment):
         return self.place.ranks
 
     def set_world_size(self, size: int) -> None:
-        """It is known already."""
+        """Does nothing: `place` has the world size."""
 
     def global_rank(self) -> int:
         return self.place.rank
 
     def set_global_rank(self, rank: int) -> None:
-        """It is known already."""
+        """Does nothing: `place` has the rank."""
 
     def local_rank(self) -> int:
         return self.place.local_rank
@@ -59,25 +59,25 @@ class Placed(ClusterEnvironment):
 
 
 class Together(DDPStrategy):
-    """Gradients are averaged over the ranks."""
+    """DDP: gradients are averaged over the ranks."""
 
     def _configure_launcher(self) -> None:
-        """Nothing is launched. Lightning's launcher, which had nothing to do, would set the number of threads anew."""
+        """Launches nothing. Lightning's launcher would have nothing to start, but would reset the number of threads."""
 
 
 class Unwrapped(Together):
-    """Ranks whose gradients come together by themselves: see `training.optimization.lane_gradients`."""
+    """DDP without its gradient reduction, which `training.optimization.lane_gradients` replaces."""
 
     def configure_ddp(self) -> None:
-        """Nothing wraps the task."""
+        """Does not wrap the task."""
 
 
 def options_of(job: Job) -> dict[str, Any]:
-    """What a Trainer is given for several ranks. Raises WrongRecipe for what torch has on GPUs alone."""
+    """Trainer options for several ranks. Raises WrongRecipe for `sync_batch_norm` without a GPU."""
     fit, place = job.fit, job.place
     if fit.sync_batch_norm and not torch.cuda.is_available():
         raise WrongRecipe.at("fit.sync_batch_norm", "torch has it on GPUs alone; leave it out, or take norm: group")
-    # a task that steps its networks in turn uses a part of them in each step
+    # a task that alternates between its networks uses only some of them in each step
     average = partial(Together, find_unused_parameters=not job.task.steps_by_rows)
     return {
         "strategy": (Unwrapped if fit.exact else average)(

@@ -1,4 +1,4 @@
-"""Dataset version to model: trains, measures, draws, and hands the model over to the run."""
+"""Trains a model on a dataset version: fit, evaluate, draw figures, log the model to the run."""
 
 from __future__ import annotations
 
@@ -56,12 +56,11 @@ def train(
     register: bool = True,
     test: bool = True,
 ) -> Trained:
-    """Train the recipe's network on `dataset` (none for an environment) and register the model under the recipe's name.
+    """Train the recipe's network on `dataset` (None for an environment) and register the model under the recipe's name.
 
-    A run that was resumed goes on from its last checkpoint. Without `register` the model stays with its run alone;
-    without `test` the test split is not looked at. Of several ranks, which have joined and stand at `place`, the first
-    one writes.
-    Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with the state saved.
+    A resumed run continues from its last checkpoint. Without `register` the model is only logged to its run; without
+    `test` the test split is not used. Of several ranks, which have joined as `place`, only rank 0 writes.
+    Raises WrongRecipe, BadData, BadEnvironment or TrainingFailed; `Stopped` after a signal, with a checkpoint saved.
     """
     started = time.monotonic()
     keep_freed_memory()
@@ -96,8 +95,10 @@ def train(
 
 @contextmanager
 def _broken(job: Job) -> Iterator[None]:
-    """Turns what a network, a task or a library raises into TrainingFailed with its place; of several ranks it stays
-    what it is, since it may be about one that is gone."""
+    """Raises TrainingFailed with file and line for an error of a network, task or library.
+
+    With several ranks the error is not converted, since its cause may be a lost rank.
+    """
     try:
         yield
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
@@ -110,7 +111,7 @@ def _broken(job: Job) -> Iterator[None]:
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Hex SHA-256 over the names and bytes of all weights, in the order of their names."""
+    """Hex SHA-256 over the names and bytes of all weights, in name order."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -135,8 +136,7 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
 
 
 def _best(job: Job) -> dict[str, Tensor]:
-    """The weights that were best on valid, as the first rank keeps them. Raises TrainingFailed, with what to do, when
-    they are lost."""
+    """The weights of the best validation, saved by rank 0. Raises TrainingFailed, with a remedy, when they are lost."""
     advice = "train from the start with --fresh"
     if job.place.gather(str(job.best.exists()))[0] != str(True):
         told = f"no best weights are kept: {job.fit.monitor} was never a number, or they were lost after the last look"
@@ -149,7 +149,7 @@ def _best(job: Job) -> dict[str, Tensor]:
 
 
 def _fit_whole(job: Job) -> None:
-    """Fit an estimator on the train split at once, or page by page: nothing is stepped, so nothing is resumed."""
+    """Fit an estimator on the whole train split, or batch by batch; without steps, there is nothing to resume."""
     network, rows = job.task.network, job.rows
     if job.fit.of_steps and job.place.is_first:
         _say(f"fit: {', '.join(job.fit.of_steps)}: say how steps are taken, and {job.located.name} takes none")
@@ -162,9 +162,9 @@ def _fit_whole(job: Job) -> None:
 
 
 def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, float]:
-    """Metrics of the kept weights: valid ones again under `best/`, test ones (with `test`) looked at this once.
+    """Metrics of the final weights: on valid, again under `best/`, and, with `test`, on the test split, used only here.
 
-    Of train there are those that an estimator's fit gives by itself.
+    Train metrics are those that an estimator's fit returns.
     """
     network, found = job.task.network, dict[str, float]()
     if isinstance(network, Estimator):
@@ -177,7 +177,7 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
     for values in trainer.test(job.task, datamodule=job.source, verbose=False) if test else ():
         found |= {name: float(value) for name, value in values.items()}
     found |= {f"best/{name.removeprefix('valid/')}": v for name, v in found.items() if name.startswith("valid/")}
-    # those of the splits the trainer's logger has told by now
+    # the trainer's logger has already logged those of the splits
     told = {name: value for name, value in found.items() if not name.startswith(("valid/", "test/"))}
     job.run.metrics(told, step=trainer.global_step)
     return found
@@ -191,7 +191,7 @@ def _draw(job: Job, history: History, *, test: bool) -> None:
         if not feed.is_changing:
             job.run.figure("descent", surface(job.task, feed.whole(), history.path))
     if not test:
-        return  # a task draws what it found on the test split
+        return  # a task's figures show its results on the test split
     for name, figure in job.task.figures().items():
         job.run.figure(name, figure)
     for name, film in job.task.films().items():

@@ -1,4 +1,4 @@
-"""Lightning's Trainer as it is here: quiet, with draws that follow from their names."""
+"""Configures Lightning's Trainer: quiet, with keyed random numbers."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from millstream.training.loop.lightning_overhead import NoProfiler, PlainPrecisi
 from millstream.training.loop.strategy import options_of
 
 LOG_EVERY = 50
-"""Steps between two points of a training curve, in epochs that have so many."""
+"""Steps between two points of a training curve, at most one epoch."""
 
 
 def trainer(
     fit: Fit, callbacks: Iterable[Callback] = (), plugins: Iterable[Any] = (), **options: Any
 ) -> lightning.Trainer:
-    """A Trainer without Lightning's own bar, summary, sampler and trial runs; of one process, unless told otherwise."""
+    """A Trainer without Lightning's own bar, summary, sampler and sanity check; single-process by default."""
     _quiet()
     along = [KeyedDraws(fit.seed), EpochMean(), *callbacks]
     is_plain = fit.precision == "float32"
@@ -47,7 +47,7 @@ def trainer(
         precision=None if is_plain else "bf16-mixed",
         plugins=[*plugins, PlainPrecision()] if is_plain else list(plugins),
         profiler=NoProfiler(),
-        # those that save come last, as Lightning would have it, and are known to it by their type
+        # checkpoint callbacks come last, as Lightning requires, which recognizes them by type
         callbacks=[InOne([one for one in along if one not in saving]), *saving],
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -58,7 +58,7 @@ def trainer(
 
 
 def fitting(job: Job, history: History) -> lightning.Trainer:
-    """The Trainer that trains a job, keeps its state and tells its run."""
+    """The Trainer that trains a job, saves checkpoints and logs to its run."""
     return trainer(
         job.fit,
         callbacks(job, history),
@@ -74,9 +74,9 @@ def fitting(job: Job, history: History) -> lightning.Trainer:
 
 
 def callbacks(job: Job, history: History) -> list[Callback]:
-    """What goes along with training, in the order in which it is called; the recipe adds to it.
+    """The callbacks of training, in call order, including those of the recipe.
 
-    After each batch first the guard looks at it, then what a step changes is brought up to date, then it is saved.
+    After each batch, first the guard checks it, then callback states are updated, then checkpoints are saved.
     """
     fit = job.fit
     last = Last(job.folder, every=fit.checkpoint_every, keep=fit.keep_last)
@@ -92,7 +92,7 @@ def callbacks(job: Job, history: History) -> list[Callback]:
 
 
 def _quiet() -> None:
-    """Lightning's advice and its advertisements are for those who write a Trainer, not for those who start a run."""
+    """Silences Lightning's advice and advertisements, which address authors of a Trainer, not users of a run."""
     for name in ("pytorch_lightning", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for module in ("pytorch_lightning", "torch", "torchmetrics"):

@@ -1,8 +1,7 @@
-"""Batch norms and the slots of a batch that hold no sample.
+"""Batch norm and masked slots of a batch.
 
-Elsewhere a row's output does not hang on the other rows, so that an empty slot does nothing but wait. A batch norm
-takes the mean over all slots, and keeps it for the rows that come after training: the zeros of a last batch that is
-hardly filled would be a tenth of it, right before the model is looked at.
+Other layers are row-independent, so masked slots are harmless. A batch norm averages over all slots, and keeps running
+statistics for inference: the zeros of a nearly empty last batch would be a tenth of them, right before validation.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 LEAST = 2
-"""Rows that have a variance."""
+"""Minimum number of rows with a variance."""
 
 
 def batch_norms(network: nn.Module) -> list[_BatchNorm]:
@@ -22,7 +21,7 @@ def batch_norms(network: nn.Module) -> list[_BatchNorm]:
 
 
 def remembered(norms: Sequence[_BatchNorm]) -> Callable[[], None]:
-    """Puts back the statistics that norms have now: of rows whose step was not taken nothing is to stay."""
+    """A function that restores the current statistics of `norms`, so that a skipped step leaves them unchanged."""
     then = [(buffer, buffer.clone()) for one in norms for buffer in one.buffers()]
 
     def put_back() -> None:
@@ -34,7 +33,7 @@ def remembered(norms: Sequence[_BatchNorm]) -> Callable[[], None]:
 
 @contextmanager
 def kept(norms: Sequence[_BatchNorm]) -> Iterator[None]:
-    """Inside, norms take the statistics that they have, and learn none."""
+    """Inside, `norms` use their running statistics and do not update them."""
     learning = [one for one in norms if one.training]
     for one in learning:
         one.eval()

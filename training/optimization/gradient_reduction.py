@@ -1,4 +1,4 @@
-"""How the gradients of a step come together: from the parts of a batch, and from all ranks."""
+"""Gradient accumulation over micro-batches and reduction over ranks."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from millstream.training.optimization.batch_norm import LEAST, batch_norms, kept
 
 
 class Gradients(Protocol):
-    """Takes the losses of a step one after the other; then the parameters have the gradient of all of them."""
+    """Accumulates the gradients of a step's losses and reduces them over ranks."""
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
-        """The pieces of this rank's batch that go forward and backward by themselves."""
+        """The micro-batches of this rank's batch."""
         ...
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-        """Backward from the loss of one piece."""
+        """Backward pass of the loss of one micro-batch."""
         ...
 
     def combine(self, parameters: Sequence[nn.Parameter]) -> Tensor:
-        """The sum of the losses of all ranks, after their gradients came together. Raises ValueError without a loss."""
+        """Reduce the gradients; return the reduced loss. Raises ValueError without a loss."""
         ...
 
 
 class Averaged:
-    """The mean over ranks, by Lightning's strategy, which takes it while it goes backward."""
+    """Mean over ranks by Lightning's strategy (DDP), which reduces during the backward pass."""
 
     def __init__(self, network: nn.Module, accumulate: int, backward: Callable[[Tensor], None]) -> None:
-        """`accumulate` is into how many parts a batch is divided; `backward` is the strategy's, which averages."""
+        """`accumulate` is the number of micro-batches per batch; `backward` is the strategy's, which averages."""
         self.network, self.accumulate, self.backward = network, accumulate, backward
         self.total: Tensor | None = None
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
         count = self.accumulate
-        # a single row has no variance, in a full batch either
+        # a single row has no variance, even in a full batch
         are_large = batch.is_full and len(batch.mask_B) >= LEAST * count
         norms = [] if are_large else batch_norms(self.network)
         if not norms:
             yield from batch.parts(count)
             return
         present = batch.present()
-        is_synced = any(isinstance(one, nn.SyncBatchNorm) for one in norms)  # all ranks have to take part in that
+        is_synced = any(isinstance(one, nn.SyncBatchNorm) for one in norms)  # a collective: all ranks must take part
         if is_synced or len(present.mask_B) >= LEAST * count:
             yield from present.parts(count)
             return
@@ -53,7 +53,7 @@ class Averaged:
             yield from batch.parts(count)
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
-        # the strategy has to know where ranks average; alone, it would only ask all callbacks twice
+        # the strategy is needed to average over ranks; in a single process it would only call all callbacks twice
         (self.backward if dist.is_initialized() else Tensor.backward)(loss)
         self.total = loss.detach() if self.total is None else self.total + loss.detach()
 

@@ -1,9 +1,9 @@
-"""Training whose weights are the same bits whatever the number of ranks.
+"""Gradient reduction that makes weights bit-identical at any number of ranks.
 
-Each lane of a batch goes forward and backward by itself, with the same shapes at any number of ranks; the lanes'
-gradients are gathered and summed in the order of the lanes. Plain data parallelism sums what each rank has summed
-before, and differs in the last bits.
-Axes: L lanes of the batch, M own ones, P parameters.
+Each lane of a batch has its own forward and backward pass, with the same shapes at any number of ranks; the lanes'
+gradients are gathered and summed in lane order. Plain data parallelism adds partial sums per rank, which differ in the
+last bits.
+Axes: L lanes of the batch, M lanes of this rank, P parameters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from millstream.training.optimization import rng
 
 
 class ByLane:
-    """The sum over lanes in their order, of which this rank owns some."""
+    """Sum over all lanes in order; this rank computes the lanes `own`."""
 
     def __init__(self, seed: int, own: range, lanes: int) -> None:
         self.seed, self.own, self.lanes = seed, own, lanes
@@ -30,14 +30,14 @@ class ByLane:
         self.began, self.exchange_s = time.monotonic(), 0.0
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
-        """The own lanes, each with draws of its own."""
+        """This rank's lanes, each seeded separately."""
         for lane, part in zip(self.own, lanes_of(batch, len(self.own)), strict=True):
             rng.seed(key(self.seed, "step", batch.epoch, batch.index, "lane", lane))
             yield part
 
     def add(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> None:
         found = torch.autograd.grad(loss, list(parameters))
-        # the loss goes along as one more number
+        # the loss is appended as one more element
         self._found.append(torch.cat([*(one.reshape(-1) for one in found), loss.detach().reshape(1)]))
 
     def combine(self, parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -53,13 +53,13 @@ class ByLane:
         return total_P[-1]
 
     def tell(self) -> None:
-        """Say what it cost."""
+        """Report the fraction of time spent on the reduction to stderr."""
         share = self.exchange_s / max(1e-9, time.monotonic() - self.began)
         told = f"exact: {share:.1%} of the time went into gathering and summing {self.lanes} lanes' gradients"
         sys.stderr.write(f"{told}; each lane goes forward and backward by itself\n")
 
     def _gathered(self, own_MP: Tensor) -> Tensor:
-        """The rows of all lanes in order, (L, P)."""
+        """The gradients of all lanes in order, (L, P)."""
         if len(self.own) == self.lanes:
             return own_MP
         whole_LP = own_MP.new_empty(self.lanes, own_MP.shape[1])
@@ -68,7 +68,7 @@ class ByLane:
 
 
 def lanes_of(batch: Batch, lanes: int) -> Iterator[Batch]:
-    """The batch of each of a rank's lanes, as one process alone would see it; lists as wide as the lane's longest."""
+    """The batch of each of a rank's lanes, as in a single process; ragged fields padded to the lane's longest row."""
     b = len(batch.mask_B) // lanes
     for start in range(0, lanes * b, b):
         lane = batch.slots(slice(start, start + b))
@@ -80,7 +80,7 @@ def _trimmed(fields: Fields) -> Fields:
 
 
 def in_order(rows_LP: Tensor) -> Tensor:
-    """The sum of the rows, first to last: one order, one result."""
+    """The sum of the rows, from first to last: a fixed order makes it reproducible."""
     total_P = rows_LP[0].clone()
     for row_P in rows_LP[1:]:
         total_P += row_P

@@ -1,7 +1,7 @@
-"""One step down the gradient, with all that the fit section says of it.
+"""One optimizer step with the penalties and clipping of the `fit` section.
 
-A step whose loss or gradient is no finite number is not taken: weights and optimizer stay as they were, and what
-follows is for `training.callbacks.non_finite_guard` to decide.
+A step with a non-finite loss or gradient is not taken: weights and optimizer stay unchanged, and
+`training.callbacks.non_finite_guard` decides what follows.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from millstream.training.optimization import rng
 from millstream.training.optimization.gradient_reduction import Gradients
 
 Losses = Callable[[], Iterable[Tensor]]
-"""Makes the losses whose sum is stepped down, one after the other, so that one graph is in memory at a time."""
+"""Yields the losses whose sum is minimized, one at a time, so that only one graph is in memory."""
 
 
 class Update(NamedTuple):
-    """One step that a task asks for."""
+    """One step requested by a task."""
 
     optimizer: str
     losses: Losses
     loss: str
-    """The name under which the loss is reported: `train/loss`."""
+    """The name under which the loss is logged: `train/loss`."""
 
 
 class Step(NamedTuple):
-    """What came of a step: the loss before it, without penalties, and whether it was taken."""
+    """Result of a step: the loss before it, without penalties, and whether it was taken."""
 
     loss: Tensor
     norm: Tensor
-    """Norm of the gradient, before it was clipped."""
+    """Gradient norm before clipping."""
     taken: bool
 
 
 def descend(optimizer: Any, losses: Losses, gradients: Gradients, fit: Fit) -> Step:
-    """One step of `optimizer` down the sum of `losses` and the penalties of `fit`."""
+    """One step of `optimizer` on the sum of `losses` and the penalties of `fit`."""
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     seen: list[Tensor] = []
 
@@ -67,8 +67,10 @@ def descend(optimizer: Any, losses: Losses, gradients: Gradients, fit: Fit) -> S
 
 @torch.no_grad()
 def penalise(parameters: Iterable[nn.Parameter], l1: float, l2: float) -> Tensor:
-    """l1 * sum |w| + l2 / 2 * sum w^2 over all weights with two axes or more (neither biases nor norms), whose gradient
-    l1 * sign(w) + l2 * w is added to theirs: it is the same on every rank."""
+    """The penalty l1 * sum |w| + l2 / 2 * sum w^2 over all weights with two or more axes (no biases or norms).
+
+    Adds its gradient, l1 * sign(w) + l2 * w, to theirs: it is the same on every rank.
+    """
     weights = [one for one in parameters if one.ndim > 1]
     for one in weights:
         slope = l1 * one.sign() + l2 * one
@@ -80,9 +82,9 @@ def penalise(parameters: Iterable[nn.Parameter], l1: float, l2: float) -> Tensor
 def _searched(
     optimizer: Any, evaluate: Callable[[], Tensor], seen: list[Tensor], parameters: list[nn.Parameter]
 ) -> Step:
-    """A step that looks several times: at one and the same function, so each look begins with the same draws.
+    """A step with several evaluations (L-BFGS) of one function, so each is seeded the same.
 
-    It moves the weights in between, so whether it was taken tells whether they are finite after it.
+    It updates the weights in between, so `taken` is whether they are finite afterwards.
     """
 
     def again() -> Tensor:

@@ -1,4 +1,4 @@
-"""Sets torch's generators to a named place, so that what is drawn next follows from its name."""
+"""Seeds torch's random number generators."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 
 def seed(value: int) -> None:
-    """What `torch.manual_seed` does for the generators that are in use.
+    """`torch.manual_seed` for the generators in use only.
 
-    That one also writes down a traceback for every kind of device that is not, to tell it should the device come: here
-    a GPU is in use before the first batch, or never.
+    `torch.manual_seed` also records a traceback for every device type not yet initialized, to seed it lazily: here a
+    GPU is in use before the first batch, or never.
     """
     torch.default_generator.manual_seed(value)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""What is laid over the stored samples of a window to change them on the fly: one layer a step."""
+"""Interface of augmentation on the fly: one layer per step, applied to the stored samples of a window."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from millstream.training.feed.read.windows import Stored
 
 
 class Slots(NamedTuple):
-    """What is known of the slots of a window, counted batch after batch. Axis: S slots."""
+    """Metadata of the slots of a window, numbered batch by batch. Axis: S slots."""
 
     ids_S: NDArray[Any]
-    """The sample id of each, None where there is no sample."""
+    """Sample ids, None where there is no sample."""
     lanes_S: Rows
-    """The lane of each."""
+    """Lane of each slot."""
     texts: Mapping[str, NDArray[Any]]
-    """The texts of each, by the column that they are read from."""
+    """Texts of each slot, by column."""
     seed: int
     epoch: int
 
 
 class Layer(Protocol):
-    """One step, laid over what the ones before it give."""
+    """One augmentation step, applied to the output of the preceding layers."""
 
     @property
     def text(self) -> str | None:
-        """A column of texts that it reads."""
+        """The text column that it reads, if any."""
         ...
 
     def over(self, stored: Stored, slots: Slots) -> Stored: ...

@@ -1,7 +1,7 @@
-"""Mixes each train sample with another one on the fly, as a `mixup` step with `where: feed` says.
+"""Mixup on the fly: mixes each train sample with another, for a `mixup` step with `where: feed`.
 
-Source: Zhang et al. 2018, arXiv 1710.09412. Differs from it: the other one is drawn from the same lane and window, and
-not from the batch, each sample for itself; so it is the same one whatever the number of ranks. Axis: S slots.
+Source: Zhang et al. 2018, arXiv 1710.09412. Differs from it: the partner is drawn per sample from the same lane and
+window, not from the batch; so it does not depend on the number of ranks. Axis: S slots.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from millstream.training.feed.read.windows import Stored
 
 @dataclass(frozen=True)
 class Mixing:
-    """`number` is the place among the layers."""
+    """`number` is the index among the layers."""
 
     alpha: float
     number: int
@@ -46,7 +46,7 @@ class Mixing:
         return mixed
 
     def _drawn(self, wanted: Rows, others: Sequence[Rows], slots: Slots) -> tuple[Rows, NDArray[np.float64]]:
-        """The slot with which each is mixed, and the share that stays its own; an empty or a lonely one stays whole."""
+        """Partner slot and own weight of each slot; an empty slot, or the only one of its lane, is left unmixed."""
         partners, shares = wanted.copy(), np.ones(len(wanted))
         for at, slot in enumerate(wanted.tolist()):
             lane = others[slots.lanes_S[slot]]
@@ -54,14 +54,14 @@ class Mixing:
                 continue
             draw = generator_of(key(slots.seed, "mixup in feed", slots.epoch, slots.ids_S[slot], self.number))
             shares[at] = draw.beta(self.alpha, self.alpha)
-            # any of the others: itself is left out of the count
+            # any of the others: its own index is skipped
             own, other = int(np.searchsorted(lane, slot)), int(draw.integers(len(lane) - 1))
             partners[at] = lane[other + (other >= own)]
         return partners, shares
 
 
 def mixing_of(step: Step, blocks: Sequence[Block], number: int) -> Mixing:
-    """Raises BadData for a column that is read, and that has nothing between two values."""
+    """The mixup layer of a step. Raises BadData for a column whose values cannot be interpolated."""
     columns = (column for block in blocks for column in block.field.columns)
     odd = sorted({column.name for column in columns if not is_mixable(column)})
     if odd:

@@ -1,6 +1,6 @@
-"""What an `augment` step with `where: feed` changes in one sample, by the kind of its column.
+"""Augmentation of one sample for an `augment` step with `where: feed`, by the modality of its column.
 
-The ops are those of the preparation. Numbers are places in the tuple of a batch's blocks.
+The ops are those of the preparation. Integers are indices into the tuple of a batch's blocks.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Places = Mapping[str, int]
 
 
 class Sample(NamedTuple):
-    """One sample as it is stored."""
+    """One stored sample."""
 
     blocks: Sequence[NDArray[Any]]
     text: str = ""
-    """What its tokens were made from, where the change reads that."""
+    """The text of its tokens, where the change reads it."""
 
 
 class Change(Protocol):
-    """How one column is changed, with what moves along."""
+    """Augmentation of one column and those that depend on it (masks, boxes, lengths)."""
 
     @property
     def ops(self) -> Mapping[str, Op]: ...
@@ -43,11 +43,11 @@ class Change(Protocol):
 
     @property
     def text(self) -> str | None:
-        """The column of texts that is read beside the blocks."""
+        """The text column that is read in addition to the blocks, if any."""
         ...
 
     def apply(self, sample: Sample, done: Drawn) -> Arrays:
-        """The changed blocks of one sample, by place."""
+        """The changed blocks of one sample, by index."""
         ...
 
 
@@ -82,13 +82,13 @@ class Series:
         return (self.at,)
 
     def apply(self, sample: Sample, done: Drawn) -> Arrays:
-        # a series of one channel may be kept as (T,)
+        # a series of one channel may be stored as (T,)
         held = sample.blocks[self.at]
         return {self.at: through(self.ops, held.reshape(len(held), -1), done).reshape(held.shape)}
 
 
 class Held(NamedTuple):
-    """Which numbers of a table stand in a block: their places in it, and in the table's row; which are whole ones."""
+    """The table columns in a block: their indices in the block and in the table's row, and which are integers."""
 
     inside: list[int]
     in_row: list[int]
@@ -97,7 +97,7 @@ class Held(NamedTuple):
 
 @dataclass(frozen=True)
 class Numbers:
-    """All numbers of a table are drawn for, whichever of them the network reads. Axis: D numbers of the table."""
+    """Augments all numbers of a table, so that draws do not depend on which the network reads. Axis: D numbers."""
 
     held: Mapping[int, Held]
     size: int
@@ -118,7 +118,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Text:
-    """Its tokens are made anew, at most as many as any text of the dataset has. Axis: T tokens."""
+    """Augments a text and tokenizes it again, truncated to the dataset's longest text. Axis: T tokens."""
 
     at: int
     lengths: int
@@ -138,7 +138,7 @@ class Text:
 
 
 def change_of(step: Step, behind: Sequence[Step], blocks: Sequence[Block]) -> Change | None:
-    """The change that a step asks for, with the steps that came behind it; None where no network reads its column."""
+    """The change of a step, given the steps after it (`behind`); None where the network does not read its column."""
     config, learned = step.config, step.learned
     name, kind = str(learned["column"]), learned["modality"]
     if kind == "table":
@@ -155,7 +155,7 @@ def change_of(step: Step, behind: Sequence[Step], blocks: Sequence[Block]) -> Ch
 
 
 def _numbers(deviations: Mapping[str, float], blocks: Sequence[Block]) -> Numbers | None:
-    # a manifest is a JSON object, whose members have no order
+    # sorted, since members of a JSON object have no order
     row = {name: at for at, name in enumerate(sorted(deviations))}
     found = {}
     for at, block in enumerate(blocks):
@@ -170,7 +170,7 @@ def _numbers(deviations: Mapping[str, float], blocks: Sequence[Block]) -> Number
 
 
 def _written(block: NDArray[Any], held: Held, values: NDArray[np.float64]) -> NDArray[Any]:
-    """A copy of the block with `values` in it."""
+    """A copy of the block with `values` written into it."""
     changed = block.copy().reshape(-1)
     changed[held.inside] = as_dtype(np.where(held.is_whole, np.rint(values), values), block.dtype)
     return changed.reshape(block.shape)

@@ -1,6 +1,6 @@
-"""Changes train batches on the fly, as the dataset's `augment` and `mixup` steps with `where: feed` say.
+"""Augments train batches on the fly, for the dataset's `augment` and `mixup` steps with `where: feed`.
 
-The parameters follow from (seed, epoch, sample_id) alone, so that neither ranks nor engine nor memory show in them.
+Random parameters depend on (seed, epoch, sample_id) alone, not on ranks, engine or memory.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from millstream.training.feed.read.windows import Stored, Window
 
 @dataclass(frozen=True)
 class Changing:
-    """Each sample by itself. `number` is the place among the layers: two with the same ops draw otherwise."""
+    """Augments each sample by itself. `number`, the index among the layers, makes layers with equal ops differ."""
 
     change: Change
     strengths: tuple[tuple[str, float], ...]
@@ -43,7 +43,7 @@ class Changing:
         def changed(some: slice | Rows) -> tuple[Tensor, ...]:
             blocks = list(stored(some))
             for at in self.change.places:
-                # what is held or buffered stays as it is stored
+                # a copy: cached or buffered samples must not change
                 blocks[at] = blocks[at].clone()
             arrays = [block.numpy() for block in blocks]
             told = slots.ids_S[some], texts[some] if texts is not None else None
@@ -62,7 +62,7 @@ class Changing:
 
 @dataclass(frozen=True)
 class Augmented:
-    """The windows of a feed with every sample changed."""
+    """Applies the layers to the windows of a feed."""
 
     shards: Shards
     seed: int
@@ -70,7 +70,7 @@ class Augmented:
 
     @classmethod
     def of(cls, shards: Shards, manifest: Manifest, seed: int) -> Self | None:
-        """None for a dataset that asks for nothing here. Raises BadData where there is nothing between two values."""
+        """None for a dataset without augmentation in the feed. Raises BadData where mixup cannot interpolate."""
         layers: list[Layer] = []
         for at, step in enumerate(manifest.steps):
             if step.name not in ("augment", "mixup") or step.config.get("where") != "feed":
@@ -83,7 +83,7 @@ class Augmented:
         return cls(shards, seed, tuple(layers)) if layers else None
 
     def windows(self, windows: Generator[Window, None, None], epoch: Epoch) -> Generator[Window, None, None]:
-        """The same windows, whose samples are changed when they are asked for; ids and texts are read by the window."""
+        """The windows with samples augmented on access; ids and texts are read once per window."""
         with closing(windows):
             for window in windows:
                 slots, stored = self._slots(window, epoch), window.stored

@@ -1,7 +1,6 @@
-"""Reads shards with pyarrow, in the order asked for, tensors without a copy.
+"""Reads shards with pyarrow, in the requested order, tensors without a copy.
 
-Two threads read ahead where there is time for it, and what is still to be hashed; what is known is read when it is
-due.
+Two threads read ahead where threads are worthwhile or shards are not yet verified; otherwise shards are read on demand.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from millstream.training.feed.read.shards import Piece, Shards
 
 THREADS = 2
 AHEAD = 4
-"""Shards that may be in the making: a few MB each."""
+"""Shards read ahead: a few MB each."""
 
 
 def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
-    """The shards numbered `wanted`, each as often as it stands there. Raises BadData for a damaged one."""
+    """The shards numbered `wanted`, with repetitions. Raises BadData for a damaged shard."""
     if shards.are_read_beside or not shards.are_known(wanted):
         yield from _ahead(shards, wanted)
     else:

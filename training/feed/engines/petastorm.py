@@ -1,7 +1,7 @@
-"""Reads shards with petastorm's batch reader, by its public interface alone.
+"""Reads shards with petastorm's batch reader, through its public interface alone.
 
-The reader keeps the order of the files that it is given but not that of row groups in flight, and does not tell from
-which file a batch came. So each batch brings `sample_id`, whose first value names the shard.
+The reader preserves the order of files but not that of row groups in flight, and does not report the file of a batch.
+So each batch includes `sample_id`, whose first value identifies the shard.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from millstream.training.feed.read.columns import dense
 from millstream.training.feed.read.shards import SAMPLE_ID, Piece, Shards
 
 WORKERS = 8
-"""petastorm sleeps 10 ms whenever its workers + 2 row groups are in flight; with 8 that is seldom."""
+"""petastorm sleeps 10 ms whenever its workers + 2 row groups are in flight; with 8 that is rare."""
 QUEUE = 8
 
 
 def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
-    """The shards numbered `wanted`, each as often as it stands there, nearly in that order.
+    """The shards numbered `wanted`, with repetitions, approximately in that order.
 
     Raises BadData for a damaged shard or one that petastorm cannot read, BadEnvironment without petastorm, for a path
     with ? or #, or for shards behind a URL that do not fit the cache together.
@@ -39,9 +39,9 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
     number_of = {_first_id(shards, number): number for number in dict.fromkeys(wanted)}
     with warnings.catch_warnings(), ExitStack() as lent:
         warnings.simplefilter("ignore", FutureWarning)  # petastorm warns of interfaces of its own dependencies
-        # nor of names that begin as others do: it is given whole names, and takes these
+        # it also warns of column names with a common prefix: full names are given, and matched in full
         warnings.filterwarnings("ignore", "schema_fields behavior has changed", UserWarning)
-        # it opens a file whenever it likes: all are held until it is done
+        # it opens files at any time: all are kept until it is done
         files = {number: lent.enter_context(shards.lent(number)) for number in dict.fromkeys(wanted)}
         reader = _reader(shards, [files[number] for number in wanted])
         with reader:
@@ -84,7 +84,7 @@ def _reader(shards: Shards, files: Sequence[Any]) -> Any:
 
 
 def unreadable(names: Iterable[str]) -> list[str]:
-    """The columns of whose names petastorm cannot make a named tuple."""
+    """The column names that are no valid fields of petastorm's named tuples."""
     return [name for name in names if not name.isidentifier() or name.startswith("_") or iskeyword(name)]
 
 
@@ -113,7 +113,7 @@ def _arrays(shards: Shards, number: int, values: dict[str, Any]) -> tuple[Any, .
 
 
 def _column(column: Column, values: Any) -> pa.ChunkedArray:
-    """Back to Arrow, so that both engines check and decode by the same code."""
+    """The column as Arrow array, so that both engines validate and decode with the same code."""
     if column.layout == "scalar":
         return pa.chunked_array([pa.array(np.asarray(values))])
     try:
@@ -132,9 +132,9 @@ def _column(column: Column, values: Any) -> pa.ChunkedArray:
 
 
 def _as_bytes(lists: Sequence[str]) -> Callable[[Any], Any]:
-    """petastorm stacks lists, so all of a group would have to be equally long; their bytes it leaves alone.
+    """A transform of list columns to bytes: petastorm stacks lists, which would require equal lengths in a row group.
 
-    A list with a null has become one of floats here: it is passed on as a null.
+    A list with a null arrives here as floats: it is passed on as a null.
     """
 
     def as_bytes(one: Any) -> bytes | None:

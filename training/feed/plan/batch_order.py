@@ -1,9 +1,9 @@
-"""Which sample stands in which slot of which global batch: a pure function of the split and the seed.
+"""Sample of each slot of each global batch: a pure function of the split and the seed.
 
-It follows from (split digest, seed, epoch, shard sizes, global batch size, lanes, window) alone, never from ranks,
-engine, threads or memory. L lanes are equal spans of a tape of rows; each global batch of B slots takes b = B / L rows
-from every lane; rank r of N owns the lanes [r L/N, (r+1) L/N). A window is a run of whole global batches, permuted
-within. Nothing of the split's size is held, unless the split fits into one window.
+It depends on (split digest, seed, epoch, shard sizes, global batch size, lanes, window) alone, never on ranks, engine,
+threads or memory. L lanes are equal spans of a tape of rows; each global batch of B slots takes b = B / L rows from
+every lane; rank r of N owns the lanes [r L/N, (r+1) L/N). A window is a run of whole global batches, permuted within.
+No array of the split's size is held in memory, unless the split fits into one window.
 
 Rows are numbered in stored order over all shards; -1 is a slot without a row, which only the last batch can have.
 """
@@ -27,11 +27,11 @@ TOP_BIT = np.uint64(1 << 63)
 
 
 def permutation(n: int, mixed: int) -> Rows:
-    """The numbers 0..n-1 in an order that follows from `n` and the key `mixed` alone, in any numpy.
+    """A permutation of 0..n-1 that depends on `n` and the key `mixed` alone, in any version of numpy.
 
     Differs from a generator's shuffle: an argsort of splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195),
-    whose finaliser is a bijection, so that no two sort keys are equal and every sort agrees; torch's is four times as
-    fast as numpy's.
+    whose finaliser is a bijection, so that sort keys are unique and every sort algorithm agrees; torch's is four times
+    as fast as numpy's.
     """
     z = np.arange(n, dtype=np.uint64)
     z *= np.uint64(0x9E3779B97F4A7C15)
@@ -39,7 +39,7 @@ def permutation(n: int, mixed: int) -> Rows:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z ^= z >> np.uint64(31)
-    z ^= TOP_BIT  # torch sorts signed numbers
+    z ^= TOP_BIT  # torch sorts signed integers
     ordered: Rows = torch.argsort(torch.from_numpy(z.view(np.int64))).numpy()
     return ordered
 
@@ -52,7 +52,7 @@ def default_lanes(batch_size: int) -> int:
 def own_lanes(rank: int, ranks: int, lanes: int, batch_size: int) -> range:
     """The lanes of one rank.
 
-    Raises WrongRecipe, with the lanes that would do, when lanes do not divide the batch or ranks not the lanes.
+    Raises WrongRecipe, with valid numbers of lanes, when lanes do not divide the batch or ranks not the lanes.
     """
     if batch_size % lanes or lanes % ranks:
         would_do = [one for one in range(ranks, batch_size + 1, ranks) if batch_size % one == 0][:8]
@@ -68,10 +68,10 @@ def own_lanes(rank: int, ranks: int, lanes: int, batch_size: int) -> range:
 
 
 def by_length(slots: Rows, lengths: Rows, lanes: int, together: int, mixed: int) -> Rows:
-    """Slots of the full batches of a window, (batches, lanes * b), with samples of like length in the same batch.
+    """Length bucketing: slots of a window's full batches, (batches, lanes * b), with similar lengths in each batch.
 
-    Within `together` batches each lane's samples are sorted by their `lengths` (of the shape of `slots`), cut into
-    batches, and these put into an order that follows from the key `mixed` and is the same for all lanes.
+    Within every `together` batches, each lane's samples are sorted by `lengths` (same shape as `slots`) and cut into
+    batches, which are permuted by the key `mixed`, equally for all lanes.
     """
     found = slots.copy()
     for number, first in enumerate(range(0, len(slots), together)):
@@ -119,17 +119,17 @@ class Plan:
         return range(self.batches * k // self.windows, self.batches * (k + 1) // self.windows)
 
     def full(self, k: int) -> int:
-        """How many batches of window `k` have a row in each slot of every lane: all, or all but the last."""
+        """Number of full batches in window `k`, with a row in each slot of every lane: all, or all but the last."""
         window = self.window(k)
         return min(window.stop, self.rows // self.batch_size) - window.start
 
     def window_of(self, batch: int) -> int:
-        """The window that holds the global batch `batch`."""
+        """The window of the global batch `batch`."""
         k = batch * self.windows // self.batches
         return k if batch in self.window(k) else k + 1
 
     def slots(self, k: int, lanes: range) -> Rows:
-        """The row in each slot of window `k`: shape (batches of the window, b * own lanes)."""
+        """The row in each slot of window `k`: shape (batches of the window, b * len(lanes))."""
         window = self.window(k)
         b = self.batch_size // self.lanes
         found = np.full((len(lanes), len(window) * b), NO_ROW, np.int64)
@@ -140,7 +140,7 @@ class Plan:
         return found.reshape(len(lanes), len(window), b).transpose(1, 0, 2).reshape(len(window), len(lanes) * b)
 
     def shards(self, k: int, lanes: range) -> list[int]:
-        """The shards that window `k` reads for `lanes`, each once, in the order of the tape."""
+        """The shards that window `k` reads for `lanes`, without repetition, in tape order."""
         if self._is_full:
             return [shard for shard, rows in enumerate(self.shard_rows) if rows]
         found: dict[int, None] = {}
@@ -152,7 +152,7 @@ class Plan:
         return list(found)
 
     def key(self, *purpose: object) -> int:
-        """A number that follows from what the order of this epoch follows from, and the purpose."""
+        """A random key from everything that determines this epoch's order, and the purpose."""
         return key(self.digest, self.seed, self.epoch, self.lanes, self.batch_size, self.window_rows, *purpose)
 
     @property
@@ -160,7 +160,7 @@ class Plan:
         return self.rows <= self.window_rows
 
     def _span(self, lane: int, window: range) -> range:
-        """The tape positions that a lane gives to a window."""
+        """The tape positions of a lane in a window."""
         b = self.batch_size // self.lanes
         start, end = (self.rows * one // self.lanes for one in (lane, lane + 1))
         return range(min(end, start + b * window.start), min(end, start + b * window.stop))
@@ -179,7 +179,7 @@ class Plan:
         return turned + self._shift[place]
 
     def _unrolled(self, span: range) -> list[range]:
-        """The span on the tape as it lay before it was turned: one range, or two around the end."""
+        """The span on the tape before rotation: one range, or two around the end."""
         if not span:
             return []
         start, stop = span.start + self._turn, span.stop + self._turn
@@ -199,7 +199,7 @@ class Plan:
 
     @cached_property
     def _tape(self) -> Rows:
-        """The shards in the order in which they lie on the tape."""
+        """The shards in tape order."""
         count = len(self.shard_rows)
         return permutation(count, self.key("shards")) if self.shuffle else np.arange(count)
 
@@ -209,7 +209,7 @@ class Plan:
 
     @cached_property
     def _shift(self) -> Rows:
-        """What turns a place on the tape into a row, for each shard on the tape."""
+        """Offset from tape position to row number, for each shard on the tape."""
         sizes = np.asarray(self.shard_rows, np.int64)
         first_row = np.cumsum(sizes) - sizes
         return first_row[self._tape] - (self._ends - sizes[self._tape])

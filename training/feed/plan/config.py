@@ -1,4 +1,4 @@
-"""How a split is read: what the order of batches follows from, and by which means they are brought."""
+"""Recipe fields of reading a split: the order of batches, the engine, memory."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ Memory = Literal["auto", "cached", "streamed"]
 Sampling = Literal["each", "weighted"]
 MIB = 1 << 20
 MOST_MIB = 1 << 40
-"""More than there is; its bytes are still a whole number of 64 bits."""
+"""Upper bound whose bytes still fit a 64-bit integer."""
 
 
 class Reading(BaseModel, frozen=True, extra="forbid"):
-    """The order follows from `seed`, `batch_size`, `lanes`, `window_mib`, `sampling` and `bucket_batches` alone."""
+    """Order depends on `seed`, `batch_size`, `lanes`, `window_mib`, `sampling` and `bucket_batches` alone."""
 
-    seed: int = Field(0, ge=0, description="what every random draw follows from")
+    seed: int = Field(0, ge=0, description="random seed")
     batch_size: int = Field(128, ge=1, description="samples in a global batch, over all ranks")
     lanes: int | None = Field(
-        None, ge=1, description="lanes of the feed; default: the largest of 8, 4, 2, 1 that divides"
+        None, ge=1, description="lanes of the feed; default: the largest of 8, 4, 2, 1 that divides the batch size"
     )
     window_mib: float = Field(
-        256, gt=0, le=MOST_MIB, description="shuffle window of the feed; a split that fits is permuted as a whole"
+        256, gt=0, le=MOST_MIB, description="shuffle window of the feed, in MiB; a split that fits is fully permuted"
     )
     sampling: Sampling = Field(
         "each",
-        description="each train row once an epoch, or as often as its weight says, which the loss then leaves out; "
-        "what is fitted at once draws nothing: it takes each row once, with its weight",
+        description="each: every train row once per epoch; weighted: rows sampled in proportion to their weight, which "
+        "the loss then ignores (an estimator always uses each row once, with its weight)",
     )
     bucket_batches: int = Field(
-        0, ge=0, description="batches among which sequences of like length change places to save padding; 0: none"
+        0,
+        ge=0,
+        description="length bucketing: batches within which sequences are sorted by length to save padding; 0: off",
     )
     engine: Engine | None = Field(
-        None, description="reader; default: petastorm where installed and it reads the columns' names"
+        None,
+        description="Parquet reader; default: petastorm if installed and able to read the column names, else arrow",
     )
-    memory: Memory = Field("auto", description="whether a split is held decoded; auto: if it fits")
-    cache_mib: float = Field(2048, ge=0, le=MOST_MIB, description="memory for a split that is held decoded, a host")
+    memory: Memory = Field("auto", description="cached: keep the decoded split in memory; auto: if it fits cache_mib")
+    cache_mib: float = Field(2048, ge=0, le=MOST_MIB, description="memory per host for a cached split, in MiB")
 
     @property
     def window_bytes(self) -> int:

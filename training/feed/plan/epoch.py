@@ -1,4 +1,4 @@
-"""The order of one epoch as one rank walks it: the plan over samples, perhaps with samples of like length together."""
+"""Order of one epoch on one rank: the plan over samples, optionally with length bucketing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from millstream.training.feed.read.shards import Shards
 
 
 def samples_of(shards: Shards) -> Samples:
-    """The rows of a split, or the windows in them."""
+    """The samples of a split: its rows, or the windows in them."""
     windows = Windows.of(shards.dataset.manifest.steps)
     if windows is None:
         return Samples(shards.rows)
@@ -27,7 +27,7 @@ def samples_of(shards: Shards) -> Samples:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Samples of each epoch drawn by the rows' weights."""
+    """Weighted sampling: draws each epoch's samples by the rows' weights."""
 
     shards: Shards
     seed: int
@@ -35,7 +35,7 @@ class Drawing:
 
     @classmethod
     def of(cls, shards: Shards, seed: int) -> Self:
-        """Raises BadData without a weight column, and for windows, which have none."""
+        """Raises BadData without a weight column; windows have none."""
         manifest = shards.dataset.manifest
         column = next((one.name for one in manifest.columns if one.role == "weight"), None)
         if column is None:
@@ -51,7 +51,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long the list of each row is, read shard by shard when it is asked for."""
+    """List length of each row, read lazily per shard."""
 
     shards: Shards
     column: str
@@ -69,7 +69,7 @@ class Lengths:
 
 
 def lengths_of(shards: Shards) -> Lengths:
-    """Raises BadData for a dataset without lists: all of its samples are equally long."""
+    """List lengths of a split. Raises BadData for a dataset without lists: all samples have equal length."""
     lists = [block.first.name for block in shards.blocks if block.is_lengths]
     if not lists:
         told = "fit.bucket_batches puts samples of like length together, and the dataset has no lists; leave it out"
@@ -79,21 +79,21 @@ def lengths_of(shards: Shards) -> Lengths:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a rank that owns `lanes` reads in an epoch, and in which order."""
+    """Samples of an epoch and their order, for a rank that owns `lanes`."""
 
     plan: Plan
     samples: Samples
     lanes: range
     lengths: Lengths | None = None
     together: int = 1
-    """Batches among which samples change places for the sake of their lengths."""
+    """Batches within which samples are sorted by length."""
 
     def slots(self, k: int) -> Rows:
-        """The sample in each slot of window `k`, (batches, slots); -1 for none."""
+        """The sample in each slot of window `k`, (batches, slots); -1 for an empty slot."""
         found = self.plan.slots(k, self.lanes)
         if self.lengths is None:
             return found
-        # a part-filled batch stays the last on every rank, also where the lanes of this one are full in it
+        # a partial batch stays last on every rank, even where this rank's lanes are full in it
         full = found[: self.plan.full(k)]
         rows, _ = self.samples.places(full)
         mixed = self.plan.key("length", k)

@@ -1,8 +1,8 @@
-"""How a row lies in memory: Parquet columns become dense arrays, and these the tensors of a batch.
+"""Memory layout of rows: Parquet columns to dense arrays, and dense arrays to the tensors of a batch.
 
-Arrays keep the dtype in which they are stored (an image its bytes) until a batch is made; only then numbers become
-float32 and a column's affine map is applied.
-Axes: n rows of a shard, D columns side by side, T longest list or time steps of a block.
+Arrays keep their stored dtype (uint8 for an image) until collation; only then numbers are cast to float32 and a
+column's affine map is applied.
+Axes: n rows of a shard, D stacked columns, T longest list or time steps of a block.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NUMERIC = "biuf"
 
 @dataclass(frozen=True)
 class Padded:
-    """A list column: values (n, T) int64, 0 behind a list's end, and the lengths (n,) int64."""
+    """A list column: values (n, T) int64, right-padded with 0, and the lengths (n,) int64."""
 
     values: Array
     lengths: Array
@@ -46,13 +46,13 @@ Dense = Array | Padded
 
 @dataclass(frozen=True)
 class Block:
-    """One array of the rows in memory, and the tensor that a batch has of it."""
+    """One array of the rows in memory, and its conversion to a batch's tensor."""
 
     field: InputField
     role: Role
     is_lengths: bool = False
     start: int | None = None
-    """The time step of a window at which the tensor begins; None: it is a row as it stands."""
+    """The time step of a window at which the tensor begins; None: a sample is a whole row."""
 
     @property
     def first(self) -> Column:
@@ -66,12 +66,12 @@ class Block:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a sample."""
+        """Shape of a sample."""
         return () if self.is_lengths else self.field.shape
 
     @property
     def held(self) -> tuple[int, ...]:
-        """The shape of a row in memory: a sample's, or that of the block which windows are cut from."""
+        """Shape of a row in memory: a sample's, or that of the block from which windows are cut."""
         return self.shape if self.start is None else self.first.shape
 
     @property
@@ -79,21 +79,21 @@ class Block:
         return self.stored.itemsize * math.prod(self.shape)
 
     def samples(self, rows: Array) -> Array:
-        """All samples that could be taken from held rows, the first axis theirs, without a copy: to be read alone."""
+        """All possible samples of the rows along the first axis, as a view: read-only by convention."""
         if self.start is None:
             return rows
         flat = rows.reshape(-1, *rows.shape[2:])
         steps = self.shape[0]
         starts = max(0, len(flat) - steps + 1)
-        # torch warns of an array that is marked as not to be written
+        # not marked read-only, since torch warns of such arrays
         return as_strided(flat, (starts, steps, *flat.shape[1:]), (flat.strides[0], *flat.strides))
 
     def places(self, rows: Rows, steps: Rows) -> Rows:
-        """Where samples stand among `samples`: those of `rows`, which begin at the time steps `steps` of theirs."""
+        """Indices into `samples` of the samples of `rows` that begin at the time steps `steps`."""
         return rows if self.start is None else rows * self.held[0] + (self.start + steps)
 
     def array(self, dense: Mapping[str, Dense], where: object) -> Array:
-        """The block of a shard, from its columns. Raises BadData for a fraction where a whole number is due."""
+        """The block of a shard, from its columns. Raises BadData for floats where integers are required."""
         found = dense[self.first.name]
         if isinstance(found, Padded):
             return found.lengths if self.is_lengths else found.values
@@ -103,7 +103,7 @@ class Block:
         return np.stack(columns, axis=1) if self.shape else columns[0]
 
     def tensor(self, rows: Tensor) -> Tensor:
-        """The batch's tensor of `rows`, which have the stored dtype: y = (x - offset) * factor where there is a map."""
+        """The batch's tensor from `rows` in stored dtype: y = (x - offset) * factor where there is an affine map."""
         wanted, offset, factor = self._map
         if factor is None:
             return rows.to(wanted)
@@ -112,13 +112,13 @@ class Block:
 
     @cached_property
     def is_new(self) -> bool:
-        """Whether `tensor` gives other memory than that of its rows."""
+        """Whether `tensor` returns a copy, not a view of its rows."""
         wanted, _, factor = self._map
         return factor is not None or wanted != getattr(torch, np.dtype(self.stored).name)
 
     @cached_property
     def _map(self) -> tuple[torch.dtype, Tensor | None, Tensor | None]:
-        """The dtype of the batch, and the offset and factor to be applied, if any: one number, or one a column."""
+        """The batch's dtype, and the offset and factor to apply, if any: a scalar, or one value per column."""
         dtype: torch.dtype = getattr(torch, self.field.dtype)
         maps = [column.affine or Affine() for column in self.field.columns]
         if self.is_lengths or all(one == Affine() for one in maps):
@@ -131,10 +131,9 @@ class Block:
 
 
 def blocks_of(signature: Signature, manifest: Manifest) -> tuple[Block, ...]:
-    """The blocks of the inputs, then of the targets, in the signature's order, then of the weight. A list is followed
-    by its lengths.
+    """Blocks of the inputs, targets (both in the signature's order) and weight. A list is followed by its lengths.
 
-    Raises BadData when there is nothing to read, or the signature wants a weight and the dataset has none.
+    Raises BadData when there is nothing to read, or the signature requires a weight and the dataset has none.
     """
     windows = Windows.of(manifest.steps)
     found: list[Block] = []
@@ -157,14 +156,14 @@ def _of_field(field: InputField, role: Role, start: int | None) -> list[Block]:
 
 
 def columns_of(blocks: tuple[Block, ...]) -> tuple[Column, ...]:
-    """The Parquet columns that the blocks are made of, each once."""
+    """The Parquet columns of the blocks, without repetition."""
     return tuple({column.name: column for block in blocks for column in block.field.columns}.values())
 
 
 def dense(column: Column, values: pa.ChunkedArray, where: object) -> Dense:
     """A Parquet column as one array: tensors (n, *shape) without a copy, scalars (n,), lists padded.
 
-    Raises BadData for a null, for bytes that are not of the column's width, and for a list that is too long.
+    Raises BadData for a null, for bytes of another width than the column's, and for a list that is too long.
     """
     array = pa.concat_arrays(values.chunks) if values.num_chunks != 1 else values.chunk(0)
     if array.null_count:
@@ -208,7 +207,7 @@ def _list(column: Column, array: Any, where: object) -> Padded:
 
 
 def _padded(column: Column, flat: Array, lengths: Array, where: object) -> Padded:
-    """Lists that lie end to end in `flat`, one below the other."""
+    """The lists concatenated in `flat`, padded to equal length."""
     longest = column.shape[0]
     if len(lengths) and int(lengths.max()) > longest:
         raise _fault(where, column, f"a list of {int(lengths.max())}, the manifest says at most {longest}")

@@ -1,4 +1,4 @@
-"""The shards of a split as the feed may use them: each verified before the first look into it."""
+"""The shards of a split, each verified before its first read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PICKLED = b"dataset-toolkit."
 
 
 class Piece(NamedTuple):
-    """A shard that an engine has read: its number, and its blocks with the shard's rows as their first axis."""
+    """A shard read by an engine: its number, and its blocks with rows as first axis."""
 
     shard: int
     arrays: Arrays
@@ -39,13 +39,13 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class Shards:
-    """The shards of one split, and what is read of each."""
+    """The shards of one split, and the blocks read from each."""
 
     dataset: Dataset
     split: str
     blocks: tuple[Block, ...]
     are_read_beside: bool = False
-    """Whether threads read them while batches are used."""
+    """Whether threads read them in the background while batches are used."""
     _checked: set[int] = field(default_factory=set, compare=False, repr=False)
     _first_ids: dict[int, str] = field(default_factory=dict, compare=False, repr=False)
 
@@ -63,7 +63,7 @@ class Shards:
 
     @cached_property
     def first_rows(self) -> NDArray[np.int64]:
-        """The number of each shard's first row, and behind them the number of rows."""
+        """Index of each shard's first row, followed by the total number of rows."""
         return np.concatenate([[0], np.cumsum(np.asarray(self.rows, np.int64))])
 
     @cached_property
@@ -83,25 +83,25 @@ class Shards:
         )
 
     def content(self) -> str:
-        """A name for the split as it is held: the same for the same rows and the same blocks of them."""
+        """Hash of the cached split, equal for the same rows and blocks."""
         digest = self.dataset.manifest.splits[self.split].digest
         kept = [(block.field.name, block.is_lengths, block.held, str(block.stored)) for block in self.blocks]
         shards = [shard.sha256 for shard in self.all]
         return hashlib.sha256(repr((digest, kept, shards)).encode()).hexdigest()[:32]
 
     def same(self, at: int) -> int:
-        """The first block that is cut from the same column as the block `at`: both are held once."""
+        """The first block cut from the same column as the block `at`: both share one array."""
         block = self.blocks[at]
         names = [one.first.name if one.start is not None else None for one in self.blocks]
         return at if block.start is None else names.index(block.first.name)
 
     def are_known(self, wanted: Iterable[int]) -> bool:
-        """Whether all of these have been hashed and looked into."""
+        """Whether all these shards have been verified."""
         return self._checked.issuperset(wanted)
 
     @contextmanager
     def lent(self, number: int) -> Iterator[Path]:
-        """The file of a shard, after its hash and then its footer were checked (once a process); it may go afterwards.
+        """The file of a shard, after verifying its hash and footer (once per process); it may be evicted afterwards.
 
         Raises BadData.
         """
@@ -129,24 +129,24 @@ class Shards:
             self.dataset.release(shard)
 
     def where(self, number: int) -> Place:
-        """Where a shard is published, for messages."""
+        """The published path of a shard, for messages."""
         return self._places[number]
 
     def arrays(self, dense: dict[str, Dense], where: object) -> Arrays:
         return tuple(block.array(dense, where) for block in self.blocks)
 
     def sample_ids(self, samples: Samples, wanted: Rows) -> list[str]:
-        """The ids of samples, in the order of `wanted`."""
+        """Sample ids, in the order of `wanted`."""
         rows, which = samples.places(wanted)
         ids = self.row_ids(rows.tolist())
         return [samples.name(one, at) for one, at in zip(ids, which.tolist(), strict=True)]
 
     def row_ids(self, rows: Sequence[int]) -> list[str]:
-        """The ids of rows, read from their shards, in the order of `rows`."""
+        """Row ids, read from the shards, in the order of `rows`."""
         return self.texts(SAMPLE_ID, rows)
 
     def texts(self, name: str, rows: Sequence[int]) -> list[str]:
-        """The texts that rows have in a column, read from their shards, in the order of `rows`."""
+        """Texts of a column, read from the shards, in the order of `rows`."""
         wanted = np.asarray(rows, np.int64)
         shard_of = np.searchsorted(self.first_rows, wanted, side="right") - 1
         found = np.empty(len(wanted), object)
@@ -157,7 +157,7 @@ class Shards:
         return list(found)
 
     def first_id(self, number: int) -> str:
-        """The sample id of a shard's first row, read once."""
+        """The sample id of a shard's first row, memoized."""
         if number not in self._first_ids:
             self._first_ids[number] = str(self._column(number, SAMPLE_ID)[0].as_py())
         return self._first_ids[number]
@@ -167,12 +167,12 @@ class Shards:
         return list(map(str, self._column(number, SAMPLE_ID).to_pylist()))
 
     def numbers(self, name: str) -> NDArray[Any]:
-        """A column of numbers over all shards, in stored order."""
+        """A numeric column over all shards, in stored order."""
         pieces = [self._column(number, name).to_numpy() for number in range(len(self.all))]
         return np.concatenate(pieces)
 
     def list_lengths(self, number: int, name: str) -> NDArray[np.int64]:
-        """How many values each list of a shard's column has."""
+        """Length of each list in a shard's column."""
         return np.asarray(pc.list_value_length(self._column(number, name)), np.int64)
 
     def _column(self, number: int, name: str) -> pa.ChunkedArray:
@@ -192,7 +192,7 @@ class Shards:
         missing = [name for name in (SAMPLE_ID, *(column.name for column in self.columns)) if name not in held]
         if missing:
             raise BadData.at(path, f"no columns {missing}; it has {held}, delete the version and prepare it again")
-        # petastorm reads a null as NaN: only the footer tells them apart
+        # petastorm reads a null as NaN: only the footer distinguishes them
         nulls = _nulls(facts, {column.name for column in self.columns})
         if nulls:
             raise BadData.at(path, f"nulls in columns {nulls}; validate or fill them in the preparation")
@@ -200,7 +200,7 @@ class Shards:
 
 
 def _nulls(facts: Any, names: set[str]) -> dict[str, int]:
-    """The number of nulls by column, as the footer tells it; lists are left to their decoding."""
+    """Number of nulls by column, from the footer; lists are checked when decoded."""
     found: dict[str, int] = {}
     for group in range(facts.num_row_groups):
         for at in range(facts.num_columns):

@@ -1,7 +1,7 @@
-"""Arrays that the processes of a host share: one copy of a split that is held decoded.
+"""Arrays shared by the processes of a host: one copy of a cached, decoded split.
 
-They lie in a file of the host's memory file system. Whoever uses it holds a lock of the kernel on it, which a dead
-process loses: so what was left behind is told from what is in use, and removed by the next one that comes.
+They are stored in a file of the host's memory file system. Each user holds a kernel lock on it, which is released when
+the process dies: so stale files can be distinguished from files in use, and the next process removes them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ Layout = Sequence[tuple[tuple[int, ...], np.dtype[Any]]]
 
 
 def shared_arrays(name: str, layout: Layout, fill: Callable[[Arrays], None], memory: Path = MEMORY) -> Arrays:
-    """The arrays called `name`; the first process to ask makes and fills them, the others wait until they are whole.
+    """The arrays called `name`; the first process creates and fills them, the others wait until they are complete.
 
-    They are the same memory in all processes of a user, and gone when the last one that uses them has ended.
+    They are the same memory in all processes of a user, and are freed when the last process that uses them has ended.
     Raises BadEnvironment when the memory file system has no room for them.
     """
     folder = _own_folder(memory)
@@ -53,7 +53,7 @@ def shared_arrays(name: str, layout: Layout, fill: Callable[[Arrays], None], mem
 
 
 def room(memory: Path = MEMORY) -> int:
-    """Bytes that are free for arrays to be shared; 0 where there is no memory file system."""
+    """Free bytes for shared arrays; 0 without a memory file system."""
     try:
         found = os.statvfs(memory)
     except OSError:
@@ -62,7 +62,7 @@ def room(memory: Path = MEMORY) -> int:
 
 
 def sweep(folder: Path) -> list[str]:
-    """Remove what no living process uses; the names removed."""
+    """Remove files that no living process uses; return their names."""
     removed = []
     for path in sorted(folder.iterdir()):
         try:
@@ -76,19 +76,19 @@ def sweep(folder: Path) -> list[str]:
 
 
 def _removed(file: IO[bytes], path: Path) -> bool:
-    """Remove an open file that no other process uses; whether it was, and was still at its place."""
+    """Remove an open file that no other process uses; return whether it was removed, and was still at `path`."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     if not is_at(file, path):
         return False
-    path.unlink(missing_ok=True)  # while it is locked: who waits for it sees that it is gone
+    path.unlink(missing_ok=True)  # while locked: a process waiting for the lock sees that it is gone
     return True
 
 
 def _own_folder(memory: Path) -> Path:
-    """A folder that no other user can write into, or has put there for us to fall for."""
+    """A folder that belongs to this user alone. Raises BadEnvironment for one that another user owns or can access."""
     folder = memory / f"millstream-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
@@ -98,7 +98,7 @@ def _own_folder(memory: Path) -> Path:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """The file with a shared lock on it, made if need be; one that somebody just removed is made anew."""
+    """The file with a shared lock, created if missing; recreated if another process has just removed it."""
     while True:
         file = path.open("a+b")
         fcntl.flock(file, fcntl.LOCK_SH)
@@ -109,10 +109,10 @@ def _opened(path: Path) -> IO[bytes]:
 
 @contextmanager
 def _filling(file: IO[bytes]) -> Iterator[None]:
-    """While inside, no other process fills the file.
+    """Inside, no other process fills the file.
 
-    It is a lock of another kind, beside the one that says that the file is in use: making that one exclusive would wait
-    for all others that use it, also for one that has just filled it and keeps it.
+    It is another kind of lock than the one that marks the file as in use: making that one exclusive would wait for all
+    other users, including the one that has just filled the file and keeps it.
     """
     _lock(file, fcntl.F_WRLCK)
     try:
@@ -133,7 +133,7 @@ def _is_whole(file: IO[bytes], size: int) -> bool:
 
 
 def _allocate(file: IO[bytes], size: int, folder: Path) -> None:
-    """Room for `size` bytes, all zero: taken now, since a write into a full memory file system would kill us later."""
+    """Allocate `size` zero bytes now, since a write into a full memory file system would kill the process later."""
     os.ftruncate(file.fileno(), 0)
     try:
         os.posix_fallocate(file.fileno(), 0, size)
@@ -144,7 +144,7 @@ def _allocate(file: IO[bytes], size: int, folder: Path) -> None:
 
 
 def _offsets(layout: Layout) -> list[int]:
-    """Where each array begins, and behind them the end of the last."""
+    """Offset of each array, followed by the end of the last."""
     found = [0]
     for shape, dtype in layout:
         size = dtype.itemsize * math.prod(shape)
@@ -161,6 +161,6 @@ def _arrays(held: mmap.mmap, layout: Layout) -> Arrays:
 
 
 def _leave(file: IO[bytes], path: Path) -> None:
-    """Let go of the arrays; the last one removes them."""
+    """Release the arrays; the last user removes the file."""
     with file:
-        _removed(file, path)  # unless others go on
+        _removed(file, path)  # unless others use it

@@ -1,6 +1,6 @@
-"""From shards to the samples of a window, in batch order: held decoded in memory, or streamed past.
+"""Samples of a window from shards, in batch order: cached decoded in memory, or streamed.
 
-Both follow the same plan, so that what is cached never changes what is yielded.
+Both follow the same plan, so that caching never changes the batches.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from millstream.training.feed.read.shards import Piece, Shards
 from millstream.training.feed.read.shared_memory import shared_arrays
 
 Read = Callable[[Shards, Sequence[int]], Iterator[Piece]]
-"""An engine: yields each of the numbered shards as often as it was asked for, in whatever order."""
+"""An engine: yields each numbered shard as often as requested, in any order."""
 
 AnyT = TypeVar("AnyT")
 FEW_CORES = 2
 Stored = Callable[[slice | Rows], tuple[Tensor, ...]]
-"""Gives the blocks of some slots of a window, counted batch after batch, in stored dtype."""
+"""Returns the blocks of some slots of a window, numbered batch by batch, in stored dtype."""
 
 
 @dataclass
 class Statistics:
-    """What one pass over the feed took; started anew with each pass."""
+    """Throughput statistics of one pass over the feed."""
 
     rows: int = 0
     wait_s: float = 0.0
@@ -49,22 +49,22 @@ class Statistics:
 
     @property
     def wait(self) -> float:
-        """The share of the time since the start that was waited for data."""
+        """The fraction of time since the start spent waiting for data."""
         return self.wait_s / max(1e-9, time.monotonic() - self.started)
 
 
 class Window(NamedTuple):
-    """A run of global batches as one rank sees it."""
+    """Consecutive global batches as one rank sees them."""
 
     first: int
     slots: Rows
-    """The sample in each slot, (batches, slots); -1 for none."""
+    """The sample in each slot, (batches, slots); -1 for an empty slot."""
     stored: Stored
-    """What stands in its slots; anything where there is no sample."""
+    """The values in its slots; arbitrary where there is no sample."""
 
 
 class Held:
-    """A split decoded once, in stored order; `shared`: once for all processes of the host."""
+    """A cached split, decoded once, in stored order; with `shared`, once for all processes of the host."""
 
     def __init__(self, shards: Shards, read: Read, shared: bool = False) -> None:
         self.shards = shards
@@ -73,7 +73,7 @@ class Held:
         self._rows: Arrays | None = None
 
     def rows(self, statistics: Statistics) -> Arrays:
-        """Every block of the split as it is held, read at the first call."""
+        """The cached blocks of the split, read at the first call."""
         if self._rows is None:
             shards = self.shards
             count = int(shards.first_rows[-1])
@@ -98,7 +98,7 @@ class Held:
             statistics.bytes_read += shards.all[piece.shard].bytes
 
     def windows(self, epoch: Epoch, first: int, statistics: Statistics) -> Generator[Window, None, None]:
-        """The windows from the one with batch `first` on; samples are gathered when they are asked for."""
+        """The windows from the one with batch `first` on; samples are gathered on access."""
         self.rows(statistics)
         for k in range(epoch.plan.window_of(first), epoch.plan.windows):
             slots = epoch.slots(k)
@@ -118,9 +118,9 @@ class Held:
 
 
 class Streamed:
-    """A split that is read anew in each epoch; a shard that goes on into the next window is kept until then.
+    """A split that is read in each epoch; a shard that continues into the next window is kept until then.
 
-    Two buffers serve all windows in turn: one is used while the other is filled. New ones would be new pages each time.
+    Two buffers alternate over all windows: one is used while the other is filled. New buffers would cost page faults.
     """
 
     def __init__(self, shards: Shards, read: Read) -> None:
@@ -146,14 +146,14 @@ class Streamed:
                 yield Window(epoch.plan.window(k).start, slots, _sliced(self.shards.blocks, buffers))
 
     def _buffers(self, epoch: Epoch) -> Arrays:
-        """Room for the largest window."""
+        """Buffers for the largest window."""
         plan = epoch.plan
         slots = -(-plan.batches // plan.windows) * len(epoch.lanes) * (plan.batch_size // plan.lanes)
         return tuple(np.empty((slots, *block.shape), block.stored) for block in self.shards.blocks)
 
 
 class _Arrivals:
-    """Hands out the shards that were asked for, in any order in which the engine brings them."""
+    """Returns shards in the requested order, from an engine that yields them in any order."""
 
     def __init__(self, shards: Shards, read: Read, wanted: Sequence[int], statistics: Statistics) -> None:
         self._shards = shards
@@ -177,14 +177,13 @@ class _Arrivals:
 
 
 def ahead(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, None, None]:
-    """The `count` things, each next one made by a thread while the last one is used.
+    """The `count` items, each prefetched by a thread while the previous one is used.
 
-    The thread, and what the things are made from, are gone before the last one is handed out, and when the iterator is
-    closed.
+    The thread and the source generator are closed before the last item is yielded, and when the iterator is closed.
     """
-    torch.get_num_threads()  # this thread's number is settled before the other one says its own
-    # alone: with helpers of its own there would be more threads than cores, and OpenMP lets all of them fall asleep
-    # between two loops, those of the model, too: a quarter of LeNet's time, measured
+    torch.get_num_threads()  # fixes this thread's number before the other one sets its own
+    # one torch thread: with more there would be more threads than cores, and OpenMP lets all of them sleep between two
+    # loops, also those of the model: a quarter of LeNet's time, measured
     pool = ThreadPoolExecutor(1, thread_name_prefix="feed", initializer=torch.set_num_threads, initargs=(1,))
     try:
         coming = pool.submit(next, things)
@@ -202,18 +201,17 @@ def ahead(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, No
 
 
 def is_worth_threads(folder: Place) -> bool:
-    """Whether threads read the shards in `folder` while batches are used: where an accelerator works meanwhile, where
-    they come from afar, or where there are cores for it.
+    """Whether to read shards in `folder` in background threads: with an accelerator, a remote store, or enough cores.
 
-    On two cores what threads read costs the model as much, and that they wake each other comes on top.
+    On two cores, reading in threads takes the same time from the model, plus the cost of thread wake-ups.
     """
     return torch.cuda.is_available() or isinstance(folder, Remote) or (os.cpu_count() or 1) > FEW_CORES
 
 
 def in_turn(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, None, None]:
-    """The `count` things, each made when it is asked for.
+    """The `count` items, each produced on demand.
 
-    What the things are made from is gone before the last one is handed out, and when the iterator is closed.
+    The source generator is closed before the last item is yielded, and when the iterator is closed.
     """
     with closing(things):
         yield from islice(things, count - 1)
@@ -222,7 +220,7 @@ def in_turn(things: Generator[AnyT, None, None], count: int) -> Generator[AnyT, 
 
 
 def _fresh(needed: Sequence[Sequence[int]]) -> list[int]:
-    """The shards to be read, window after window, without those kept from the window before."""
+    """The shards to read, window by window, without those kept from the previous window."""
     found: list[int] = []
     before: set[int] = set()
     for now in needed:
@@ -232,11 +230,11 @@ def _fresh(needed: Sequence[Sequence[int]]) -> list[int]:
 
 
 Source = tuple[Rows, Rows, Rows]
-"""Rows of a shard, the time steps of theirs at which samples begin, and the slots that these go to."""
+"""Rows of a shard, the time steps in them at which samples begin, and the destination slots."""
 
 
 def _sources(slots: Rows, samples: Samples, shards: Shards) -> Callable[[int], Source]:
-    """For each shard what of it goes to a window, in the order of the shard."""
+    """A function from a shard to its part of a window, in the order of the shard."""
     # torch sorts four times as fast as numpy
     ordered, by_sample = (one.numpy() for one in torch.sort(torch.from_numpy(slots.reshape(-1))))
     borders = np.searchsorted(ordered, samples.firsts)
@@ -260,7 +258,7 @@ def _scatter(blocks: Sequence[Block], arrays: Arrays, buffers: Arrays, rows: Row
 
 
 def _sliced(blocks: Sequence[Block], buffers: Arrays) -> Stored:
-    """What batches are made of; where they would be views of a buffer, a copy."""
+    """Slices of the buffers; copies where batches would otherwise be views of a buffer."""
     tensors = tuple(map(torch.from_numpy, buffers))
 
     def some_of(some: slice | Rows) -> tuple[Tensor, ...]:
