@@ -1,4 +1,4 @@
-"""Games and numerical systems that a policy learns in: one module each, with the functions of `Environment`."""
+"""Reinforcement learning environments, one module each with the functions of `Environment`."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ VectorEnv: TypeAlias = Any
 
 
 class Environment(Protocol):
-    """What every module `training/environments/<name>.py` holds, beside its frozen `Config`.
+    """Interface of a module `training/environments/<name>.py`, which also has a frozen `Config`.
 
-    Observations and actions of `make` and `make_vector` have the shapes and types of the signature: images are
-    channels first, choices count from 0.
+    Observations and actions of `make` and `make_vector` have the shapes and dtypes of the signature: images are
+    channels first, discrete values start at 0.
     """
 
     Config: Any
 
     def make(self, config: Any) -> Env:
-        """One environment, in which a policy is evaluated and filmed."""
+        """A single environment, for evaluation and recording."""
         ...
 
     def make_vector(self, config: Any, count: int) -> VectorEnv:
-        """`count` environments that are stepped together, in the autoreset mode SAME_STEP.
+        """`count` environments stepped together, in the autoreset mode SAME_STEP.
 
-        In this mode the step that ends an episode also resets its environment, and gives the true last observation in
-        `final_obs`. In NEXT_STEP, Gymnasium's default, a step follows that ignores its action and has no reward: a
-        transition that nobody took.
+        In this mode the step that ends an episode also resets its environment, and returns the true final observation
+        in `final_obs`. In NEXT_STEP, Gymnasium's default, a step follows that ignores its action and has no reward: a
+        spurious transition.
         """
         ...
 
     def signature(self, config: Any) -> Signature:
         """The observation as the only input, the action as the target.
 
-        An action is one category called `action` (Discrete), several called `action_0`, ... (MultiDiscrete), or a
-        tensor of numbers called `action` (Box). Raises WrongRecipe for spaces that no network here can take.
+        An action is one category named `action` (Discrete), several named `action_0`, ... (MultiDiscrete), or a
+        numeric tensor named `action` (Box). Raises WrongRecipe for unsupported spaces.
         """
         ...
 
     def threshold(self, config: Any) -> float | None:
-        """The mean return from which on the environment counts as solved; None where its makers say nothing."""
+        """Mean return at which the environment counts as solved; None if it defines none."""
         ...
 
     def identity(self, config: Any) -> dict[str, str]:
-        """What names the environment and the version of its rules; a checkpoint is resumed in the same one alone."""
+        """Name of the environment and version of its rules; a checkpoint resumes only with an equal identity."""
         ...
 
     def draw(self, config: Any, observation: NDArray[Any]) -> NDArray[Any] | None:
-        """An image, uint8 (H, W, 3), of an observation; None where nothing can be drawn."""
+        """Image, uint8 (H, W, 3), of an observation; None if it cannot be drawn."""
         ...
 
     def state(self, env: Env) -> dict[str, Any] | None:
-        """Everything that the episode in progress depends on, as plain values; None where it is hidden.
+        """The complete state of the episode in progress, as plain values; None if it is hidden.
 
-        A resumed run begins such an episode anew: see `training.rl.episodes`.
+        With a hidden state a resumed run starts a new episode: see `training.rl.episodes`.
         """
         ...
 
     def restore(self, env: Env, state: dict[str, Any]) -> None:
-        """Put an environment into a state that `state` gave."""
+        """Set an environment to a state that `state` returned."""
         ...

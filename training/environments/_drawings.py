@@ -1,4 +1,4 @@
-"""Pictures of environments, drawn from what is observed: no window and no game engine is needed."""
+"""Images of environments, drawn from observations without a window or game engine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class CartPole:
 
     WIDTH, HEIGHT = 240, 160
     REACH = 2.4
-    """metres from the middle of the track to its end"""
+    """half the length of the track, in metres"""
     POLE = 1.0
-    """metres"""
+    """length in metres"""
 
     def picture(self, observation: NDArray[Any]) -> NDArray[np.uint8]:
-        """(H, W, 3) for (cart position in m, its speed, pole angle in rad clockwise, its speed)."""
+        """Image (H, W, 3) of (cart position in m, its speed, pole angle in rad clockwise, its speed)."""
         scale = self.WIDTH / (2.2 * self.REACH)
         ground = self.HEIGHT * 0.75
         x = self.WIDTH / 2 + float(observation[0]) * scale

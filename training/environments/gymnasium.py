@@ -1,4 +1,4 @@
-"""Environments of Gymnasium, by their id.
+"""Gymnasium environments, by id.
 
 Source: Towers et al. 2024, arXiv 2407.17032.
 """
@@ -29,21 +29,21 @@ KNOWN = {
         ("torque -1", "torque 0", "torque +1"),
     ),
 }
-"""What the numbers of an observation and the actions are called, where they have names."""
+"""Names of the observation's numbers and of the actions, for known environments."""
 SHOWN = "gymnasium.envs.classic_control"
-"""The environments whose attribute `state` is all of their state."""
+"""Module prefix of the environments whose attribute `state` is their complete state."""
 CHANNELS = (1, 3, 4)
-"""Lengths of a last axis that is one of channels: grey, RGB, RGBA."""
+"""Lengths of a last axis that is the channel axis: grey, RGB, RGBA."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    id: str = Field(description="name of the environment, with its version: CartPole-v1")
+    id: str = Field(description="Gymnasium id of the environment, with its version: CartPole-v1")
 
     @field_validator("id")
     @classmethod
     def _registered(cls, name: str) -> str:
         known = list(gymnasium.registry)
-        # a name with a colon would import the module before it
+        # an id with a colon would import the module before the colon
         if name not in known:
             raise ValueError(f"{name!r}: no such environment; {plugins.suggest(name, known)}")
         return name
@@ -99,7 +99,7 @@ def state(env: Env) -> dict[str, Any] | None:
     values = None if inner.state is None else np.asarray(inner.state)
     return {
         "values": None if values is None else [float(value) for value in values],
-        # arithmetic goes on in the precision that it had
+        # the episode continues in the same precision
         "dtype": None if values is None else values.dtype.name,
         "steps": limit._elapsed_steps,
         "generator": _plain(inner.np_random.bit_generator.state),
@@ -116,7 +116,7 @@ def restore(env: Env, state: dict[str, Any]) -> None:
 
 
 def _adapted(env: Env) -> Env:
-    """The environment with its channels first and its choices from 0, where it has them otherwise."""
+    """The environment wrapped so that images are channels first and discrete values start at 0."""
     seen, acts = env.observation_space, env.action_space
     if _is_image(seen) and seen.shape[-1] in CHANNELS:
         space = Box(np.moveaxis(seen.low, -1, 0), np.moveaxis(seen.high, -1, 0), dtype=seen.dtype)
@@ -133,7 +133,7 @@ def _is_image(space: Any) -> bool:
 
 
 def _inputs(space: Any, names: tuple[str, ...] | None) -> list[Column]:
-    """A vector as a number a column; any other array as one tensor, images from 0 to 1; a choice as a category."""
+    """A vector as one numeric column per entry, other arrays as a tensor (images in [0, 1]), discrete as a category."""
     if isinstance(space, Discrete):
         classes = tuple(map(str, range(space.n)))
         return [Column(name="observation", dtype="int64", role="input", meaning="category", classes=classes)]
@@ -173,7 +173,7 @@ def _choice(name: str, count: int, classes: tuple[str, ...] | None) -> Column:
 
 
 def _time_limit(env: Any) -> Any:
-    """The wrapper that ends episodes after a number of steps; None without one."""
+    """The TimeLimit wrapper of an environment; None without one."""
     while isinstance(env, gymnasium.Wrapper):
         if isinstance(env, gymnasium.wrappers.TimeLimit):
             return env
@@ -182,7 +182,7 @@ def _time_limit(env: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Numbers over 64 bits as texts: a checkpoint's reader takes small ones alone."""
+    """Integers as strings: they can exceed 64 bits, which the checkpoint reader refuses."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return f"int:{value}" if isinstance(value, int) else value

@@ -1,7 +1,7 @@
-"""What a trained network looks at: the maps that its convolutions make, and the places and words that decide.
+"""Saliency of a trained classifier: filters, feature maps, Grad-CAM and attention weights.
 
-Source: Grad-CAM, Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2; behind a mean over all places and one full
-layer it is the class activation map of Zhou et al. 2016, arXiv 1512.04150, up to a factor.
+Source: Grad-CAM, Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2; with global average pooling and one fully
+connected layer it equals the class activation map of Zhou et al. 2016, arXiv 1512.04150, up to a factor.
 Axes: B rows, C channels, H height, W width; D, h, w the same of a layer's maps; K classes, T tokens.
 """
 
@@ -23,25 +23,25 @@ from millstream.training.feed.batch import changed
 from millstream.training.tensors import as_numpy
 
 SHOWN = 8
-"""Rows of the test split that are looked at."""
+"""Rows of the test split that are shown."""
 LAYERS = 5
-"""Convolutions whose maps are drawn: the first, the last, and some at even distances between them."""
+"""Convolutions whose feature maps are plotted: the first, the last, and evenly spaced ones between."""
 
 
 @dataclass(frozen=True)
 class Looked:
-    """Rows that are shown: a network's inputs, and the true class of each."""
+    """Rows to show: the network's inputs and the true classes."""
 
     inputs: tuple[Any, ...]
     true_B: Tensor
 
 
 def figures(network: nn.Module, signature: Signature, looked: Looked) -> dict[str, Figure]:
-    """`filters`, `feature_maps` and `activation_maps` of a network of images, or `attended_words` of one of tokens.
+    """`filters`, `feature_maps` and `activation_maps` of an image network, or `attended_words` of a token network.
 
-    Nothing of a network that has no convolution over images, and does not say what words it attends to.
+    Empty for a network without 2-D convolutions over images and without `attended` over tokens.
     """
-    # what a test has read cannot be differentiated through; a copy made here can
+    # tensors made in inference mode have no autograd; copies made here do
     looked = Looked(tuple(changed(one, torch.clone) for one in looked.inputs), looked.true_B)
     meaning = signature.inputs[0].meaning if len(signature.inputs) == 1 else None
     was_training = network.training
@@ -79,8 +79,8 @@ def _of_images(network: nn.Module, classes: Sequence[str], looked: Looked) -> di
 
 
 def maps_of(network: nn.Module, layers: dict[str, nn.Conv2d], images_BCHW: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-    """The maps (B, D, h, w) that each layer made of the images, by name in the order of their making, and the scores
-    (B, K) that came of them, with what gradients need."""
+    """Feature maps (B, D, h, w) of each layer by name, in the order of execution, and the scores (B, K), with their
+    autograd graph."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Any:
@@ -100,8 +100,8 @@ def maps_of(network: nn.Module, layers: dict[str, nn.Conv2d], images_BCHW: Tenso
 
 
 def grad_cam(maps: dict[str, Tensor], scores_BK: Tensor, chosen_B: Tensor, size: tuple[int, int]) -> Tensor:
-    """How much each place speaks for the chosen class of each row, (B, H, W), from 0 to 1, by the last maps that are
-    larger than one place; all 0 where nothing speaks for it."""
+    """Grad-CAM heatmap (B, H, W) of the chosen class of each row, in [0, 1], from the last feature maps larger than
+    1x1; all 0 without positive evidence."""
     made = list(maps.values())
     last_BDhw = next((one for one in reversed(made) if one.shape[2] * one.shape[3] > 1), made[-1])
     score = scores_BK.gather(1, chosen_B[:, None]).sum()

@@ -1,4 +1,4 @@
-"""The loss of a network of two weights over the plane of all their values."""
+"""Loss surface of a network with two weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from millstream.training.feed.batch import Batch
 from millstream.training.task import Task
 
 GRID = 61
-"""Places along each side."""
+"""Grid points along each side."""
 MARGIN = 0.25
-"""What is shown on each side beyond the path, as a share of the path's extent."""
+"""Margin around the path, as a fraction of its extent."""
 
 
 def surface(task: Task, rows: Batch, path: Sequence[Sequence[float]]) -> Figure:
-    """The mean loss of `rows` around the path of the two weights; the task's weights are as they were afterwards."""
+    """Figure of the mean loss of `rows` around the path of the two weights; the task's weights are restored."""
     path_S2 = np.asarray(path, dtype=np.float64)
     low_2, high_2 = path_S2.min(axis=0), path_S2.max(axis=0)
     extent_2 = np.maximum(high_2 - low_2, 1e-3 + 1e-3 * np.abs(high_2))

@@ -1,9 +1,9 @@
-"""Attention over the maps of a convolution: which channels, which places, and how places regard each other.
+"""Attention over feature maps: channel attention, spatial attention and self-attention.
 
-Sources: squeeze and excitation: Hu et al. 2018, arXiv 1709.01507, section 3; channels, then places: Woo et al. 2018
-(CBAM), arXiv 1807.06521, section 3; places among themselves: Wang et al. 2018 (non-local), arXiv 1711.07971, in the
-form of Zhang et al. 2019, arXiv 1805.08318, equations 1 to 3.
-Axes: B rows, C channels, H height, W width, N places (H W), D channels that are compared.
+Sources: squeeze-and-excitation: Hu et al. 2018, arXiv 1709.01507, section 3; CBAM: Woo et al. 2018, arXiv 1807.06521,
+section 3; self-attention: Wang et al. 2018 (non-local), arXiv 1711.07971, in the form of Zhang et al. 2019, arXiv
+1805.08318, equations 1 to 3.
+Axes: B rows, C channels, H height, W width, N positions (H W), D channels of queries and keys.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch.nn import functional
 Attention = Literal["none", "se", "cbam", "self"]
 
 REDUCTION = 16
-"""By how much the hidden layer of channel attention is narrower than its maps."""
+"""Reduction ratio of the hidden layer of channel attention."""
 COMPARED = 8
-"""By how much the maps that places are compared by are fewer."""
+"""Reduction ratio of the channels of queries and keys."""
 LEAST_HIDDEN = 2
 
 
 def attention(kind: Attention, channels: int) -> list[nn.Module]:
-    """The layer, if any, for maps (B, C, H, W), whose shape it keeps."""
+    """The layer, if any, for maps (B, C, H, W); it preserves their shape."""
     if kind == "none":
         return []
     layers = {"se": SqueezeExcite, "cbam": ChannelsThenPlaces, "self": SelfAttention}
@@ -32,7 +32,7 @@ def attention(kind: Attention, channels: int) -> list[nn.Module]:
 
 
 class SqueezeExcite(nn.Module):
-    """Scales each channel by what the means of all channels say of it."""
+    """Squeeze-and-excitation: scales each channel by a function of the means of all channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SqueezeExcite(nn.Module):
 
 
 class ChannelsThenPlaces(nn.Module):
-    """Scales each channel by means and maxima over places, then each place by means and maxima over channels."""
+    """CBAM: scales channels by means and maxima over positions, then positions by means and maxima over channels."""
 
     KERNEL = 7
 
@@ -61,7 +61,7 @@ class ChannelsThenPlaces(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Adds to each place a mean over all places, weighed by how alike they are; begins as the identity."""
+    """Adds to each position an attention-weighted mean over all positions; initialized to the identity."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Bicubic enlargement of pictures, what is added to it, and how many times pictures are to be enlarged.
+"""Bicubic upsampling of images, residual prediction on top of it, and the upsampling factor.
 
-Axes: B rows, C channels, h and w height and width of the coarse picture, H and W those of the fine one.
+Axes: B rows, C channels, h and w height and width of the low-resolution image, H and W of the high-resolution one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.serving.bicubic import resampling
 
 GREY, CONTRAST = 0.5, 0.25
-"""Mean and deviation of pixels from 0 to 1, about."""
+"""Approximate mean and standard deviation of pixels in [0, 1]."""
 LACKING = 0.1
-"""What bicubic enlargement lacks is of this size, about, where it lacks something."""
+"""Approximate scale of the residual of bicubic upsampling, where it is not 0."""
 
 
 def enlarged(coarse_BChw: Tensor, factor: int) -> Tensor:
-    """The pictures (B, C, factor h, factor w), neither rounded nor clipped."""
-    # not functional.interpolate: its bicubic has another kernel (a = -3/4), or another border when asked to antialias
+    """Images (B, C, factor h, factor w) by bicubic upsampling, neither rounded nor clipped."""
+    # not functional.interpolate: its bicubic has another kernel (a = -3/4), or another border with antialias
     rows_Hh, columns_Ww = (
         torch.tensor(resampling(side, side * factor), dtype=coarse_BChw.dtype, device=coarse_BChw.device)
         for side in coarse_BChw.shape[2:]
@@ -31,20 +31,21 @@ def enlarged(coarse_BChw: Tensor, factor: int) -> Tensor:
 
 
 def completed(large_BCHW: Tensor, layers: Callable[[Tensor], Tensor], x_BCHW: Tensor) -> Tensor:
-    """Enlarged pictures, and added to them what `layers` tell of pictures `x`, of the same or of the coarse size.
+    """Upsampled images plus the residual that `layers` predict from images `x`, of high or of low resolution.
 
-    Layers read numbers about 0 and tell numbers about 1. Otherwise the grey that all pictures have in common hides what
-    they differ in, and Adam's steps, which are as large whatever is told, are larger than what is to be told. ESPCN had
-    28.84 dB on valid (T91, 3 times) after 1,200 steps without, and 29.31 dB after 800 with it; bicubic 27.78.
+    Inputs of the layers are centred at 0 and their outputs have unit scale. Otherwise the common mean grey dominates
+    the differences between images, and Adam's steps, whose size does not depend on the scale of the target, exceed the
+    residual. ESPCN had a validation PSNR (T91, factor 3) of 28.84 dB after 1,200 steps without this scaling, and of
+    29.31 dB after 800 with it; bicubic 27.78.
     """
     lacking_BCHW = layers((x_BCHW - GREY) / CONTRAST)
     return large_BCHW + LACKING * lacking_BCHW
 
 
 def enlargement(signature: Signature, network: str) -> tuple[int, int]:
-    """The channels of the coarse pictures, and how many times higher and wider the fine ones are.
+    """Channels of the low-resolution images, and the upsampling factor.
 
-    Raises BadData when the target is no picture whose sides are the same whole multiple of the input's.
+    Raises BadData unless the target is an image whose sides are the same whole multiple of the input's.
     """
     channels, *coarse = signature.single("image").shape
     target = signature.target

@@ -1,10 +1,9 @@
-"""How feature maps grow to a multiple of their height and width, so that networks may exchange one way for another.
+"""Upsampling layers for feature maps, interchangeable by configuration.
 
 Sources: transposed convolution: Zeiler et al. 2010, doi:10.1109/CVPR.2010.5539957; pixel shuffle: Shi et al. 2016,
-arXiv 1609.05158, section 3.2; unpooling to the places of the maxima: Zeiler & Fergus 2014, arXiv 1311.2901, section
-2.1; nearest and bilinear with a convolution behind, against checkerboards: Odena et al. 2016,
-doi:10.23915/distill.00003.
-Axes: B rows, C channels before, D channels after, H height, W width, F the factor.
+arXiv 1609.05158, section 3.2; max unpooling: Zeiler & Fergus 2014, arXiv 1311.2901, section 2.1; nearest and bilinear
+followed by a convolution, against checkerboard artifacts: Odena et al. 2016, doi:10.23915/distill.00003.
+Axes: B rows, C input channels, D output channels, H height, W width, F factor.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from torch.nn import functional
 Growth = Literal["nearest", "bilinear", "transposed", "shuffle", "unpool"]
 
 PlainGrowth = Literal["nearest", "bilinear", "transposed", "shuffle"]
-"""Those that need no pooling before them."""
+"""Methods that need no pooling indices."""
 
 
 def grow(kind: Growth, before: int, after: int, factor: int = 2) -> nn.Module:
-    """A layer that takes maps (B, C, H, W), and the places of the pooling that it undoes, to (B, D, FH, FW)."""
+    """A layer from maps (B, C, H, W), and the indices of the pooling that it inverts, to (B, D, FH, FW)."""
     if kind == "unpool":
         return Unpooled(before, after, factor)
     if kind == "transposed":
@@ -34,7 +33,7 @@ def grow(kind: Growth, before: int, after: int, factor: int = 2) -> nn.Module:
 
 
 class Grown(nn.Module):
-    """Growth that goes by the maps alone."""
+    """Upsampling that ignores pooling indices."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
@@ -46,7 +45,7 @@ class Grown(nn.Module):
 
 
 class Unpooled(nn.Module):
-    """Each value goes to where the maximum stood, and zeros stand elsewhere."""
+    """Max unpooling between two convolutions: each value goes to the position of the maximum, zeros elsewhere."""
 
     def __init__(self, before: int, after: int, factor: int) -> None:
         super().__init__()
@@ -55,14 +54,14 @@ class Unpooled(nn.Module):
         self.after = nn.Conv2d(after, after, 3, padding=1)
 
     def forward(self, x_BCHW: Tensor, places_BDHW: Tensor) -> Tensor:
-        """`places` are those that a pooling by F of D maps gave, as indices into the flat maps of FH x FW."""
+        """`places` are the indices returned by a pooling by F of D maps, into the flattened maps of FH x FW."""
         return functional.relu(self.after(unpooled(self.before(x_BCHW), places_BDHW, self.factor)))
 
 
 def unpooled(x_BDHW: Tensor, places_BDHW: Tensor, factor: int = 2) -> Tensor:
-    """The values at their places in maps F times as high and wide, (B, D, FH, FW)."""
+    """The values at their indices in maps F times as high and wide, (B, D, FH, FW); 0 elsewhere."""
     rows, maps, height, width = x_BDHW.shape
     empty = torch.zeros(rows, maps, factor**2 * height * width, dtype=x_BDHW.dtype, device=x_BDHW.device)
-    # not functional.max_unpool2d: it has no deterministic form on a GPU, and cannot be exported
+    # not functional.max_unpool2d: it has no deterministic GPU implementation, and cannot be exported
     flat = empty.scatter(2, places_BDHW.flatten(start_dim=2), x_BDHW.flatten(start_dim=2))
     return flat.reshape(rows, maps, factor * height, factor * width)

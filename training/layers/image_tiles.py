@@ -1,7 +1,7 @@
-"""Pieces of pictures: patches at drawn places to learn from, and tiles that together tell a whole picture.
+"""Image crops: patches at given positions for training, and overlap-tile inference on whole images.
 
 Source: the overlap-tile strategy of Ronneberger et al. 2015, arXiv 1505.04597, section 2 and figure 2.
-Axes: B rows, C channels, H height, W width; P patches of each row, S their side.
+Axes: B rows, C channels, H height, W width; P patches per row, S their side; K output channels.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def cut(maps_BCHW: Tensor, starts_2BP: Tensor, side: int) -> Tensor:
-    """Patches (B P, C, S, S) that start at the given rows and columns of pixels."""
+    """Patches (B P, C, S, S) with their upper left corners at the given pixel rows and columns."""
     rows_BPS, columns_BPS = starts_2BP[..., None] + torch.arange(side, device=maps_BCHW.device)
     rows_BPS1, columns_BP1S = rows_BPS[..., None], columns_BPS[..., None, :]
     whose_B111 = torch.arange(len(maps_BCHW), device=maps_BCHW.device)[:, None, None, None]
@@ -22,11 +22,11 @@ def cut(maps_BCHW: Tensor, starts_2BP: Tensor, side: int) -> Tensor:
 
 
 def tiled(tell: Callable[[Tensor], Tensor], x_BCHW: Tensor, side: int, margin: int) -> Tensor:
-    """What `tell` gives for tiles (B, C, side, side), put together for the whole picture: (B, K, H, W).
+    """Predictions (B, K, H, W) for whole images, assembled from `tell` applied to tiles (B, C, side, side).
 
-    Of what is told of a tile its outer `margin` pixels are left away, since they have seen one side of their
-    surroundings alone: there the next tile is asked. Beyond its border the picture goes on mirrored. A network that
-    looks no further than `margin` pixels tells the same as of the whole picture. `margin` is under half of `side`.
+    The outer `margin` pixels of each tile's prediction are discarded, since they lack context on one side; the adjacent
+    tile predicts them. The image is padded by reflection. A network whose receptive field reaches at most `margin`
+    pixels predicts the same as on the whole image. `margin` is under half of `side`.
     """
     height, width = x_BCHW.shape[2:]
     step = side - 2 * margin
@@ -42,7 +42,7 @@ def tiled(tell: Callable[[Tensor], Tensor], x_BCHW: Tensor, side: int, margin: i
 
 
 def mirrored(size: int, before: int, until: int) -> Tensor:
-    """Places from -before up to until, those outside a line of `size` mirrored at its first and last pixel."""
+    """Indices from -before up to (excluding) until, reflected at the first and last pixel of a line of `size`."""
     period = max(1, 2 * (size - 1))
     place = torch.arange(-before, until).remainder(period)
     return torch.minimum(place, period - place) if size > 1 else torch.zeros_like(place)

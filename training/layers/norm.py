@@ -1,4 +1,4 @@
-"""Normalisation that a network may be asked for: none, or over the batch, the layer or groups of channels.
+"""Configurable normalization layer: none, batch, layer or group norm.
 
 Sources: batch: Ioffe & Szegedy 2015, arXiv 1502.03167; layer: Ba et al. 2016, arXiv 1607.06450; group: Wu & He 2018,
 arXiv 1803.08494.
@@ -18,10 +18,10 @@ SMALLEST_GROUP = 2
 
 
 def norm(kind: Norm, channels: int, *, maps: bool) -> list[nn.Module]:
-    """The layer, if any, for rows (B, C) or, with `maps`, for (B, C, ...) images; each channel has a scale and a shift.
+    """The layer, if any, for rows (B, C) or, with `maps`, for images (B, C, ...); each channel has a scale and a shift.
 
-    The layer norm of maps is over all of a row's channels and places. Groups are as many as divide the channels evenly
-    into two or more each, and at most 32.
+    Layer norm of maps is over all channels and positions of a row. Group norm has the largest number of groups, at most
+    32, that divides the channels into groups of two or more.
     """
     if kind == "none":
         return []

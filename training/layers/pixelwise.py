@@ -1,4 +1,4 @@
-"""What a network needs to know that halves an image some times and tells a map as large as the image."""
+"""Input and output channels of a network with pooling that predicts maps as large as the image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from millstream.tracking.errors import BadData
 
 
 def channels_and_maps(signature: Signature, poolings: int, network: str) -> tuple[int, int]:
-    """Channels of the image, and maps that are asked for: those of the target, or one a class.
+    """Channels of the image, and output channels: those of the target, or one per class.
 
-    Raises BadData for images whose sides the poolings do not divide.
+    Raises BadData for images whose sides are not divisible by 2 to the power of `poolings`.
     """
     shape, unit = signature.single("image").shape, 1 << poolings
     if any(side % unit for side in shape[1:]):

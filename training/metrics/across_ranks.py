@@ -1,4 +1,4 @@
-"""Metric states of all ranks together, those of ranks without a row among them."""
+"""Gathers metric states from all ranks, including ranks without rows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torchmetrics.utilities.distributed import gather_all_tensors
 
 
 def all_gather(state: Tensor, group: Any = None) -> list[Tensor]:
-    """The state of each rank, as torchmetrics asks for it (`dist_sync_fn`).
+    """The state of each rank; a `dist_sync_fn` for torchmetrics.
 
-    A metric that collects rows has none on a rank that was given none. torchmetrics puts an empty vector of float32 in
-    their place, whatever the others have collected: whole numbers, or rows of several numbers. Types and axes then
-    differ between ranks, so that values are misread, or the ranks wait for each other.
+    On a rank without rows, torchmetrics replaces the empty list state of a metric by an empty float32 vector, whatever
+    the dtype and shape on the other ranks (integers, or rows of several numbers). Ranks then disagree on dtype and
+    dimensions, so that values are misread or the collective deadlocks.
     """
     kinds: list[Any] = [None] * dist.get_world_size(group)
     dist.all_gather_object(kinds, (state.dtype, tuple(state.shape)), group)

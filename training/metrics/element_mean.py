@@ -1,4 +1,4 @@
-"""Mean of losses over rows, or over their elements, that keeps what is no number."""
+"""Mean of losses over rows or their elements that propagates NaN."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torchmetrics import Metric
 
 
 class ElementMean(Metric):
-    """Sum of losses over sum of counts, over all ranks; NaN where nothing was counted, or a loss was NaN.
+    """Sum of losses over sum of counts, over all ranks; NaN when nothing was counted or a loss was NaN.
 
-    torchmetrics' MeanMetric (1.9) leaves weights out where it lets NaN pass, without a word.
+    torchmetrics' MeanMetric (1.9) silently ignores weights when it is set to propagate NaN.
     """
 
     total: Tensor
@@ -22,7 +22,7 @@ class ElementMean(Metric):
         self.add_state("count", torch.zeros(()), dist_reduce_fx="sum")
 
     def update(self, loss_B: Tensor, count_B: Tensor | None = None) -> None:
-        """`loss_B` is the sum over the elements of each row, of which there are `count_B`: one by default."""
+        """`loss_B` is the sum over the elements of each row, `count_B` their number (1 by default)."""
         self.total += loss_B.to(self.total).sum()
         self.count += len(loss_B) if count_B is None else count_B.to(self.count).sum()
 

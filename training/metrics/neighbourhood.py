@@ -1,8 +1,8 @@
-"""How well codes keep rows beside those that they are like.
+"""Neighbourhood metrics of an embedding: trustworthiness and nearest-neighbour accuracy.
 
 Source of trustworthiness: Venna & Kaski 2001, Neighborhood preservation in nonlinear projection methods,
 doi:10.1007/3-540-44668-0_68.
-Axes: B rows of a batch, D numbers of a row, Z numbers of a code, N rows of a split.
+Axes: B rows of a batch, D features, Z code dimensions, N rows of a split.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from millstream.training.metrics.first_rows import FirstRows
 
 NEIGHBOURS = 12
 MOST = 2_000
-"""Rows of a split, the first in stored order, that are looked at: each is compared with each."""
+"""Rows of a split, the first in stored order, that are evaluated: the cost is quadratic."""
 
 
 class Trustworthiness(FirstRows):
-    """1 where the nearest rows of each code are its row's nearest, too; .5 or so where codes are drawn at random."""
+    """1 when the nearest neighbours of each code are also nearest among the rows; about .5 for random codes."""
 
     def __init__(self) -> None:
         super().__init__(MOST, "x", "codes")
@@ -29,13 +29,13 @@ class Trustworthiness(FirstRows):
 
     def compute(self) -> Tensor:
         x_ND, codes_NZ = (one.double().cpu().numpy() for one in self.first())
-        # it is defined for less than half of the rows
+        # defined for fewer neighbours than half of the rows
         count = min(NEIGHBOURS, (len(x_ND) - 1) // 2)
         return torch.tensor(trustworthiness(x_ND, codes_NZ, n_neighbors=count) if count > 0 else 1.0)
 
 
 class NeighbourAccuracy(FirstRows):
-    """The share of rows that are of the same class as the row with the nearest other code; 0 for a single row."""
+    """Leave-one-out 1-nearest-neighbour accuracy of the class in code space; 0 for a single row."""
 
     def __init__(self) -> None:
         super().__init__(MOST, "codes", "target")

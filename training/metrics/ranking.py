@@ -1,4 +1,4 @@
-"""How well chances order the rows, and nan where a split has nothing to order: torchmetrics counts that as 0.
+"""AUROC and average precision that are NaN, not 0 as in torchmetrics, when a split lacks a class.
 
 Source: Fawcett 2006, doi:10.1016/j.patrec.2005.10.010, section 7 (area under the curve). Axes: B rows, K tags.
 """
@@ -17,28 +17,28 @@ from torchmetrics.utilities.data import dim_zero_cat
 
 
 class Auc(BinaryAUROC):
-    """The chance that a positive row stands over a negative one; nan unless there are both."""
+    """AUROC: probability that a positive row scores above a negative one; NaN unless there are both."""
 
     def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics
         return super().compute() if _has_both(self.target) else torch.tensor(torch.nan, device=self.device)
 
 
 class AveragePrecision(BinaryAveragePrecision):
-    """The mean of the precision over the positive rows; nan without one."""
+    """Mean precision over the positive rows; NaN without a positive row."""
 
     def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics
         return super().compute() if _positives(self.target) > 0 else torch.tensor(torch.nan, device=self.device)
 
 
 class MeanAuc(MultilabelAUROC):
-    """The mean of `Auc` over the tags that some rows have and some have not; nan without such a tag."""
+    """Mean of `Auc` over the tags with both positive and negative rows; NaN without such a tag."""
 
     def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics
         return super().compute()[_has_both(self.target)].mean()
 
 
 class MeanAveragePrecision(MultilabelAveragePrecision):
-    """The mean of `AveragePrecision` over the tags that a row has; nan when no row has one."""
+    """Mean of `AveragePrecision` over the tags with a positive row; NaN without such a tag."""
 
     def compute(self) -> Tensor:  # type: ignore[override]  # as in torchmetrics
         return super().compute()[_positives(self.target) > 0].mean()

@@ -10,13 +10,13 @@ from millstream.training.metrics.first_rows import FirstRows
 from millstream.training.tensors import as_numpy
 
 MOST = 5_000
-"""Rows of a split, the first in stored order, whose silhouette is told: each is compared with each."""
+"""Rows of a split, the first in stored order, that are evaluated: the cost is quadratic."""
 
 
 class Silhouette(FirstRows):
     """Mean over rows of (b - a) / max(a, b): a is the mean distance to its own cluster, b to the nearest other.
 
-    Rows of no cluster are left out. It is 0 where all rows are of one cluster, or each of its own.
+    Rows without a cluster are ignored. It is 0 when all rows are in one cluster, or each in its own.
     """
 
     def __init__(self) -> None:

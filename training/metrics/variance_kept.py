@@ -1,4 +1,4 @@
-"""Share of the variance of rows that their reconstructions keep."""
+"""Fraction of the variance of rows that their reconstructions explain."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from torchmetrics import Metric
 
 
 class VarianceKept(Metric):
-    """1 - sum of (again - x)^2 / sum of (x - mean)^2, where the mean is that of the rows measured.
+    """1 - sum of (reconstruction - x)^2 / sum of (x - mean)^2, with the mean of the evaluated rows.
 
-    It is 0 for rows that are all the same, in which there is nothing to keep.
+    It is 0 when all rows are equal and there is no variance.
     """
 
     count: Tensor

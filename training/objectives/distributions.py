@@ -1,7 +1,7 @@
-"""Laws of a number that the outputs of a network are read as, in the units of the scaled target.
+"""Output distributions (Gaussian, mixture, Monte Carlo dropout) of a network, in units of the scaled target.
 
-Every law is a mixture of normal ones: of one part (gaussian), of several (mixture), or of one for each pass (dropout).
-Axes: B rows, P outputs of the network, K parts of a mixture.
+Each is a mixture of normal distributions: of one component (gaussian), of several (mixture), or one per pass (dropout).
+Axes: B rows, P outputs of the network, K components of a mixture.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from torch.nn import functional
 
 Law = MixtureSameFamily
 HALVINGS = 40
-"""Of the bracket of a quantile: it is then as narrow as single precision tells apart."""
+"""Bisection steps for a quantile; they exhaust single precision."""
 
 
 class Gaussian(BaseModel, frozen=True, extra="forbid"):
-    """A mean and a deviation for each row (Nix & Weigend 1994, doi:10.1109/ICNN.1994.374138).
+    """Normal distribution with a mean and a deviation per row (Nix & Weigend 1994, doi:10.1109/ICNN.1994.374138).
 
-    Differs from it: the deviation is a softplus, which outliers throw less far than an exponential, above a floor.
+    Differs from it: the deviation is a softplus, more robust to outliers than an exponential, plus a floor.
     """
 
     name: Literal["gaussian"]
-    floor: float = Field(0.01, gt=0, description="smallest deviation, in those of the scaled target")
+    floor: float = Field(0.01, gt=0, description="minimum standard deviation, in units of the scaled target")
 
     @property
     def outputs(self) -> int:
@@ -38,14 +38,14 @@ class Gaussian(BaseModel, frozen=True, extra="forbid"):
 
 
 class Mixture(BaseModel, frozen=True, extra="forbid"):
-    """Shares, means and deviations of several normal laws for each row (Bishop 1994, NCRG/94/004).
+    """Mixture density: weights, means and deviations of K normal distributions per row (Bishop 1994, NCRG/94/004).
 
-    Differs from it: the deviation as `gaussian` has it.
+    Differs from it: the deviation is computed as in `gaussian`.
     """
 
     name: Literal["mixture"]
-    parts: int = Field(5, ge=1, description="normal laws K that are mixed")
-    floor: float = Field(0.01, gt=0, description="smallest deviation, in those of the scaled target")
+    parts: int = Field(5, ge=1, description="mixture components, K")
+    floor: float = Field(0.01, gt=0, description="minimum standard deviation, in units of the scaled target")
 
     @property
     def outputs(self) -> int:
@@ -57,16 +57,16 @@ class Mixture(BaseModel, frozen=True, extra="forbid"):
 
 
 class Dropout(BaseModel, frozen=True, extra="forbid"):
-    """The mean of each pass with units left out, and one precision for all rows (Gal & Ghahramani 2016).
+    """Monte Carlo dropout: the mean of each dropout pass, and one precision for all rows (Gal & Ghahramani 2016).
 
     Source: arXiv 1506.02142, equation 8 of its appendix: log p(y) = logsumexp over passes of log N(y; mean, 1 / tau).
     """
 
     name: Literal["dropout"]
     precision: float = Field(
-        gt=0, description="tau, 1 / variance of the noise in the scaled target; choose it on valid"
+        gt=0, description="tau, 1 / noise variance of the scaled target; tune it on the validation split"
     )
-    passes: int = Field(100, ge=1, description="draws of the units left out, for every row that is told")
+    passes: int = Field(100, ge=1, description="dropout passes per prediction")
 
     @property
     def outputs(self) -> int:
@@ -81,15 +81,15 @@ AnyHead = Annotated[Gaussian | Mixture | Dropout, Field(discriminator="name")]
 
 
 def law(logits_BK: Tensor, mean_BK: Tensor, deviation_BK: Tensor) -> Law:
-    """The mixture of K normal laws with the shares softmax(logits)."""
+    """Mixture of K normal distributions with the weights softmax(logits)."""
     shares = Categorical(logits=logits_BK, validate_args=False)
     return MixtureSameFamily(shares, Normal(mean_BK, deviation_BK, validate_args=False), validate_args=False)
 
 
 def quantile(law_B: Law, share: float) -> Tensor:
-    """The number (B,) that a row lies under with the chance `share`.
+    """Quantile (B,) at the level `share`.
 
-    That of a mixture lies between those of its parts, and is found there by halving.
+    The quantile of a mixture lies between those of its components, and is found by bisection.
     """
     parts = law_B.component_distribution
     ends_BK = parts.icdf(torch.full_like(parts.mean, share))

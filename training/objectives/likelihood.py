@@ -1,4 +1,4 @@
-"""Log-likelihoods and divergences of a variational auto-encoder, in nats."""
+"""Log-likelihoods and KL divergence of a variational autoencoder, in nats."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What all reinforcement learning shares: acting, learning in rounds, episodes of validation and test, state, figures.
+"""Base of reinforcement learning tasks: acting, rounds of updates, validation and test episodes, state, figures.
 
 An algorithm is a file `training/tasks/reinforce/<name>.py` with a `Config` that extends `AgentConfig` and a subclass
-of `Agent`, which says how it acts, which policy it has learned, and which updates follow from what it collected.
+of `Agent`, which defines the behaviour policy, the evaluated policy and the updates from a rollout.
 Axes: N environments, T steps.
 """
 
@@ -37,21 +37,21 @@ FRAMES = 8
 FRAME_EVERY = 2
 FRAME_S = 0.04
 RECENT = 20
-"""Episodes that `train/return` is the mean of."""
+"""Episodes averaged in `train/return`."""
 
 
 class AgentConfig(BaseModel, frozen=True, extra="forbid"):
-    """Fields that all algorithms share."""
+    """Configuration fields shared by all algorithms."""
 
-    steps: int = Field(50_000, ge=1, description="steps in the environment, over all epochs")
-    environments: int = Field(1, ge=1, description="environments that are stepped side by side")
-    act: int = Field(256, ge=1, description="steps, over all environments, between two rounds of updates")
-    episodes: int = Field(100, ge=1, description="episodes of the test")
-    valid_episodes: int = Field(10, ge=1, description="episodes of each look at valid")
+    steps: int = Field(50_000, ge=1, description="environment steps over all epochs")
+    environments: int = Field(1, ge=1, description="environments stepped in parallel")
+    act: int = Field(256, ge=1, description="environment steps, over all environments, between two rounds of updates")
+    episodes: int = Field(100, ge=1, description="test episodes")
+    valid_episodes: int = Field(10, ge=1, description="episodes per validation")
     solved: int | None = Field(
         None,
         ge=1,
-        description="looks at valid in a row over the environment's own threshold, after which training ends",
+        description="training stops after this many consecutive validations at or above the reward threshold",
     )
 
     @model_validator(mode="after")
@@ -62,20 +62,20 @@ class AgentConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class Agent(Task):
-    """A policy in an environment, which `enter` gives it.
+    """Base of agents that learn in an environment, which `enter` sets.
 
-    A round of training collects a rollout of `act` steps by `act(...)`, then takes the steps that `updates` yields. A
-    subclass gives `best`, `updates`, `updates_per_batch` (here of a round) and `predict`, `act` where it explores, and
-    saves what it keeps beside its network in `on_save_checkpoint`.
+    A training round collects a rollout of `config.act` steps with `act(...)`, then takes the steps that `updates`
+    yields. A subclass defines `best`, `updates`, `updates_per_batch` (here per round) and `predict`, overrides `act` to
+    explore, and saves its state other than the network in `on_save_checkpoint`.
     """
 
     steps_by_rows: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("environment",)
     actions: ClassVar[tuple[Actions, ...]]
-    """The kinds of action that the algorithm can choose."""
+    """Kinds of action that the algorithm supports."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises WrongRecipe for actions of another kind than `actions`, and for an estimator."""
+        """Raises WrongRecipe for unsupported kinds of action, and for an estimator."""
         kind, name = kind_of_actions(signature), type(self).__name__.lower()
         if kind not in self.actions:
             learns = " or ".join(self.actions)
@@ -93,24 +93,24 @@ class Agent(Task):
 
     @classmethod
     def rounds(cls, config: Any, fit: Fit) -> Mapping[str, int]:
-        """How many rounds of training an epoch has, and how many episodes a validation and a test."""
+        """Number of training rounds per epoch, and of episodes per validation and test."""
         train = max(1, config.steps // config.act) // fit.epochs
         return {"train": max(1, train), "valid": config.valid_episodes, "test": config.episodes}
 
     def best(self, observation_N: NDArray[Any]) -> NDArray[Any]:
-        """The actions of the policy as it is evaluated, without exploration."""
+        """Actions of the evaluated policy, without exploration."""
         raise NotImplementedError(f"{type(self).__name__} gives no best()")
 
     def act(self, observation_N: NDArray[Any], step: int) -> NDArray[Any]:
-        """The actions of training after `step` steps in all; the default is `best`."""
+        """Training actions after `step` environment steps in all; the default is `best`."""
         return self.best(observation_N)
 
     def updates(self, rollout: Transitions) -> Iterator[Update]:  # type: ignore[override]
-        """The steps of a round, one after the other: each is taken before the next one is asked for."""
+        """Yields the updates of a round; each is applied before the next is requested."""
         raise NotImplementedError(f"{type(self).__name__} gives no updates()")
 
     def read(self, observation: Tensor) -> Tensor:
-        """What the network takes for observations (B, ...) of the environment, on its device."""
+        """Network inputs for observations (B, ...) of the environment, on the network's device."""
         field = self.signature.inputs[0]
         affine, values = field.columns[0].affine, observation.to(self.device, getattr(torch, field.dtype))
         if affine is not None:
@@ -163,7 +163,7 @@ class Agent(Task):
 
     @torch.no_grad()
     def play(self, stage: str, number: int) -> tuple[float, list[NDArray[Any]]]:
-        """The return of one episode of the policy as it is, and all that was observed in it."""
+        """Return and observations of one episode of the evaluated policy."""
         env = self.environment.make(self.environment_config)
         observation, _ = env.reset(seed=key(self.fit.seed, stage, number) % SEEDS)
         course, total, ended = [observation], 0.0, False
@@ -221,7 +221,7 @@ class Agent(Task):
 
 
 def kind_of_actions(signature: Signature) -> Actions:
-    """What the targets of an environment's signature say of its actions."""
+    """The kind of action, from the targets of an environment's signature."""
     if not signature.classes:
         return "continuous"
     return "discrete" if [field.name for field in signature.targets] == ["action"] else "multi-discrete"

@@ -1,8 +1,8 @@
-"""N environments, each in the middle of an episode.
+"""Vector of N environments with their episodes in progress.
 
-Resuming: an environment that shows its state goes on inside its episode, to the same bits. One that hides it begins a
-new episode, seeded by (seed, step, number of the environment): the run can be repeated from its checkpoint, but is
-another than the unbroken one. The broken episode is not reported, and no transition joins the two.
+Resuming: an environment that exposes its state continues its episode, bitwise equal. One that hides it starts a new
+episode, seeded by (seed, step, index of the environment): the run is reproducible from its checkpoint, but differs from
+the uninterrupted run. The interrupted episode is not reported, and no transition joins the two.
 Axes: N environments.
 """
 
@@ -21,39 +21,39 @@ from millstream.tracking.seeds import key
 from millstream.training.environments import Environment
 
 SEEDS = 1 << 32
-"""Gymnasium takes seeds below."""
+"""Exclusive upper bound of Gymnasium's seeds."""
 
 
 class Step(NamedTuple):
-    """What came of one step of each environment."""
+    """Result of one step of each environment."""
 
     reward_N: NDArray[Any]
     next_N: NDArray[Any]
-    """What is observed after the action: the true last observation where an episode ended."""
+    """Observation after the action: the true final observation where an episode ended."""
     terminated_N: NDArray[np.bool_]
-    """The episode ended by its own rules: nothing follows."""
+    """The episode reached a terminal state."""
     truncated_N: NDArray[np.bool_]
-    """The episode was cut off, and would have gone on; false where it also terminated."""
+    """The episode was cut off before a terminal state; false where it also terminated."""
 
 
 class Episodes:
-    """Steps a vector of environments in SAME_STEP mode, and keeps what was observed last and the returns so far."""
+    """Steps a vector of environments in SAME_STEP mode, and tracks the last observations and the returns so far."""
 
     def __init__(self, environment: Environment, config: Any, count: int, seed: int) -> None:
-        """Raises WrongRecipe for a vector that resets its environments in another mode."""
+        """Raises WrongRecipe for a vector with another autoreset mode."""
         self.environment, self.count, self.seed = environment, count, seed
         self.vector = environment.make_vector(config, count)
         mode = self.vector.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise WrongRecipe.at("environment", f"its vector resets by {mode}; {AutoresetMode.SAME_STEP} is needed")
-        # environment 0 has the seed of a lone one
+        # environment 0 has the seed of a single environment
         seeds = [key(seed, "episodes", *([at] if at else [])) % SEEDS for at in range(count)]
         self.observation_N: NDArray[Any] = self.vector.reset(seed=seeds)[0]
         self.return_N = np.zeros(count)
-        """Of the episodes in progress."""
+        """Returns of the episodes in progress."""
 
     def step(self, action_N: NDArray[Any]) -> tuple[Step, list[float]]:
-        """One step of each environment, and the returns of the episodes that ended with it."""
+        """Step each environment; returns the step and the returns of the episodes that ended with it."""
         action_N = allowed(self.vector.single_action_space, action_N)
         observation_N, reward_N, terminated_N, truncated_N, info = self.vector.step(action_N)
         ended_N, next_N = terminated_N | truncated_N, observation_N
@@ -79,7 +79,7 @@ class Episodes:
         }
 
     def load_state_dict(self, state: dict[str, Any], step: int) -> None:
-        """Go on after `step` steps of the run, by the rule at the top."""
+        """Resume after `step` steps of the run, as the module docstring describes."""
         self.observation_N = self.vector.reset(
             seed=[key(self.seed, "resumed", step, at) % SEEDS for at in range(self.count)]
         )[0]
@@ -92,10 +92,10 @@ class Episodes:
 
     @property
     def _envs(self) -> list[Any]:
-        """The environments by themselves, where they live in this process."""
+        """The single environments, if they live in this process; otherwise empty."""
         return getattr(self.vector, "envs", [])
 
 
 def allowed(space: Any, action: NDArray[Any]) -> NDArray[Any]:
-    """The action as an environment takes it: numbers inside the bounds of a Box. Learning sees the unclipped one."""
+    """The action clipped to the bounds of a Box; learning uses the unclipped action."""
     return np.clip(action, space.low, space.high) if isinstance(space, Box) else action

@@ -1,4 +1,4 @@
-"""Replay memory: the last transitions, drawn from at random.
+"""Replay buffer of the most recent transitions.
 
 Source: Lin 1992, doi:10.1007/BF00992699; Mnih et al. 2015, doi:10.1038/nature14236.
 """
@@ -15,19 +15,19 @@ from millstream.training.rl.rollout import Transitions
 
 
 class Replay:
-    """A ring of `capacity` transitions of any shape; draws are uniform, with replacement, by (seed, number)."""
+    """Ring buffer of `capacity` transitions; samples are uniform with replacement, seeded by (seed, number)."""
 
     def __init__(self, capacity: int, seed: int) -> None:
         self.capacity, self.seed = capacity, seed
         self.written = 0
         self.kept: Transitions | None = None
-        """(capacity, ...) each; None before the first transition, which says the shapes."""
+        """Columns of shape (capacity, ...); None before the first transition, which sets the shapes."""
 
     def __len__(self) -> int:
         return min(self.written, self.capacity)
 
     def extend(self, transitions: Transitions) -> None:
-        """Keep transitions (B, ...), in the place of the oldest when the memory is full."""
+        """Store transitions (B, ...); overwrites the oldest when the buffer is full."""
         kept, count = self._room_for(transitions), len(transitions.reward)
         at = torch.arange(self.written, self.written + count)[-self.capacity :] % self.capacity
         for column, new in zip(kept, transitions, strict=True):
@@ -35,7 +35,7 @@ class Replay:
         self.written += count
 
     def draw(self, count: int, number: int) -> Transitions:
-        """`count` transitions for the gradient step `number`. Raises ValueError when nothing is kept."""
+        """`count` transitions for the gradient step `number`. Raises ValueError when the buffer is empty."""
         if self.kept is None:
             raise ValueError("no transition is kept yet; act before a draw")
         generator = np.random.Generator(np.random.PCG64(key(self.seed, "replay", number)))
@@ -43,7 +43,7 @@ class Replay:
         return Transitions(*(column.index_select(0, at) for column in self.kept))
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values; only what was written."""
+        """Tensors and plain values of the written part."""
         columns = {} if self.kept is None else self.kept._asdict()
         return {
             "written": self.written,

@@ -1,6 +1,6 @@
-"""Transitions, and their collection from N environments over T steps.
+"""Transitions, and rollouts of N environments over T steps.
 
-Axes: T steps, N environments, B transitions of any order.
+Axes: T steps, N environments, B transitions in any order.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from torch import Tensor
 from millstream.training.rl.episodes import Episodes
 
 Act = Callable[[NDArray[Any]], NDArray[Any]]
-"""Actions for the observations of N environments."""
+"""Maps the observations of N environments to actions."""
 
 
 class Transitions(NamedTuple):
-    """Steps that were taken in an environment: leading axes (T, N) in a rollout, (B,) in a minibatch.
+    """Environment steps, with leading axes (T, N) in a rollout and (B,) in a minibatch.
 
-    Observations and actions have the shape and dtype of the environment's.
+    Observations and actions have the shape and dtype of the environment's spaces.
     """
 
     observation: Tensor
@@ -30,15 +30,15 @@ class Transitions(NamedTuple):
     reward: Tensor
     """float32"""
     next: Tensor
-    """What was observed after the action, before any reset."""
+    """Observation after the action, before any reset."""
     terminated: Tensor
-    """bool: nothing follows, so the value of `next` is 0."""
+    """bool: a terminal state, so the value of `next` is 0."""
     truncated: Tensor
-    """bool: the episode was cut off at `next`, which has a value; never true where `terminated` is."""
+    """bool: the episode was truncated at `next`, which has a value; never true where `terminated` is."""
 
     @property
     def ended(self) -> Tensor:
-        """Whether the next row of a rollout belongs to another episode."""
+        """Whether the next step of a rollout belongs to another episode."""
         return self.terminated | self.truncated
 
     def flat(self) -> Transitions:
@@ -50,7 +50,7 @@ class Transitions(NamedTuple):
 
 
 def collect(episodes: Episodes, act: Act, steps: int) -> tuple[Transitions, list[tuple[int, float]]]:
-    """`steps` steps (T) of each environment, and (step, return) of each episode that ended, steps counted from 1."""
+    """A rollout of `steps` steps (T), and (step, return) of each finished episode, steps counted from 1."""
     rows: list[tuple[NDArray[Any], ...]] = []
     returns: list[tuple[int, float]] = []
     for at in range(1, steps + 1):

@@ -1,4 +1,4 @@
-"""Numbers of rounds, in the place of batches: an agent makes its own data, and a trainer wants something to count."""
+"""Round indices in place of batches: an agent generates its own data, but the trainer needs a data loader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 
 class Rounds:
-    """0, 1, ... `count` - 1, over and over, with the place kept where it stops."""
+    """Iterates 0, 1, ... `count` - 1 per epoch; its state records the position, for resuming."""
 
     def __init__(self, count: int) -> None:
         self.count = count

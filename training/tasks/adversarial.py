@@ -1,7 +1,7 @@
-"""Two networks against each other, each with an optimizer of its own, in one task.
+"""Adversarial training of a generator and a discriminator, each with its own optimizer.
 
-Source: Goodfellow et al. 2014, arXiv 1406.2661, Algorithm 1 with one step each, and the generator's loss that does not
-saturate (section 3).
+Source: Goodfellow et al. 2014, arXiv 1406.2661, Algorithm 1 with one step each, and the non-saturating generator loss
+(section 3).
 Axes: B rows.
 """
 
@@ -30,23 +30,25 @@ GRID = 100
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     discriminator_rate: float = Field(
-        1.0, gt=0, description="the discriminator's learning rate, as a share of the generator's"
+        1.0, gt=0, description="learning rate of the discriminator, as a multiple of the generator's"
     )
     discriminator_steps: int = Field(
-        1, ge=1, description="steps of the discriminator, each on a batch of its own, for one of the generator"
+        1, ge=1, description="discriminator steps per generator step, each on its own batch"
     )
-    smoothing: float = Field(0.1, ge=0, lt=1, description="real images count as 1 - this (Salimans et al. 2016)")
+    smoothing: float = Field(
+        0.1, ge=0, lt=1, description="label smoothing: real images have the target 1 - this (Salimans et al. 2016)"
+    )
 
 
 class Adversarial(Task):
-    """`accuracy` is how often the discriminator tells real from made; at .5 it can do no better than guess."""
+    """`accuracy` of the discriminator on real and generated images; .5 is chance level."""
 
     outputs: ClassVar = {"real": "double"}
-    """The discriminator's probability that an image is a real one."""
+    """The discriminator's probability that an image is real."""
     steps_by_rows: ClassVar = False
     needs = ("generator", "discriminator", "latent")
     generated: ClassVar = {"image": "Array(double)"}
-    """Pixels of an image, row after row."""
+    """Pixels of an image, flattened row by row."""
 
     @classmethod
     def targets_of(cls, config: Any) -> tuple[str, ...]:
@@ -62,9 +64,9 @@ class Adversarial(Task):
         return super().optimizer_of(name, steps, share=share)
 
     def updates(self, batch: Batch) -> Iterator[Update]:
-        """A step of the discriminator, on the batch's images, and one of the generator where it is due.
+        """A discriminator step on the batch's images, and a generator step when it is due.
 
-        Both of a batch are on the same noise.
+        Both steps of a batch use the same noise.
         """
         made = self._made(len(batch.mask_B))
 
@@ -102,7 +104,7 @@ class Adversarial(Task):
 
     @torch.no_grad()
     def _drawn(self, count: int, seed: int) -> Tensor:
-        """Images made of noise that follows from the seed, on any device."""
+        """Generated images; the noise depends on the seed alone, on any device."""
         noise = torch.randn(count, self.network.latent, generator=torch.Generator().manual_seed(seed))
         self.network.eval()
         made: Tensor = self.network.generator(noise.to(self.device))

@@ -1,6 +1,6 @@
-"""Tells the class of a row by the scores of a network, or of a fitted estimator.
+"""Multi-class classification by the logits of a network or of a fitted estimator.
 
-A target is a class number, or the share of each class (a one-hot vector, or one between several by `mixup`).
+A target is a class index, or a probability for each class (one-hot, or a soft label from `mixup`).
 Axes: B rows, K classes.
 """
 
@@ -38,30 +38,31 @@ BINARY = 2
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the class")
+    target: str = Field(description="column with the class label")
     loss: Literal["cross_entropy", "squared"] = Field(
-        "cross_entropy", description="-log of the class's chance, or squared differences of all chances (Brier)"
+        "cross_entropy",
+        description="negative log-probability of the class, or squared error of all probabilities (Brier)",
     )
     smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of the label spread over all classes (Szegedy et al. 2016)"
+        0.0, ge=0, lt=1, description="label smoothing: share of the label spread over all classes (Szegedy et al. 2016)"
     )
     prior: Literal["trained", "corrected"] = Field(
-        "trained", description="class shares that chances tell of: those trained on, or those before a rebalance"
+        "trained", description="class prior of the probabilities: that of the training rows, or that before a rebalance"
     )
 
 
 class Classify(Task):
     """Accuracy, macro-F1 and calibration error; with two classes also AUC and average precision of the second class
-    (nan where the split has no row of it).
+    (NaN when the split has no row of it).
 
-    The calibration error is the mean over the rows of how far the chance told of their class is from the accuracy of
-    all rows with such a chance, in 15 bins (Guo et al. 2017, arXiv 1706.04599, equation 3).
+    The calibration error is the expected absolute difference between the confidence of a prediction and the accuracy
+    in its bin, of 15 bins (Guo et al. 2017, arXiv 1706.04599, equation 3).
     """
 
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises WrongRecipe for a target of less than two classes, and shares of classes for an estimator."""
+        """Raises WrongRecipe for a target with fewer than two classes, and for soft labels with an estimator."""
         self.classes = signature.classes
         if len(self.classes) < BINARY:
             told = f"{config.target} has {len(self.classes)} classes, and it takes two to tell apart"
@@ -70,7 +71,7 @@ class Classify(Task):
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
         self.looked: Looked | None = None
         shift_K = prior_shift(signature.shares) if config.prior == "corrected" else torch.zeros(())
-        self.register_buffer("shift_K", shift_K, persistent=False)  # it follows from recipe and data
+        self.register_buffer("shift_K", shift_K, persistent=False)  # derived from recipe and data
         if isinstance(network, Estimator) and signature.target is not None and signature.target.shape:
             told = f"{config.target} holds shares of classes, and an estimator learns whole ones; encode it by index"
             raise WrongRecipe.at("task classify", told)
@@ -122,16 +123,16 @@ class Classify(Task):
 
 
 def whole(target: Tensor) -> Tensor:
-    """Class numbers (B,), of shares (B, K) that of the largest."""
+    """Class indices (B,); for soft labels (B, K) the index of the largest."""
     return target.argmax(dim=1) if target.ndim > 1 else target
 
 
 def prior_shift(shares: Shares | None) -> Tensor:
-    """What brings scores (B, K) from the class shares that were trained on to those given, (K,); zero for none.
+    """Logit offsets (K,) that correct scores (B, K) from the trained class prior to the given one; zero without shares.
 
     p(k|x) is proportional to p_trained(k|x) given_k / trained_k: Saerens et al. 2002, doi:10.1162/089976602753284446,
-    equation 2.4; for two classes Elkan 2001, theorem 2. Holds while only the shares were changed, and not the rows
-    within a class. Raises BadData where the shares are those of other classes.
+    equation 2.4; for two classes Elkan 2001, theorem 2. Valid when only the class frequencies changed, not the rows
+    within a class. Raises BadData when the shares belong to other classes.
     """
     if shares is None:
         return torch.zeros(())
@@ -143,7 +144,7 @@ def prior_shift(shares: Shares | None) -> Tensor:
 
 
 class _OfChances(Metric):
-    """A metric of the chances of all classes, read off their scores."""
+    """Applies a metric of class probabilities to logits (B, K)."""
 
     def __init__(self, inner: Metric) -> None:
         super().__init__()
@@ -153,7 +154,7 @@ class _OfChances(Metric):
         self.inner.update(self.chances(scores_BK), target_B)
 
     def chances(self, scores_BK: Tensor) -> Tensor:
-        # not left to the metric: it takes scores that all happen to lie in [0, 1] for chances
+        # not left to the metric: it mistakes logits that all lie in [0, 1] for probabilities
         return torch.softmax(scores_BK, dim=1)
 
     def compute(self) -> Tensor:
@@ -166,12 +167,12 @@ class _OfChances(Metric):
 
 
 class _OfSecondClass(_OfChances):
-    """A binary metric read off two scores."""
+    """Applies a binary metric to the probability of the second class."""
 
     def chances(self, scores_BK: Tensor) -> Tensor:
         return _second(scores_BK)
 
 
 def _second(scores_BK: Tensor) -> Tensor:
-    """The chance of class 1 follows from the difference of the two scores."""
+    """Probability (B,) of class 1: the sigmoid of the difference of the two logits."""
     return torch.sigmoid(scores_BK[:, 1] - scores_BK[:, 0])

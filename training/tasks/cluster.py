@@ -1,10 +1,10 @@
-"""Tells the cluster of a row, that of rows like it; nobody says beforehand what the clusters are.
+"""Unsupervised clustering: assigns each row to a cluster.
 
 Sources: adjusted Rand: Hubert & Arabie 1985, doi:10.1007/BF01908075; silhouette: Rousseeuw 1987,
 doi:10.1016/0377-0427(87)90125-7.
-A network for it gives `clusters(*inputs)`: the number of each row's cluster, (B,) int64, -1 for none, and how far the
-row is from it, (B,), which is the loss.
-Axes: B rows, D numbers of a row, N rows of a split.
+Its network has `clusters(*inputs)`, which returns the cluster index of each row, (B,) int64, -1 for none, and the
+distance of the row to it, (B,), which is the loss.
+Axes: B rows, D features, N rows of a split.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ SHOWN = 2_000
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     against: str | None = Field(
-        None, description="a class column that clusters are measured against; never learned from, and no input"
+        None, description="class column to compare clusters with; used for metrics only, not as input or target"
     )
     neighbour_map: int = Field(
         0,
         ge=0,
         le=SHOWN,
-        description="test rows, the first ones, that are shown on a map of their own by t-SNE; a picture alone",
+        description="number of test rows, from the first, in a t-SNE figure; it affects no metric",
     )
 
 
 class Cluster(Task):
-    """Adjusted Rand index against a class column, silhouette, and the share of rows that are in a cluster at all."""
+    """Adjusted Rand index against a class column, silhouette, and the fraction of rows assigned to a cluster."""
 
     outputs: ClassVar = {"cluster": "long", "distance": "double"}
     learns_target = False
     needs = ("clusters",)
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises BadData for a column to measure against that holds no class."""
+        """Raises BadData when `against` is not a class column."""
         super().__init__(config, network, signature, fit)
         if config.against is not None and not signature.classes:
             found = signature.target.meaning if signature.target else "none"
@@ -78,7 +78,7 @@ class Cluster(Task):
         real = batch.mask_B
         x_BD, number_B = joined(batch.arguments)[real], output[real]
         class_B = (batch.truth[real],) if self.config.against else ()
-        # each metric takes what it has a name for
+        # each metric takes the arguments of its own update()
         against = dict(zip(("target",), class_B, strict=False))
         metrics.update(
             x_BD=x_BD, number_B=number_B, value=(number_B >= 0).float(), preds=number_B, index=batch.index, **against

@@ -1,4 +1,4 @@
-"""Tells how often something happens: Poisson regression with a logarithmic link.
+"""Regression of a count: Poisson regression with a logarithmic link.
 
 Source: McCullagh & Nelder 1989, Generalized Linear Models, chapter 6. Axes: B rows; likelihoods in nats.
 """
@@ -25,7 +25,7 @@ from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the count, a whole number from 0 on, not scaled")
+    target: str = Field(description="column with the count, a non-negative integer, not scaled")
 
 
 class Count(Task):
@@ -74,10 +74,10 @@ class Count(Task):
 
 
 def log_poisson(log_rate_B: Tensor, count_B: Tensor) -> Tensor:
-    """log p(count) of a Poisson law, (B,)."""
+    """log p(count) of a Poisson distribution, (B,)."""
     return count_B * log_rate_B - log_rate_B.exp() - torch.lgamma(count_B + 1)
 
 
 def deviance(log_rate_B: Tensor, count_B: Tensor) -> Tensor:
-    """Twice what the likelihood lacks to that of a rate equal to the count, (B,); 0 log 0 is 0."""
+    """Poisson deviance, (B,): twice the log-likelihood ratio to a rate equal to the count; 0 log 0 is 0."""
     return 2 * (torch.xlogy(count_B, count_B) - count_B * log_rate_B - count_B + log_rate_B.exp())

@@ -1,8 +1,8 @@
-"""Tells how likely rows are: the density of all inputs together, in nats.
+"""Density estimation: the joint log-density of all inputs of a row, in nats.
 
-A network for it gives log p(x) of each row, (B,). It is the density of the inputs as they were prepared: a step that
-scales them by a factor f moves it by -log f for each number of a row.
-Axes: B rows, D numbers of a row.
+Its network returns log p(x) of each row, (B,). It is the density of the prepared inputs: scaling them by a factor f
+shifts it by -log f for each feature.
+Axes: B rows, D features.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Density(Task):
     learns_target = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises BadData for inputs that are no real numbers: single values of these have chances, and no density."""
+        """Raises BadData for inputs that are not real-valued: discrete values have probabilities, not a density."""
         super().__init__(config, network, signature, fit)
         wrong = [f"{one.name} ({one.meaning})" for one in signature.inputs if one.meaning not in CONTINUOUS]
         if wrong:
@@ -50,7 +50,7 @@ class Density(Task):
         self.shown: list[tuple[Tensor, Tensor]] = []
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Raises BadData for a network that gives something else than one number a row."""
+        """Raises BadData for a network that does not return one number per row."""
         log_B = self.network(*batch.arguments)
         if log_B.shape != batch.mask_B.shape:
             told = (

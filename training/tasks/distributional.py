@@ -1,4 +1,4 @@
-"""Tells how a number is distributed, given a row: distributional regression, or the conditional density of the target.
+"""Distributional regression: predicts the conditional distribution of the target.
 
 Axes: B rows, P outputs of the network, S passes; likelihoods in nats.
 """
@@ -28,13 +28,15 @@ from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the number")
-    head: AnyHead = Field(description="which law of the number the network's outputs are read as")
-    interval: float = Field(0.9, gt=0, lt=1, description="chance that a row lies between the told `low` and `high`")
+    target: str = Field(description="column with the number")
+    head: AnyHead = Field(description="output distribution that the network's outputs parameterize")
+    interval: float = Field(
+        0.9, gt=0, lt=1, description="nominal coverage of the prediction interval from `low` to `high`"
+    )
 
 
 class Distributional(Regress):
-    """Log-likelihood and RMSE of the mean in raw units, and the share of rows inside their interval.
+    """Log-likelihood and RMSE of the mean in raw units, and the fraction of rows inside their prediction interval.
 
     The loss is the negative log-likelihood of the scaled target.
     """
@@ -58,7 +60,7 @@ class Distributional(Regress):
         return signature.telling(config.head.outputs)
 
     def law(self, inputs: tuple[Tensor, ...]) -> Law:
-        """The law of each row's number, in the units of the scaled target."""
+        """The predictive distribution of each row, in units of the scaled target."""
         head = self.config.head
         if isinstance(head, Dropout) and not self.training:
             told: Tensor = passes(self.network, inputs, head.passes, self.fit.seed)[:, 0]
@@ -98,11 +100,11 @@ class Distributional(Regress):
         }
 
     def raw_log_likelihood(self, scaled: Tensor) -> Tensor:
-        """log p of the target in its own units, from that of the scaled one: y = scaled / factor + offset."""
+        """log p of the target in raw units, from that of the scaled target: y = scaled / factor + offset."""
         return scaled + math.log(self.affine.factor)
 
     def ends(self, law: Law) -> tuple[Tensor, Tensor]:
-        """Where the interval begins and ends, in the units of the scaled target."""
+        """Lower and upper bound of the interval, in units of the scaled target."""
         outside = (1 - self.config.interval) / 2
         return quantile(law, outside), quantile(law, 1 - outside)
 

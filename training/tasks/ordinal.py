@@ -1,8 +1,8 @@
-"""Tells one of several classes that have an order, by one score and the thresholds between neighbours.
+"""Ordinal classification: one score per row, and ordered thresholds between neighbouring classes.
 
 Source: the cumulative link (proportional odds) model, McCullagh 1980, doi:10.1111/j.2517-6161.1980.tb01109.x; one score
-for all thresholds as CORAL has it (Cao, Mirjalili & Raschka 2020, arXiv 1901.07884).
-Differs from CORAL: the loss is the likelihood of the class itself, and thresholds rise by their form, not by training.
+for all thresholds as in CORAL (Cao, Mirjalili & Raschka 2020, arXiv 1901.07884).
+Differs from CORAL: the loss is the likelihood of the class, and the thresholds are ordered by construction.
 Axes: B rows, K classes.
 """
 
@@ -30,11 +30,11 @@ from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the class; the order is that of its classes")
+    target: str = Field(description="column with the class label; classes are ordered as encoded")
 
 
 class Ordinal(Task):
-    """Accuracy, how many classes the told one is off (mae), and Cohen's kappa with quadratic weights."""
+    """Accuracy, mean absolute error in classes (mae), and Cohen's kappa with quadratic weights."""
 
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
 
@@ -87,18 +87,18 @@ class Ordinal(Task):
 
 
 class Thresholds(nn.Module):
-    """log P(class), (B, K), of a network that gives one score a row: P(class <= k) = sigmoid(threshold k - score)."""
+    """log P(class), (B, K), from a network with one score per row: P(class <= k) = sigmoid(threshold k - score)."""
 
     def __init__(self, network: nn.Module, classes: int) -> None:
         super().__init__()
         self.network = network
         self.lowest = nn.Parameter(torch.tensor(1.0 - classes / 2))
-        # softplus(.5413) = 1: thresholds begin one apart, around 0
+        # softplus(.5413) = 1: thresholds start one apart, centred at 0
         self.gaps = nn.Parameter(torch.full((classes - 2,), 0.5413))
 
     @property
     def rising(self) -> Tensor:
-        """The K - 1 thresholds."""
+        """The K - 1 thresholds in increasing order."""
         return torch.cat([self.lowest[None], self.lowest + functional.softplus(self.gaps).cumsum(0)])
 
     def forward(self, *inputs: Tensor) -> Tensor:
@@ -106,7 +106,7 @@ class Thresholds(nn.Module):
 
 
 def log_chances(score_B1: Tensor, rising: Tensor) -> Tensor:
-    """log(sigmoid(t_k - s) - sigmoid(t_(k-1) - s)), (B, K), with t_0 = -inf and t_K = inf, without cancelling.
+    """log(sigmoid(t_k - s) - sigmoid(t_(k-1) - s)), (B, K), with t_0 = -inf and t_K = inf, without cancellation.
 
     sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
     """

@@ -1,6 +1,6 @@
-"""Tells numbers that the target lies under with given chances: quantile regression by the pinball loss.
+"""Quantile regression: predicts conditional quantiles of the target (pinball loss).
 
-Source: Koenker & Bassett 1978, doi:10.2307/1913643; told quantiles are put in order, which makes none of them worse
+Source: Koenker & Bassett 1978, doi:10.2307/1913643; predicted quantiles are sorted, which never increases their error
 (Chernozhukov, Fernandez-Val & Galichon 2010, doi:10.3982/ECTA7880).
 Axes: B rows, Q quantiles.
 """
@@ -26,11 +26,11 @@ from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the number")
+    target: str = Field(description="column with the number")
     shares: tuple[float, ...] = Field(
         (0.05, 0.25, 0.5, 0.75, 0.95),
         min_length=2,
-        description="chances, rising, with which a row lies under its quantiles; the middle one is the prediction",
+        description="quantile levels in increasing order; the middle one is the prediction",
     )
 
     @field_validator("shares")
@@ -42,7 +42,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class Quantiles(Regress):
-    """Pinball loss and MAE of the prediction in raw units, and the share of rows between the outermost quantiles.
+    """Pinball loss and MAE of the prediction in raw units, and the fraction of rows between the outermost quantiles.
 
     The loss is the pinball loss of the scaled target.
     """
@@ -92,7 +92,7 @@ class Quantiles(Regress):
         return {"prediction": as_numpy(self._middle(told_BQ)), "quantiles": list(as_numpy(told_BQ))}
 
     def _told(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The quantiles in rising order and the true numbers of real rows, in raw units."""
+        """Sorted predicted quantiles and targets of the unmasked rows, in raw units."""
         told_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
         return told_BQ.sort(dim=1).values, true_B
 
@@ -101,6 +101,6 @@ class Quantiles(Regress):
 
 
 def pinball(told_BQ: Tensor, true_B: Tensor, shares_Q: Tensor) -> Tensor:
-    """The mean over Q of share * (true - told) where told is too low, (1 - share) * (told - true) elsewhere, (B,)."""
+    """Mean over Q of share * (true - predicted) where too low, (1 - share) * (predicted - true) elsewhere, (B,)."""
     short_BQ = true_B[:, None] - told_BQ
     return torch.maximum(shares_Q * short_BQ, (shares_Q - 1) * short_BQ).mean(dim=1)

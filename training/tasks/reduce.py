@@ -1,8 +1,8 @@
-"""Tells a row by few numbers, from which it can be made again: squared error, share of variance, neighbours kept.
+"""Dimensionality reduction: encodes a row and reconstructs it; reports MSE, variance kept and trustworthiness.
 
-A network for it gives `encode(*inputs)`, the few numbers (B, Z), and `decode(codes_BZ)`, whose numbers are those of the
-inputs, in any shape.
-Axes: B rows, D numbers of a row, Z numbers of a code, N rows of a split.
+Its network has `encode(*inputs)`, which returns codes (B, Z), and `decode(codes_BZ)`, which returns as many numbers as
+the inputs have, in any shape.
+Axes: B rows, D features, Z code dimensions, N rows of a split.
 """
 
 from __future__ import annotations
@@ -37,25 +37,25 @@ PICTURES = 10
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     colour: str | None = Field(
-        None, description="a class column, by which the map of the codes is coloured; never learned from, and no input"
+        None, description="class column that colours the figure of the codes; not used as input or target"
     )
     neighbour_map: int = Field(
         0,
         ge=0,
         le=SHOWN,
-        description="test rows, the first ones, that are shown on a map of their own by t-SNE; a picture alone",
+        description="number of test rows, from the first, in a t-SNE figure; it affects no metric",
     )
 
 
 class Reduce(Task):
-    """MSE of the rows made again, the share of the split's variance in them, and whether like rows have like codes."""
+    """Reconstruction MSE, share of the split's variance kept, and trustworthiness of the codes."""
 
     outputs: ClassVar = {"code": "Array(double)", "reconstruction_error": "double"}
     learns_target = False
     needs = ("encode", "decode")
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises BadData for inputs that are no amounts, and for a colour that is no class."""
+        """Raises BadData for inputs that are not numeric, and for a `colour` that is not a class column."""
         super().__init__(config, network, signature, fit)
         wrong = [f"{one.name} ({one.meaning})" for one in signature.inputs if one.meaning not in MEASURED]
         if wrong:
@@ -85,7 +85,7 @@ class Reduce(Task):
         x_BD = joined(batch.arguments)[real]
         codes_BZ, again_BD = (one[real].detach() for one in output)
         class_B = (batch.truth[real],) if self.config.colour else ()
-        # each metric takes what it has a name for
+        # each metric takes the arguments of its own update()
         against = dict(zip(("class_B",), class_B, strict=False))
         metrics.update(
             preds=again_BD, target=x_BD, again_BD=again_BD, x_BD=x_BD, codes_BZ=codes_BZ, index=batch.index, **against

@@ -1,6 +1,6 @@
-"""Tells a number (or several) by the error that it makes, measured in the raw units of the target.
+"""Regression of a number or a vector; metrics are in the raw units of the target.
 
-Axes: B rows, D numbers a row.
+Axes: B rows, D numbers per row.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from millstream.training.task import Stage, Task
 from millstream.training.tensors import as_numpy
 
 SHOWN = 500
-"""Rows in a picture of the fit."""
+"""Rows in a figure of the fit."""
 FRAMES = 30
 FRAME_S = 0.2
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the number")
+    target: str = Field(description="column with the number or vector")
     loss: Literal["squared", "absolute", "huber"] = Field(
-        "squared", description="error of the scaled target; huber is squared up to 1, and a straight line beyond"
+        "squared", description="error of the scaled target; huber is quadratic up to 1 and linear beyond"
     )
 
 
 class Regress(Task):
-    """RMSE, MAE and MSE in raw units; the loss is an error of the scaled target.
+    """RMSE, MAE and MSE in raw units; the loss is the error of the scaled target.
 
-    With a number as its only input the fit is drawn: on the test rows, and as a film on the valid rows.
+    With a single numeric input the fit is plotted: as a figure on test rows, and as an animation on validation rows.
     """
 
     outputs: ClassVar = {"prediction": "double"}
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises WrongRecipe for a target that is no number."""
+        """Raises WrongRecipe for a target that is not numeric."""
         super().__init__(config, network, signature, fit)
         if signature.target is None or signature.target.meaning in ("category", "tokens"):
             found = f"is a {signature.target.meaning}" if signature.target else "is missing"
@@ -58,11 +58,11 @@ class Regress(Task):
         self.affine = (signature.target.columns[0].affine if signature.target else None) or Affine()
         self.predicted, self.true, self.curve = CatMetric(), CatMetric(), CatMetric()
         self.course: list[Tensor] = []
-        """The curve at each look at valid."""
+        """The curve at each validation."""
 
     @property
     def is_curve(self) -> bool:
-        """Whether there is one number to tell from one number."""
+        """Whether both the input and the target are a single number."""
         inputs, target = self.signature.inputs, self.signature.target
         return [one.shape for one in inputs] == [(1,)] and target is not None and target.shape == ()
 
@@ -79,7 +79,7 @@ class Regress(Task):
         self.note(guess, true, batch)
 
     def note(self, guess: Tensor, true: Tensor, batch: Batch, *band: Tensor) -> None:
-        """Remember of the real rows what is drawn: told and true values, and the ends of a band, in raw units."""
+        """Collect the unmasked rows for the figures: predictions, targets and the bounds of a band, in raw units."""
         if self.trainer.testing:
             self.predicted.update(guess)
             self.true.update(true)
@@ -92,7 +92,7 @@ class Regress(Task):
         return {"squared": error.square().mean(dim=1), "absolute": error.abs().mean(dim=1)}
 
     def raw(self, scaled: Tensor) -> Tensor:
-        """Values in the target's own units."""
+        """Values in the raw units of the target."""
         return scaled / self.affine.factor + self.affine.offset
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
@@ -125,28 +125,28 @@ class Regress(Task):
             self.curve.reset()
 
     def _noted(self) -> Tensor:
-        """Seen, true and told numbers, and the ends of a band where there is one, (N, 3 or 5)."""
+        """Inputs, targets and predictions, and the bounds of a band if there is one, (N, 3 or 5)."""
         return torch.as_tensor(self.curve.compute())[:SHOWN].cpu()
 
     def _drawn(self, curve: Tensor, title: str) -> Figure:
-        # the input as the network sees it, the target in its own units
+        # the input as the network reads it, the target in raw units
         names = self.signature.inputs[0].columns[0].name, self.signature.target.columns[0].name  # type: ignore[union-attr]
         seen, true, told, *band = as_numpy(curve.T)
         return fit_of(seen, true, told, names, band=(band[0], band[1]) if band else None, title=title)
 
 
 def squared(guess: Tensor, true: Tensor) -> Tensor:
-    """The mean of (guess - true)**2 over a row's numbers, (B,)."""
+    """Mean of (guess - true)**2 over the numbers of a row, (B,)."""
     return _over_numbers((guess - true).square())
 
 
 def absolute(guess: Tensor, true: Tensor) -> Tensor:
-    """The mean of |guess - true| over a row's numbers, (B,): least at the median, so that outliers pull less."""
+    """Mean of |guess - true| over the numbers of a row, (B,): minimal at the median, so robust to outliers."""
     return _over_numbers((guess - true).abs())
 
 
 def huber(guess: Tensor, true: Tensor) -> Tensor:
-    """The mean over a row's numbers of d**2 / 2 for |d| <= 1 and |d| - 1/2 beyond, d = guess - true (Huber 1964,
+    """Mean over the numbers of a row of d**2 / 2 for |d| <= 1 and |d| - 1/2 beyond, d = guess - true (Huber 1964,
     doi:10.1214/aoms/1177703732)."""
     return _over_numbers(functional.huber_loss(guess, true, reduction="none"))
 

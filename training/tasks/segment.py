@@ -1,8 +1,8 @@
-"""Tells which pixels belong to a thing: cross-entropy of each pixel, and how far the mask covers the true one.
+"""Binary segmentation of images: per-pixel cross-entropy and Dice loss.
 
 Sources: Dice loss: Milletari et al. 2016, arXiv 1606.04797, equation 1 without its squares; the sum with cross-entropy
 as in Isensee et al. 2021, doi:10.1038/s41592-020-01008-z.
-Axes: B rows, H height, W width; a mask has one map, 1 where the thing is.
+Axes: B rows, H height, W width; a mask has one channel, 1 for the foreground.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ from millstream.training.tensors import as_numpy
 
 SHOWN = 12
 SMOOTH = 1.0
-"""Pixels added to both sides of the quotient, so that an empty mask that was told empty has no loss."""
+"""Pixels added to numerator and denominator, so that an empty mask predicted as empty has no loss."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the mask")
+    target: str = Field(description="column with the mask")
     loss: Literal["bce", "dice", "bce-dice"] = Field(
-        "bce-dice", description="cross-entropy of the pixels, 1 - Dice of each mask, or their sum"
+        "bce-dice", description="pixel-wise binary cross-entropy, 1 - Dice of each mask, or their sum"
     )
-    positive: float = Field(1.0, gt=0, description="what a pixel of the thing counts, against one beside it (bce)")
+    positive: float = Field(1.0, gt=0, description="weight of a foreground pixel relative to a background pixel (bce)")
     tile: int | None = Field(
-        None, ge=2, description="learn from squares of this side, at drawn places, and tell whole images tile by tile"
+        None, ge=2, description="side of the random square crops to train on; whole images are predicted tile by tile"
     )
-    margin: int = Field(16, ge=0, description="pixels of a tile's edge that the tile beside it tells")
+    margin: int = Field(
+        16, ge=0, description="pixels at each edge of a tile that are discarded; the adjacent tile predicts them"
+    )
 
     @model_validator(mode="after")
     def _tiles_have_a_middle(self) -> Self:
@@ -51,13 +53,13 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 class Segment(Task):
-    """IoU and Dice over all pixels of the split, at a chance of one half."""
+    """IoU and Dice over all pixels of the split, at a probability threshold of 1/2."""
 
     outputs: ClassVar = {"probabilities": "Array(double)", "share": "double"}
     positive: Tensor
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises BadData for a target that is no mask of one map."""
+        """Raises BadData for a target that is not a mask with one channel."""
         super().__init__(config, network, signature, fit)
         target = signature.target
         if target is None or target.meaning != "mask" or target.shape[0] != 1:
@@ -73,7 +75,7 @@ class Segment(Task):
 
     @classmethod
     def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
-        """A network that sees tiles alone is made for their size."""
+        """With tiles, the signature of a network whose input has the size of a tile."""
         if config.tile is None:
             return signature
         image = signature.single("image")
@@ -86,11 +88,11 @@ class Segment(Task):
         if self.training and self.config.tile is not None:
             image_BCHW, true_B1HW = self.drawn_tiles(image_BCHW, true_B1HW)
         scores_B1HW = self.scores(image_BCHW)
-        true_B1HW = true_B1HW.clamp(max=1).to(scores_B1HW)  # masks of many things number them
+        true_B1HW = true_B1HW.clamp(max=1).to(scores_B1HW)  # masks of several objects number them
         return self.loss(scores_B1HW, true_B1HW), scores_B1HW
 
     def scores(self, image_BCHW: Tensor) -> Tensor:
-        """Scores of every pixel; of an image larger than a tile they are put together from those of tiles."""
+        """Logits of every pixel; for an image larger than a tile, assembled from tiles."""
         tile = self.config.tile
         if tile is None or image_BCHW.shape[2:] == (tile, tile):
             scores_B1HW: Tensor = self.network(image_BCHW)
@@ -98,13 +100,13 @@ class Segment(Task):
         return tiled(self.network, image_BCHW, tile, self.config.margin)
 
     def drawn_tiles(self, image_BCHW: Tensor, true_B1HW: Tensor) -> tuple[Tensor, Tensor]:
-        """One square of each image and of its mask, at a place drawn evenly."""
+        """One random square crop of each image and its mask, at a uniform position."""
         room_2 = torch.tensor(image_BCHW.shape[2:], device=image_BCHW.device) - self.config.tile + 1
         starts_2B1 = (torch.rand(2, len(image_BCHW), 1, device=image_BCHW.device) * room_2[:, None, None]).long()
         return cut(image_BCHW, starts_2B1, self.config.tile), cut(true_B1HW, starts_2B1, self.config.tile)
 
     def loss(self, scores_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
-        """Of each row, (B,)."""
+        """Loss of each row, (B,)."""
         found = torch.zeros(len(scores_B1HW), device=scores_B1HW.device)
         if "bce" in self.config.loss:
             found = found + cross_entropy(scores_B1HW, true_B1HW, self.positive)
@@ -138,13 +140,13 @@ class Segment(Task):
 
 
 def cross_entropy(scores_B1HW: Tensor, true_B1HW: Tensor, positive: Tensor) -> Tensor:
-    """The mean over a row's pixels of their cross-entropy, in nats, (B,); those of the thing count `positive` times."""
+    """Mean cross-entropy over the pixels of a row, in nats, (B,); foreground pixels are weighted by `positive`."""
     each = functional.binary_cross_entropy_with_logits(scores_B1HW, true_B1HW, pos_weight=positive, reduction="none")
     return each.flatten(start_dim=1).mean(dim=1)
 
 
 def soft_dice(chances_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
-    """2 |A and B| / (|A| + |B|) of each row, (B,), with chances in the place of a mask."""
+    """2 |A and B| / (|A| + |B|) of each row, (B,), with probabilities instead of a binary mask."""
     both = (chances_B1HW * true_B1HW).flatten(start_dim=1).sum(dim=1)
     all_of_them = (chances_B1HW + true_B1HW).flatten(start_dim=1).sum(dim=1)
     return (2 * both + SMOOTH) / (all_of_them + SMOOTH)

@@ -1,10 +1,10 @@
-"""Tells the fine picture of a coarse one, learning from patches of both.
+"""Single-image super-resolution, trained on patches of low- and high-resolution images.
 
-PSNR and SSIM are measured as in the field: on the luma of ITU-R BT.601 as whole numbers from 16 to 235, for each whole
-picture of its own size with a border of `factor` pixels cut off, as a mean over pictures. SSIM: Wang et al. 2004,
+PSNR and SSIM follow the convention of the literature: on the luma of ITU-R BT.601 as integers from 16 to 235, for each
+whole image at its own size with a border of `factor` pixels cropped, averaged over images. SSIM: Wang et al. 2004,
 doi:10.1109/TIP.2003.819861.
-Axes: B rows, P patches of each, C channels, h and w height and width of coarse pictures, H and W of fine ones; a target
-has one more map, which is 1 where there is picture.
+Axes: B rows, P patches of each, C channels, h and w height and width of low-resolution images, H and W of
+high-resolution ones; a target has one more channel, which is 1 inside the image and 0 in the padding.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from millstream.training.tensors import as_numpy
 
 SHOWN = 5
 PEAK = 255.0
-"""Of the luma, although it ends at 235: so has the field."""
+"""Peak value for PSNR of the luma, although luma ends at 235: the convention of the literature."""
 WINDOW = 11
-"""Pixels of the side of SSIM's window."""
+"""Side of SSIM's window, in pixels."""
 LUMA = (65.481, 128.553, 24.966)
-"""What red, green and blue from 0 to 1 add to a black of 16; grey has all of it."""
+"""Luma weights of red, green and blue in [0, 1], above a black level of 16; a grey channel has their sum."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(description="the column with the fine picture, as the step coarsen makes it")
-    loss: Literal["mse", "l1"] = Field("mse", description="the mean of squared, or of absolute, differences of pixels")
-    patch: int = Field(24, ge=1, description="side of the patches that are learned from, in coarse pixels")
-    patches: int = Field(1, ge=1, description="patches that a picture gives each time it comes")
-    turn: bool = Field(True, description="mirror the patches of a batch and lay them on their side, by chance")
+    target: str = Field(description="column with the high-resolution image, as the step coarsen produces it")
+    loss: Literal["mse", "l1"] = Field("mse", description="mean squared or mean absolute error of the pixels")
+    patch: int = Field(24, ge=1, description="side of the training patches, in low-resolution pixels")
+    patches: int = Field(1, ge=1, description="patches cut from an image each time it is read")
+    turn: bool = Field(True, description="augment with random flips and transposition, drawn once per batch")
 
 
 class SuperResolve(Task):
-    """`psnr_y` (dB) and `ssim` of what was told, and of bicubic enlargement for comparison; and the `pattern` in it."""
+    """`psnr_y` (dB) and `ssim` of the prediction and of bicubic upsampling as a baseline; `pattern` of the error."""
 
     outputs: ClassVar = {"fine": "Array(double)"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises BadData for a target that is no enlargement of the input, and for pictures not scaled by `unit`."""
+        """Raises BadData for a target that is no enlargement of the input, and for images not scaled by `unit`."""
         super().__init__(config, network, signature, fit)
         self.channels, self.factor = enlargement(signature, "task super_resolve")
         columns = [field.columns[0] for field in (*signature.inputs, signature.target) if field is not None]
@@ -64,7 +64,7 @@ class SuperResolve(Task):
         self.shown: list[tuple[Tensor, ...]] = []
 
     def rows(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:
-        """In training of patches; else of each whole picture by itself, without the frame beside it."""
+        """In training, losses over patches; otherwise over each whole image, one at a time and without its padding."""
         if self.training:
             return self.of_patches(*self.patches(batch)).reshape(len(batch.mask_B), -1).mean(dim=1), []
         pairs = pictures(batch, self.factor)
@@ -75,7 +75,7 @@ class SuperResolve(Task):
         return found_B, told
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Coarse patches, and fine ones with the map of where there is picture, (B P, ...), at places drawn evenly."""
+        """Low-resolution patches, and high-resolution ones with the padding mask, (B P, ...), at uniform positions."""
         coarse_BChw, fine_BCHW = batch.arguments[0], batch.truth
         side = min(self.config.patch, *coarse_BChw.shape[2:])
         sizes_2B = torch.stack(sizes(fine_BCHW)) // self.factor
@@ -86,7 +86,7 @@ class SuperResolve(Task):
         return turned(coarse, fine) if self.config.turn else (coarse, fine)
 
     def of_patches(self, coarse_NChw: Tensor, fine_NCHW: Tensor) -> Tensor:
-        """The mean difference over the pixels of each patch, (N,)."""
+        """Mean error over the pixels of each patch, (N,)."""
         true_NCHW, there_N1HW = fine_NCHW[:, :-1], fine_NCHW[:, -1:]
         off_NCHW = self.difference(self.network(coarse_NChw), true_NCHW) * there_N1HW
         pixels_N = there_N1HW.flatten(start_dim=1).sum(dim=1).clamp(min=1) * self.channels
@@ -97,7 +97,7 @@ class SuperResolve(Task):
         return off.square() if self.config.loss == "mse" else off.abs()
 
     def metrics(self) -> dict[str, Metric]:
-        # a picture that is smaller than a window, or all border, has no figure
+        # an image smaller than a window, or all border, has no value
         names = ("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim", "pattern")
         return {name: MeanMetric(nan_strategy="ignore") for name in names}
 
@@ -120,8 +120,8 @@ class SuperResolve(Task):
         }
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        """Fine pictures, from 0 to 255. A coarse one that does not fill its frame goes on mirrored beside itself."""
-        # one at a time: the maps of a fine picture take hundreds of times its own memory
+        """High-resolution images, from 0 to 255. An input smaller than its frame is padded by reflection."""
+        # one at a time: the feature maps of a high-resolution image take hundreds of times its own memory
         fine = [self.network(coarse_Chw[None]).double().clamp(0, 1).flatten() for coarse_Chw in inputs[0]]
         return {"fine": [as_numpy(one * PEAK) for one in fine]}
 
@@ -133,13 +133,13 @@ class SuperResolve(Task):
 
 
 def sizes(fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Height and width of the picture in the upper left corner of each frame, (B,): its last map is 1 there."""
+    """Height and width (B,) of the image in the upper left corner of each frame, where the last channel is 1."""
     there_BHW = fine_BCHW[:, -1] > 1 / 2
     return there_BHW[:, :, 0].sum(dim=1), there_BHW[:, 0].sum(dim=1)
 
 
 def pictures(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
-    """The coarse and the fine picture of each real row, (C, h, w) and (C, H, W), without the frame beside them."""
+    """Low- and high-resolution image of each unmasked row, (C, h, w) and (C, H, W), without padding."""
     coarse_BChw, fine_BCHW = batch.arguments[0][batch.mask_B], batch.truth[batch.mask_B]
     heights, widths = (side.tolist() for side in sizes(fine_BCHW))
     return [
@@ -149,7 +149,7 @@ def pictures(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def turned(coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
-    """Both mirrored upside down, left to right, and along the diagonal, each with a chance of one half."""
+    """Both flipped vertically, horizontally, and transposed, each with probability 1/2."""
     down, along, over = (torch.rand(3) < 1 / 2).tolist()
     axes = [axis for axis, is_so in ((2, down), (3, along)) if is_so]
     coarse, fine = coarse.flip(axes), fine.flip(axes)
@@ -157,13 +157,13 @@ def turned(coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def luma(picture_CHW: Tensor) -> Tensor:
-    """Whole numbers from 16 to 235, (H, W), as MATLAB's `rgb2ycbcr` gives them for a picture of bytes."""
+    """Luma as integers from 16 to 235, (H, W), as MATLAB's `rgb2ycbcr` returns for a uint8 image."""
     weights_C = picture_CHW.new_tensor(LUMA if len(picture_CHW) == len(LUMA) else (sum(LUMA),), dtype=torch.float64)
     return (16 + torch.einsum("chw,c->hw", picture_CHW.double().clamp(0, 1), weights_C)).round()
 
 
 def psnr_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
-    """10 log10(255^2 / mean squared error) of the luma, in dB; pictures have values in [0, 1]."""
+    """10 log10(255^2 / mean squared error) of the luma, in dB; images have values in [0, 1]."""
     off = inner(luma(told_CHW) - luma(true_CHW), border)
     return 10 * torch.log10(PEAK**2 / off.square().mean())
 
@@ -172,14 +172,14 @@ def ssim_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
     """The structural similarity of the luma, with the paper's window of 11 pixels and deviation 1.5."""
     told, true = (inner(luma(one), border)[None, None] for one in (told_CHW, true_CHW))
     _, map_11HW = structural_similarity_index_measure(told, true, data_range=PEAK, return_full_image=True)
-    # only of windows that lie within, as in the paper: torchmetrics mirrors the picture beyond its border
+    # only windows inside the image, as in the paper: torchmetrics pads by reflection
     return inner(map_11HW[0, 0], WINDOW // 2).mean()
 
 
 def pattern(told_CHW: Tensor, true_CHW: Tensor, factor: int) -> Tensor:
-    """How much the same places of all coarse pixels are off together, in grey levels: the deviation, over these factor
-    x factor places, of the mean error of the luma there. It is what repeats, as a checkerboard does (Odena et al. 2016,
-    doi:10.23915/distill.00003), and 0 for errors that know nothing of the coarse pixels."""
+    """Periodic error such as a checkerboard (Odena et al. 2016, doi:10.23915/distill.00003), in grey levels: standard
+    deviation, over the factor x factor positions in a low-resolution pixel, of the mean luma error there. It is 0 for
+    errors that are independent of the position in the low-resolution pixel."""
     off_HW = inner(luma(told_CHW) - luma(true_CHW), factor)
     height, width = (side // factor for side in off_HW.shape)
     cells = off_HW[: height * factor, : width * factor].reshape(height, factor, width, factor)

@@ -1,6 +1,6 @@
-"""Tells which of several tags a row has, any number of them at a time: multi-label classification.
+"""Multi-label classification: predicts which of several tags a row has.
 
-Each tag is a yes or no of its own (binary relevance; Tsoumakas & Katakis 2007, doi:10.4018/jdwm.2007070101).
+Each tag is a separate binary target (binary relevance; Tsoumakas & Katakis 2007, doi:10.4018/jdwm.2007070101).
 Axes: B rows, K tags.
 """
 
@@ -27,15 +27,13 @@ from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    target: str = Field(
-        description="the column with a vector of numbers, 1 for each tag that a row has and 0 elsewhere"
-    )
+    target: str = Field(description="column with a multi-hot vector: 1 for each tag of the row, 0 elsewhere")
 
 
 class Tags(Task):
-    """Rows with every tag right (accuracy), and macro-F1, AUC and average precision, means over the tags.
+    """Fraction of rows with all tags correct (accuracy), and macro-F1, AUC and average precision, averaged over tags.
 
-    A tag that no row of the split has is in the mean of F1 alone, as 0.
+    A tag without a row in the split counts in F1 alone, as 0.
     """
 
     outputs: ClassVar = {"prediction": "Array(string)", "probabilities": "Array(double)"}
@@ -77,5 +75,5 @@ class Tags(Task):
 
 
 def cross_entropy(scores_BK: Tensor, has_BK: Tensor) -> Tensor:
-    """-log p of each tag's yes or no, the mean over K, (B,), in nats."""
+    """Binary cross-entropy averaged over the K tags, (B,), in nats."""
     return functional.binary_cross_entropy_with_logits(scores_BK, has_BK, reduction="none").mean(dim=1)

@@ -1,8 +1,8 @@
-"""Learns a latent space of images by the evidence lower bound, and measures the likelihood by importance sampling.
+"""Variational auto-encoding of images: trained on the ELBO, with the likelihood estimated by importance sampling.
 
 Source: Kingma & Welling 2014, arXiv 1312.6114; likelihood: Burda et al. 2016, arXiv 1509.00519, equation 8; pixels
-are drawn anew from their intensities at each step (dynamic binarisation, Salakhutdinov & Murray 2008).
-Axes: B rows, Z numbers of a code, S samples of a code; all likelihoods in nats.
+are resampled from their intensities at each step (dynamic binarisation, Salakhutdinov & Murray 2008).
+Axes: B rows, Z latent dimensions, S samples of a code; all likelihoods in nats.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ SHOWN = 10
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     colour: str | None = Field(
-        None, description="a class column, by which the map of the codes is coloured; never learned from"
+        None, description="class column that colours the figure of the codes; not used in training"
     )
-    samples: int = Field(5_000, ge=1, description="importance samples for the likelihood of a test image")
-    images: int = Field(500, ge=1, description="test images whose likelihood is measured, the first in stored order")
+    samples: int = Field(5_000, ge=1, description="importance samples per test image for its likelihood")
+    images: int = Field(500, ge=1, description="test images whose likelihood is estimated, the first in stored order")
 
 
 class Variational(Task):
-    """Loss is the negative lower bound of log p(x); `nll` of the test is the importance-sampled -log p(x)."""
+    """Loss is the negative ELBO of log p(x); `test/nll` is the importance-sampled -log p(x)."""
 
     needs = ("encode", "decode", "latent")
     outputs: ClassVar = {"latent": "Array(double)", "reconstruction_error": "double"}
     generated: ClassVar = {"image": "Array(double)"}
-    """Pixels of an image, row after row."""
+    """Pixels of an image, flattened row by row."""
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -90,7 +90,7 @@ class Variational(Task):
     @torch.no_grad()
     def figures(self) -> dict[str, Figure]:
         found = {"samples": samples(as_numpy(self._drawn(GRID, self.fit.seed)), title="decoded from the prior")}
-        # all ranks take part, one without a row as well
+        # a collective: all ranks take part, also those without rows
         both = (as_numpy(torch.as_tensor(one.compute())) for one in (self.codes, self.colours))
         codes_NZ, colours_N = (np.atleast_1d(one) for one in both)
         if self.first is not None:
@@ -112,7 +112,7 @@ class Variational(Task):
 
     @torch.no_grad()
     def _drawn(self, count: int, seed: int) -> Tensor:
-        """Images decoded from codes of the prior, which follow from the seed on any device."""
+        """Images decoded from prior samples; these depend on the seed alone, on any device."""
         codes_BZ = torch.randn(count, self.network.latent, generator=torch.Generator().manual_seed(seed))
         return torch.sigmoid(self.network.decode(codes_BZ.to(self.device)))
 
@@ -132,14 +132,14 @@ class Variational(Task):
 
 
 class FirstMean(FirstRows):
-    """The mean over the first rows of a split."""
+    """Mean over the first rows of a split."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most, "values")
 
     @property
     def left(self) -> int:
-        """How many rows of this rank are still to be measured."""
+        """Rows of this rank still to be measured."""
         return max(0, self.most - sum(map(len, self.index)))
 
     def update(self, value_B: Tensor, index: int) -> None:

@@ -1,7 +1,7 @@
-"""Estimators that learn of the inputs alone, and whose state is a few named arrays of numbers.
+"""Base of unsupervised estimators whose state is a few named numeric arrays.
 
-They are fitted by scikit-learn, and told to it again after they were kept: no object of a library is in a file.
-Axes: B rows, D numbers of a row (all inputs side by side).
+They are fitted by scikit-learn and rebuilt from the arrays after loading: a file contains no library object.
+Axes: B rows, D features (all inputs concatenated).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Learned = dict[str, NDArray[Any]]
 
 
 class Arrays(Estimator):
-    """A subclass gives `axes` and `find`, and says in methods of its own what its arrays tell of new rows."""
+    """A subclass defines `axes` and `find`, and methods that apply its arrays to new rows."""
 
     learns_target: ClassVar[bool] = False
     axes: Mapping[str, str] = {}
-    """Each array with a letter for each of its axes; equal letters are of equal length, and D is the inputs' width."""
+    """Array names with a letter per axis; equal letters mean equal length, and D is the width of the inputs."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -35,18 +35,18 @@ class Arrays(Estimator):
 
     @property
     def where(self) -> str:
-        """How a recipe names it."""
+        """Its name in a recipe."""
         return f"network classical/{type(self).__module__.rpartition('.')[2]}"
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
-        """What the rows of train have in them."""
+        """The arrays learned from the training rows."""
         raise NotImplementedError(f"{type(self).__name__} gives no find()")
 
     def use(self) -> None:
-        """Make ready what answers for new rows, after the arrays were found or read."""
+        """Prepare inference on new rows, after the arrays were fitted or loaded."""
 
     def fit(self, inputs: tuple[Tensor, ...], target_B: Tensor | None, weight_B: Tensor) -> None:
-        """Raises BadData for weights, and for rows in which nothing can be found."""
+        """Raises BadData for row weights, and for rows that `find` cannot fit."""
         if not torch.all(weight_B == 1):
             raise BadData.at(self.where, "takes no weights of rows; balance with another method, or not at all")
         self.fitted = self.find(rows(inputs))
@@ -59,7 +59,7 @@ class Arrays(Estimator):
         return canonical(skops.io.dumps(self.fitted))
 
     def restore(self, content: bytes) -> None:
-        """Raises BadData for anything but the arrays that belong here; skops refuses what is no array."""
+        """Raises BadData for anything but the expected arrays; skops refuses untrusted types."""
         found = skops.io.loads(content, trusted=[])
         wrong = self._wrong(found)
         if wrong:
@@ -68,7 +68,7 @@ class Arrays(Estimator):
         self.use()
 
     def _wrong(self, found: Any) -> str:
-        """What does not belong into a state, or nothing."""
+        """What is wrong with a state; empty if nothing."""
         if not isinstance(found, dict) or found.keys() != self.axes.keys():
             return f"no state of {', '.join(self.axes)}"
         lengths = {"D": self.width}
@@ -86,12 +86,12 @@ class Arrays(Estimator):
 
 
 def rows(inputs: tuple[Tensor, ...]) -> NDArray[np.float64]:
-    """All inputs side by side, in the precision in which estimators reckon."""
+    """All inputs concatenated, (B, D), in float64, the precision of the estimators."""
     return np.concatenate([np.asarray(one, np.float64).reshape(len(one), -1) for one in inputs], axis=1)
 
 
 def squared_distances(x_BD: NDArray[np.float64], y_KD: NDArray[np.float64]) -> NDArray[np.float64]:
     """|x - y|^2 of each pair, (B, K)."""
     crossed: NDArray[np.float64] = (x_BD**2).sum(axis=1)[:, None] - 2 * x_BD @ y_KD.T + (y_KD**2).sum(axis=1)
-    # what the rounding leaves of nothing may lie under it
+    # rounding can make a distance of zero negative
     return np.maximum(crossed, 0)

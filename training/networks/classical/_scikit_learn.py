@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn in the place of a network, kept in skops' format, which holds no code."""
+"""scikit-learn estimators in place of a network, saved in the skops format, which contains no code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _IDENTITY = re.compile(r'"__id__": (\d+)')
 
 
 class Scikit(Estimator):
-    """A classifier or a regressor of scikit-learn; `classes` is how many classes the target has, 0 for a number."""
+    """A scikit-learn classifier or regressor; `classes` is the number of classes, 0 for a numeric target."""
 
     def __init__(self, blank: Any, classes: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Scikit(Estimator):
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
         if not self.classes:
             return np.asarray(self.fitted.predict(x_BD)).reshape(len(x_BD), -1)
-        # a class without a row in train has no column of its own, and probability 0
+        # a class without a training row has no column in predict_proba, and probability 0
         chances_BK = np.zeros((len(x_BD), self.classes))
         chances_BK[:, self.fitted.classes_.astype(int)] = self.fitted.predict_proba(x_BD)
         return log(chances_BK)
@@ -54,20 +54,20 @@ class Scikit(Estimator):
         return canonical(skops.io.dumps(self.fitted))
 
     def restore(self, content: bytes) -> None:
-        """Raises BadData for a tree that leads out of itself, and skops refuses all types but scikit-learn's own."""
+        """Raises BadData for a tree with indices out of bounds; skops refuses all types but scikit-learn's own."""
         self.fitted = skops.io.loads(content, trusted=[_TREE])
-        # one tree, a list of them, or for each round one a class
+        # one tree, a list of trees, or per round one tree per class
         for estimator in np.ravel(getattr(self.fitted, "estimators_", [self.fitted])):
             if hasattr(estimator, "tree_"):
                 _check_tree(estimator.tree_)
 
 
 def _check_tree(tree: Any) -> None:
-    """scikit-learn follows a tree's indices without looking at bounds, so what comes from a file is looked at here."""
+    """scikit-learn follows the indices of a tree without bounds checks, so a loaded tree is validated here."""
     inner = tree.children_left != -1
     own = np.arange(tree.node_count)
     for children in (tree.children_left, tree.children_right):
-        # a child stands after its parent, so that every way down ends
+        # a child comes after its parent, so that every path ends
         if not np.all(np.where(inner, (children > own) & (children < tree.node_count), children == -1)):
             raise BadData.at("model", "a tree of the estimator points outside itself; the file is damaged or forged")
     if not np.all((tree.feature < tree.n_features) & (~inner | (tree.feature >= 0))):
@@ -77,10 +77,10 @@ def _check_tree(tree: Any) -> None:
 
 
 def canonical(content: bytes) -> bytes:
-    """The same archive for the same model.
+    """A byte-identical archive for the same model.
 
-    skops names objects by their addresses and stamps its archive with the time; here objects are numbered in the
-    order in which the schema mentions them, and the time is a constant.
+    skops names objects by memory address and writes timestamps; here objects are numbered in the order in which the
+    schema mentions them, and the timestamp is constant.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

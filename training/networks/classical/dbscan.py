@@ -1,10 +1,10 @@
-"""Clusters of any form where rows lie close together, by scikit-learn's DBSCAN; what lies apart is in none.
+"""Density-based clusters of any shape, by scikit-learn's DBSCAN; outliers belong to no cluster.
 
 Source: Ester et al. 1996, A density-based algorithm for discovering clusters, KDD-96.
-Differs from it: a row that was not there when the clusters were found goes to that of its nearest core row, if this
-lies within the radius, and to none otherwise. A row of train at the border of two clusters is told in the same way,
-where the algorithm would give it to the one that it finds first.
-Axes: B rows, D numbers of a row, M core rows.
+Differs from it: a new row is assigned to the cluster of its nearest core row if that is within the radius, and to none
+otherwise. A training row at the border of two clusters is assigned in the same way, where the algorithm would assign
+it to the cluster found first.
+Axes: B rows, D features, M core rows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ NONE = -1
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    radius: float = Field(gt=0, description="how near a neighbour is, in units of the prepared inputs")
-    neighbours: int = Field(5, ge=1, description="rows within the radius, itself among them, that make a core row")
+    radius: float = Field(gt=0, description="neighbourhood radius (eps), in units of the prepared inputs")
+    neighbours: int = Field(5, ge=1, description="rows within the radius, itself included, that make a core row")
 
 
 def build(config: Config, signature: Signature) -> Dbscan:
@@ -45,7 +45,7 @@ class Dbscan(Arrays):
         self.nearest: Any = None
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
-        """Raises BadData where no row has enough neighbours."""
+        """Raises BadData when no row has enough neighbours."""
         found = DBSCAN(eps=self.config.radius, min_samples=self.config.neighbours).fit(x_BD)
         core = found.core_sample_indices_
         if not len(core):
@@ -57,7 +57,7 @@ class Dbscan(Arrays):
         self.nearest = NearestNeighbors(n_neighbors=1).fit(self.fitted["core"])
 
     def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The cluster of the nearest core row, (B,), -1 where it lies beyond the radius; the distance to it, (B,)."""
+        """Cluster of the nearest core row, (B,), -1 beyond the radius; distance to that row, (B,)."""
         distance_B1, nearest_B1 = self.nearest.kneighbors(rows(inputs))
         is_near_B = distance_B1[:, 0] <= self.config.radius
         cluster_B = np.where(is_near_B, self.fitted["cluster"][nearest_B1[:, 0]], NONE)

@@ -1,4 +1,4 @@
-"""Extremely randomized trees, by scikit-learn: a forest whose thresholds are drawn, each tree on all rows.
+"""Extremely randomized trees, by scikit-learn: a forest with random thresholds, each tree fitted on all rows.
 
 Source: Geurts et al. 2006, doi:10.1007/s10994-006-6226-1.
 """

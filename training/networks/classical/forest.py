@@ -17,13 +17,15 @@ from millstream.training.networks.classical.tree import Columns
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     trees: int = Field(100, ge=1)
-    criterion: Literal["gini", "entropy"] = Field("gini", description="impurity of a node; squared error for a number")
-    depth: int | None = Field(None, ge=1, description="deepest level; default: until leaves are pure")
-    leaf: int = Field(1, ge=1, description="fewest samples in a leaf")
-    columns: Columns | None = Field(
-        None, description="share of columns drawn before each split; default: sqrt for classes, all for a number"
+    criterion: Literal["gini", "entropy"] = Field(
+        "gini", description="impurity of a node, for classes; regression uses squared error"
     )
-    seed: int = Field(0, ge=0, description="bootstrap samples and columns tried at each split")
+    depth: int | None = Field(None, ge=1, description="maximum depth; default: until leaves are pure")
+    leaf: int = Field(1, ge=1, description="minimum samples in a leaf")
+    columns: Columns | None = Field(
+        None, description="fraction of columns sampled at each split; default: sqrt for classes, all for regression"
+    )
+    seed: int = Field(0, ge=0, description="seed of the bootstrap samples and of the columns sampled at each split")
 
 
 def build(config: Config, signature: Signature) -> Scikit:
@@ -36,7 +38,7 @@ def build(config: Config, signature: Signature) -> Scikit:
 
 
 def shape(config: Config, classes: int) -> dict[str, Any]:
-    """What scikit-learn's forests call the fields, but for the criterion, which numbers have none of."""
+    """Keyword arguments of scikit-learn's forests, without the criterion, which regression does not have."""
     return {
         "n_estimators": config.trees,
         "max_depth": config.depth,

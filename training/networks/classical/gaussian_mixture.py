@@ -1,7 +1,7 @@
-"""Mixture of Gaussians, by scikit-learn's expectation maximization: a density, and clusters that overlap.
+"""Gaussian mixture, by scikit-learn's expectation maximization: a density model and a soft clustering.
 
 Source: Dempster et al. 1977, doi:10.1111/j.2517-6161.1977.tb01600.x; Bishop 2006, section 9.2.
-Axes: B rows, D numbers of a row, K parts.
+Axes: B rows, D features, K components.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ COVARIANCES = {
     "diagonal": ("diag", "KD"),
     "spherical": ("spherical", "K"),
 }
-"""What scikit-learn calls each, and the axes of its precisions."""
+"""scikit-learn's name of each covariance type, and the axes of its precisions."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    parts: int = Field(8, ge=1, description="Gaussians, K")
+    parts: int = Field(8, ge=1, description="mixture components, K")
     covariance: Literal["full", "tied", "diagonal", "spherical"] = Field(
-        "full", description="of each part its own; one for all; without correlations; one variance a part"
+        "full", description="one per component; one shared; diagonal per component; one variance per component"
     )
-    floor: float = Field(1e-6, ge=0, description="added to each variance, so that no part shrinks to a point")
-    start: Literal["kmeans", "k-means++", "random"] = Field("kmeans", description="what first tells rows to parts")
-    restarts: int = Field(1, ge=1, description="starts, of which the likeliest is kept")
-    iterations: int = Field(200, ge=1, description="most iterations of a start")
-    seed: int = Field(0, ge=0, description="rows that are drawn at a start")
+    floor: float = Field(1e-6, ge=0, description="added to each variance, so that no component collapses to a point")
+    start: Literal["kmeans", "k-means++", "random"] = Field("kmeans", description="initialization of the components")
+    restarts: int = Field(1, ge=1, description="initializations; the one with the highest likelihood is kept")
+    iterations: int = Field(200, ge=1, description="maximum iterations per initialization")
+    seed: int = Field(0, ge=0, description="seed of the initializations")
 
 
 def build(config: Config, signature: Signature) -> GaussianMixture:
@@ -48,7 +48,7 @@ def build(config: Config, signature: Signature) -> GaussianMixture:
 
 
 class GaussianMixture(Arrays):
-    """log p(x) of a row in nats; as a cluster the part that it most likely came from."""
+    """log p(x) of a row in nats; its cluster is the most probable component."""
 
     def __init__(self, config: Config, width: int) -> None:
         super().__init__(width)
@@ -57,7 +57,7 @@ class GaussianMixture(Arrays):
         self.mixture = self._blank()
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
-        """Raises BadData for more parts than rows, and for a part that has shrunk to a point or a line."""
+        """Raises BadData for more components than rows, and for a component with a singular covariance."""
         if len(x_BD) < max(2, self.config.parts):
             raise BadData.at(self.where, f"{len(x_BD)} rows to learn from; it makes {self.config.parts} parts")
         try:
@@ -78,7 +78,7 @@ class GaussianMixture(Arrays):
         return np.asarray(self.mixture.score_samples(x_BD.astype(np.float64)))
 
     def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The likeliest part of a row, (B,), and -log p(x), (B,): how far it is from all of them."""
+        """Most probable component, (B,), and -log p(x), (B,), as the distance."""
         x_BD = rows(inputs)
         return torch.from_numpy(self.mixture.predict(x_BD)), torch.from_numpy(-self.mixture.score_samples(x_BD)).float()
 

@@ -1,6 +1,6 @@
-"""Gradient boosting in its first form, by scikit-learn: each tree is fitted to the gradient of the loss so far.
+"""Gradient boosting in its original form, by scikit-learn: each tree is fitted to the gradient of the current loss.
 
-Source: Friedman 2001, doi:10.1214/aos/1013203451; with drawn rows: Friedman 2002, doi:10.1016/S0167-9473(01)00065-2.
+Source: Friedman 2001, doi:10.1214/aos/1013203451; stochastic: Friedman 2002, doi:10.1016/S0167-9473(01)00065-2.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from millstream.training.networks.classical._scikit_learn import Scikit
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    rounds: int = Field(100, ge=1, description="trees, one after the other (for each class)")
-    depth: int = Field(3, ge=1, description="deepest level of a tree")
-    rate: float = Field(0.1, gt=0, le=1, description="share of each tree that is added")
-    rows: float = Field(1.0, gt=0, le=1, description="share of rows drawn for each tree")
-    leaf: int = Field(1, ge=1, description="fewest samples in a leaf")
-    seed: int = Field(0, ge=0, description="draws of rows, and order in which equally good splits are tried")
+    rounds: int = Field(100, ge=1, description="boosting rounds (one tree per class and round)")
+    depth: int = Field(3, ge=1, description="maximum depth of a tree")
+    rate: float = Field(0.1, gt=0, le=1, description="learning rate (shrinkage of each tree)")
+    rows: float = Field(1.0, gt=0, le=1, description="fraction of rows sampled for each tree")
+    leaf: int = Field(1, ge=1, description="minimum samples in a leaf")
+    seed: int = Field(0, ge=0, description="seed of the row samples and of ties between equally good splits")
 
 
 def build(config: Config, signature: Signature) -> Scikit:

@@ -1,7 +1,7 @@
-"""A density that is the mean of Gaussians around all rows of train, by scikit-learn.
+"""Kernel density estimate with Gaussian kernels on all training rows, by scikit-learn.
 
 Source: Parzen 1962, doi:10.1214/aoms/1177704472.
-Axes: B rows, D numbers of a row, N rows of train.
+Axes: B rows, D features, N training rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from millstream.training.networks.classical._array_state import Arrays, Learned
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    deviation: float = Field(gt=0, description="of each Gaussian in every direction, in units of the prepared inputs")
+    deviation: float = Field(
+        gt=0, description="bandwidth: standard deviation of each kernel, in units of the prepared inputs"
+    )
 
 
 def build(config: Config, signature: Signature) -> KernelDensity:

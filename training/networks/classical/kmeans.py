@@ -1,7 +1,7 @@
-"""K-means, by scikit-learn: clusters around centres, each row in that of the nearest.
+"""K-means clustering, by scikit-learn: each row belongs to the nearest centroid.
 
-Source: Lloyd 1982, doi:10.1109/TIT.1982.1056489; first centres: Arthur & Vassilvitskii 2007, k-means++.
-Axes: B rows, D numbers of a row, K clusters.
+Source: Lloyd 1982, doi:10.1109/TIT.1982.1056489; initialization: Arthur & Vassilvitskii 2007, k-means++.
+Axes: B rows, D features, K clusters.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from millstream.training.networks.classical._array_state import Arrays, Learned,
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    clusters: int = Field(8, ge=1, description="centres, K")
+    clusters: int = Field(8, ge=1, description="number of clusters, K")
     start: Literal["k-means++", "random"] = Field(
-        "k-means++", description="first centres: rows that lie far from each other, or any rows"
+        "k-means++", description="initial centroids: rows far from each other, or random rows"
     )
-    restarts: int = Field(10, ge=1, description="starts, of which the one with the least squared distances is kept")
-    iterations: int = Field(300, ge=1, description="most iterations of a start")
-    seed: int = Field(0, ge=0, description="rows that are drawn as first centres")
+    restarts: int = Field(
+        10, ge=1, description="initializations; the one with the lowest sum of squared distances is kept"
+    )
+    iterations: int = Field(300, ge=1, description="maximum iterations per initialization")
+    seed: int = Field(0, ge=0, description="seed of the initial centroids")
 
 
 def build(config: Config, signature: Signature) -> KMeans:
@@ -46,7 +48,7 @@ class KMeans(Arrays):
         self.config = config
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
-        """Raises BadData for more clusters than different rows."""
+        """Raises BadData for more clusters than distinct rows."""
         asked = self.config.clusters
         if len(x_BD) < asked:
             raise BadData.at(self.where, f"{len(x_BD)} rows to learn from; it makes {asked} clusters")
@@ -57,7 +59,7 @@ class KMeans(Arrays):
             max_iter=self.config.iterations,
             random_state=self.config.seed,
         )
-        # threads add their sums in the order in which they come in, and the last bits would follow it
+        # the order in which threads add their partial sums would change the last bits
         with threadpool_limits(1, user_api="openmp"):
             found = blank.fit(x_BD)
         made = len(np.unique(found.labels_))
@@ -66,7 +68,7 @@ class KMeans(Arrays):
         return {"centres": found.cluster_centers_}
 
     def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The number of the nearest centre, (B,), and the squared distance to it, (B,)."""
+        """Index of the nearest centroid, (B,), and the squared distance to it, (B,)."""
         squared_BK = squared_distances(rows(inputs), self.fitted["centres"])
         return torch.from_numpy(squared_BK.argmin(axis=1)), torch.from_numpy(squared_BK.min(axis=1)).float()
 
@@ -75,6 +77,6 @@ class KMeans(Arrays):
 
 
 def centres(centres_KD: NDArray[Any], signature: Signature) -> dict[str, Figure]:
-    """The centres as pictures, where inputs are pictures."""
+    """Figure of the centroids as images; empty unless the input is an image."""
     images = pictures(centres_KD, signature)
     return {} if images is None else {"centres": samples(images, title="centres of the clusters")}

@@ -1,4 +1,4 @@
-"""Ordinary least squares, by scikit-learn: the row that every regression has to beat.
+"""Ordinary least squares or ridge regression, by scikit-learn: the baseline of every regression.
 
 Source: Legendre 1805; Hastie et al. 2009, The Elements of Statistical Learning, section 3.2.
 """
@@ -18,7 +18,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 def build(config: Config, signature: Signature) -> Scikit:
-    """Raises BadData for a class, which a linear model of a number does not tell."""
+    """Raises BadData for a class as target: this is a regressor."""
     if signature.classes:
         raise BadData.at("network classical/linear", "tells a number, and the target is a class; take logistic")
     return Scikit(Ridge(config.penalty) if config.penalty else LinearRegression(), 0)

@@ -1,6 +1,6 @@
-"""Naive Bayes with Gaussian columns, by scikit-learn.
+"""Gaussian naive Bayes classifier, by scikit-learn.
 
-Source: Duda & Hart 1973; the figures of arXiv 1708.07747, table 3.
+Source: Duda & Hart 1973; reference results: arXiv 1708.07747, table 3.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from millstream.training.networks.classical._scikit_learn import Scikit
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    smoothing: float = Field(1e-9, gt=0, description="share of the largest variance that is added to all")
+    smoothing: float = Field(1e-9, gt=0, description="fraction of the largest variance that is added to all variances")
 
 
 def build(config: Config, signature: Signature) -> Scikit:

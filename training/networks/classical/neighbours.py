@@ -1,4 +1,4 @@
-"""The k nearest rows of train, by scikit-learn.
+"""K nearest neighbours, classifier and regressor, by scikit-learn.
 
 Source: Cover & Hart 1967, doi:10.1109/TIT.1967.1053964.
 """
@@ -18,13 +18,13 @@ from millstream.training.networks.classical._scikit_learn import Scikit
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    neighbours: int = Field(5, ge=1, description="rows that are asked, k")
-    weights: Literal["equal", "distance"] = Field("equal", description="what an answer counts: the same, or 1/distance")
+    neighbours: int = Field(5, ge=1, description="number of neighbours, k")
+    weights: Literal["equal", "distance"] = Field("equal", description="weight of a neighbour: equal, or 1/distance")
 
 
 def build(config: Config, signature: Signature) -> Scikit:
     weights = {"equal": "uniform", "distance": "distance"}[config.weights]
-    # brute force: what is kept are the rows alone, in a format without code, and with many columns it is the fastest
+    # brute force: it stores the rows alone, in a format without code, and is the fastest with many columns
     shape: dict[str, Any] = {"n_neighbors": config.neighbours, "weights": weights, "algorithm": "brute", "n_jobs": -1}
     classes = len(signature.classes)
     return Neighbours(KNeighborsClassifier(**shape) if classes else KNeighborsRegressor(**shape), classes)
@@ -32,7 +32,7 @@ def build(config: Config, signature: Signature) -> Scikit:
 
 class Neighbours(Scikit):
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
-        """Raises BadData for weights, which a neighbour has none of, and for fewer rows than are to be asked."""
+        """Raises BadData for row weights, which are not supported, and for fewer rows than neighbours."""
         where, asked = "network classical/neighbours", self.blank.n_neighbors
         if not np.all(weight_B == 1):
             raise BadData.at(where, "takes no weights of rows; balance with another method")

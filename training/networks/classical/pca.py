@@ -1,7 +1,7 @@
-"""Principal components, by scikit-learn: the few directions in which rows differ the most.
+"""Principal component analysis, by scikit-learn: projection on the directions of largest variance.
 
 Source: Pearson 1901, doi:10.1080/14786440109462720; Hotelling 1933, doi:10.1037/h0071325.
-Axes: B rows, D numbers of a row, Z parts kept, R parts that there are: min(rows of train, D).
+Axes: B rows, D features, Z components kept, R components in all: min(training rows, D).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOWN = 20
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    parts: int = Field(2, ge=1, description="directions kept, Z")
+    parts: int = Field(2, ge=1, description="components kept, Z")
 
 
 def build(config: Config, signature: Signature) -> Pca:
@@ -42,7 +42,7 @@ class Pca(Arrays):
         self.config = config
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
-        """Raises BadData for more parts than rows or numbers of a row, and for rows that are all the same."""
+        """Raises BadData for more components than rows or features, and for rows that are all equal."""
         most = min(x_BD.shape)
         if self.config.parts > most:
             told = f"{len(x_BD)} rows of {x_BD.shape[1]} numbers have {most} parts"
@@ -52,17 +52,17 @@ class Pca(Arrays):
                 self.where, f"all {len(x_BD)} rows are the same; there is no direction in which they differ"
             )
         found = decomposition.PCA(svd_solver="full").fit(x_BD)
-        # a copy: what is kept is not to hold on to all the other parts
+        # a copy: a view would keep all other components in memory
         parts_ZD = found.components_[: self.config.parts].copy()
         return {"mean": found.mean_, "parts": parts_ZD, "variances": found.explained_variance_}
 
     def encode(self, *inputs: Tensor) -> Tensor:
-        """How far a row lies from the mean along each part, (B, Z)."""
+        """Coordinates of the centred rows along the components, (B, Z)."""
         found: NDArray[Any] = (rows(inputs) - self.fitted["mean"]) @ self.fitted["parts"].T
         return torch.from_numpy(found).float()
 
     def decode(self, codes_BZ: Tensor) -> Tensor:
-        """The row that has these numbers along the parts, and the mean's along all others, (B, D)."""
+        """Rows reconstructed from their codes, (B, D)."""
         found: NDArray[Any] = np.asarray(codes_BZ, np.float64) @ self.fitted["parts"] + self.fitted["mean"]
         return torch.from_numpy(found).float()
 
@@ -73,7 +73,7 @@ class Pca(Arrays):
     def figures(self, signature: Signature) -> dict[str, Figure]:
         parts_ZD, variances_R = self.fitted["parts"][:SHOWN], self.fitted["variances"]
         found = {"variance_kept": variance_kept(variances_R / variances_R.sum(), self.config.parts)}
-        # grey is nothing; a part may as well be turned round
+        # grey is zero; the sign of a component is arbitrary
         images = pictures(0.5 + 0.5 * parts_ZD / np.abs(parts_ZD).max(axis=1, keepdims=True), signature)
         if images is not None:
             found["parts"] = samples(images, title="first parts: lighter is more, darker is less")

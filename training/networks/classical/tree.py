@@ -1,4 +1,4 @@
-"""One decision tree, by scikit-learn; with fewer columns a random tree, as forests are made of.
+"""Decision tree, by scikit-learn; with fewer columns, a random tree as in a forest.
 
 Sources: Breiman et al. 1984, Classification and Regression Trees; Breiman 2001, doi:10.1023/A:1010933404324, section 4.
 """
@@ -14,15 +14,19 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.training.networks.classical._scikit_learn import Scikit
 
 Columns = Literal["sqrt"] | Annotated[float, Field(gt=0, le=1)]
-"""Of those that are looked at before each split, drawn anew: a share, or the square root of how many there are."""
+"""Columns sampled at each split: a fraction, or the square root of their number."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    criterion: Literal["gini", "entropy"] = Field("gini", description="impurity of a node; squared error for a number")
-    depth: int | None = Field(None, ge=1, description="deepest level; default: until leaves are pure")
-    leaf: int = Field(1, ge=1, description="fewest samples in a leaf")
-    columns: Columns = Field(1.0, description="share of columns drawn before each split, or sqrt: their square root")
-    seed: int = Field(0, ge=0, description="order in which equally good splits are tried, and columns drawn")
+    criterion: Literal["gini", "entropy"] = Field(
+        "gini", description="impurity of a node, for classes; regression uses squared error"
+    )
+    depth: int | None = Field(None, ge=1, description="maximum depth; default: until leaves are pure")
+    leaf: int = Field(1, ge=1, description="minimum samples in a leaf")
+    columns: Columns = Field(
+        1.0, description="fraction of columns sampled at each split; sqrt: the square root of their number"
+    )
+    seed: int = Field(0, ge=0, description="seed of the columns sampled and of ties between equally good splits")
 
 
 def build(config: Config, signature: Signature) -> Scikit:

@@ -1,10 +1,10 @@
-"""A map on which rows lie near those that they are near to, by scikit-learn's t-SNE.
+"""2-D t-SNE embedding, by scikit-learn, with out-of-sample encoding and decoding.
 
 Source: van der Maaten & Hinton 2008, Visualizing data using t-SNE, JMLR 9.
-Differs from it: it has a place for a new row, too, the mean of the places of the rows of train, each with the chance
-p(j|i) (equation 1) that the new row would take it for a neighbour; a row of train stands where it was put. So openTSNE
-(Policar et al. 2019, doi:10.1101/731877) begins with a new row, and moves it further. The way back is the same from
-the map to the rows. Axes: B new rows, N rows of train, D numbers of a row, K nearest rows of train.
+Differs from it: a new row is embedded, too, at the mean of the embedded training rows, weighted by the probability
+p(j|i) (equation 1) that it would pick each as its neighbour; a training row keeps its coordinates. openTSNE (Policar et
+al. 2019, doi:10.1101/731877) initializes a new row in this way and then optimizes it. Decoding is the same from the
+embedding to the rows. Axes: B new rows, N training rows, D features, K nearest training rows, P = 2 coordinates.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from millstream.training.estimator import width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows
 
 HALVINGS = 60
-"""Of the range of a precision, which is then known to a double's last digits."""
+"""Bisection steps for a row's precision, which then has full double precision."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    perplexity: float = Field(30, gt=1, description="about how many rows are neighbours of one")
-    steps: int = Field(1000, ge=250, description="steps of gradient descent")
-    seed: int = Field(0, ge=0, description="draws of the principal parts from which the map begins")
+    perplexity: float = Field(30, gt=1, description="effective number of neighbours of a row")
+    steps: int = Field(1000, ge=250, description="gradient descent steps")
+    seed: int = Field(0, ge=0, description="seed of the PCA from which the embedding is initialized")
 
 
 def build(config: Config, signature: Signature) -> Tsne:
@@ -49,7 +49,7 @@ class Tsne(Arrays):
         self.nearest: dict[str, Any] = {}
 
     def find(self, x_ND: NDArray[np.float64]) -> Learned:
-        """Raises BadData for too few rows to have that many neighbours, and for rows of less than two numbers."""
+        """Raises BadData for fewer rows than the perplexity needs, and for fewer than two features."""
         count, numbers = x_ND.shape
         if count <= 3 * self.config.perplexity:
             told = (
@@ -68,15 +68,15 @@ class Tsne(Arrays):
         self.nearest = {name: NearestNeighbors(n_neighbors=count).fit(array) for name, array in self.fitted.items()}
 
     def encode(self, *inputs: Tensor) -> Tensor:
-        """The places of rows on the map, (B, 2)."""
+        """Coordinates of rows in the embedding, (B, 2)."""
         return torch.from_numpy(self._between("rows", rows(inputs), "places")).float()
 
     def decode(self, places_B2: Tensor) -> Tensor:
-        """What stands at places of the map, (B, D)."""
+        """Rows reconstructed from coordinates in the embedding, (B, D)."""
         return torch.from_numpy(self._between("places", np.asarray(places_B2, np.float64), "rows")).float()
 
     def _between(self, given: str, x_BD: NDArray[np.float64], wanted: str) -> NDArray[np.float64]:
-        """The mean of one array by the neighbours of rows in the other."""
+        """Mean of the array `wanted`, weighted by the neighbours of `x` in the array `given`."""
         distance_BK, at_BK = self.nearest[given].kneighbors(x_BD)
         chance_BK = chances(distance_BK**2, self.config.perplexity)
         starts = np.arange(0, chance_BK.size + 1, chance_BK.shape[1])
@@ -86,12 +86,12 @@ class Tsne(Arrays):
 
 
 def chances(squared_BK: NDArray[np.float64], perplexity: float) -> NDArray[np.float64]:
-    """p(j|i) = exp(-b_i d_ij^2) / sum_k exp(-b_i d_ik^2), where b_i gives each row's chances the perplexity.
+    """p(j|i) = exp(-b_i d_ij^2) / sum_k exp(-b_i d_ik^2), (B, K), with b_i such that each row has the perplexity.
 
-    The source's equation 1, over the nearest rows alone (van der Maaten 2014, JMLR 15, section 4.1). `squared_BK` rise
-    along K, which is more than the perplexity. Where a row is met, at a distance of 0, it has all the chances.
+    The source's equation 1, over the nearest rows alone (van der Maaten 2014, JMLR 15, section 4.1). `squared_BK`
+    increases along K, which exceeds the perplexity. A row at distance 0 takes all the probability.
     """
-    # from the nearest on: chances stay the same, and none of them is lost to rounding
+    # relative to the nearest: the probabilities are unchanged, and none underflows
     beyond_BK = squared_BK - squared_BK[:, :1]
     scale_B1 = np.maximum(beyond_BK.mean(axis=1, keepdims=True), np.finfo(float).tiny)
     low_B1, high_B1 = np.full_like(scale_B1, -30.0), np.full_like(scale_B1, 30.0)
@@ -111,7 +111,7 @@ def _shares(weight_BK: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _perplexity(exponent_BK: NDArray[np.float64]) -> NDArray[np.float64]:
-    """exp of the entropy of the chances that the exponents give, (B, 1)."""
+    """exp of the entropy of the probabilities proportional to exp(-exponent), (B, 1)."""
     chance_BK = _shares(np.exp(-exponent_BK))
     found: NDArray[np.float64] = np.exp(entropy(chance_BK, axis=1, keepdims=True))
     return found

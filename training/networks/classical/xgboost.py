@@ -1,6 +1,6 @@
 """Gradient-boosted trees, by XGBoost.
 
-Source: Chen & Guestrin 2016, arXiv 1603.02754; section 4.3 for trees that are grown from blocks on disk.
+Source: Chen & Guestrin 2016, arXiv 1603.02754; section 4.3 for out-of-core training from blocks on disk.
 """
 
 from __future__ import annotations
@@ -29,19 +29,21 @@ from millstream.training.feed.batch import Batch
 
 BINARY = 2
 PAGE_ROWS = 1 << 16
-"""Of each page on disk, of which a few are in memory at once."""
+"""Rows per page on disk; a few pages are in memory at a time."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    rounds: int = Field(200, ge=1, description="trees, one after the other (for each class)")
-    depth: int = Field(6, ge=1, description="deepest level of a tree")
-    rate: float = Field(0.1, gt=0, le=1, description="share of each tree that is added")
-    child_weight: float = Field(1.0, ge=0, description="least weight (hessian) in a leaf")
-    rows: float = Field(1.0, gt=0, le=1, description="share of rows drawn for each tree")
-    columns: float = Field(1.0, gt=0, le=1, description="share of columns drawn for each tree")
+    rounds: int = Field(200, ge=1, description="boosting rounds (one tree per class and round)")
+    depth: int = Field(6, ge=1, description="maximum depth of a tree")
+    rate: float = Field(0.1, gt=0, le=1, description="learning rate (shrinkage of each tree)")
+    child_weight: float = Field(1.0, ge=0, description="minimum sum of hessians in a leaf")
+    rows: float = Field(1.0, gt=0, le=1, description="fraction of rows sampled for each tree")
+    columns: float = Field(1.0, gt=0, le=1, description="fraction of columns sampled for each tree")
     penalty: float = Field(1.0, ge=0, description="L2 penalty on leaf values")
-    seed: int = Field(0, ge=0, description="draws of rows and columns")
-    external: bool = Field(False, description="keep the train split on disk, by pages, where memory cannot hold it")
+    seed: int = Field(0, ge=0, description="seed of the row and column samples")
+    external: bool = Field(
+        False, description="keep the training split in pages on disk, when it does not fit in memory"
+    )
 
 
 def build(config: Config, signature: Signature) -> Estimator:
@@ -51,10 +53,10 @@ def build(config: Config, signature: Signature) -> Estimator:
 
 
 class XGBoost(Estimator):
-    """Categories are split as sets of values, not as numbers in an order.
+    """Gradient-boosted trees that split categories as sets of values, not as ordered numbers.
 
-    Ranks add up the histograms of their shares of the rows, so that all end with the same trees; these depend on the
-    number of ranks by the order in which floats are added.
+    Ranks sum the histograms of their rows, so that all build the same trees; the number of ranks changes the order of
+    the float additions, and so possibly the trees.
     """
 
     by_ranks = True
@@ -67,7 +69,7 @@ class XGBoost(Estimator):
         self.by_pages = config.external
 
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
-        # bins alone, of which the same trees grow as of the numbers
+        # stores bins alone; the trees are the same as from the raw numbers
         data = xgboost.QuantileDMatrix(
             x_BD, label=y_B, weight=weight_B, feature_types=self.kinds, enable_categorical=True
         )
@@ -82,7 +84,7 @@ class XGBoost(Estimator):
             else:
                 data = xgboost.QuantileDMatrix(_Pages(batches, self.kinds, None), enable_categorical=True)
             self.fitted = xgboost.train(self._settings(), data, num_boost_round=self.config.rounds)
-            del data  # it removes its own files, and warns where they have gone with their folder
+            del data  # it removes its own files, and warns if they were removed with their folder
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
         rows = xgboost.DMatrix(x_BD, feature_types=self.kinds, enable_categorical=True)
@@ -118,7 +120,7 @@ class XGBoost(Estimator):
 
 @contextmanager
 def _met(place: Ranks) -> Iterator[None]:
-    """While inside, the ranks reach each other in XGBoost's own way, over a tracker beside the first one."""
+    """Connects the ranks by XGBoost's communicator inside the block; the tracker runs on the host of rank 0."""
     if place.is_alone:
         yield
         return
@@ -134,7 +136,7 @@ def _met(place: Ranks) -> Iterator[None]:
 
 
 class _Pages(xgboost.DataIter):  # type: ignore[misc,unused-ignore]  # it has no types
-    """Hands the rows of batches over, as many at once as a page has."""
+    """Data iterator that collects the rows of batches into pages of at least `PAGE_ROWS` rows."""
 
     def __init__(self, batches: Iterable[Batch], kinds: list[str], kept: str | None) -> None:
         super().__init__(cache_prefix=kept)
@@ -144,7 +146,7 @@ class _Pages(xgboost.DataIter):  # type: ignore[misc,unused-ignore]  # it has no
         self.left = iter(self.batches)
 
     def next(self, input_data: Callable[..., Any]) -> bool:
-        """XGBoost's own word for it: whether there was another page."""
+        """Whether there was another page; the name is XGBoost's."""
         page, rows = list[Batch](), 0
         while rows < PAGE_ROWS and (batch := next(self.left, None)) is not None:
             page.append(batch)

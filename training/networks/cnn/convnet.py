@@ -1,8 +1,8 @@
-"""Convolutions as a recipe lists them, to see what kernel, stride, padding, dilation and groups do.
+"""Configurable convolutional network, to study kernel size, stride, padding, dilation and groups.
 
 Sources: LeCun et al. 1989, doi:10.1162/neco.1989.1.4.541 (stride); Yu & Koltun 2016, arXiv 1511.07122 (dilation);
-Krizhevsky et al. 2012 (groups); Howard et al. 2017, arXiv 1704.04861 (a kernel for each map). Sides are as in
-Dumoulin & Visin 2016, arXiv 1603.07285, relationship 15.
+Krizhevsky et al. 2012 (groups); Howard et al. 2017, arXiv 1704.04861 (depthwise). Output sizes as in Dumoulin & Visin
+2016, arXiv 1603.07285, relationship 15.
 Axes: B rows, C channels, H height, W width, K scores.
 """
 
@@ -22,7 +22,7 @@ Least0 = Annotated[int, Field(ge=0)]
 
 
 class Layer(NamedTuple):
-    """One convolution, and the pooling behind it."""
+    """One convolution and the pooling after it."""
 
     maps: int
     kernel: int
@@ -34,31 +34,35 @@ class Layer(NamedTuple):
 
     @property
     def reach(self) -> int:
-        """Pixels from one end of the kernel to the other."""
+        """Extent of the dilated kernel in pixels."""
         return (self.kernel - 1) * self.dilation + 1
 
     def side(self, side: int) -> int:
-        """The side of the maps that come out, 0 or less where nothing does."""
+        """Output side for an input side; 0 or less when the output is empty."""
         return ((side + 2 * self.padding - self.reach) // self.stride + 1) // self.pool
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    """One number for all convolutions, or one for each."""
+    """Each field holds one number for all convolutions, or a number for each."""
 
-    maps: tuple[Least1, ...] = Field((32, 64), min_length=1, description="maps of each convolution")
-    kernel: Least1 | tuple[Least1, ...] = Field(3, description="side of the kernel in pixels")
-    stride: Least1 | tuple[Least1, ...] = Field(1, description="pixels from one place of the kernel to the next")
+    maps: tuple[Least1, ...] = Field((32, 64), min_length=1, description="output channels of each convolution")
+    kernel: Least1 | tuple[Least1, ...] = Field(3, description="kernel size in pixels")
+    stride: Least1 | tuple[Least1, ...] = Field(1, description="stride in pixels")
     padding: Literal["same"] | Least0 | tuple[Least0, ...] = Field(
-        "same", description="pixels of zeros at each border; same: half the kernel's reach"
+        "same", description="zero padding in pixels at each border; same: half the extent of the dilated kernel"
     )
-    dilation: Least1 | tuple[Least1, ...] = Field(1, description="pixels from one weight of the kernel to the next")
+    dilation: Least1 | tuple[Least1, ...] = Field(1, description="dilation in pixels")
     groups: Least1 | tuple[Least1, ...] = Field(
-        1, description="parts of the maps that do not see each other; as many as maps: each has a kernel of its own"
+        1, description="groups of channels convolved separately; as many as channels: depthwise convolution"
     )
-    pool: Least1 | tuple[Least1, ...] = Field(2, description="side of the max pooling behind a convolution; 1: none")
-    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
-    head: Literal["mean", "flat"] = Field("mean", description="what is told from: the mean of each map, or all places")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of what is told from that is left out")
+    pool: Least1 | tuple[Least1, ...] = Field(
+        2, description="kernel size of the max pooling after a convolution; 1: none"
+    )
+    norm: Norm = Field("batch", description="normalization after each convolution: batch, layer or group")
+    head: Literal["mean", "flat"] = Field(
+        "mean", description="input of the classifier: global average pooling, or the flattened maps"
+    )
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability before the last layer")
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -89,7 +93,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData for images that a kernel does not fit into, or whose channels the first groups do not divide."""
+    """Raises BadData for images too small for a kernel, or whose channels the first groups do not divide."""
     channels, *sides = signature.single("image").shape
     where, first = "network cnn/convnet", config.layers[0]
     if channels % first.groups or first.maps % first.groups:

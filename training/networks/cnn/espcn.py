@@ -1,10 +1,10 @@
-"""ESPCN: convolutions over the coarse picture, the last of which has a map for each fine pixel of a coarse one.
+"""ESPCN: super-resolution by convolutions over the low-resolution image and a pixel shuffle.
 
 Source: Shi et al. 2016, arXiv 1609.05158, sections 3.1, 3.2 and 3.3 (5-3-3, 64 and 32 maps, tanh).
-Differs from it: beyond the border its last pixels go on, so that the fine picture is whole; the last growth may be any
-of `layers/grow.py` in the place of pixel shuffle; it may tell no more than what bicubic enlargement lacks (the idea of
-Kim et al. 2016, arXiv 1511.04587).
-Axes: B rows, C channels, h and w height and width of the coarse picture. 22,729 parameters for one channel, 3 times.
+Differs from it: replicate padding, so that the output is not cropped; any upsampling of `layers/grow.py` can replace
+the pixel shuffle; optionally it predicts the residual of bicubic upsampling (Kim et al. 2016, arXiv 1511.04587).
+Axes: B rows, C channels, h and w height and width of the low-resolution image. 22,729 parameters for one channel at
+factor 3.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    channels: tuple[int, int] = Field((64, 32), description="maps of the two convolutions before the growth")
-    growth: PlainGrowth = Field("shuffle", description="how the last maps grow into the fine picture")
-    activation: Literal["tanh", "relu"] = Field("tanh", description="behind the first two convolutions")
-    residual: bool = Field(False, description="whether the convolutions tell what bicubic enlargement lacks")
+    channels: tuple[int, int] = Field((64, 32), description="channels of the two convolutions before the upsampling")
+    growth: PlainGrowth = Field("shuffle", description="upsampling method of the last layer")
+    activation: Literal["tanh", "relu"] = Field("tanh", description="activation after the first two convolutions")
+    residual: bool = Field(False, description="whether the convolutions predict the residual of bicubic upsampling")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData where the target is no multiple of the input."""
+    """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return ESPCN(config, *enlargement(signature, "cnn/espcn"))
 
 
 class ESPCN(nn.Module):
-    """Fine pictures (B, C, factor h, factor w) for coarse ones (B, C, h, w)."""
+    """High-resolution images (B, C, factor h, factor w) from low-resolution images (B, C, h, w)."""
 
     def __init__(self, config: Config, channels: int, factor: int) -> None:
         super().__init__()

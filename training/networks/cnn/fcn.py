@@ -1,10 +1,10 @@
-"""Fully convolutional network: a classifier's trunk that scores each place, and finer scores added to coarser ones.
+"""Fully convolutional network for segmentation: a classifier backbone with upsampled and fused score maps.
 
 Source: Long et al. 2015, arXiv 1411.4038, sections 3.3 and 4.2 and figure 3. With five poolings `fused` of 0, 1 and 2
 is its FCN-32s, -16s and -8s.
-Differs from it: the trunk has two convolutions a stage, which are normed, and no layers of 4,096 maps behind, and
-learns from the start; all finer scores are learned at once, not one after the other.
-Axes: B rows, C channels, H height, W width, K maps that are asked for.
+Differs from it: the backbone has two normalized convolutions per stage, no layers of 4,096 channels and no pretraining;
+all skip connections are trained at once, not in sequence.
+Axes: B rows, C channels, H height, W width, K score maps.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from millstream.training.layers.norm import Norm
 from millstream.training.layers.pixelwise import channels_and_maps
 
 MOST = 8
-"""The last stages have as many maps: the paper's 512, where the first has 64."""
+"""Largest multiple of the first stage's channels: the paper has 512 in the last stages and 64 in the first."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    channels: int = Field(16, ge=1, description="maps at the image's own size; each pooling doubles them, to 8 times")
-    poolings: int = Field(5, ge=1, le=8, description="how often the image is halved")
-    fused: int = Field(2, ge=0, description="how many finer scores are added to the coarsest")
-    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of the coarsest maps left out")
+    channels: int = Field(16, ge=1, description="channels at full resolution; each pooling doubles them, up to 8 times")
+    poolings: int = Field(5, ge=1, le=8, description="number of 2x2 poolings")
+    fused: int = Field(2, ge=0, description="finer score maps (skip connections) added to the coarsest")
+    norm: Norm = Field("batch", description="normalization after each convolution: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability of the coarsest maps")
 
     @model_validator(mode="after")
     def _has_finer_maps(self) -> Self:
@@ -72,7 +72,7 @@ class FCN(nn.Module):
 
 
 def _doubled(outputs: int) -> nn.Module:
-    """A transposed convolution that begins as bilinear enlargement, each map by itself (section 3.3)."""
+    """A depthwise transposed convolution initialized to bilinear upsampling by 2 (section 3.3)."""
     layer = nn.ConvTranspose2d(outputs, outputs, 4, 2, padding=1, groups=outputs, bias=False)
     side = torch.tensor([0.25, 0.75, 0.75, 0.25])
     with torch.no_grad():

@@ -1,8 +1,8 @@
-"""LeNet-5: two convolutions with pooling, then three full layers.
+"""LeNet-5: two convolutions with pooling, then three fully connected layers.
 
 Source: LeCun et al. 1998, doi:10.1109/5.726791, section II.B.
-Differs from it: ReLU and max pooling in place of scaled tanh and learned subsampling, every map of the second
-convolution reads every map of the first, a linear head in place of radial basis functions, norms if asked for.
+Differs from it: ReLU and max pooling instead of scaled tanh and learned subsampling, the second convolution is fully
+connected to the maps of the first, a linear head instead of radial basis functions, optional norms.
 Axes: B rows, C channels, H height, W width, K scores. 61,706 parameters on 1x28x28 with 10 classes, without norms.
 """
 
@@ -20,10 +20,10 @@ SMALLEST = 8
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    channels: tuple[int, int] = Field((6, 16), description="maps of the two convolutions")
-    hidden: tuple[int, int] = Field((120, 84), description="units of the two full layers")
-    norm: Norm = Field("none", description="what each convolution is normalised over: batch, layer or group")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of units left out before each full layer")
+    channels: tuple[int, int] = Field((6, 16), description="output channels of the two convolutions")
+    hidden: tuple[int, int] = Field((120, 84), description="units of the two hidden fully connected layers")
+    norm: Norm = Field("none", description="normalization after each convolution: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability before each hidden fully connected layer")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:

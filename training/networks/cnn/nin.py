@@ -1,4 +1,4 @@
-"""Network in Network: each convolution is followed by two of 1x1, a small perceptron at every place.
+"""Network in Network: each convolution is followed by two 1x1 convolutions, a small MLP at every position.
 
 Source: Lin et al. 2014, arXiv 1312.4400, section 3 and figure 2; sizes of the authors' network for CIFAR-10.
 Axes: B rows, C channels, H height, W width, K scores. 0.97 million parameters on 3x32x32 with 10 classes.
@@ -19,10 +19,12 @@ SMALLEST = 4
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    width: float = Field(1.0, gt=0, le=4, description="maps of each layer, as a multiple of the paper's")
-    within: Literal[1, 3] = Field(1, description="kernel of the layers between; 3 shows what 1x1 saves")
-    norm: Norm = Field("none", description="what each convolution is normalised over: batch, layer or group")
-    dropout: float = Field(0.5, ge=0, lt=1, description="share of maps left out after each pooling")
+    width: float = Field(1.0, gt=0, le=4, description="width multiplier of the paper's channels")
+    within: Literal[1, 3] = Field(
+        1, description="kernel size of the two layers after each convolution; 3 shows what 1x1 saves"
+    )
+    norm: Norm = Field("none", description="normalization after each convolution: batch, layer or group")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability after each pooling")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
@@ -34,7 +36,7 @@ def build(config: Config, signature: Signature) -> nn.Module:
 
 
 class NetworkInNetwork(nn.Module):
-    """Scores of shape (B, K) for images (B, C, H, W): the means of the last maps, one a class."""
+    """Scores of shape (B, K) for images (B, C, H, W), by global average pooling of one map per class."""
 
     def __init__(self, config: Config, channels: int, outputs: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""Residual networks, and the plain ones that they were measured against: blocks of two 3x3 convolutions.
+"""ResNet, and the plain network that the paper compares it with: blocks of two 3x3 convolutions.
 
-Source: He et al. 2015, arXiv 1512.03385: depths 20 to 110 as in section 4.2 (three stages of 16, 32 and 64 maps, and
-shortcuts without parameters), 18 and 34 as in table 1 (four stages of 64 to 512 maps, 1x1 convolutions where the shape
-changes).
-Differs from it: 18 and 34 begin with one 3x3 convolution and no pooling, for small images. Attention stands at the end
-of each residual branch, as in Hu et al. 2018, arXiv 1709.01507, figure 3; self-attention once, behind the second stage.
+Source: He et al. 2015, arXiv 1512.03385: depths 20 to 110 as in section 4.2 (three stages of 16, 32 and 64 channels,
+shortcuts without parameters), 18 and 34 as in table 1 (four stages of 64 to 512 channels, 1x1 convolutions where the
+shape changes).
+Differs from it: 18 and 34 start with one 3x3 convolution and no pooling, for small images. Attention is at the end of
+each residual branch, as in Hu et al. 2018, arXiv 1709.01507, figure 3; self-attention once, after the second stage.
 Axes: B rows, C channels, H height, W width, K scores. On 3x32x32 with 10 classes: 0.27 million parameters at depth 20,
 0.85 at 56.
 """
@@ -26,20 +26,22 @@ Depth = Literal[18, 20, 32, 34, 44, 56, 110]
 BLOCKS: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)} | {
     depth: ((depth - 2) // 6,) * 3 for depth in (20, 32, 44, 56, 110)
 }
-"""Blocks of each stage; every stage after the first halves the image and doubles the maps."""
+"""Blocks of each stage; every stage after the first halves the resolution and doubles the channels."""
 FIRST_MAPS = {3: 16, 4: 64}
-"""Of the first stage, by the number of stages."""
+"""Channels of the first stage, by the number of stages."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     depth: Depth = Field(20, description="layers with weights; 18 and 34 are wider")
     residual: bool = Field(True, description="whether each block adds its input; false is the plain network")
-    attention: Attention = Field("none", description="over the maps: squeeze and excitation, CBAM, or self-attention")
-    width: float = Field(1.0, gt=0, le=4, description="maps in each stage, as a multiple of the paper's")
+    attention: Attention = Field(
+        "none", description="attention over the feature maps: squeeze-and-excitation, CBAM, or self-attention"
+    )
+    width: float = Field(1.0, gt=0, le=4, description="width multiplier of the paper's channels")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData for images that the stages would halve to nothing."""
+    """Raises BadData for images too small for the downsampling stages."""
     shape, least = signature.single("image").shape, 1 << (len(BLOCKS[config.depth]) - 1)
     if min(shape[1:]) < least:
         raise BadData.at("network cnn/resnet", f"images of {shape[1:]}; depth {config.depth} needs {least}x{least}")
@@ -74,7 +76,7 @@ class ResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Two convolutions, and around them the input itself, or what a 1x1 convolution (`projected`) makes of it."""
+    """Two convolutions with a shortcut: the identity, or a 1x1 convolution (`projected`)."""
 
     def __init__(self, config: Config, before: int, after: int, stride: int, *, projected: bool) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class Block(nn.Module):
         return functional.relu(y_BCHW + self.shortcut(x_BCHW) if self.is_residual else y_BCHW)
 
     def shortcut(self, x_BCHW: Tensor) -> Tensor:
-        """The input in the shape of the output: every second place, and zeros in the new maps (option A)."""
+        """The input in the shape of the output: projected, or subsampled and zero-padded in channels (option A)."""
         if self.project is not None:
             projected: Tensor = self.project(x_BCHW)
             return projected

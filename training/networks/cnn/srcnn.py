@@ -1,9 +1,10 @@
-"""SRCNN: three convolutions over the bicubically enlarged picture: patches, a map between them, and back.
+"""SRCNN: three convolutions over the bicubically upsampled image: patch extraction, mapping and reconstruction.
 
 Source: Dong et al. 2016, arXiv 1501.00092, section 3.1; 9-1-5 as in section 4.1, 9-5-5 as in section 4.3.2.
-Differs from it: beyond the border its last pixels go on, so that the fine picture is whole; weights begin as torch has
-them; it may tell no more than what bicubic enlargement lacks (the idea of Kim et al. 2016, arXiv 1511.04587).
-Axes: B rows, C channels, h and w height and width of the coarse picture. 8,032 weights and 97 biases for one channel.
+Differs from it: replicate padding, so that the output is not cropped; torch's default initialization; optionally it
+predicts the residual of bicubic upsampling (Kim et al. 2016, arXiv 1511.04587).
+Axes: B rows, C channels, h and w height and width of the low-resolution image. 8,032 weights and 97 biases for one
+channel.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from millstream.training.layers.enlarge import completed, enlarged, enlargement
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    channels: tuple[int, int] = Field((64, 32), description="maps of the first two convolutions")
-    kernels: tuple[int, int, int] = Field((9, 1, 5), description="sides of the three kernels, in pixels; odd")
-    residual: bool = Field(False, description="whether the convolutions tell what bicubic enlargement lacks")
+    channels: tuple[int, int] = Field((64, 32), description="output channels of the first two convolutions")
+    kernels: tuple[int, int, int] = Field(
+        (9, 1, 5), description="kernel sizes of the three convolutions, in pixels; odd"
+    )
+    residual: bool = Field(False, description="whether the convolutions predict the residual of bicubic upsampling")
 
     @field_validator("kernels")
     @classmethod
@@ -29,12 +32,12 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData where the target is no multiple of the input."""
+    """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return SRCNN(config, *enlargement(signature, "cnn/srcnn"))
 
 
 class SRCNN(nn.Module):
-    """Fine pictures (B, C, factor h, factor w) for coarse ones (B, C, h, w)."""
+    """High-resolution images (B, C, factor h, factor w) from low-resolution images (B, C, h, w)."""
 
     def __init__(self, config: Config, channels: int, factor: int) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""SRResNet: residual blocks over the coarse picture, then growth by pixel shuffle; the generator of SRGAN.
+"""SRResNet: residual blocks over the low-resolution image, then upsampling by pixel shuffle; the generator of SRGAN.
 
 Source: Ledig et al. 2017, arXiv 1609.04802, section 2.1.1 and figure 4.
-Differs from it: grows in as many stages as the factor has prime ones (4 is 2 and 2, as in the paper), by any of
-`layers/grow.py`; may tell no more than what bicubic enlargement lacks (the idea of Kim et al. 2016, arXiv 1511.04587).
-Axes: B rows, C channels, h and w height and width of the coarse picture. 1,549,462 parameters for three channels, 4
-times.
+Differs from it: one upsampling stage per prime factor (4 is 2 and 2, as in the paper), by any method of
+`layers/grow.py`; optionally it predicts the residual of bicubic upsampling (Kim et al. 2016, arXiv 1511.04587).
+Axes: B rows, C channels, D maps, h and w height and width of the low-resolution image. 1,549,462 parameters for three
+channels at factor 4.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from millstream.training.layers.grow import PlainGrowth, grow
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     blocks: int = Field(16, ge=1, description="residual blocks of two convolutions")
-    channels: int = Field(64, ge=1, description="maps of each convolution")
-    growth: PlainGrowth = Field("shuffle", description="how the maps grow to the fine picture's size")
-    residual: bool = Field(False, description="whether the convolutions tell what bicubic enlargement lacks")
+    channels: int = Field(64, ge=1, description="channels of each convolution")
+    growth: PlainGrowth = Field("shuffle", description="upsampling method")
+    residual: bool = Field(False, description="whether the convolutions predict the residual of bicubic upsampling")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData where the target is no multiple of the input."""
+    """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return SRResNet(config, *enlargement(signature, "cnn/srresnet"))
 
 
 class SRResNet(nn.Module):
-    """Fine pictures (B, C, factor h, factor w) for coarse ones (B, C, h, w)."""
+    """High-resolution images (B, C, factor h, factor w) from low-resolution images (B, C, h, w)."""
 
     def __init__(self, config: Config, channels: int, factor: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class SRResNet(nn.Module):
 
 
 class Block(nn.Module):
-    """Maps (B, D, h, w) with what two convolutions find added to them."""
+    """Residual block of two convolutions over maps (B, D, h, w)."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Block(nn.Module):
 
 
 def primes(number: int) -> list[int]:
-    """The prime factors of a number, small ones first, as often as they divide it."""
+    """Prime factors of a number with multiplicity, in increasing order."""
     found, divisor = [], 2
     while number > 1:
         while number % divisor == 0:

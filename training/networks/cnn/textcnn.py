@@ -1,11 +1,11 @@
-"""Convolutions over the words of a sentence: filters of several widths, and of each the strongest answer.
+"""TextCNN: convolutions of several widths over the tokens of a sentence, with max or attention pooling over time.
 
-Source: Kim 2014, arXiv 1408.5882, section 2, CNN-rand; pooling by attention in place of the maximum: Lin et al. 2017,
+Source: Kim 2014, arXiv 1408.5882, section 2, CNN-rand; attention pooling instead of the maximum: Lin et al. 2017,
 arXiv 1703.03130, equations 5 and 6 with one row.
-Words start as uniform draws from -.25 to .25, of the variance of pretrained ones (section 4.3): from draws of variance
-1, as is the layer's habit, filters learn the words of single sentences (valid accuracy on mr .70, against .78).
-Differs from it: no limit on the norm of the last layer's weights.
-Axes: B rows, T tokens, P places of a filter, E embedding, C maps of a width, K scores.
+Embeddings are initialized uniformly in [-.25, .25], the variance of pretrained vectors (section 4.3): with torch's
+default variance of 1, filters overfit words of single sentences (validation accuracy on mr .70, against .78).
+Differs from it: no constraint on the norm of the last layer's weights.
+Axes: B rows, T tokens, P positions of a filter, E embedding, C filters of a width, K scores.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ WORD_RANGE = 0.25
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    embedding: int = Field(128, ge=1, description="numbers that stand for a token, E")
-    widths: tuple[int, ...] = Field((3, 4, 5), min_length=1, description="tokens that a filter reads at a time")
+    embedding: int = Field(128, ge=1, description="token embedding dimension, E")
+    widths: tuple[int, ...] = Field((3, 4, 5), min_length=1, description="kernel sizes in tokens")
     maps: int = Field(100, ge=1, description="filters of each width, C")
-    pooling: Literal["max", "attention"] = Field("max", description="what is read of a filter's answers")
-    dropout: float = Field(0.5, ge=0, lt=1, description="share left out before the last layer")
+    pooling: Literal["max", "attention"] = Field("max", description="pooling of a filter's activations over positions")
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability before the last layer")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
@@ -57,8 +57,8 @@ class TextCNN(nn.Module):
         return scores_BK
 
     def attended(self, tokens: Ragged) -> Tensor:
-        """How much each token is regarded, (B, T): what is read of each place, shared by the tokens that a filter reads
-        there. They add up to 1, and are 0 outside the sentence."""
+        """Attention weight of each token, (B, T): the pooling weight of each position, divided among the tokens that
+        the filter reads there. They sum to 1, and are 0 in the padding."""
         tokens_BT, lengths_B = tokens.values, tokens.lengths_B
         token_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
         found_BT = torch.zeros(tokens_BT.shape, device=tokens_BT.device)
@@ -67,44 +67,44 @@ class TextCNN(nn.Module):
         for width, pool, (answers_BCP, is_inside_BP) in zip(self.widths, pools, answers, strict=True):
             place_P1 = torch.arange(answers_BCP.shape[2], device=tokens_BT.device)[:, None]
             reads_PT = (token_T >= place_P1) & (token_T < place_P1 + width)
-            # fewer than the width where the sentence is too short for it
+            # fewer than the width when the sentence is shorter
             tokens_BP = (lengths_B[:, None] - place_P1[:, 0]).clamp(1, width)
             found_BT += pool.weights(answers_BCP, is_inside_BP) / tokens_BP @ reads_PT.to(found_BT)
         found_BT *= token_T < lengths_B[:, None]
         return found_BT / len(self.widths)
 
     def _answers(self, tokens_BT: Tensor, lengths_B: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """For each width the answers (B, C, P), 0 or more, and whether a place is inside the sentence (B, P)."""
-        # a sentence may be shorter than a filter: then it is read with padding behind it
+        """Per width, non-negative activations (B, C, P) and the mask of positions inside the sentence, (B, P)."""
+        # a sentence shorter than a filter is padded at the end
         x_BET = self.embedding(functional.pad(tokens_BT, (0, max(self.widths) - 1))).transpose(1, 2)
         found = []
         for width, convolve in zip(self.widths, self.filters, strict=True):
             answers_BCP = functional.relu(convolve(x_BET))
-            # a filter may stand where all of it is in the sentence, and once where that is too short
+            # valid positions lie entirely inside the sentence; a sentence shorter than the filter has one
             places_B1 = (lengths_B - width + 1).clamp(min=1)[:, None]
             found.append((answers_BCP, torch.arange(answers_BCP.shape[2], device=answers_BCP.device) < places_B1))
         return found
 
 
 class Strongest(nn.Module):
-    """The largest answer of each filter, (B, C)."""
+    """Max pooling: the largest activation of each filter, (B, C)."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
 
     def forward(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
-        # answers are 0 or more
+        # activations are non-negative
         return (answers_BCP * is_inside_BP[:, None]).amax(dim=2)
 
     def weights(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
-        """The share of filters that answer the strongest at each place, (B, P)."""
-        # below every answer, so that of filters that answer nowhere the first place counts, which is inside
+        """Fraction of filters whose maximum is at each position, (B, P)."""
+        # below every activation, so that a filter that is 0 everywhere counts at the first position, which is inside
         strongest_BC = answers_BCP.masked_fill(~is_inside_BP[:, None], -1).argmax(dim=2)
         return functional.one_hot(strongest_BC, is_inside_BP.shape[1]).float().mean(dim=1)
 
 
 class Attended(nn.Module):
-    """A mean of the answers of all places, weighed by what is learned of each place's answers, (B, C)."""
+    """Attention pooling: mean of the activations over positions, with learned weights, (B, C)."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -114,6 +114,6 @@ class Attended(nn.Module):
         return (answers_BCP * self.weights(answers_BCP, is_inside_BP)[:, None]).sum(dim=2)
 
     def weights(self, answers_BCP: Tensor, is_inside_BP: Tensor) -> Tensor:
-        """How much each place is regarded, (B, P); they add up to 1, and are 0 outside the sentence."""
+        """Attention weight of each position, (B, P); they sum to 1, and are 0 in the padding."""
         regard_BP = self.regard(answers_BCP.transpose(1, 2))[:, :, 0]
         return torch.softmax(regard_BP.masked_fill(~is_inside_BP, -torch.inf), dim=1)

@@ -1,9 +1,9 @@
-"""U-Net: a contracting path of convolutions and poolings, and an expanding one that also reads what was there before.
+"""U-Net: a contracting path of convolutions and poolings, and an expanding path with skip connections.
 
 Source: Ronneberger et al. 2015, arXiv 1505.04597, section 2 and figure 1.
-Differs from it: convolutions are padded, so that the map is as large as the image, and normed; the expanding path grows
-by any of `layers/grow.py`, where the paper has transposed convolutions.
-Axes: B rows, C channels, H height, W width, K maps that are asked for.
+Differs from it: convolutions are padded, so that the output is as large as the image, and normalized; the expanding
+path upsamples by any method of `layers/grow.py`, where the paper has transposed convolutions.
+Axes: B rows, C channels, D maps, H height, W width, K score maps.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from millstream.training.layers.pixelwise import channels_and_maps
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    channels: int = Field(16, ge=1, description="maps at the image's own size; each pooling doubles them (paper: 64)")
-    poolings: int = Field(4, ge=1, le=8, description="how often the image is halved")
-    growth: Growth = Field("transposed", description="how maps grow again")
-    skips: bool = Field(True, description="whether the expanding path reads the maps of the contracting one")
-    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of maps left out at the bottom")
+    channels: int = Field(16, ge=1, description="channels at full resolution; each pooling doubles them (paper: 64)")
+    poolings: int = Field(4, ge=1, le=8, description="number of 2x2 poolings")
+    growth: Growth = Field("transposed", description="upsampling method")
+    skips: bool = Field(True, description="whether the expanding path has skip connections from the contracting path")
+    norm: Norm = Field("batch", description="normalization after each convolution: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability of the lowest-resolution maps")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:

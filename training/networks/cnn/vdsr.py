@@ -1,9 +1,9 @@
-"""VDSR: many small convolutions that tell what the bicubically enlarged picture lacks.
+"""VDSR: a deep stack of 3x3 convolutions that predicts the residual of bicubic upsampling.
 
-Source: Kim et al. 2016, arXiv 1511.04587, section 3.1; the weights begin as in He et al. 2015, arXiv 1502.01852.
-Differs from it: one network for each factor, where section 4.3 trains one for all; what it reads and tells is brought
-to the size of 1 (`layers/enlarge.py`).
-Axes: B rows, C channels, h and w height and width of the coarse picture. 664,704 weights and 1,217 biases for one
+Source: Kim et al. 2016, arXiv 1511.04587, section 3.1; initialization: He et al. 2015, arXiv 1502.01852.
+Differs from it: one network for each factor, where section 4.3 trains one for all; inputs and outputs are scaled to
+unit size (`layers/enlarge.py`).
+Axes: B rows, C channels, h and w height and width of the low-resolution image. 664,704 weights and 1,217 biases for one
 channel and 20 layers.
 """
 
@@ -17,17 +17,19 @@ from millstream.training.layers.enlarge import completed, enlarged, enlargement
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    layers: int = Field(20, ge=2, description="convolutions on top of each other; each sees one pixel further")
-    channels: int = Field(64, ge=1, description="maps between them")
+    layers: int = Field(
+        20, ge=2, description="number of convolutions; each widens the receptive field by one pixel on each side"
+    )
+    channels: int = Field(64, ge=1, description="channels of the hidden layers")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData where the target is no multiple of the input."""
+    """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return VDSR(config, *enlargement(signature, "cnn/vdsr"))
 
 
 class VDSR(nn.Module):
-    """Fine pictures (B, C, factor h, factor w) for coarse ones (B, C, h, w)."""
+    """High-resolution images (B, C, factor h, factor w) from low-resolution images (B, C, h, w)."""
 
     def __init__(self, config: Config, channels: int, factor: int) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""VGG: many 3x3 convolutions, with pooling where the maps double.
+"""VGG: stacked 3x3 convolutions in five stages with pooling.
 
 Source: Simonyan & Zisserman 2015, arXiv 1409.1556, table 1, columns A, B, D and E.
-Differs from it: one full layer in place of three, since small images are 1x1 after the fifth pooling, and a norm after
-each convolution, which it had not yet.
+Differs from it: one fully connected layer instead of three, since small images are 1x1 after the fifth pooling, and a
+norm after each convolution.
 Axes: B rows, C channels, H height, W width, K scores. 14.7 million parameters at depth 16 on 3x32x32 with 10 classes.
 """
 
@@ -19,16 +19,16 @@ from millstream.training.layers.convolutions import convolutions
 from millstream.training.layers.norm import Norm
 
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-"""Of each stage, before its pooling."""
+"""Convolutions of each stage, by depth."""
 MAPS = (64, 128, 256, 512, 512)
 SMALLEST = 1 << len(MAPS)
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     depth: Literal[11, 13, 16, 19] = Field(16, description="layers with weights in the paper")
-    width: float = Field(1.0, gt=0, le=4, description="maps in each stage, as a multiple of the paper's")
-    norm: Norm = Field("batch", description="what each convolution is normalised over: batch, layer or group")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of maps left out before the full layer")
+    width: float = Field(1.0, gt=0, le=4, description="width multiplier of the paper's channels")
+    norm: Norm = Field("batch", description="normalization after each convolution: batch, layer or group")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability before the fully connected layer")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:

@@ -1,9 +1,9 @@
-"""A generator that makes images of noise, and a discriminator that tells them from real ones.
+"""GAN of images: a generator from noise, and a discriminator of real and generated images.
 
 Source: Goodfellow et al. 2014, arXiv 1406.2661; convolutions as in DCGAN (Radford et al. 2016, arXiv 1511.06434).
-Differs from it: upsampling by nearest neighbours before a convolution, which leaves no checkerboard (Odena et al.
-2016), and no batch norm in the discriminator, so that a row's score does not depend on its neighbours.
-Axes: B rows, Z numbers of noise, C channels, H height, W width.
+Differs from it: nearest-neighbour upsampling before a convolution, against checkerboard artifacts (Odena et al. 2016),
+and no batch norm in the discriminator, so that the score of a row does not depend on its batch.
+Axes: B rows, Z noise dimensions, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ SLOPE = 0.2
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    latent: int = Field(64, ge=1, description="numbers of noise, Z")
-    channels: int = Field(32, ge=1, description="maps next to the image; twice as many a level below")
-    dropout: float = Field(0.3, ge=0, lt=1, description="share of the discriminator's maps left out")
+    latent: int = Field(64, ge=1, description="noise dimension, Z")
+    channels: int = Field(32, ge=1, description="channels at the highest resolution; doubled one level below")
+    dropout: float = Field(0.3, ge=0, lt=1, description="dropout probability of the discriminator's maps")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData for images whose sides are no multiple of 4."""
+    """Raises BadData for images whose sides are not multiples of 4."""
     shape = signature.single("image").shape
     if shape[1] % 4 or shape[2] % 4:
         raise BadData.at(
@@ -62,7 +62,7 @@ class GAN(nn.Module):
         )
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Logits (B,) of being real."""
+        """Logits (B,) of the probability that an image is real."""
         logits_B: Tensor = self.discriminator(x_BCHW)
         return logits_B
 

@@ -1,7 +1,7 @@
-"""Variational autoencoder of images: full layers to the codes' distribution, and from a code to pixels.
+"""Variational autoencoder of images, with fully connected encoder and decoder.
 
 Source: Kingma & Welling 2014, arXiv 1312.6114, appendix C.
-Axes: B rows, C channels, H height, W width, Z numbers of a code, S samples of a code.
+Axes: B rows, C channels, H height, W width, D hidden units, Z latent dimensions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from millstream.tracking.dataset.signature import Signature
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    latent: int = Field(32, ge=1, description="numbers of a code, Z")
+    latent: int = Field(32, ge=1, description="latent dimension, Z")
     hidden: tuple[int, ...] = Field(
-        (400, 400), description="units of the encoder's layers; the decoder has them backwards"
+        (400, 400), description="units of the encoder's hidden layers; the decoder has them in reverse order"
     )
 
 
@@ -27,7 +27,7 @@ def build(config: Config, signature: Signature) -> nn.Module:
 
 
 class VAE(nn.Module):
-    """`encode` gives the mean and the log variance of q(z|x), `decode` the logits of the pixels of p(x|z)."""
+    """`encode` returns the mean and log variance of q(z|x), `decode` the logits of the pixels of p(x|z)."""
 
     def __init__(self, config: Config, shape_CHW: tuple[int, ...]) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class VAE(nn.Module):
         return logits
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        """Logits of the pixels that the mean of an image's codes stands for."""
+        """Logits (B, C, H, W) of the reconstruction from the mean of q(z|x)."""
         return self.decode(self.encode(x_BCHW)[0])
 
 

@@ -1,8 +1,8 @@
-"""Normalizing flow over the numbers of a row: their joint log-density, from layers that can be run backwards.
+"""Normalizing flow: joint log-density of the numeric features of a row, from invertible layers.
 
-Source: masked autoregressive flow, Papamakarios et al. 2017, arXiv 1705.07057; its layers as rational-quadratic
-splines, Durkan et al. 2019, arXiv 1906.04032, section 3.1; both by the library zuko.
-Axes: B rows, D numbers of a row.
+Source: masked autoregressive flow, Papamakarios et al. 2017, arXiv 1705.07057; rational-quadratic spline layers,
+Durkan et al. 2019, arXiv 1906.04032, section 3.1; both by the library zuko.
+Axes: B rows, D features.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from millstream.tracking.dataset.signature import Signature
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     kind: Literal["spline", "affine"] = Field(
-        "spline", description="what a layer does to a number: a spline inside -5..5, or a line"
+        "spline", description="transform of a layer: a rational-quadratic spline inside -5..5, or affine"
     )
-    layers: int = Field(3, ge=1, description="autoregressive layers, each in the opposite order of the one before")
-    hidden: tuple[int, ...] = Field((64, 64), description="units of each hidden layer that tells a layer's shape")
-    bins: int = Field(8, ge=2, description="pieces of a spline")
+    layers: int = Field(3, ge=1, description="autoregressive layers, in alternating feature order")
+    hidden: tuple[int, ...] = Field(
+        (64, 64), description="hidden units of the network that computes a layer's parameters"
+    )
+    bins: int = Field(8, ge=2, description="bins of a spline")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData unless the row is numbers alone: a category has no density."""
+    """Raises BadData unless all inputs are numbers: a category has no density."""
     return Flow(config, signature.single("number").shape[0])
 
 
 class Flow(nn.Module):
-    """log p(x), (B,), in nats and the units of the inputs, whose scale has to be near 1."""
+    """log p(x), (B,), in nats and the units of the inputs, which must be scaled to about 1."""
 
     def __init__(self, config: Config, width: int) -> None:
         super().__init__()
@@ -49,6 +51,6 @@ class Flow(nn.Module):
 
     @torch.no_grad()
     def sample(self, count: int) -> Tensor:
-        """So many new rows, (count, D)."""
+        """Sampled rows, (count, D)."""
         x_BD: Tensor = self.flow().sample((count,))
         return x_BD

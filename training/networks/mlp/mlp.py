@@ -1,7 +1,7 @@
-"""Multilayer perceptron over everything that a row has: numbers, categories, or an image taken flat.
+"""Multilayer perceptron over all inputs of a row: numbers, categories, or flattened images.
 
 Source: Rosenblatt 1962; embeddings of categories: Guo & Berkhahn 2016, arXiv 1604.06737.
-Axes: B rows, D numbers side by side, C categories, K outputs.
+Axes: B rows, D concatenated features, C categorical columns, K outputs.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ ACTIVATIONS: dict[Activation, type[nn.Module]] = {
 
 class Config(BaseModel, frozen=True, extra="forbid"):
     hidden: tuple[int, ...] = Field((128, 128), description="units of each hidden layer")
-    activation: Activation = Field("relu", description="what each hidden unit makes of its sum")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share of units left out after each hidden layer")
-    norm: Norm = Field("none", description="what is normalised over before each activation: batch, layer or group")
-    embedding: int | None = Field(None, ge=1, description="numbers that stand for a category; default: one-hot")
+    activation: Activation = Field("relu", description="activation function of the hidden layers")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability after each hidden layer")
+    norm: Norm = Field("none", description="normalization before each activation: batch, layer or group")
+    embedding: int | None = Field(None, ge=1, description="embedding dimension of a category; default: one-hot")
 
 
 def build(config: Config, signature: Signature) -> nn.Module:
-    """Raises BadData for tokens, which have no fixed place in a row."""
+    """Raises BadData for tokens, whose number varies between rows."""
     wrong = [field.name for field in signature.inputs if field.meaning == "tokens"]
     if wrong:
         raise BadData.at("network mlp/mlp", f"cannot read the sequences {wrong}; take a recurrent network")
@@ -69,7 +69,7 @@ class MLP(nn.Module):
 
 
 class Categories(nn.Module):
-    """Numbers (B, C * E) that stand for the categories (B, C); without E, one-hot."""
+    """Concatenated embeddings (B, C * E) of the categories (B, C); one-hot without E."""
 
     def __init__(self, sizes: tuple[int, ...], embedding: int | None) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""Gated recurrent units that read a sequence of tokens and score it as a whole.
+"""GRU over a sequence of tokens; scores from the final hidden state.
 
-Source: Cho et al. 2014, arXiv 1406.1078; the state after the last token is what is scored (both ends, when it reads
-both ways: Schuster & Paliwal 1997).
+Source: Cho et al. 2014, arXiv 1406.1078; bidirectional, by the final states of both directions: Schuster & Paliwal
+1997.
 Axes: B rows, T tokens, E embedding, D hidden units, K scores.
 """
 
@@ -17,12 +17,12 @@ from millstream.training.feed.batch import Ragged
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    embedding: int = Field(64, ge=1, description="numbers that stand for a token, E")
-    hidden: int = Field(128, ge=1, description="units of the state, D")
-    layers: int = Field(1, ge=1, description="layers on top of each other")
-    both_ways: bool = Field(False, description="read from the end as well")
+    embedding: int = Field(64, ge=1, description="token embedding dimension, E")
+    hidden: int = Field(128, ge=1, description="hidden units, D")
+    layers: int = Field(1, ge=1, description="stacked layers")
+    both_ways: bool = Field(False, description="bidirectional")
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="share left out after the embedding, between layers, before the head"
+        0.0, ge=0, lt=1, description="dropout probability after the embedding, between layers and before the head"
     )
 
 
@@ -52,7 +52,7 @@ class GRU(nn.Module):
 
     def forward(self, tokens: Ragged) -> Tensor:
         x_BTE = self.dropout(self.embedding(tokens.values))
-        # a masked row has no tokens; it is read as one of padding, and its score is not looked at
+        # a masked row has no tokens; it is read as one padding token, and its score is ignored
         lengths = tokens.lengths_B.clamp(min=1).cpu()
         _, state = self.read(pack_padded_sequence(x_BTE, lengths, batch_first=True, enforce_sorted=False))
         last_BD = torch.cat(list(state[-self.ways :]), dim=1)

@@ -1,8 +1,8 @@
-"""Deep Q-learning with replay: the value of each action, learned from transitions of an earlier policy.
+"""Deep Q-learning with replay: action values, learned off-policy from stored transitions.
 
 Source: Mnih et al. 2015, doi:10.1038/nature14236, Algorithm 1; double: van Hasselt et al. 2016, arXiv 1509.06461.
-Differs from it: the loss is Huber's on the difference (the paper clips its gradient, which is the same at 1), and the
-target network follows by blending in place of copies now and then (arXiv 1509.02971).
+Differs from it: the Huber loss of the TD error (the paper clips its gradient, which is the same at 1), and soft target
+updates instead of periodic copies (arXiv 1509.02971).
 Axes: B transitions, A actions, N environments.
 """
 
@@ -32,20 +32,22 @@ from millstream.training.tensors import as_numpy
 
 
 class Config(AgentConfig, frozen=True):
-    discount: float = Field(0.99, ge=0, le=1, description="what a reward one step later is worth")
-    memory: int = Field(100_000, ge=1, description="transitions kept for replay")
-    warm_up: int = Field(1_000, ge=1, description="steps before the first gradient")
-    learn: int = Field(128, ge=1, description="gradient steps of a round")
+    discount: float = Field(0.99, ge=0, le=1, description="discount factor of the reward per step")
+    memory: int = Field(100_000, ge=1, description="capacity of the replay buffer, in transitions")
+    warm_up: int = Field(1_000, ge=1, description="environment steps before the first gradient step")
+    learn: int = Field(128, ge=1, description="gradient steps per round")
     blend: float = Field(
-        0.01, gt=0, le=1, description="share of the online network that enters the target each gradient step"
+        0.01, gt=0, le=1, description="soft-update coefficient of the target network, per gradient step"
     )
-    explore: float = Field(0.16, gt=0, le=1, description="share of the steps over which random actions fade")
-    random: float = Field(0.04, ge=0, le=1, description="share of random actions in the end")
-    double: bool = Field(False, description="the online network chooses the next action, the target network judges it")
+    explore: float = Field(0.16, gt=0, le=1, description="fraction of the steps over which epsilon is annealed")
+    random: float = Field(0.04, ge=0, le=1, description="final epsilon: probability of a random action")
+    double: bool = Field(
+        False, description="double DQN: the online network selects the next action, the target network evaluates it"
+    )
 
 
 class Dqn(Agent):
-    """The network gives the value of each action, (B, A)."""
+    """DQN agent; the network returns the value of each action, (B, A)."""
 
     actions: ClassVar = ("discrete",)
     outputs: ClassVar = {"action": "string", "value": "double"}
@@ -63,7 +65,7 @@ class Dqn(Agent):
         return as_numpy(self.network(self.read(torch.from_numpy(observation_N))).argmax(dim=1))
 
     def act(self, observation_N: NDArray[Any], step: int) -> NDArray[Any]:
-        """Random actions with a probability that fades to `random`, the best ones otherwise."""
+        """Epsilon-greedy actions; epsilon is annealed linearly to `random`."""
         config = self.config
         faded = min(1.0, step / (config.explore * config.steps))
         probability = 1.0 + faded * (config.random - 1.0)
@@ -116,11 +118,11 @@ class Dqn(Agent):
 
     @torch.no_grad()
     def _blend(self) -> None:
-        """The target network follows the online one slowly (Lillicrap et al. 2016, arXiv 1509.02971, section 3)."""
+        """Soft update of the target network (Lillicrap et al. 2016, arXiv 1509.02971, section 3)."""
         for slow, fast in zip(self.target.parameters(), self.network.parameters(), strict=True):
             slow.lerp_(fast, self.config.blend)
 
 
 def td_target(reward_B: Tensor, terminated_B: Tensor, best_B: Tensor, *, discount: float) -> Tensor:
-    """r + discount * max_a Q(s', a), and r alone where the episode terminated; (B,). Mnih et al. 2015, Algorithm 1."""
+    """r + discount * max_a Q(s', a), or r where the episode terminated; (B,). Mnih et al. 2015, Algorithm 1."""
     return reward_B + discount * best_B * ~terminated_B
