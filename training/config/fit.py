@@ -120,6 +120,10 @@ class Fit(Reading, frozen=True, extra="forbid"):
         is_lbfgs, parts = isinstance(self.optimizer, LBFGS), self.accumulate
         checks: list[tuple[bool | float | None, str]] = [
             (self.batch_size % parts, f"accumulate: {parts} does not divide the batch_size {self.batch_size}"),
+            (
+                any(isinstance(one, LBFGS) for one in self.optimizers.values()),
+                "optimizers: lbfgs takes all parameters at once; name it in fit.optimizer",
+            ),
             (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
             (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
             (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
