@@ -55,8 +55,8 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
                 raise
             if refused := file_access.refusal(error, None):
                 raise refused from None
-            told = f"cannot be made a folder ({error.strerror}: {error.filename})"
-            raise BadEnvironment.at(self.home, f"{told}; set MILLSTREAM_HOME to a folder of yours") from None
+            message = f"cannot be made a folder ({error.strerror}: {error.filename})"
+            raise BadEnvironment.at(self.home, f"{message}; set MILLSTREAM_HOME to a folder of yours") from None
         return self
 
     @classmethod

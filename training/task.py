@@ -268,8 +268,8 @@ class Task(lightning.LightningModule):
             raise WrongRecipe.at("network", f"learns {learns}, and the task {name} has {has}; change one of the two")
         missing = [one for one in self.needs if not hasattr(network, one)]
         if missing:
-            told = f"gives no {' and no '.join(missing)}, which the task {name} asks for; change one of the two"
-            raise WrongRecipe.at("network", told)
+            message = f"gives no {' and no '.join(missing)}, which the task {name} asks for; change one of the two"
+            raise WrongRecipe.at("network", message)
 
     def _stage_metrics(self) -> nn.ModuleDict:
         return nn.ModuleDict({"loss": ElementMean(), "rest": MetricCollection(dict(self.metrics()))})

@@ -121,7 +121,7 @@ def _written(over: tuple[str, ...]) -> dict[str, Any]:
     for text in over:
         field, equals, given = text.partition("=")
         if not equals or not field or not given.strip():
-            told = "expected FIELD=RANGE, such as 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'"
-            raise WrongRecipe.at(f"--over {text}", told)
+            message = "expected FIELD=RANGE, such as 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'"
+            raise WrongRecipe.at(f"--over {text}", message)
         found[field] = yaml_lines.parse(given, f"--over {field}")[0]
     return found

@@ -128,8 +128,8 @@ def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, l
 
 def _usual(located: Located) -> tuple[Space | None, list[Fault]]:
     if str(located.section("network").get("name", "")).startswith("classical/"):
-        told = "nothing is said of what varies; say it there, or by --over 'network.depth={low: 2, high: 12}'"
+        message = "nothing is said of what varies; say it there, or by --over 'network.depth={low: 2, high: 12}'"
         command = shlex.join(["millstream", "check", *located.words, "--fields"])
-        return None, [located.fault(SECTION, f"{told}; `{command}` lists the fields")]
+        return None, [located.fault(SECTION, f"{message}; `{command}` lists the fields")]
     rate = Fit.model_validate(located.section("fit")).optimizer.lr
     return Space({RATE: Range(low=rate / AROUND, high=rate * AROUND, log=True)}), []

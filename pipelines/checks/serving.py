@@ -37,8 +37,8 @@ def serving(name: str, step: Step, before: Table, after: Table) -> Serving:
         return Serving(does="brought", brought=tuple(one for one in changed if after.column(one) is not None))
     changed = changed or _changed_values(before, after)
     if changed:
-        told = f"changes the inputs {changed} and declares served: same; a model would be served other values"
-        raise BadData.at(f"step {name}", f"{told}: declare replayed or brought")
+        message = f"changes the inputs {changed} and declares served: same; a model would be served other values"
+        raise BadData.at(f"step {name}", f"{message}: declare replayed or brought")
     return Serving(does="same")
 
 

@@ -209,8 +209,8 @@ def _near(table: Table, column: str) -> dict[str, Any]:
     originals = table.replacing(table.frame.where("op IS NULL"))
     rows = originals.frame.count()
     if rows > COMPARED:
-        told = f"{rows:,} rows, and more than {COMPARED:,} are compared by the step decontaminate alone"
-        return {"column": column, "left out": told}
+        message = f"{rows:,} rows, and more than {COMPARED:,} are compared by the step decontaminate alone"
+        return {"column": column, "left out": message}
     side = F.expr(f"array_position(array{SPLITS!r}, split)")
     pairs = links(originals, column, SAME, side).toPandas()
     twins = pairs.sort_values(["side", "other", "one"]).drop_duplicates("other").groupby("side")

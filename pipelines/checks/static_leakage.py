@@ -74,18 +74,18 @@ def _of_other_splits(columns: Mapping[str, Reach], split: Any, *, is_after: bool
     together = {name.lower() for name in apart if name}
     for name, reach in columns.items():
         if reach.role == "input" and any(not one & together for one in reach.groups):
-            told = "reads all rows of a group, and a group has rows of several splits"
-            yield f"{name}: {told}; {LOOK_BACK}{'' if split.key else ', which has none'}"
+            message = "reads all rows of a group, and a group has rows of several splits"
+            yield f"{name}: {message}; {LOOK_BACK}{'' if split.key else ', which has none'}"
 
 
 def _of_later_rows(columns: Mapping[str, Reach], gap: float) -> list[str]:
     """The errors of inputs, and without a gap of targets, computed from later rows, for a split by time."""
-    told = "reads rows that come later, and in a split by time these are another split's"
+    message = "reads rows that come later, and in a split by time these are another split's"
     back = "look back (ORDER BY the time, ... PRECEDING, lag), or give it another role"
     apart = "give the split a gap of as many days as it looks ahead"
     advice = {"input": back} if gap else {"input": back, "target": apart}
     ahead = {name: one.role for name, one in columns.items() if one.looks_ahead and one.role in advice}
-    return [f"{name}: {told}; {advice[role]}" for name, role in ahead.items()]
+    return [f"{name}: {message}; {advice[role]}" for name, role in ahead.items()]
 
 
 def of_step(step: object, roles: Roles, telling: Telling) -> list[str]:
@@ -110,8 +110,8 @@ def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
     """The index and error of each rebalance after one by weights, which it would invalidate."""
     methods = {at: getattr(step, "method", "none") for at, (name, step) in enumerate(steps) if name == "rebalance"}
     weighed = next((at for at, method in methods.items() if method == "weights"), len(steps))
-    told = "stands after weights, which are those of the rows before it; put method: weights last"
-    return [(at, told) for at, method in methods.items() if at > weighed and method != "none"]
+    message = "stands after weights, which are those of the rows before it; put method: weights last"
+    return [(at, message) for at, method in methods.items() if at > weighed and method != "none"]
 
 
 def declared(source: object, target: object) -> Roles:

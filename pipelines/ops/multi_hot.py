@@ -26,11 +26,11 @@ def fit(train: Table, column: Column, separator: str, most: int) -> Learned:
     rows = train.frame.select(F.explode(_listed(column, separator)).alias("tag")).distinct().limit(most + 1).collect()
     classes = sorted(row[0] for row in rows)
     if len(classes) < 2:
-        told = f"the train rows have {classes or 'no tag'}; expected two or more, set apart by {separator!r}"
-        raise BadData.at("step encode", f"{column.name}: {told}")
+        message = f"the train rows have {classes or 'no tag'}; expected two or more, set apart by {separator!r}"
+        raise BadData.at("step encode", f"{column.name}: {message}")
     if len(classes) > most:
-        told = f"more than {most:,} tags in train, as of free text; look at the separator, or tokenize it"
-        raise BadData.at("step encode", f"{column.name}: {told}")
+        message = f"more than {most:,} tags in train, as of free text; look at the separator, or tokenize it"
+        raise BadData.at("step encode", f"{column.name}: {message}")
     return {"method": "tags", "from": column.dtype, "separator": separator, "classes": classes}
 
 

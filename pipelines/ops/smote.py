@@ -66,8 +66,10 @@ def mixed(table: Table, names: tuple[str, ...] | None) -> Mixed:
         column.name for column in chosen if column.layout != "scalar" or column.meaning not in ("number", "category")
     ]
     if odd or not any(column.meaning == "number" for column in chosen):
-        told = f"smote mixes numbers and categories; {odd or [c.name for c in chosen]} are others: use method augment"
-        raise BadData.at("step rebalance", told)
+        message = (
+            f"smote mixes numbers and categories; {odd or [c.name for c in chosen]} are others: use method augment"
+        )
+        raise BadData.at("step rebalance", message)
     return Mixed(
         tuple(column for column in chosen if column.meaning == "number"),
         tuple(column for column in chosen if column.meaning == "category"),

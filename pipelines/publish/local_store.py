@@ -114,6 +114,6 @@ def _store_fault(store: Path, error: OSError) -> OSError | BadEnvironment:
     if is_full(error):
         return BadEnvironment(*BadEnvironment.at(error.filename or store, no_room(store, _BLOCK_BYTES, STORE)).faults)
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR):
-        told = f"cannot be written ({error.strerror}); set MILLSTREAM_STORE to a folder of yours"
-        return BadEnvironment(*BadEnvironment.at(store, told).faults)
+        message = f"cannot be written ({error.strerror}); set MILLSTREAM_STORE to a folder of yours"
+        return BadEnvironment(*BadEnvironment.at(store, message).faults)
     return error

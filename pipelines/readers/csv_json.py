@@ -150,8 +150,8 @@ def _declared_in_header(paths: Sequence[Path], layout: Layout) -> list[str]:
     names = header(paths, layout)
     missing = [name for name in layout.columns if name not in names]
     if missing:
-        told = f"the header names {[name[:40] for name in names[:20]]}; {missing} are missing"
-        raise BadData.at(f"{paths[0]}:1", f"{told}: is the delimiter {layout.delimiter!r} right?")
+        message = f"the header names {[name[:40] for name in names[:20]]}; {missing} are missing"
+        raise BadData.at(f"{paths[0]}:1", f"{message}: is the delimiter {layout.delimiter!r} right?")
     return names
 
 
@@ -162,8 +162,8 @@ def header(paths: Sequence[Path], layout: Layout) -> list[str]:
         raise BadData.at(f"{paths[0]}:1", f"a column comes twice in the header {names}")
     others = [path for path in paths[1:] if first_row(path, layout) != names]
     if others:
-        told = f"the header is another than that of {paths[0].name}; name each file of the folder by itself"
-        raise BadData.at(f"{others[0]}:1", told)
+        message = f"the header is another than that of {paths[0].name}; name each file of the folder by itself"
+        raise BadData.at(f"{others[0]}:1", message)
     return names
 
 

@@ -36,8 +36,8 @@ def listed(folder: str, folders: Sequence[Path], kind: str, things: str) -> tupl
     root = next((one for one in places if one.is_dir()), None)
     if root is None:
         looked = ", ".join(dict.fromkeys(str(one) for one in places))
-        told = f"no such folder in {looked}; data.source.folder holds a folder of {things} for each {kind}"
-        raise BadData.at(folder, told)
+        message = f"no such folder in {looked}; data.source.folder holds a folder of {things} for each {kind}"
+        raise BadData.at(folder, message)
     found = sorted(path for path in _below(root) if not is_hidden(path))
     if not any(len(path.parts) == 2 for path in found):
         raise BadData.at(root, f"no {things} in it; expected <{kind}>/<name>")

@@ -63,8 +63,8 @@ def _filled(file: SplitFile, paths: Mapping[str, Path]) -> list[SplitFile]:
     parts = [name for name in paths if name.rpartition("/")[0] == folder]
     filled = [name for name in parts if not is_empty(paths[name])]
     if not filled:
-        told = f"all of its {len(parts)} part files are empty; expected rows in one of them: write the table again"
-        raise BadData.at(file.name, told)
+        message = f"all of its {len(parts)} part files are empty; expected rows in one of them: write the table again"
+        raise BadData.at(file.name, message)
     return [file.model_copy(update={"name": name}) for name in filled]
 
 
@@ -79,8 +79,8 @@ def shown(root: Place) -> list[str]:
         raise BadData.at(root, f"holds {log}, by which some of its files do not count; save it as plain files")
     names = [name for name in found if not (name.startswith(_UNFINISHED) or "/_" in name or is_hidden(name))]
     if not names:
-        told = "no part file in it (names that begin with _ or ., and what systems keep in folders, do not count)"
-        raise BadData.at(root, f"{told}; expected files such as part-00000.csv: write the table again")
+        message = "no part file in it (names that begin with _ or ., and what systems keep in folders, do not count)"
+        raise BadData.at(root, f"{message}; expected files such as part-00000.csv: write the table again")
     return names
 
 
@@ -88,6 +88,6 @@ def _names(root: Place, where: Place) -> list[str]:
     names = shown(root)
     below = sorted({name.partition("/")[0] for name in names if "/" in name})
     if below:
-        told = f"holds the folders {below[:5]}{' and more' if below[5:] else ''}; expected part files"
-        raise BadData.at(root, f"{told}: name each of the folders, as `{where / below[0]}`")
+        message = f"holds the folders {below[:5]}{' and more' if below[5:] else ''}; expected part files"
+        raise BadData.at(root, f"{message}: name each of the folders, as `{where / below[0]}`")
     return names

@@ -36,8 +36,8 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
 def check_rows_are_lines(rows: DataFrame) -> None:
     odd = rows.where(F.col("_line").contains("\n")).select("_file", "_number").head()
     if odd is not None:
-        told = "a row goes on over several lines, and lists of row numbers count lines"
-        raise BadData.at(f"{odd[0]}:{odd[1]}", f"{told}; leave out folds, or save the table with a row on each line")
+        message = "a row goes on over several lines, and lists of row numbers count lines"
+        raise BadData.at(f"{odd[0]}:{odd[1]}", f"{message}; leave out folds, or save the table with a row on each line")
 
 
 def _members(archive: Path, pattern: str, fold: int) -> list[int]:

@@ -102,8 +102,8 @@ def _parquet(spark: SparkSession, files: Files) -> DataFrame:
             if kind != field.dataType and not (
                 isinstance(kind, IntegralType) and isinstance(field.dataType, IntegralType)
             ):
-                told = f"column {field.name!r} is {kind.simpleString()} in some and {field.dataType.simpleString()}"
-                raise BadData.at(files.where, f"{told} in others of its files; write them with one type")
+                message = f"column {field.name!r} is {kind.simpleString()} in some and {field.dataType.simpleString()}"
+                raise BadData.at(files.where, f"{message} in others of its files; write them with one type")
     return functools.reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
@@ -141,8 +141,8 @@ def _csv_names(paths: Sequence[Path], reading: Reading) -> tuple[Layout, list[st
     known = (list(declared), without_target, [name for name in declared if name in needed])
     names = next((names for names in known if len(names) == len(first)), [])
     if not names:
-        told = f"{len(first)} values in its first row; expected {len(declared)}, of the columns {list(declared)}"
-        raise BadData.at(f"{paths[0]}:1", f"{told}, or {len(without_target)} without the target, or a header")
+        message = f"{len(first)} values in its first row; expected {len(declared)}, of the columns {list(declared)}"
+        raise BadData.at(f"{paths[0]}:1", f"{message}, or {len(without_target)} without the target, or a header")
     return layout, names
 
 

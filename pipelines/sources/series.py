@@ -160,8 +160,8 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         apart = f"{_length(first[2])} after the row before"
         where = f"{self._told()}, {first[0]}, {first[1]}"
         if first[2] % self.step_us:
-            told = f"{apart}; frequency says {self.frequency}, most rows are {_length(usual[0])} apart"
-            raise BadData.at(where, told)
+            message = f"{apart}; frequency says {self.frequency}, most rows are {_length(usual[0])} apart"
+            raise BadData.at(where, message)
         would = "set gaps: to fill-forward or mark" if self.gaps == "refuse" else "is the time right? see longest_gap"
         raise BadData.at(where, f"a gap: {apart} ({odd.count()} such gaps in all); {would}")
 

@@ -107,8 +107,8 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         kept = with_places(rows.where("_reason IS NULL").drop("_reason"))
         if kept.isEmpty():
             first = rows.select("_reason").head()
-            told = f"no line with text in it; the first one {first[0]}" if first else "no line with text in it"
-            raise BadData.at(", ".join(file.name for file in self.origin_files()), told)
+            message = f"no line with text in it; the first one {first[0]}" if first else "no line with text in it"
+            raise BadData.at(", ".join(file.name for file in self.origin_files()), message)
         kept = fewest(kept, self.limit)
         columns = self._columns()
         refused = rows.where("_reason IS NOT NULL")
@@ -158,8 +158,8 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         sides = {name: side.withColumn("line", _stripped(F.col("line"))).persist() for name, side in sides.items()}
         counts = {name: side.count() for name, side in sides.items()}
         if counts["source"] != counts["target"]:
-            told = f"{counts['source']} lines, and {pair.target.name} has {counts['target']}"
-            raise BadData.at(pair.source.name, f"{told}; line n of both has to say the same: get both files again")
+            message = f"{counts['source']} lines, and {pair.target.name} has {counts['target']}"
+            raise BadData.at(pair.source.name, f"{message}; line n of both has to say the same: get both files again")
         named = [side.withColumnRenamed("line", name) for name, side in sides.items()]
         reasons = [
             F.when((F.length("source") == 0) & (F.length("target") == 0), "is empty"),

@@ -72,8 +72,8 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         rows = _judged(rows.sort_values(["sample_id", "step"], kind="stable", ignore_index=True))
         kept = rows[rows.reason.isna()]
         if kept.empty:
-            told = f"no whole step of {len(rows)}; the first one {rows.reason[0]}" if len(rows) else "no rows"
-            raise BadData.at(", ".join(file.name for file in self.files), told)
+            message = f"no whole step of {len(rows)}; the first one {rows.reason[0]}" if len(rows) else "no rows"
+            raise BadData.at(", ".join(file.name for file in self.files), message)
         columns = _columns(kept)
         table = from_pandas(spark, _stored(kept, columns), columns)
         refused = rows[rows.reason.notna()]

@@ -38,10 +38,10 @@ def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> t
         with redirect_stdout(sys.stderr):  # output of the ranks; stdout is reserved for the result
             printed, code = distributor.run(_rank, [*words, "--json"], environment)
     except (Py4JJavaError, PySparkException, RuntimeError) as error:
-        told = (
+        message = (
             f"the ranks did not end well ({cluster.cause(error)}); the last checkpoint is kept, resume with any number"
         )
-        raise BadEnvironment.at(f"spark master {master}", told) from None
+        raise BadEnvironment.at(f"spark master {master}", message) from None
     answer = json.loads(printed.splitlines()[-1])
     if "error" in answer:
         raise Ended(answer, code)

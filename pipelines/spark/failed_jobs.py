@@ -60,8 +60,10 @@ def refusal(where: object, error: Exception) -> Refusal | None:
         kind, (place, _, message) = getattr(errors, refused[1]), refused[2].partition(": ")
         return kind.at(place, message) if message else kind.at(where, place)  # type: ignore[no-any-return]
     if isinstance(error, Py4JNetworkError) or not isinstance(error, Py4JJavaError | PySparkException):
-        told = f"Java does not answer any more ({cluster.cause(text)[:LONGEST_CAUSE]})"
-        return BadEnvironment.at("spark", f"{told}; was it killed, perhaps for lack of memory? give the command again")
+        problem = f"Java does not answer any more ({cluster.cause(text)[:LONGEST_CAUSE]})"
+        return BadEnvironment.at(
+            "spark", f"{problem}; was it killed, perhaps for lack of memory? give the command again"
+        )
     for said, message in _LOST.items():
         if said in text:
             return BadEnvironment.at("spark", f"{message} ({cluster.cause(text)[:LONGEST_CAUSE]})")

@@ -78,8 +78,8 @@ def worker_python(address: str | None) -> str:
     if asked and (address is None or not address.startswith("local")):
         return asked
     if asked and asked != sys.executable:
-        told = f"PYSPARK_PYTHON={asked} is not used: workers on this machine run {sys.executable}; unset it"
-        sys.stderr.write(printable(told) + "\n")
+        message = f"PYSPARK_PYTHON={asked} is not used: workers on this machine run {sys.executable}; unset it"
+        sys.stderr.write(printable(message) + "\n")
     return sys.executable
 
 
@@ -151,10 +151,10 @@ def find_java() -> Path:
         if found in wanted and _has_modules(java):
             return java
         looked.append(f"{java} ({'version ' + str(found) if found else 'does not run'})")
-    told = (
+    message = (
         f"Spark {pyspark.__version__} needs Java {' or '.join(map(str, wanted))}; found {', '.join(looked) or 'none'}"
     )
-    raise BadEnvironment.at("Java", f"{told}; install OpenJDK {wanted[0]} or set JAVA_HOME")
+    raise BadEnvironment.at("Java", f"{message}; install OpenJDK {wanted[0]} or set JAVA_HOME")
 
 
 def java_version(java: Path) -> int | None:

@@ -203,8 +203,10 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
     def _moving(self, within: Table, name: str, ending: tuple[int, ...]) -> Column:
         column = _column(within, name)
         if column.layout != "tensor" or column.shape[-len(ending) :] != ending:
-            told = f"{name!r} is {column.layout} {column.shape}; it has to be a tensor whose shape ends with {ending}"
-            raise BadData.at("step augment", told)
+            message = (
+                f"{name!r} is {column.layout} {column.shape}; it has to be a tensor whose shape ends with {ending}"
+            )
+            raise BadData.at("step augment", message)
         return column
 
 

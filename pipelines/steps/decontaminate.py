@@ -48,10 +48,10 @@ class Decontaminate(BaseModel, frozen=True, extra="forbid"):
         if first is None:
             return table
         if self.then == "refuse":
-            told = (
+            message = (
                 f"{twins.count()} train rows are nearly equal to one of valid or test, such as {first[0]} to {first[1]}"
             )
-            raise BadData.at("step decontaminate", f"{told}; `then: put aside` leaves them out")
+            raise BadData.at("step decontaminate", f"{message}; `then: put aside` leaves them out")
         doubles = table.frame.join(twins, "sample_id", "left_semi")
         table = table.refusing(doubles, F.lit("nearly equal to a row of valid or test"))
         return table.replacing(table.frame.join(twins, "sample_id", "left_anti"))

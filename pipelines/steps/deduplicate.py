@@ -75,8 +75,8 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
             found = self.columns
             missing = [name for name in found if table.column(name) is None]
             if missing:
-                told = f"{missing}: no such columns; it has {[column.name for column in table.columns]}"
-                raise BadData.at("step deduplicate", told)
+                message = f"{missing}: no such columns; it has {[column.name for column in table.columns]}"
+                raise BadData.at("step deduplicate", message)
             return found
         inputs = [column for column in table.columns if column.role == "input"]
         found = tuple(column.name for column in inputs if self.by in ("exact", column.meaning))

@@ -151,8 +151,8 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             return found
         if set(self.classes) != set(found):
             more, less = sorted(set(found) - set(self.classes)), sorted(set(self.classes) - set(found))
-            told = f"train has {more[:5]} besides `classes`, and no row of {less[:5]}; name all classes of train"
-            raise BadData.at("step encode", f"{column.name}: {told}")
+            message = f"train has {more[:5]} besides `classes`, and no row of {less[:5]}; name all classes of train"
+            raise BadData.at("step encode", f"{column.name}: {message}")
         return list(dict.fromkeys(self.classes))
 
     def _target_means(self, train: Table, column: Column, seed: int) -> Learned:
@@ -230,8 +230,8 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
 
 def _check_apart(column: Column, classes: list[str]) -> None:
     if len(classes) < 2:
-        told = f"the train rows have {'one class alone, ' + repr(classes[0]) if classes else 'no class'}"
-        raise BadData.at("step encode", f"{column.name}: {told}: there is nothing to tell apart")
+        message = f"the train rows have {'one class alone, ' + repr(classes[0]) if classes else 'no class'}"
+        raise BadData.at("step encode", f"{column.name}: {message}: there is nothing to tell apart")
 
 
 def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn, classes: tuple[str, ...]) -> Table:
@@ -257,8 +257,8 @@ def _distinct(train: Table, column: Column, most: int) -> list[str]:
     values = train.frame.select(named(column.name).alias("value")).where("value IS NOT NULL")
     rows = values.distinct().limit(most + 1).collect()
     if len(rows) > most:
-        told = f"more than {most:,} different values in train, as of an id; give it role: key, or join what is rare"
-        raise BadData.at("step encode", f"{column.name}: {told}")
+        message = f"more than {most:,} different values in train, as of an id; give it role: key, or join what is rare"
+        raise BadData.at("step encode", f"{column.name}: {message}")
     found = {preprocess.as_text(row[0]): row[0] for row in rows}
     if column.dtype == "string":
         numbers = all(text.isdecimal() for text in found)

@@ -85,8 +85,8 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         found = []
         for name, feature in self.add.items():
             if expressions.reads_all_rows(feature.expression):
-                told = "a window without PARTITION BY and ORDER BY, or by constants, reads the rows of every split"
-                found.append(f"{name}: {told}; {LOOK_BACK}")
+                message = "a window without PARTITION BY and ORDER BY, or by constants, reads the rows of every split"
+                found.append(f"{name}: {message}; {LOOK_BACK}")
             if name in own and feature.role == "input":
                 read = ", ".join(makers.get(other, other) for other in own[name])
                 advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"

@@ -124,9 +124,11 @@ def _exact_in_floats(table: Table, column: Column) -> Table:
     """The table, with a doubt that refuses it where the column's integers have no exact float."""
     if column.dtype != "int64":
         return table
-    told = f"{column.name}: {{rows}} rows hold whole numbers of 2**53 or more, of which a float would make other ones"
+    message = (
+        f"{column.name}: {{rows}} rows hold whole numbers of 2**53 or more, of which a float would make other ones"
+    )
     is_large = F.abs(named(column.name)) >= float(MOST_WHOLE)  # checked when they are floats already
-    doubt = Doubt("step impute", is_large, f"{told}; take method: frequent, or a whole `value`")
+    doubt = Doubt("step impute", is_large, f"{message}; take method: frequent, or a whole `value`")
     return replace(table, doubts=(*table.doubts, doubt))
 
 

@@ -89,8 +89,8 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
         read = {"method", "column", *READ[self.method]}
         unread = sorted(self.model_fields_set - read) if self.method != "none" else []
         if unread:
-            told = f"not read by method {self.method}, which reads {', '.join(READ[self.method])}"
-            raise ValueError(f"{', '.join(unread)}: {told}")
+            message = f"not read by method {self.method}, which reads {', '.join(READ[self.method])}"
+            raise ValueError(f"{', '.join(unread)}: {message}")
         return self
 
     @property

@@ -73,8 +73,8 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
         if self.delay > 0 or not (roles.get(self.value) == "target" or tells_own):
             return []
         known = f"computed from the target by the step {before.step} before" if before else "the target"
-        told = f"value: {self.value} is {known}, and a row's own would be counted"
-        return [f"{told}; give the delay after which it is known"]
+        message = f"value: {self.value} is {known}, and a row's own would be counted"
+        return [f"{message}; give the delay after which it is known"]
 
     def tells(self, roles: Roles, telling: Telling) -> Telling:
         """The means of earlier values of a target, or of a column computed from it."""
@@ -109,8 +109,8 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             for field in added
         ]
         missing = functools.reduce(operator.or_, (named(name).isNull() for name in self._wanted))
-        told = f"{{rows}} rows miss one of {list(self._wanted)}; validate with required first"
-        doubt = Doubt("step rolling", missing, told)
+        message = f"{{rows}} rows miss one of {list(self._wanted)}; validate with required first"
+        doubt = Doubt("step rolling", missing, message)
         return replace(table.replacing(made, *columns), doubts=(*table.doubts, doubt))
 
     def rolled(self, rows: pa.Table) -> pa.Table:

@@ -111,8 +111,8 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
         count = max(2, min(self.quantiles, rows))
         found = percentiles(train.frame, column, np.linspace(0, 1, count).tolist())
         if not found or found[0] == found[-1]:
-            told = f"{found[0]} in every train row" if found else "no value in train"
-            raise BadData.at("step scale", f"{column.name}: {told}; leave the column out")
+            message = f"{found[0]} in every train row" if found else "no value in train"
+            raise BadData.at("step scale", f"{column.name}: {message}; leave the column out")
         # interpolation may round a quantile below the one before it
         return {"method": "quantile", "law": self.law, "quantiles": np.maximum.accumulate(found).tolist()}
 

@@ -110,8 +110,8 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         """A key that is also an input: its values in train never occur in other splits, so a network overfits them."""
         if self.by != "hash" or roles.get(self.key or "") != "input":
             return []
-        told = f"key: {self.key} is an input, and no value of it in train comes again in valid or test"
-        return [f"{told}; declare it with role: key"]
+        message = f"key: {self.key} is an input, and no value of it in train comes again in valid or test"
+        return [f"{message}; declare it with role: key"]
 
     def fit(self, train: Table, seed: int) -> Learned:
         return {}
@@ -153,9 +153,11 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         split = F.lit(None).cast("string")
         for one, (start, until) in (self._periods_us(self.periods) if self.periods else self._shares_us(table)).items():
             split = F.when((now >= start) & (now < until), one).otherwise(split)
-        told = f"{{rows}} rows have no {self.time}; put them aside before, with validate: {{required: [{self.time}]}}"
+        message = (
+            f"{{rows}} rows have no {self.time}; put them aside before, with validate: {{required: [{self.time}]}}"
+        )
         placed = table.replacing(table.frame.withColumn("split", split))
-        placed = replace(placed, doubts=(*table.doubts, Doubt("step split", now.isNull(), told)))
+        placed = replace(placed, doubts=(*table.doubts, Doubt("step split", now.isNull(), message)))
         return placed.keeping(F.col("split").isNotNull())
 
     def now(self, table: Table) -> SparkColumn:
@@ -234,8 +236,8 @@ def _check_given(table: Table) -> None:
     found = {row[0] for row in table.frame.select("split").distinct().collect()}
     unknown = found - {"train", "valid", "test"}
     if unknown or "train" not in found:
-        told = f"the source gives {sorted(map(str, found))}"
-        raise BadData.at("step split", f"{told}; by: given needs train, valid or test for each row; use by: hash")
+        message = f"the source gives {sorted(map(str, found))}"
+        raise BadData.at("step split", f"{message}; by: given needs train, valid or test for each row; use by: hash")
 
 
 def _only_class(table: Table) -> str:

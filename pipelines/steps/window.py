@@ -86,8 +86,8 @@ class Window(BaseModel, frozen=True, extra="forbid"):
         spacing = _common(steps) if self.spacing == "common" else self.spacing
         lengths = _lengths(self._stretched(steps, spacing))
         if not any(length > self.overlap for length in lengths):
-            told = f"the longest stretch without a gap has {max(lengths, default=0)} steps"
-            raise BadData.at("step window", f"{told}, a window {self.overlap + 1}; look at spacing {spacing}")
+            message = f"the longest stretch without a gap has {max(lengths, default=0)} steps"
+            raise BadData.at("step window", f"{message}, a window {self.overlap + 1}; look at spacing {spacing}")
         block = self.block or fitting_block(lengths, self.overlap, self.stride)
         figures = {"look_back": self.look_back, "horizon": self.horizon, "stride": self.stride, "block": block}
         ratio = round(stored_steps(lengths, block, self.overlap) / sum(lengths.elements()), 4)

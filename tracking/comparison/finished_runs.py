@@ -79,8 +79,8 @@ def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: st
     """Raises WrongRecipe if one of `recipes` has no finished run, or dataset versions or tasks differ."""
     had = {one.recipe for one in found}
     what = f"a finished run of budget {budget}" if budget else "a finished run"
-    told = f"has no model from {what} on a dataset; `millstream run` makes one, or compare with --train"
-    WrongRecipe.unless_empty(Fault(where=f"recipe {name}", message=told) for name in recipes if name not in had)
+    message = f"has no model from {what} on a dataset; `millstream run` makes one, or compare with --train"
+    WrongRecipe.unless_empty(Fault(where=f"recipe {name}", message=message) for name in recipes if name not in had)
     for common, values in (
         ("dataset version", {one.recipe: f"{one.dataset}/{one.version}" for one in found}),
         ("task", {one.recipe: one.task for one in found}),

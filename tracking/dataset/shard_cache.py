@@ -136,8 +136,8 @@ class Cache:
             if not in_use and _removed(path):
                 total -= size
         if total + wanted > self.limit:
-            told = f"{total} bytes are in use of {self.limit} that are allowed, {wanted} more are needed"
-            raise BadEnvironment.at(self.folder, f"{told}; set {LIMIT} higher")
+            message = f"{total} bytes are in use of {self.limit} that are allowed, {wanted} more are needed"
+            raise BadEnvironment.at(self.folder, f"{message}; set {LIMIT} higher")
 
     def _drop(self, sha256: str) -> None:
         with alone(self._lock):

@@ -22,18 +22,18 @@ def is_full(error: BaseException | None) -> bool:
 def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
     """Message with the missing bytes on a folder's disk; `setting` would move it to another disk."""
     free = shutil.disk_usage(folder).free
-    told = f"there is no room: {wanted} bytes to write, {free} are free, {max(0, wanted - free)} are missing"
-    return f"{told}; make room, or set {setting} to another disk"
+    message = f"there is no room: {wanted} bytes to write, {free} are free, {max(0, wanted - free)} are missing"
+    return f"{message}; make room, or set {setting} to another disk"
 
 
 def refusal(error: BaseException, home: Path) -> Refusal:
     """Error for a command that failed on a full disk, unless it was reported closer to the file."""
     named = [one.filename for one in causes(error) if isinstance(one, OSError) and one.filename]
     free = shutil.disk_usage(home).free if home.exists() else 0
-    told = f"the disk is full: {free} bytes are free for what {home} holds"
+    message = f"the disk is full: {free} bytes are free for what {home} holds"
     return BadEnvironment.at(
         named[0] if named else home,
-        f"{told}; make room, or set MILLSTREAM_HOME to another disk, and give the same command",
+        f"{message}; make room, or set MILLSTREAM_HOME to another disk, and give the same command",
     )
 
 

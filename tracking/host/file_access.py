@@ -31,8 +31,8 @@ def denied(path: Path) -> str:
     """Why a file (or its parent folder) cannot be used, with the remedy."""
     there = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
     whose = "it belongs to" if there == path else f"{there} belongs to"
-    told = f"{user(os.geteuid())} may not read and write it: {whose} {owner(there)}"
-    return f"{told}; have its owner share it (chmod g+rwX, umask 002), or set MILLSTREAM_HOME to a folder of yours"
+    message = f"{user(os.geteuid())} may not read and write it: {whose} {owner(there)}"
+    return f"{message}; have its owner share it (chmod g+rwX, umask 002), or set MILLSTREAM_HOME to a folder of yours"
 
 
 def owner(path: Path) -> str:

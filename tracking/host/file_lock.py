@@ -41,9 +41,9 @@ def locked(file: IO[bytes], path: Path, *, wait: bool = True) -> bool:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-        told = f"its file system cannot lock it ({error.strerror})"
+        message = f"its file system cannot lock it ({error.strerror})"
         raise BadEnvironment.at(
-            path, f"{told}; mount it with locks, or set MILLSTREAM_HOME to a folder of another one"
+            path, f"{message}; mount it with locks, or set MILLSTREAM_HOME to a folder of another one"
         ) from None
     return True
 

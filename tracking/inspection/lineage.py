@@ -37,8 +37,8 @@ def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any]
         wanted = row["parent_id"]
     if not chain:
         reason = refused(dataset, sample_id)
-        told = f"no sample {sample_id!r}" if reason is None else f"{sample_id!r} was put aside: {reason}"
-        raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", told)
+        message = f"no sample {sample_id!r}" if reason is None else f"{sample_id!r} was put aside: {reason}"
+        raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", message)
     return chain, place(dataset.manifest.source, wanted or chain[-1]["sample_id"])
 
 

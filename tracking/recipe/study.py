@@ -168,8 +168,8 @@ def _where(base: Located, axis: str, path: str) -> str:
 
 def _set_faults(study: Study, sets: Iterable[str]) -> list[Fault]:
     varied = {path for axis, values in study.vary.items() for _, one in _settings(axis, values) for path in one}
-    told = "is what the study varies; change its file, or leave --set out"
-    return [Fault(where=f"--set {one}", message=told) for one in sets if one.partition("=")[0] in varied]
+    message = "is what the study varies; change its file, or leave --set out"
+    return [Fault(where=f"--set {one}", message=message) for one in sets if one.partition("=")[0] in varied]
 
 
 def _file(name: str) -> Path:

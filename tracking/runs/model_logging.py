@@ -121,18 +121,18 @@ def _files(uri: str, settings: Settings) -> Path:
     client = open_store(settings)
     if ":/" not in uri:
         names = [one.name for one in client.search_registered_models()]
-        told = (
+        message = (
             "neither a folder nor the address of a model: give models:/NAME/VERSION, models:/NAME@champion or a folder"
         )
-        raise BadData.at(uri, f"{told}; registered: {plugins.suggest(registered_name(uri), names)}")
+        raise BadData.at(uri, f"{message}; registered: {plugins.suggest(registered_name(uri), names)}")
     try:
         with answering(client.uri):
             return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=mkdtemp(dir=_copies().name)))
     except StoreError as error:
         if not error.has_looked:
             raise
-        told = f"no such model ({error.faults[0].message})"
-        raise BadData.at(uri, f"{told}; give models:/NAME/VERSION, models:/NAME@champion or a folder") from None
+        message = f"no such model ({error.faults[0].message})"
+        raise BadData.at(uri, f"{message}; give models:/NAME/VERSION, models:/NAME@champion or a folder") from None
 
 
 @cache

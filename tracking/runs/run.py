@@ -315,8 +315,8 @@ def _held(settings: Settings, found: MlflowRun) -> Hold:
     run_id = str(found.info.run_id)
     hold = Hold.take(settings.checkpoints / run_id)
     if hold is None:
-        told = f"another process works on it, on host {_host(found)}; wait for it, or start with --fresh"
-        raise WrongRecipe.at(f"run {run_id}", told)
+        message = f"another process works on it, on host {_host(found)}; wait for it, or start with --fresh"
+        raise WrongRecipe.at(f"run {run_id}", message)
     return hold
 
 

@@ -16,10 +16,10 @@ def _compute(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     cells = computed(facts.formula, frame)
     if facts.role != "key" and not cells.known.all():
         row = int((~cells.known).argmax())
-        told = (
+        message = (
             f"is null in row {row} ({int((~cells.known).sum())} such rows); give {sorted(facts.formula.inputs)} values"
         )
-        raise BadData.at(f"feature {name!r}", told)
+        raise BadData.at(f"feature {name!r}", message)
     return put(frame, name, column_of(cells, facts.formula.type).to_numpy())
 
 

@@ -190,8 +190,8 @@ class Recount:
                     for name in sorted(counts.keys() | facts.class_counts.keys())
                     if counts.get(name) != facts.class_counts.get(name)
                 }
-                told = f"rows of each class, counted and as the manifest says: {differing}"
-                yield Fault(where=f"{self.dataset.folder}/split={split}", message=told)
+                message = f"rows of each class, counted and as the manifest says: {differing}"
+                yield Fault(where=f"{self.dataset.folder}/split={split}", message=message)
 
     def _named(self, doubled: Hashes) -> list[str]:
         """The first duplicate ids."""

@@ -61,8 +61,8 @@ def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: 
         if at % -(-len(facts.shards) // _TOLD) == 0 or at == len(facts.shards):
             say(f"{split}: {at:,} of {len(facts.shards):,} shards")
     if not found and hexadecimal(total % MODULUS) != facts.digest:
-        told = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
-        found.append(Fault(where=where, message=told))
+        message = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
+        found.append(Fault(where=where, message=message))
     rows = sum(shard.rows for shard in facts.shards)
     if rows != facts.rows:
         found.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest says {facts.rows}"))
@@ -105,8 +105,8 @@ def _shard(dataset: Dataset, shard: Shard) -> _Looked:
 
 def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
     if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
-        told = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
-        yield Fault(where=where, message=f"{told}; the manifest says {shard.rows} in {shard.row_groups}")
+        message = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
+        yield Fault(where=where, message=f"{message}; the manifest says {shard.rows} in {shard.row_groups}")
     if any(name.startswith(FOREIGN_KEY) for name in facts.metadata or {}):
         yield Fault(where=where, message="holds keys of petastorm's own schema, which may hide code")
 
@@ -129,8 +129,8 @@ def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
     for reason in sorted(counts.keys() | dataset.manifest.quarantine.keys(), key=str):
         said = dataset.manifest.quarantine.get(reason, 0)
         if counts[reason] != said:
-            told = f"{counts[reason]} rows put aside because {reason!r}; the manifest says {said}"
-            yield Fault(where=f"{dataset.folder}/{ASIDE}", message=told)
+            message = f"{counts[reason]} rows put aside because {reason!r}; the manifest says {said}"
+            yield Fault(where=f"{dataset.folder}/{ASIDE}", message=message)
 
 
 def _changed(dataset: Dataset, shard: Shard) -> tuple[Fault, ...]:

@@ -58,8 +58,8 @@ def task_on(parts: Parts, signature: Signature, located: Located) -> Task:
     """The task for data of this signature. Raises WrongRecipe where network, task and data are incompatible."""
     try:
         if not signature.inputs:
-            told = "the data have no column to read; give one the role input, as a number or encoded"
-            raise BadData.at("network", told)
+            message = "the data have no column to read; give one the role input, as a number or encoded"
+            raise BadData.at("network", message)
         with told_when_short(located.name), tried():
             task = parts.build(signature)
             rehearse(task)

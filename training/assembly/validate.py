@@ -46,8 +46,8 @@ def _own_step_faults(fit: Fit, located: Located) -> list[Fault]:
     """Faults for options that require a step on the mean of `rows`, requested of a task with its own steps."""
     asked = {"accumulate": fit.accumulate > 1, "compile": fit.compile, "optimizer.name": fit.optimizer.name == "lbfgs"}
     task = located.section("task")["name"]
-    told = f"the task {task} steps in a way of its own, which this has no hold on; leave it out"
-    return [located.fault(f"fit.{field}", told) for field, is_asked in asked.items() if is_asked]
+    message = f"the task {task} steps in a way of its own, which this has no hold on; leave it out"
+    return [located.fault(f"fit.{field}", message) for field, is_asked in asked.items() if is_asked]
 
 
 def part_config(package: str, located: Located, section: str) -> tuple[tuple[Any, Any] | None, list[Fault]]:

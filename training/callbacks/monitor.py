@@ -58,8 +58,8 @@ class Watch(lightning.Callback):
     def _value(self, trainer: lightning.Trainer) -> float:
         known = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("valid/")}
         if self.fit.monitor not in known:
-            told = f"{self.fit.monitor}: no such metric of this task; it measures {', '.join(sorted(known))}"
-            raise WrongRecipe.at("fit.monitor", told)
+            message = f"{self.fit.monitor}: no such metric of this task; it measures {', '.join(sorted(known))}"
+            raise WrongRecipe.at("fit.monitor", message)
         return known[self.fit.monitor]
 
     def _is_better(self, value: float) -> bool:

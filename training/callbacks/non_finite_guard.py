@@ -31,9 +31,9 @@ class Guard(lightning.Callback):
             return
         step, count = task.untaken[0], len(task.untaken)
         task.untaken.clear()
-        told = f"the loss is {float(step.loss):.4g} and its gradient's norm {float(step.norm):.4g}"
+        message = f"the loss is {float(step.loss):.4g} and its gradient's norm {float(step.norm):.4g}"
         fault = Fault(
-            where=f"epoch {trainer.current_epoch}, batch {index}", message=f"{told}{_samples(trainer, batch)}"
+            where=f"epoch {trainer.current_epoch}, batch {index}", message=f"{message}{_samples(trainer, batch)}"
         )
         advice = "lower fit.optimizer.lr, set fit.clip, or look at these samples; the last good checkpoint is kept"
         if self.policy == "stop":

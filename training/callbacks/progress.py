@@ -33,8 +33,8 @@ class Bar(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         if not self.bar:
-            told = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {_told(trainer)}"
-            self.console.print(told, highlight=False, soft_wrap=True)
+            message = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {_told(trainer)}"
+            self.console.print(message, highlight=False, soft_wrap=True)
 
     def teardown(self, trainer: lightning.Trainer, task: Any, stage: str) -> None:
         if self.bar:

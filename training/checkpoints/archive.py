@@ -239,8 +239,8 @@ def _differences(path: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -
     for name in sorted(saved.keys() | own.keys()):
         before, now = (tuple(side[name].shape) if name in side else None for side in (saved, own))
         if before != now:
-            told = f"{name}: {_shown(before)} in the checkpoint, {_shown(now)} in this code"
-            found.append(Fault(where=str(path), message=f"{told}; go back to that code, or train with --fresh"))
+            message = f"{name}: {_shown(before)} in the checkpoint, {_shown(now)} in this code"
+            found.append(Fault(where=str(path), message=f"{message}; go back to that code, or train with --fresh"))
     return found
 
 

@@ -28,8 +28,10 @@ def read(environment: Mapping[str, str]) -> Numbers | None:
     if not tasks or tasks == "1":
         return None
     if not any(environment.get(name) for name in STEP):
-        told = f"SLURM_NTASKS={tasks}, and this process was not started by srun: the other tasks would never come"
-        raise WrongRecipe.at("environment", f"{told}; give `srun millstream ...`, or unset SLURM_NTASKS to train alone")
+        message = f"SLURM_NTASKS={tasks}, and this process was not started by srun: the other tasks would never come"
+        raise WrongRecipe.at(
+            "environment", f"{message}; give `srun millstream ...`, or unset SLURM_NTASKS to train alone"
+        )
     return _checked(environment, SLURM, "give srun --ntasks and --ntasks-per-node")
 
 
@@ -37,13 +39,13 @@ def _checked(environment: Mapping[str, str], names: tuple[str, ...], advice: str
     said = {name: environment.get(name, "") for name in names}
     shown = ", ".join(f"{name}={value}" for name, value in said.items() if value)
     if missing := [name for name, value in said.items() if not value]:
-        told = f"{shown} is a part of what says which rank this is; {', '.join(missing)} missing"
-        raise WrongRecipe.at("environment", f"{told}; {advice}")
+        message = f"{shown} is a part of what says which rank this is; {', '.join(missing)} missing"
+        raise WrongRecipe.at("environment", f"{message}; {advice}")
     numbers = list(said.values())[:4]
     if not all(one.isdecimal() for one in numbers):
         raise WrongRecipe.at("environment", f"{shown}: not all are whole numbers; {advice}")
     rank, ranks, local_rank, local_ranks = map(int, numbers)
     if not (rank < ranks and local_rank < local_ranks <= ranks and ranks % local_ranks == 0):
-        told = f"{shown} cannot be: each host has equally many ranks, and a rank is below their number"
-        raise WrongRecipe.at("environment", f"{told}; {advice}")
+        message = f"{shown} cannot be: each host has equally many ranks, and a rank is below their number"
+        raise WrongRecipe.at("environment", f"{message}; {advice}")
     return rank, ranks, local_rank, local_ranks

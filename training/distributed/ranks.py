@@ -105,8 +105,8 @@ class Ranks:
             # a separate group for communication other than gradients
             _GROUPS["words"] = dist.new_group(backend="gloo", timeout=wait)
         except RuntimeError as error:  # DistError among them; gloo itself raises no other
-            told = f"another rank has gone since they met ({error}); look at the logs of all {self.ranks}"
-            raise BadEnvironment.at(self.name, told) from error
+            message = f"another rank has gone since they met ({error}); look at the logs of all {self.ranks}"
+            raise BadEnvironment.at(self.name, message) from error
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -175,8 +175,8 @@ class Ranks:
         """Error message: the ranks that do not answer, and the remedy."""
         missing = liveness.lost({rank: peer for rank, peer in _PEERS.items() if rank != self.rank})
         if not missing:
-            told = f"another rank was waited for in vain, though all answer ({error})"
-            return f"{told}; look at their logs, then resume with any number of ranks"
+            message = f"another rank was waited for in vain, though all answer ({error})"
+            return f"{message}; look at their logs, then resume with any number of ranks"
         verb = "does" if len(missing) == 1 else "do"
         named = ", ".join(f"rank {rank} on host {peer.host}" for rank, peer in missing.items())
         return f"{named} {verb} not answer; look at the log and the host, then resume with any number of ranks"
@@ -206,6 +206,6 @@ def meeting(place: Ranks) -> Store:
     try:
         store: Store = next(rendezvous("env://", place.rank, place.ranks, timeout=timedelta(seconds=MEETING_S)))[0]
     except dist.DistError as error:
-        told = f"the ranks did not meet in {MEETING_S} s ({error}); look at the logs of all {place.ranks}"
-        raise BadEnvironment.at(place.name, told) from error
+        message = f"the ranks did not meet in {MEETING_S} s ({error}); look at the logs of all {place.ranks}"
+        raise BadEnvironment.at(place.name, message) from error
     return store

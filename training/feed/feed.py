@@ -155,9 +155,9 @@ class Feed:
             if state.get(name) != own
         ]
         if wrong:
-            told = f"the checkpoint's feed had {'; '.join(wrong)}"
+            message = f"the checkpoint's feed had {'; '.join(wrong)}"
             raise BadData.at(
-                f"{self.dataset.folder} {self.split}", f"{told}; resume with the recipe and data it began with"
+                f"{self.dataset.folder} {self.split}", f"{message}; resume with the recipe and data it began with"
             )
         self.seek(state["epoch"], state["batch"])
 
@@ -215,8 +215,8 @@ class Feed:
     def refuse_changes(self) -> None:
         """Raises BadData where the dataset requires augmentation in the feed, which is applied batch by batch."""
         if self.is_changing:
-            told = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
-            raise BadData.at(self.dataset.folder, f"{told}; prepare with `where: spark`")
+            message = "augment with `where: feed` changes batches, and a model that is fitted at once sees none"
+            raise BadData.at(self.dataset.folder, f"{message}; prepare with `where: spark`")
 
     def whole(self) -> Batch:
         """The entire split as one batch in stored order, on any rank: for estimators.

@@ -53,6 +53,6 @@ def enlargement(signature: Signature, network: str) -> tuple[int, int]:
     factors = {large // small for large, small in zip(fine, coarse, strict=False) if large % small == 0}
     if len(factors) != 1 or fine != tuple(side * max(factors) for side in coarse):
         found = f"a target of {fine}" if fine else "no target that is a picture"
-        told = f"{found} for pictures of {tuple(coarse)}; the step coarsen makes sides that fit"
-        raise BadData.at(f"network {network}", told)
+        message = f"{found} for pictures of {tuple(coarse)}; the step coarsen makes sides that fit"
+        raise BadData.at(f"network {network}", message)
     return channels, factors.pop()

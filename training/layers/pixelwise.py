@@ -13,7 +13,7 @@ def channels_and_maps(signature: Signature, poolings: int, network: str) -> tupl
     """
     shape, unit = signature.single("image").shape, 1 << poolings
     if any(side % unit for side in shape[1:]):
-        told = f"images of {shape[1:]}; {poolings} poolings need sides that {unit} divides, `resize` them"
-        raise BadData.at(f"network {network}", told)
+        message = f"images of {shape[1:]}; {poolings} poolings need sides that {unit} divides, `resize` them"
+        raise BadData.at(f"network {network}", message)
     target = signature.target
     return shape[0], target.shape[0] if target is not None and target.shape else signature.outputs

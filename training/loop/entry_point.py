@@ -30,11 +30,13 @@ def needs_launch(devices: int, nodes: int) -> bool:
     """
     place = here()
     if place.is_alone and nodes > 1:
-        told = f"start them on each node: torchrun --nnodes {nodes} --nproc-per-node {devices} -m millstream train ..."
-        raise WrongRecipe.at(f"--nodes {nodes}", f"{told}, or srun millstream train ... in SLURM")
+        message = (
+            f"start them on each node: torchrun --nnodes {nodes} --nproc-per-node {devices} -m millstream train ..."
+        )
+        raise WrongRecipe.at(f"--nodes {nodes}", f"{message}, or srun millstream train ... in SLURM")
     if not place.is_alone and devices * nodes not in (1, place.ranks):
-        told = f"this is one of {place.ranks} processes; leave --devices and --nodes to who started them"
-        raise WrongRecipe.at(f"--devices {devices} --nodes {nodes}", told)
+        message = f"this is one of {place.ranks} processes; leave --devices and --nodes to who started them"
+        raise WrongRecipe.at(f"--devices {devices} --nodes {nodes}", message)
     return place.is_alone and devices > 1
 
 

@@ -104,8 +104,8 @@ class Job:
             torch.set_num_threads(threads)
         source = source_of(located, parts, dataset, place)
         if not (place.is_alone or source.by_ranks):
-            told = "an environment is stepped by one process; leave --devices and --nodes out"
-            raise WrongRecipe.at(located.where("environment"), told)
+            message = "an environment is stepped by one process; leave --devices and --nodes out"
+            raise WrongRecipe.at(located.where("environment"), message)
         if source.manifest is not None:
             BadData.unless_empty(replay.faults(source.manifest))
             task = fitting_task(parts, source.manifest, located, test=test)
@@ -113,8 +113,8 @@ class Job:
             task = parts.build(source.signature)
         source.attach(task)
         if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
-            told = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
-            raise WrongRecipe.at(located.where("network"), told)
+            message = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
+            raise WrongRecipe.at(located.where("network"), message)
         if parts.fit.exact:
             lanes = parts.fit.lanes or default_lanes(parts.fit.batch_size)
             _refuse_inexact(task)
@@ -157,5 +157,5 @@ def _refuse_inexact(task: Task) -> None:
         raise WrongRecipe.at("fit.exact", f"{type(task).__name__} steps in its own way; leave it out")
     normed = [name for name, module in task.network.named_modules() if isinstance(module, _BatchNorm)]
     if normed:
-        told = f"{', '.join(normed[:3])} normalise over the batch, of which a lane is a part"
-        raise WrongRecipe.at("fit.exact", f"{told}; take norm: layer or group")
+        message = f"{', '.join(normed[:3])} normalise over the batch, of which a lane is a part"
+        raise WrongRecipe.at("fit.exact", f"{message}; take norm: layer or group")

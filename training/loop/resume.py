@@ -82,8 +82,12 @@ def again(
     folder = settings.checkpoints / run_id
     newest = archive.newest_whole(folder, say)
     if newest is None:
-        told = f"no checkpoint of it is in {folder} (it was trained on host {before.data.tags.get('hosts')}, and has "
-        raise WrongRecipe.at(f"--resume {run_id}", f"{told}none, or they are gone); leave --resume out to train anew")
+        message = (
+            f"no checkpoint of it is in {folder} (it was trained on host {before.data.tags.get('hosts')}, and has "
+        )
+        raise WrongRecipe.at(
+            f"--resume {run_id}", f"{message}none, or they are gone); leave --resume out to train anew"
+        )
     source = source_of(located, parts_of(located), dataset)
     Provenance.of(located, source.identity).check(archive.load(newest).get(KEY, {}))
     is_finished = before.info.status == "FINISHED"

@@ -106,8 +106,8 @@ def _broken(job: Job) -> Iterator[None]:
             raise
         first = str(error).strip().splitlines()[0] if str(error).strip() else "nothing is said"
         own = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(ROOT)]
-        told = f"{type(error).__name__}: {first}; look at the network, the task and the data that they are given"
-        raise TrainingFailed.at(f"{own[-1].filename}:{own[-1].lineno}", told) from error
+        message = f"{type(error).__name__}: {first}; look at the network, the task and the data that they are given"
+        raise TrainingFailed.at(f"{own[-1].filename}:{own[-1].lineno}", message) from error
 
 
 def weights_digest(network: nn.Module) -> str:
@@ -139,8 +139,10 @@ def _best(job: Job) -> dict[str, Tensor]:
     """The weights of the best validation, saved by rank 0. Raises TrainingFailed, with a remedy, when they are lost."""
     advice = "train from the start with --fresh"
     if job.place.gather(str(job.best.exists()))[0] != str(True):
-        told = f"no best weights are kept: {job.fit.monitor} was never a number, or they were lost after the last look"
-        raise TrainingFailed.at(job.best, f"{told}; {advice}")
+        message = (
+            f"no best weights are kept: {job.fit.monitor} was never a number, or they were lost after the last look"
+        )
+        raise TrainingFailed.at(job.best, f"{message}; {advice}")
     try:
         found: dict[str, Tensor] = archive.load_for_all(job.best, job.place)["network"]
     except TrainingFailed as damaged:

@@ -55,8 +55,8 @@ class ByLane:
     def tell(self) -> None:
         """Report the fraction of time spent on the reduction to stderr."""
         share = self.exchange_s / max(1e-9, time.monotonic() - self.began)
-        told = f"exact: {share:.1%} of the time went into gathering and summing {self.lanes} lanes' gradients"
-        sys.stderr.write(f"{told}; each lane goes forward and backward by itself\n")
+        message = f"exact: {share:.1%} of the time went into gathering and summing {self.lanes} lanes' gradients"
+        sys.stderr.write(f"{message}; each lane goes forward and backward by itself\n")
 
     def _gathered(self, own_MP: Tensor) -> Tensor:
         """The gradients of all lanes in order, (L, P)."""

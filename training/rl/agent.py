@@ -79,8 +79,8 @@ class Agent(Task):
         kind, name = kind_of_actions(signature), type(self).__name__.lower()
         if kind not in self.actions:
             learns = " or ".join(self.actions)
-            told = f"{name} learns {learns} actions, and those of the environment are {kind}; change one of the two"
-            raise WrongRecipe.at("task", told)
+            message = f"{name} learns {learns} actions, and those of the environment are {kind}; change one of the two"
+            raise WrongRecipe.at("task", message)
         if isinstance(network, Estimator):
             raise WrongRecipe.at(
                 "network", f"is fitted on a dataset, and {name} learns in an environment; take another"

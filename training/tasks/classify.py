@@ -65,16 +65,18 @@ class Classify(Task):
         """Raises WrongRecipe for a target with fewer than two classes, and for soft labels with an estimator."""
         self.classes = signature.classes
         if len(self.classes) < BINARY:
-            told = f"{config.target} has {len(self.classes)} classes, and it takes two to tell apart"
-            raise WrongRecipe.at("task classify", f"{told}; encode it by index, or take the task regress for a number")
+            message = f"{config.target} has {len(self.classes)} classes, and it takes two to tell apart"
+            raise WrongRecipe.at(
+                "task classify", f"{message}; encode it by index, or take the task regress for a number"
+            )
         super().__init__(config, network, signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
         self.looked: Looked | None = None
         shift_K = prior_shift(signature.shares) if config.prior == "corrected" else torch.zeros(())
         self.register_buffer("shift_K", shift_K, persistent=False)  # derived from recipe and data
         if isinstance(network, Estimator) and signature.target is not None and signature.target.shape:
-            told = f"{config.target} holds shares of classes, and an estimator learns whole ones; encode it by index"
-            raise WrongRecipe.at("task classify", told)
+            message = f"{config.target} holds shares of classes, and an estimator learns whole ones; encode it by index"
+            raise WrongRecipe.at("task classify", message)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         scores_BK = self.network(*batch.arguments)
@@ -137,8 +139,8 @@ def prior_shift(shares: Shares | None) -> Tensor:
     if shares is None:
         return torch.zeros(())
     if shares.strangers:
-        told = f"classes {list(shares.strangers)} were rebalanced, and the target has none of that name"
-        raise BadData.at("task classify, prior: corrected", f"{told}; prepare the dataset again")
+        message = f"classes {list(shares.strangers)} were rebalanced, and the target has none of that name"
+        raise BadData.at("task classify, prior: corrected", f"{message}; prepare the dataset again")
     pairs = zip(shares.given, shares.trained, strict=True)
     return torch.tensor([math.log(given / trained) if given and trained else 0.0 for given, trained in pairs])
 

@@ -45,18 +45,18 @@ class Density(Task):
         super().__init__(config, network, signature, fit)
         wrong = [f"{one.name} ({one.meaning})" for one in signature.inputs if one.meaning not in CONTINUOUS]
         if wrong:
-            told = f"{', '.join(wrong)}: no real numbers, so that rows have no density; leave the columns out"
-            raise BadData.at("task density", told)
+            message = f"{', '.join(wrong)}: no real numbers, so that rows have no density; leave the columns out"
+            raise BadData.at("task density", message)
         self.shown: list[tuple[Tensor, Tensor]] = []
 
     def rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Raises BadData for a network that does not return one number per row."""
         log_B = self.network(*batch.arguments)
         if log_B.shape != batch.mask_B.shape:
-            told = (
+            message = (
                 f"gives {tuple(log_B.shape)} for {len(batch.mask_B)} rows; the task density asks for log p(x) of each"
             )
-            raise BadData.at("network", told)
+            raise BadData.at("network", message)
         return -log_B, log_B
 
     def metrics(self) -> dict[str, Metric]:

@@ -59,8 +59,10 @@ class Reduce(Task):
         super().__init__(config, network, signature, fit)
         wrong = [f"{one.name} ({one.meaning})" for one in signature.inputs if one.meaning not in MEASURED]
         if wrong:
-            told = f"{', '.join(wrong)}: no amounts, of which nothing lies between two; encode them, or leave them out"
-            raise BadData.at("task reduce", told)
+            message = (
+                f"{', '.join(wrong)}: no amounts, of which nothing lies between two; encode them, or leave them out"
+            )
+            raise BadData.at("task reduce", message)
         if config.colour is not None and not signature.classes:
             found = signature.target.meaning if signature.target else "none"
             raise BadData.at("task reduce", f"colour {config.colour!r} is {found}; it has to be a class, or left out")
@@ -111,8 +113,8 @@ class Reduce(Task):
             found["codes"] = latent(codes_NZ, colours, classes)
         first, again = (pictures(one[:PICTURES], self.signature) for one in (x_ND, again_ND))
         if first is not None and again is not None:
-            told = "test images, and what their codes give"
-            found["reconstructions"] = samples(np.concatenate([first, again]), len(first), title=told)
+            message = "test images, and what their codes give"
+            found["reconstructions"] = samples(np.concatenate([first, again]), len(first), title=message)
         count = self.config.neighbour_map
         if count:
             placed_N2 = neighbour_map(x_ND[:count], self.fit.seed)

@@ -53,8 +53,10 @@ class Regress(Task):
         super().__init__(config, network, signature, fit)
         if signature.target is None or signature.target.meaning in ("category", "tokens"):
             found = f"is a {signature.target.meaning}" if signature.target else "is missing"
-            told = f"{config.target} {found}, and not one number a row or several; classify it, or take another target"
-            raise WrongRecipe.at(f"task {type(self).__name__.lower()}", told)
+            message = (
+                f"{config.target} {found}, and not one number a row or several; classify it, or take another target"
+            )
+            raise WrongRecipe.at(f"task {type(self).__name__.lower()}", message)
         self.affine = (signature.target.columns[0].affine if signature.target else None) or Affine()
         self.predicted, self.true, self.curve = CatMetric(), CatMetric(), CatMetric()
         self.course: list[Tensor] = []

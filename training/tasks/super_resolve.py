@@ -59,8 +59,8 @@ class SuperResolve(Task):
         columns = [field.columns[0] for field in (*signature.inputs, signature.target) if field is not None]
         wrong = [column.name for column in columns if column.affine != Affine(factor=1 / PEAK)]
         if wrong or columns[-1].shape[0] != self.channels + 1:
-            told = f"{wrong or columns[-1].name}: expected pictures from `coarsen`, each with `scale` by `unit`"
-            raise BadData.at("task super_resolve", told)
+            message = f"{wrong or columns[-1].name}: expected pictures from `coarsen`, each with `scale` by `unit`"
+            raise BadData.at("task super_resolve", message)
         self.shown: list[tuple[Tensor, ...]] = []
 
     def rows(self, batch: Batch) -> tuple[Tensor, list[Tensor]]:

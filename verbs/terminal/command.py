@@ -133,8 +133,8 @@ def _unforeseen(error: BaseException) -> Refusal:
     if named is not None:
         return BadEnvironment.at(named, f"{said}; look at the file, its folder and its owner (trace: {file.name})")
     where = traceback.extract_tb(error.__traceback__)[-1]
-    told = f"{said}; this was not foreseen: report it with the trace in {file.name}"
-    return BadEnvironment.at(f"{where.filename}:{where.lineno}", told)
+    message = f"{said}; this was not foreseen: report it with the trace in {file.name}"
+    return BadEnvironment.at(f"{where.filename}:{where.lineno}", message)
 
 
 def _of_this_machine(error: BaseException, settings: Settings) -> Refusal | None:

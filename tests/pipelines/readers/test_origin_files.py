@@ -67,11 +67,11 @@ def test_a_missing_file_is_told_with_the_places_and_the_setting(mirrored):
 
 
 def test_a_folder_is_told_as_one_with_what_would_do(mirrored, s3, tmp_path):
-    told = "is a folder; expected a file"
-    with pytest.raises(BadData, match=f"set: {told}"):
+    message = "is a folder; expected a file"
+    with pytest.raises(BadData, match=f"set: {message}"):
         locate(OriginFile("set"), mirrored)
     s3.put(f"{tmp_path.name}/rows/part-0", b"a")
-    with pytest.raises(BadData, match=f"rows: {told}"):
+    with pytest.raises(BadData, match=f"rows: {message}"):
         locate(OriginFile(f"s3://bucket/{tmp_path.name}/rows"), mirrored)
     assert not [path for path in mirrored.downloads.rglob("*") if path.is_file()]
 

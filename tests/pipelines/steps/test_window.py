@@ -145,8 +145,8 @@ def test_missing_numbers_and_double_times_are_put_aside_and_leave_a_gap(spark):
     expected = slid(np.arange(5.0)[:, None], 4, 1) + slid(np.arange(6.0, 12)[:, None], 4, 1)
     assert Counter(window for _, window in cut(found, learned)) == Counter(expected)
     reasons = {row.sample_id: row.reason for row in found.refused.collect()}
-    told = "a number or the time is missing"
-    assert reasons == {"r05": told, "r12": "the time comes twice", "r13": told}
+    message = "a number or the time is missing"
+    assert reasons == {"r05": message, "r12": "the time comes twice", "r13": message}
     assert {row.sample_id for row in found.frame.collect()} == {"2016-07-01 00:00:00", "2016-07-01 06:00:00"}
 
 

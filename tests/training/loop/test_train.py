@@ -148,12 +148,12 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(tmp_path, dataset):
 def test_batch_norms_that_are_to_be_shared_by_one_process_are_told_to_have_nobody_to_share_with(
     tmp_path, dataset, capsys
 ):
-    told = "fit: sync_batch_norm: is about the batch of several ranks"
+    message = "fit: sync_batch_norm: is about the batch of several ranks"
     plain = fitted(tmp_path / "plain", dataset, fit={"epochs": 1}, network=NETWORK)
-    assert told not in capsys.readouterr().err
+    assert message not in capsys.readouterr().err
     # the same recipe is right with --devices, so it is no fault
     alone = fitted(tmp_path / "alone", dataset, fit={"epochs": 1, "sync_batch_norm": True}, network=NETWORK)
-    assert capsys.readouterr().err.count(told) == 1
+    assert capsys.readouterr().err.count(message) == 1
     assert alone.weights == plain.weights
 
 

@@ -65,6 +65,6 @@ def mixing_of(step: Step, blocks: Sequence[Block], number: int) -> Mixing:
     columns = (column for block in blocks for column in block.field.columns)
     odd = sorted({column.name for column in columns if not is_mixable(column)})
     if odd:
-        told = f"{odd}: nothing is between two of them; encode them with method: onehot before it"
-        raise BadData.at("step mixup", told)
+        message = f"{odd}: nothing is between two of them; encode them with method: onehot before it"
+        raise BadData.at("step mixup", message)
     return Mixing(float(step.config["alpha"]), number)

@@ -54,16 +54,16 @@ def read(shards: Shards, wanted: Sequence[int]) -> Iterator[Piece]:
 def _check_room(shards: Shards, wanted: Set[int]) -> None:
     dataset, size = shards.dataset, sum(shards.all[number].bytes for number in wanted)
     if isinstance(dataset.folder, Remote) and dataset.cache is not None and size > dataset.cache.limit:
-        told = f"petastorm needs {size} bytes of shards at once, and {dataset.cache.limit} are allowed in the cache"
-        raise BadEnvironment.at(dataset.folder, f"{told}; set {LIMIT} higher, or use engine arrow")
+        message = f"petastorm needs {size} bytes of shards at once, and {dataset.cache.limit} are allowed in the cache"
+        raise BadEnvironment.at(dataset.folder, f"{message}; set {LIMIT} higher, or use engine arrow")
 
 
 def _reader(shards: Shards, files: Sequence[Any]) -> Any:
     try:
         from petastorm import TransformSpec, make_batch_reader
     except ImportError:
-        told = "petastorm is not installed in this environment; use engine arrow"
-        raise BadEnvironment.at("fit.engine", told) from None
+        message = "petastorm is not installed in this environment; use engine arrow"
+        raise BadEnvironment.at("fit.engine", message) from None
     lists = [column.name for column in shards.columns if column.layout == "list"]
     change = TransformSpec(_as_bytes(lists), [(name, np.bytes_, (), True) for name in lists]) if lists else None
     if set("?#") & set(str(files[0])):
@@ -93,16 +93,16 @@ def _patterns(shards: Shards) -> list[str]:
     names = [column.name for column in shards.columns]
     wrong = unreadable(names)
     if wrong:
-        told = f"columns {wrong} have names that petastorm cannot read; use engine arrow or rename them"
-        raise BadData.at(shards.dataset.folder, told)
+        message = f"columns {wrong} have names that petastorm cannot read; use engine arrow or rename them"
+        raise BadData.at(shards.dataset.folder, message)
     return names
 
 
 def _first_id(shards: Shards, number: int) -> str:
     """The first sample_id of a shard: ids are unique, so it names the shard."""
     if shards.all[number].row_groups != 1:
-        told = f"{shards.all[number].row_groups} row groups; petastorm reads shards of one, use engine arrow"
-        raise BadData.at(shards.where(number), told)
+        message = f"{shards.all[number].row_groups} row groups; petastorm reads shards of one, use engine arrow"
+        raise BadData.at(shards.where(number), message)
     return shards.first_id(number)
 
 

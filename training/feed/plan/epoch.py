@@ -39,8 +39,8 @@ class Drawing:
         manifest = shards.dataset.manifest
         column = next((one.name for one in manifest.columns if one.role == "weight"), None)
         if column is None:
-            told = "weighted: the dataset has no weight column; add `rebalance: {method: weights}` to the steps"
-            raise BadData.at(f"{manifest.name}/{manifest.version}", f"fit.sampling {told}")
+            message = "weighted: the dataset has no weight column; add `rebalance: {method: weights}` to the steps"
+            raise BadData.at(f"{manifest.name}/{manifest.version}", f"fit.sampling {message}")
         return cls(shards, seed, shards.numbers(column))
 
     def samples(self, epoch: int) -> Samples:
@@ -72,8 +72,8 @@ def lengths_of(shards: Shards) -> Lengths:
     """List lengths of a split. Raises BadData for a dataset without lists: all samples have equal length."""
     lists = [block.first.name for block in shards.blocks if block.is_lengths]
     if not lists:
-        told = "fit.bucket_batches puts samples of like length together, and the dataset has no lists; leave it out"
-        raise BadData.at(f"{shards.dataset.manifest.name}/{shards.dataset.manifest.version}", told)
+        message = "fit.bucket_batches puts samples of like length together, and the dataset has no lists; leave it out"
+        raise BadData.at(f"{shards.dataset.manifest.name}/{shards.dataset.manifest.version}", message)
     return Lengths(shards, lists[0])
 
 

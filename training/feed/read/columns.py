@@ -188,8 +188,10 @@ def _tensor(column: Column, array: Any, where: object) -> Array:
     lengths, width = np.diff(offsets), dtype.itemsize * math.prod(column.shape)
     wrong = np.flatnonzero(lengths != width)
     if len(wrong):
-        told = f"in row {wrong[0]} {lengths[wrong[0]]} bytes, its shape {column.shape} of {column.dtype} takes {width}"
-        raise _fault(where, column, told)
+        message = (
+            f"in row {wrong[0]} {lengths[wrong[0]]} bytes, its shape {column.shape} of {column.dtype} takes {width}"
+        )
+        raise _fault(where, column, message)
     values = np.frombuffer(content, dtype, len(array) * math.prod(column.shape), int(offsets[0]))
     return values.reshape(len(array), *column.shape)
 

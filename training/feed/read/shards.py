@@ -183,11 +183,11 @@ class Shards:
         shard, path = self.all[number], self.where(number)
         pickled = [name.decode() for name in facts.metadata or {} if name.startswith(_PICKLED)]
         if pickled:
-            told = f"has the metadata {pickled}, which readers would unpickle"
-            raise BadData.at(path, f"{told}; it was not written by `millstream prepare`, delete the version")
+            message = f"has the metadata {pickled}, which readers would unpickle"
+            raise BadData.at(path, f"{message}; it was not written by `millstream prepare`, delete the version")
         if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
-            told = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
-            raise BadData.at(path, f"{told}; the manifest says {shard.rows} in {shard.row_groups}, prepare it again")
+            message = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
+            raise BadData.at(path, f"{message}; the manifest says {shard.rows} in {shard.row_groups}, prepare it again")
         held = facts.schema.to_arrow_schema().names
         missing = [name for name in (SAMPLE_ID, *(column.name for column in self.columns)) if name not in held]
         if missing:

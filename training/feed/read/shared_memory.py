@@ -139,8 +139,8 @@ def _allocate(file: IO[bytes], size: int, folder: Path) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
         os.ftruncate(file.fileno(), 0)
-        told = f"no room for a split of {size:,} bytes ({error.strerror}); lower fit.cache_mib, or make it larger"
-        raise BadEnvironment.at(folder, told) from None
+        message = f"no room for a split of {size:,} bytes ({error.strerror}); lower fit.cache_mib, or make it larger"
+        raise BadEnvironment.at(folder, message) from None
 
 
 def _offsets(layout: Layout) -> list[int]:

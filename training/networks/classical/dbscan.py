@@ -49,8 +49,8 @@ class Dbscan(Arrays):
         found = DBSCAN(eps=self.config.radius, min_samples=self.config.neighbours).fit(x_BD)
         core = found.core_sample_indices_
         if not len(core):
-            told = f"none of {len(x_BD)} rows has {self.config.neighbours} within {self.config.radius:g}"
-            raise BadData.at(self.where, f"{told}, so that there is no cluster; enlarge radius, or lower neighbours")
+            message = f"none of {len(x_BD)} rows has {self.config.neighbours} within {self.config.radius:g}"
+            raise BadData.at(self.where, f"{message}, so that there is no cluster; enlarge radius, or lower neighbours")
         return {"core": x_BD[core], "cluster": found.labels_[core].astype(np.int64)}
 
     def use(self) -> None:

@@ -63,8 +63,8 @@ class GaussianMixture(Arrays):
         try:
             found = self._blank().fit(x_BD)
         except ValueError as error:
-            told = f"a part has no width in some direction ({str(error).partition('.')[0]})"
-            raise BadData.at(self.where, f"{told}; raise floor, or take fewer parts") from None
+            message = f"a part has no width in some direction ({str(error).partition('.')[0]})"
+            raise BadData.at(self.where, f"{message}; raise floor, or take fewer parts") from None
         return {"shares": found.weights_, "means": found.means_, "precisions": found.precisions_cholesky_}
 
     def use(self) -> None:

@@ -45,8 +45,8 @@ class Pca(Arrays):
         """Raises BadData for more components than rows or features, and for rows that are all equal."""
         most = min(x_BD.shape)
         if self.config.parts > most:
-            told = f"{len(x_BD)} rows of {x_BD.shape[1]} numbers have {most} parts"
-            raise BadData.at(self.where, f"{told}; it is asked for {self.config.parts}")
+            message = f"{len(x_BD)} rows of {x_BD.shape[1]} numbers have {most} parts"
+            raise BadData.at(self.where, f"{message}; it is asked for {self.config.parts}")
         if np.all(x_BD == x_BD[0]):
             raise BadData.at(
                 self.where, f"all {len(x_BD)} rows are the same; there is no direction in which they differ"

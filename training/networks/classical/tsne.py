@@ -52,10 +52,10 @@ class Tsne(Arrays):
         """Raises BadData for fewer rows than the perplexity needs, and for fewer than two features."""
         count, numbers = x_ND.shape
         if count <= 3 * self.config.perplexity:
-            told = (
+            message = (
                 f"{count} rows to learn from; with perplexity {self.config.perplexity:g} it needs three times as many"
             )
-            raise BadData.at(self.where, f"{told}, and one more; lower it")
+            raise BadData.at(self.where, f"{message}, and one more; lower it")
         if numbers < 2:
             raise BadData.at(self.where, "rows of one number; they lie on a line already, which a map is not to bend")
         learner = TSNE(

@@ -74,8 +74,8 @@ class Config(BaseModel, frozen=True, extra="forbid"):
                 )
         for at, (before, layer) in enumerate(zip(self.maps[:-1], self.layers[1:], strict=True), 2):
             if before % layer.groups or layer.maps % layer.groups:
-                told = f"convolution {at}: {layer.groups} do not divide {before} maps into {layer.maps}"
-                raise ValueError(f"groups: {told}")
+                message = f"convolution {at}: {layer.groups} do not divide {before} maps into {layer.maps}"
+                raise ValueError(f"groups: {message}")
         return self
 
     @property
@@ -97,14 +97,16 @@ def build(config: Config, signature: Signature) -> nn.Module:
     channels, *sides = signature.single("image").shape
     where, first = "network cnn/convnet", config.layers[0]
     if channels % first.groups or first.maps % first.groups:
-        told = f"groups: convolution 1: {first.groups} do not divide {channels} channels into {first.maps} maps"
-        raise BadData.at(where, told)
+        message = f"groups: convolution 1: {first.groups} do not divide {channels} channels into {first.maps} maps"
+        raise BadData.at(where, message)
     for at, layer in enumerate(config.layers, 1):
         after = [layer.side(side) for side in sides]
         if min(after) < 1:
-            told = f"convolution {at} gets {sides[0]}x{sides[1]}, and leaves nothing of it: its kernel reaches over"
+            message = f"convolution {at} gets {sides[0]}x{sides[1]}, and leaves nothing of it: its kernel reaches over"
             would = "take less stride, pool or dilation, or more padding"
-            raise BadData.at(where, f"{told} {layer.reach} pixels, stride {layer.stride}, pool {layer.pool}; {would}")
+            raise BadData.at(
+                where, f"{message} {layer.reach} pixels, stride {layer.stride}, pool {layer.pool}; {would}"
+            )
         sides = after
     places = 1 if config.head == "mean" else sides[0] * sides[1]
     return ConvNet(config, channels, config.maps[-1] * places, signature.outputs)

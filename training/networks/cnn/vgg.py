@@ -35,8 +35,8 @@ def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images under 32x32."""
     shape = signature.single("image").shape
     if min(shape[1:]) < SMALLEST:
-        told = f"images of {shape[1:]}; its five poolings need {SMALLEST}x{SMALLEST}, `resize` them in the steps"
-        raise BadData.at("network cnn/vgg", told)
+        message = f"images of {shape[1:]}; its five poolings need {SMALLEST}x{SMALLEST}, `resize` them in the steps"
+        raise BadData.at("network cnn/vgg", message)
     return VGG(config, shape[0], signature.outputs)
 
 
