@@ -22,7 +22,8 @@ BEGIN, END = "<!-- drawn: {} -->", "<!-- end of drawing -->"
 
 def main() -> int:
     before = PAGE.read_text(encoding="utf-8")
-    graph = grimp.build_graph(ROOT)
+    sys.path.insert(0, str(PAGE.parents[1]))  # this checkout, whatever is installed
+    graph = grimp.build_graph(ROOT, cache_dir=None)
     after = before
     for name in ("packages", *PACKAGES[:4]):
         arrows = of_packages(graph) if name == "packages" else of_folders(graph, name)
