@@ -24,7 +24,7 @@ def faults(located: Located) -> list[Fault]:
         if not task_class(task[0]).steps_by_rows:
             found += _own_step_faults(fit, located)
     found += part_config("millstream.training.networks", located, "network")[1]
-    if fit is not None and located.sections.get("data") is not None:
+    if fit is not None and task is not None and located.sections.get("data") is not None:
         found += preconditions.split_faults(located, preconditions.splits(located, fit))
     section = "data" if located.sections.get("environment") is None else "environment"
     if section == "environment":
