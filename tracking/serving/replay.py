@@ -188,7 +188,8 @@ def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[s
     found = []
     for column in expected:
         values = frame[column.name]
-        if column.layout != "scalar" or column.meaning != "number":
+        # times are read by formulas alone, whatever their unit
+        if column.layout != "scalar" or column.meaning != "number" or column.dtype.startswith("datetime64"):
             continue
         numbers = _numbers(values)
         is_good = np.isfinite(numbers.to_numpy(dtype=np.float64, na_value=np.nan))

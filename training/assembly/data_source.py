@@ -25,7 +25,7 @@ from millstream.training.assembly import validate
 from millstream.training.assembly.build import Parts
 from millstream.training.config.fit import Fit
 from millstream.training.distributed.ranks import Ranks
-from millstream.training.environments import Environment
+from millstream.training.environments._protocol import Environment
 from millstream.training.feed.feed import Feed
 from millstream.training.rl.rounds import Rounds
 

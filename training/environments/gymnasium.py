@@ -19,7 +19,7 @@ from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe import plugins
-from millstream.training.environments import Env, VectorEnv
+from millstream.training.environments._protocol import Env, VectorEnv
 from millstream.training.environments._drawings import CARTPOLE
 
 KNOWN = {

@@ -25,7 +25,7 @@ from millstream.tracking.figures.frames import film, frames
 from millstream.tracking.figures.returns import returns
 from millstream.tracking.seeds import key
 from millstream.training.config.fit import Fit
-from millstream.training.environments import Environment
+from millstream.training.environments._protocol import Environment
 from millstream.training.estimator import Estimator
 from millstream.training.optimization.optimizer_step import Update
 from millstream.training.rl.episodes import SEEDS, Episodes, allowed

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.seeds import key
-from millstream.training.environments import Environment
+from millstream.training.environments._protocol import Environment
 
 SEEDS = 1 << 32
 """Exclusive upper bound of Gymnasium's seeds."""

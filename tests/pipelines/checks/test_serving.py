@@ -127,6 +127,10 @@ def test_a_served_model_computes_features_of_a_row_and_asks_for_what_other_rows_
         if column.role == "input":
             np.testing.assert_allclose(found[column.name], stored[column.name], rtol=1e-6, atol=1e-6)
 
+    for unit in ("s", "us", "ns"):
+        again = replay.replay(served.assign(at=served["at"].astype(f"datetime64[{unit}]")), known)
+        assert again["hour"].equals(found["hour"])
+
     with Run.start(settings, located) as run:
         trained = train(located, run, dataset)
         run_id = run.id

@@ -12,7 +12,7 @@ def step(**fields):
 
 def shares(*steps, column="label"):
     made = manifest(number("a"), target(2)).model_copy(update={"steps": steps})
-    return made.signature(column).shares
+    return made.signature(*([column] if column else [])).shares
 
 
 MADE = {"before": {"class 0": 90, "class 1": 10}, "after": {"class 0": 90, "class 1": 30}}

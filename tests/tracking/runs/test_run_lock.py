@@ -5,6 +5,8 @@ import shutil
 
 import pytest
 
+from mlflow import MlflowClient
+
 from millstream.tracking.errors import BadEnvironment
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import Run, out_of_reach
@@ -64,7 +66,7 @@ def test_a_run_that_is_handed_over_is_not_left_behind(shared, located):
 
 def test_a_run_that_was_ended_by_another_process_keeps_its_end(shared, located, monkeypatch):
     run = Run.start(shared, located)
-    client, search = open_store(shared), type(run.client).search_runs
+    client, search = open_store(shared), MlflowClient.search_runs
 
     def slowly(*words, **more):
         found = search(*words, **more)
@@ -73,7 +75,7 @@ def test_a_run_that_was_ended_by_another_process_keeps_its_end(shared, located, 
             run._hold = None
         return found
 
-    monkeypatch.setattr(type(run.client), "search_runs", slowly)
+    monkeypatch.setattr(MlflowClient, "search_runs", slowly)
     assert run.id not in reap(client, shared)
     assert client.get_run(run.id).info.status == "FINISHED"
 

@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from millstream.tracking.recipe import plugins
-from millstream.training.environments import Environment
+from millstream.training.environments._protocol import Environment
 
 PACKAGE = "millstream.training.environments"
 DECLARED = {name: one for name, one in vars(Environment).items() if inspect.isfunction(one) and name[0] != "_"}
