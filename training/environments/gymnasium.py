@@ -19,8 +19,8 @@ from millstream.tracking.dataset.records import Affine, Column
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe import plugins
-from millstream.training.environments._protocol import Env, VectorEnv
 from millstream.training.environments._drawings import CARTPOLE
+from millstream.training.environments._protocol import Env, VectorEnv
 
 KNOWN = {
     "CartPole-v1": (("cart_position", "cart_velocity", "pole_angle", "pole_speed"), ("left", "right")),

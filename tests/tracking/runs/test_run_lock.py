@@ -4,7 +4,6 @@ import os
 import shutil
 
 import pytest
-
 from mlflow import MlflowClient
 
 from millstream.tracking.errors import BadEnvironment
