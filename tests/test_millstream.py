@@ -90,7 +90,7 @@ def test_the_fields_of_a_recipe_are_told_with_their_values_and_meanings(called, 
     fields = {one["field"]: one for one in json.loads(out)["fields"]}
     assert code == 0
     assert fields["fit.warm_up"]["value"] == 0.25
-    assert "rate rises" in fields["fit.warm_up"]["about"]
+    assert "warm-up" in fields["fit.warm_up"]["about"]
     assert fields["network.norm"]["choices"] == ["none", "batch", "layer", "group"]
     assert "warm_up" in called("check", str(write(tmp_path)), "--fields")[1]
 
