@@ -147,7 +147,7 @@ PAGES: dict[str, list[Section]] = {
         ),
         Table(
             "Faults mended",
-            "Those that gave wrong results without an error, or lost work. Each has its test since.",
+            "Those that gave wrong results without an error, lost work, hung, or ended in a trace.",
             "reliability/mended",
             Mended,
             {
