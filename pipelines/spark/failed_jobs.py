@@ -14,11 +14,11 @@ from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark.errors import PySparkException
 
 from millstream.pipelines.spark import cluster
-from millstream.tracking import errors
 from millstream.tracking.errors import BadData, BadEnvironment, Refusal
 
 LONGEST_CAUSE = 200
-_REFUSED = re.compile(r"millstream\.tracking\.errors\.(\w+): (.+)")
+_KINDS = {kind.__name__: kind for kind in Refusal.__subclasses__()}
+_REFUSED = re.compile(rf"millstream\.tracking\.errors\.({'|'.join(_KINDS)}): (.+)")
 """A refusal raised on a worker, in the job's traceback."""
 _FILE = re.compile(r"\bfile:/+(\S*[^\s.,;:)'\"])")
 _PACKAGES = re.compile(r"^(?:\w+\.)+")
@@ -57,8 +57,8 @@ def refusal(where: object, error: Exception) -> Refusal | None:
     if cluster.is_given_up(text):
         return BadEnvironment.at("spark cluster", cluster.GONE)
     if refused := _REFUSED.search(text):
-        kind, (place, _, message) = getattr(errors, refused[1]), refused[2].partition(": ")
-        return kind.at(place, message) if message else kind.at(where, place)  # type: ignore[no-any-return]
+        kind, (place, _, message) = _KINDS[refused[1]], refused[2].partition(": ")
+        return kind.at(place, message) if message else kind.at(where, place)
     if isinstance(error, Py4JNetworkError) or not isinstance(error, Py4JJavaError | PySparkException):
         problem = f"Java does not answer any more ({cluster.cause(text)[:LONGEST_CAUSE]})"
         return BadEnvironment.at(
