@@ -1,4 +1,4 @@
-"""Dry run of a network and task on two rows of zeros: refuses incompatible data before training."""
+"""Dry run of a network and task on two made-up rows: refuses incompatible data before training."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def rehearse(task: Task) -> None:
     task.eval()
     try:
         with tried(), torch.no_grad(), torch.random.fork_rng(devices=[]):
-            loss_B, _ = task.rows(_zeros(task.signature))
+            loss_B, _ = task.rows(_rows(task.signature))
     finally:
         task.train(was_training)
     if loss_B.shape != (ROWS,):
@@ -50,7 +50,7 @@ def tried() -> Iterator[None]:
         raise Unfit(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__) from error
 
 
-def _zeros(signature: Signature) -> Batch:
+def _rows(signature: Signature) -> Batch:
     inputs = {field.name: _value(field) for field in signature.inputs}
     targets = {field.name: _value(field) for field in signature.targets}
     ones_B = torch.ones(ROWS)
@@ -61,4 +61,6 @@ def _value(field: InputField) -> Value:
     dtype = torch.int64 if field.dtype == "int64" else torch.float32
     if field.columns[0].layout == "list":  # the unknown token, which is in each vocabulary
         return Ragged(torch.ones((ROWS, *field.shape), dtype=dtype), torch.full((ROWS,), field.shape[0]))
-    return torch.zeros((ROWS, *field.shape), dtype=dtype)
+    # an image of zeros is empty where a channel is the mask of its padding
+    made = torch.ones if field.meaning == "image" else torch.zeros
+    return made((ROWS, *field.shape), dtype=dtype)

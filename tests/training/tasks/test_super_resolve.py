@@ -9,9 +9,12 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from millstream.tracking.dataset.records import Affine
 from millstream.tracking.errors import BadData
+from millstream.training.assembly.dry_run import rehearse
 from millstream.training.config.fit import Fit
 from millstream.training.layers.enlarge import enlarged
 from millstream.training.layers.image_tiles import cut
+from millstream.training.networks.cnn.espcn import ESPCN
+from millstream.training.networks.cnn.espcn import Config as EspcnConfig
 from millstream.training.tasks.super_resolve import Config, SuperResolve, luma, pattern, psnr_y, ssim_y, turned
 from tests.training.networks.cnn.enlarging import pair
 from tests.training.signatures import image, number, signature
@@ -71,6 +74,11 @@ def test_a_picture_smaller_than_the_window_has_no_say_in_ssim():
 def test_a_batch_without_a_picture_counts_nothing():
     # a rank's part of the last batch may be empty
     assert measured(task(), framed(real=2), framed(real=0)) == measured(task(), framed(real=2))
+
+
+def test_the_dry_run_before_training_accepts_it():
+    # its rows have to hold an image: one of zeros is all padding, and nothing can be upsampled from it
+    rehearse(task(network=ESPCN(EspcnConfig(residual=True), 1, 3)))
 
 
 def test_luma_is_that_of_the_recommendation():
