@@ -32,7 +32,7 @@ from millstream.pipelines.steps.window import Window
 from millstream.pipelines.table import Table
 from millstream.tracking.dataset.records import Column
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(5000)]  # in full numbers more than the ten minutes of others
 
 ROWS = 24
 WIND = Column(name="wind", dtype="float64", role="input", meaning="number")

@@ -23,7 +23,7 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.recipe.loader import load
 from tests.pipelines.described import described
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(5000)]  # in full numbers more than the ten minutes of others
 COLUMNS = {
     "k": {"type": "string", "role": "key"},
     "x": {"type": "double", "nullable": True},

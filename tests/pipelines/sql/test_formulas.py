@@ -16,7 +16,7 @@ from millstream.pipelines.spark.frames import in_arrow
 from millstream.pipelines.sql.formulas import formula_of
 from millstream.tracking.formulas.columns import column_of, computed
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(5000)]  # in full numbers more than the ten minutes of others
 
 COLUMNS = StructType(
     [
