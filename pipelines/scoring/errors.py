@@ -6,14 +6,11 @@ import re
 from collections.abc import Callable, Iterable
 
 from millstream.pipelines.spark import cluster
+from millstream.pipelines.spark.failed_jobs import LONGEST_CAUSE, raised_on_worker
 from millstream.tracking.errors import BadData, BadEnvironment, Fault, Refusal
 from millstream.tracking.host.disk_full import is_full
 
-LONGEST_CAUSE = 200
-_REFUSED = (
-    re.compile(r"millstream\.tracking\.errors\.BadData: (.+)"),
-    re.compile(r"mlflow\.exceptions\.MlflowException: [^\0]*?Error: (.+)"),
-)
+_OF_MLFLOW = re.compile(r"mlflow\.exceptions\.MlflowException: [^\0]*?Error: (.+)")
 _UNREAD = re.compile(r"error while reading file (?:file:/*(?=/))?(.+?)\.(?: Details| SQLSTATE|\s|$)")
 _OF_VALUES = re.compile(
     r"^(?:\w+\.)*(?:ValueError|TypeError|OverflowError|IndexError|KeyError|UnicodeDecodeError|UnidentifiedImageError"
@@ -29,8 +26,11 @@ def refusal(where: object, error: Exception, damaged: Callable[[], Iterable[Faul
     if cluster.is_given_up(error):
         return BadEnvironment.at("spark cluster", cluster.GONE)
     text = str(error)
-    if said := next((found[1] for pattern in _REFUSED if (found := pattern.search(text))), None):
-        return BadData.at(where, said)
+    if raised := raised_on_worker(text):
+        kind, message = raised
+        return kind.at(where, message)
+    if refused := _OF_MLFLOW.search(text):
+        return BadData.at(where, refused[1])
     if is_full(error):
         return None
     if faults := list(damaged()):

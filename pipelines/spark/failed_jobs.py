@@ -56,8 +56,8 @@ def refusal(where: object, error: Exception) -> Refusal | None:
     text = str(error)
     if cluster.is_given_up(text):
         return BadEnvironment.at("spark cluster", cluster.GONE)
-    if refused := _REFUSED.search(text):
-        kind, (place, _, message) = _KINDS[refused[1]], refused[2].partition(": ")
+    if raised := raised_on_worker(text):
+        kind, (place, _, message) = raised[0], raised[1].partition(": ")
         return kind.at(place, message) if message else kind.at(where, place)
     if isinstance(error, Py4JNetworkError) or not isinstance(error, Py4JJavaError | PySparkException):
         problem = f"Java does not answer any more ({cluster.cause(text)[:LONGEST_CAUSE]})"
@@ -74,6 +74,12 @@ def refusal(where: object, error: Exception) -> Refusal | None:
         path = Path("/", unquote(named[1]))
         return BadData.at(path, f"{_damaged(path)}cannot be read to its end ({cause}); get the file again")
     return BadData.at(where, f"a value cannot be worked with ({cause}); look at the columns that it names")
+
+
+def raised_on_worker(text: str) -> tuple[type[Refusal], str] | None:
+    """The refusal that a worker raised, and its text, from the message of the job's error."""
+    found = _REFUSED.search(text)
+    return (_KINDS[found[1]], found[2]) if found else None
 
 
 def _damaged(path: Path) -> str:

@@ -40,6 +40,14 @@ def test_an_error_of_values_is_the_tables_and_all_others_are_of_the_environment(
     assert len(str(found).splitlines()) == 1
 
 
+@pytest.mark.fault
+def test_a_refusal_of_a_worker_keeps_its_kind_and_its_advice():
+    said = "millstream.tracking.errors.BadEnvironment: s3://bucket/out: cannot be written; make the bucket first"
+    found = refusal("new.csv", Py4JError(WORKER.format(said)), lambda: [])
+    assert type(found) is BadEnvironment
+    assert str(found) == "new.csv: s3://bucket/out: cannot be written; make the bucket first"
+
+
 @pytest.mark.bad_input
 def test_files_that_cannot_be_read_are_named_before_anything_else():
     fault = Fault(where="part-1.parquet", message="column 'v' is damaged")
