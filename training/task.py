@@ -98,7 +98,7 @@ class Task(lightning.LightningModule):
 
         Where a row has several elements (tokens, time steps), the loss is their sum and `counts` returns their number.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no rows()")
+        raise NotImplementedError(f"{type(self).__name__} does not define rows()")
 
     def counts(self, batch: Batch) -> Tensor | None:
         """Number of elements (tokens, time steps) summed in the loss of each row, (b,); None where each row counts 1.
@@ -158,7 +158,7 @@ class Task(lightning.LightningModule):
 
     def predict(self, *inputs: Any) -> dict[str, NDArray[Any] | list[Any]]:
         """Predictions of the registered model for a table of inputs: the columns of `outputs`, one value per row."""
-        raise NotImplementedError(f"{type(self).__name__} gives no predict()")
+        raise NotImplementedError(f"{type(self).__name__} does not define predict()")
 
     def figures(self) -> dict[str, Figure]:
         """Figures by name, drawn after the test."""
@@ -264,11 +264,11 @@ class Task(lightning.LightningModule):
     def _check_fitting(self, network: nn.Module) -> None:
         name = type(self).__name__.lower()
         if isinstance(network, Estimator) and network.learns_target != self.learns_target:
-            learns, has = ("a target", "none") if network.learns_target else ("the inputs alone", "a target to tell")
+            learns, has = ("a target", "none") if network.learns_target else ("the inputs alone", "a target to predict")
             raise WrongRecipe.at("network", f"learns {learns}, and the task {name} has {has}; change one of the two")
         missing = [one for one in self.needs if not hasattr(network, one)]
         if missing:
-            message = f"gives no {' and no '.join(missing)}, which the task {name} asks for; change one of the two"
+            message = f"has no {' and no '.join(missing)}, which the task {name} needs; change one of the two"
             raise WrongRecipe.at("network", message)
 
     def _stage_metrics(self) -> nn.ModuleDict:

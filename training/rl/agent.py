@@ -99,7 +99,7 @@ class Agent(Task):
 
     def best(self, observation_N: NDArray[Any]) -> NDArray[Any]:
         """Actions of the evaluated policy, without exploration."""
-        raise NotImplementedError(f"{type(self).__name__} gives no best()")
+        raise NotImplementedError(f"{type(self).__name__} does not define best()")
 
     def act(self, observation_N: NDArray[Any], step: int) -> NDArray[Any]:
         """Training actions after `step` environment steps in all; the default is `best`."""
@@ -107,7 +107,7 @@ class Agent(Task):
 
     def updates(self, rollout: Transitions) -> Iterator[Update]:  # type: ignore[override]
         """Yields the updates of a round; each is applied before the next is requested."""
-        raise NotImplementedError(f"{type(self).__name__} gives no updates()")
+        raise NotImplementedError(f"{type(self).__name__} does not define updates()")
 
     def read(self, observation: Tensor) -> Tensor:
         """Network inputs for observations (B, ...) of the environment, on the network's device."""

@@ -82,7 +82,7 @@ def test_what_cannot_be_clustered_is_told():
     other = signature(number("a"), number("b"), number("c", role="target"))
     with pytest.raises(BadData, match="against 'c' is number; it has to be a class"):
         Cluster(Config(against="c"), ByLargest(), other, Fit())
-    with pytest.raises(WrongRecipe, match="gives no clusters, which the task cluster asks for"):
+    with pytest.raises(WrongRecipe, match="has no clusters, which the task cluster needs"):
         Cluster(Config(), mlp.build(mlp.Config(), MADE), MADE, Fit())
     with pytest.raises(WrongRecipe, match="learns a target, and the task cluster has none"):
         Cluster(Config(), forest.build(forest.Config(), MADE), MADE, Fit())

@@ -98,5 +98,5 @@ def test_what_has_no_density_is_told():
 def test_what_learns_no_target_is_no_network_of_a_task_with_one():
     labelled = signature(number("a"), number("b"), target(3))
     for task, config in ((Classify, ClassConfig(target="label")), (Regress, NumberConfig(target="label"))):
-        with pytest.raises(WrongRecipe, match=r"learns the inputs alone, and the task .* has a target to tell"):
+        with pytest.raises(WrongRecipe, match=r"learns the inputs alone, and the task .* has a target to predict"):
             task(config, gaussian_mixture.build(gaussian_mixture.Config(), labelled), labelled, Fit())

@@ -107,5 +107,5 @@ def test_what_cannot_be_told_by_few_numbers_is_told():
         Reduce(Config(), fitted(), signature(number("a"), category("c", 3)), Fit())
     with pytest.raises(BadData, match="colour 'b' is number; it has to be a class"):
         Reduce(Config(colour="b"), fitted(), signature(number("a"), number("b", role="target")), Fit())
-    with pytest.raises(WrongRecipe, match="gives no encode and no decode, which the task reduce asks for"):
+    with pytest.raises(WrongRecipe, match="has no encode and no decode, which the task reduce needs"):
         Reduce(Config(), kmeans.build(kmeans.Config(), IMAGES), IMAGES, Fit())

@@ -40,7 +40,7 @@ class Arrays(Estimator):
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
         """The arrays learned from the training rows."""
-        raise NotImplementedError(f"{type(self).__name__} gives no find()")
+        raise NotImplementedError(f"{type(self).__name__} does not define find()")
 
     def use(self) -> None:
         """Prepare inference on new rows, after the arrays were fitted or loaded."""
