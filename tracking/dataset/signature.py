@@ -96,7 +96,7 @@ class Signature(Record):
         Raises BadData without a target.
         """
         if self.target is None:
-            raise BadData.at("network", "needs a target to tell; give the task one")
+            raise BadData.at("network", "needs a target to predict; give the task one")
         column = self.target.columns[0].model_copy(update={"classes": None})
         told = {"meaning": "vector", "dtype": "float32", "shape": (numbers,), "columns": (column,)}
         return self.model_copy(update={"targets": (self.target.model_copy(update=told),)})
