@@ -133,7 +133,7 @@ def _busy() -> float:
     total = 0.0
     me = psutil.Process()
     for process in (me, *me.children(recursive=True)):
-        with suppress(psutil.Error):
+        with suppress(psutil.Error):  # it ended meanwhile
             spent = process.cpu_times()
             total += spent.user + spent.system + spent.children_user + spent.children_system
     return total

@@ -210,7 +210,7 @@ class OnS3:
         self._put(self.target / SUCCESS)
 
     def remove(self) -> None:
-        with answering(self.folder.url), suppress(FileNotFoundError):
+        with answering(self.folder.url), suppress(FileNotFoundError):  # nothing was written
             self.folder.system.rm(self.folder.url, recursive=True)
 
     def _put(self, target: Remote) -> None:

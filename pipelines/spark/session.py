@@ -121,7 +121,7 @@ def _no_java_left() -> Iterator[None]:
     except BaseException:
         if SparkContext._gateway is None:
             for process in set(psutil.Process().children(recursive=True)) - before:
-                with suppress(psutil.NoSuchProcess):
+                with suppress(psutil.NoSuchProcess):  # it ended meanwhile
                     process.kill()
         raise
 

@@ -127,7 +127,7 @@ class Spool:
             self._wake.wait(pause)
             self._wake.clear()
             pause = EVERY_S if self._send(client) else min(LONGEST_PAUSE_S, pause * 2)
-        with suppress(StoreError):
+        with suppress(StoreError):  # what did not arrive stays in the spool
             if self._unwritten is not None:
                 _tell_end(client, self.run_id, self._unwritten)
             self._has_arrived = self._send(client) and self._unwritten is None

@@ -88,7 +88,7 @@ class Run:
             client.log_text(found.info.run_id, _yaml(located), "recipe.yaml")
             client.log_text(found.info.run_id, _installed(), "environment.txt")
         except StoreError:
-            with suppress(StoreError):
+            with suppress(StoreError):  # the first error is raised below
                 client.set_terminated(found.info.run_id, "FAILED")
             hold.release()
             raise

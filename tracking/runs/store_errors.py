@@ -91,7 +91,7 @@ def answering(uri: str) -> Iterator[None]:
         yield
     except StoreError:
         raise
-    except Exception as error:
+    except Exception as error:  # MLflow, SQLAlchemy and the libraries of artifacts have errors of their own
         raise StoreError.of(error, uri) from error
 
 

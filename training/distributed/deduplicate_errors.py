@@ -54,7 +54,7 @@ def _within(ask: Callable[[], str | None], refused: Refusal) -> str | None:
     heard: list[str | None] = []
 
     def asked() -> None:
-        with suppress(DistError):
+        with suppress(DistError):  # the store is lost: no answer
             heard.append(ask())
 
     # a store whose host lost power does not return within its timeout

@@ -68,7 +68,7 @@ class Responder:
         return json.dumps(self._peer._asdict())
 
     def close(self) -> None:
-        with suppress(OSError):
+        with suppress(OSError):  # no longer open
             self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread; closing alone does not
         self._server.close()
 
