@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from millstream.pipelines.checks import split_checks, static_leakage
 from millstream.pipelines.checks.serving import serving
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.steps.split import Split
 from millstream.pipelines.table import Learned, Planning, Rows, Step, Table, Telling
 from millstream.tracking.dataset import records
@@ -60,7 +61,7 @@ class Flow:
         """This flow with its rows cached and counted. Raises BadData for failed deferred checks of the steps."""
         if self.table.frame is self.kept:
             return self
-        frame = self.table.frame.persist()
+        frame = cached(self.table.frame)
         rows = replace(self.table, frame=frame).counted()
         if self.memory is not None:
             self.memory.unpersist()
@@ -124,6 +125,6 @@ def _looked_at(before: Table, after: Table) -> Table:
     """Counts the rows that a step refused now, while the rows they derive from are cached."""
     if after.refused is None or after.refused is before.refused:
         return after
-    refused = after.refused.persist()
+    refused = cached(after.refused)
     refused.count()
     return replace(after, refused=refused)

@@ -23,7 +23,7 @@ from millstream.pipelines.execute_steps import Flow, Say
 from millstream.pipelines.publish import publish, stores
 from millstream.pipelines.publish.stores import Store
 from millstream.pipelines.readers import origin_files
-from millstream.pipelines.spark import failed_jobs, preflight
+from millstream.pipelines.spark import caching, failed_jobs, preflight
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.spark.session import scratch_of, session
 from millstream.pipelines.table import Table
@@ -87,7 +87,8 @@ def prepare(
     Raises WrongRecipe, BadData or BadEnvironment; then nothing is left behind.
     """
     work = _checked(located)
-    with failed_jobs.told(", ".join(origin_files.named(work.source)) or f"source {work.source_name}"):
+    where = ", ".join(origin_files.named(work.source)) or f"source {work.source_name}"
+    with failed_jobs.told(where), caching.released():
         return _prepare(work, settings, partial(session, master, settings), say, needed)
 
 

@@ -36,6 +36,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from millstream.pipelines.readers import image_folder, parquet_schema
 from millstream.pipelines.readers.file_spec import NamedFile, SplitFile, called
 from millstream.pipelines.readers.images import SIZES, Frame, Resize, content_of, size_of
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.categories import normal
 from millstream.pipelines.spark.frames import fewest, named, schema_of
 from millstream.pipelines.table import OriginFile, Table
@@ -139,7 +140,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
                 rows = [self._row(one, classes) for one in piece.to_dict("records")]
                 yield pd.DataFrame(rows, columns=schema.names)
 
-        rows = frame.mapInPandas(decoded, schema).persist()
+        rows = cached(frame.mapInPandas(decoded, schema))
         table = Table(rows.where("_reason IS NULL").drop("_reason"), columns)
         return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
 

@@ -27,6 +27,7 @@ from millstream.pipelines import table as flow
 from millstream.pipelines.readers.file_spec import SplitFile
 from millstream.pipelines.readers.table_schema import TableColumn
 from millstream.pipelines.sources.table import Table
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.frames import iso_time, named, with_places
 from millstream.pipelines.table import OriginFile
 from millstream.tracking.dataset.records import Column
@@ -100,13 +101,13 @@ class Series(BaseModel, frozen=True, extra="forbid"):
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for steps of another length, for a gap that may not be filled, and when no row is left."""
         table = self._table().read(spark, files, seed)
-        raw = self._timed(table.frame).persist()
+        raw = cached(self._timed(table.frame))
         refused = [] if table.refused is None else [table.refused]
         refused.append(self._refused(raw.where("_reason IS NOT NULL")))
         rows = raw.where("_reason IS NULL")
         self._check_steps(rows)
         short = f"its series is shorter than {self.window} steps"
-        filled = self._filled(rows).withColumn("_steps", F.count("*").over(Window.partitionBy("_entity"))).persist()
+        filled = cached(self._filled(rows).withColumn("_steps", F.count("*").over(Window.partitionBy("_entity"))))
         long = F.col("_steps") >= self.window
         refused.append(self._refused(filled.where(~long & (F.col(OBSERVED) == 1)).withColumn("_reason", F.lit(short))))
         kept = filled.where(long)

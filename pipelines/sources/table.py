@@ -27,6 +27,7 @@ from millstream.pipelines.readers.part_files import Parts
 from millstream.pipelines.readers.published_folds import Folds, check_rows_are_lines
 from millstream.pipelines.readers.row_validation import judged, stripped
 from millstream.pipelines.readers.table_schema import Layout, TableColumn, inferred
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.frames import SPLIT, fewest, iso_time, named, unfit_names, with_places
 from millstream.pipelines.table import OriginFile
 from millstream.tracking.dataset.records import Column
@@ -110,7 +111,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         columns = self._declared(spark, tables)
         layout = self.layout(columns)
         rows = judged(stripped(self._rows(spark, tables, layout), layout), layout, self.key)
-        rows = rows.withColumn("sample_id", self._sample_id()).persist()
+        rows = cached(rows.withColumn("sample_id", self._sample_id()))
         bad = self._check_each_table(rows, tables, list(columns))
         refused = self._refused(rows, columns) if bad else None
         frame = rows.where("_reason IS NULL")
@@ -208,7 +209,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             F.col("_reason").alias("reason"),
             self._content(columns),
         )
-        found = found.persist()
+        found = cached(found)
         found.count()
         return found
 

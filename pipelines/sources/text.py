@@ -35,6 +35,7 @@ from pyspark.sql import functions as F
 
 from millstream.pipelines.readers.file_spec import NamedFile, SplitFile, SplitName, called
 from millstream.pipelines.readers.lines import Encoding, numbered
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.categories import normal
 from millstream.pipelines.spark.frames import fewest, with_places
 from millstream.pipelines.table import OriginFile, Table
@@ -103,7 +104,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData for a file that is empty or without a valid line, and for pairs of unequal line counts."""
         pieces = [self._file(spark, file, files[file.name]) for file in self.files]
         pieces += [self._pair(spark, pair, files) for pair in self.pairs]
-        rows = reduce(DataFrame.unionByName, pieces).persist()
+        rows = cached(reduce(DataFrame.unionByName, pieces))
         kept = with_places(rows.where("_reason IS NULL").drop("_reason"))
         if kept.isEmpty():
             first = rows.select("_reason").head()
@@ -155,7 +156,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
 
     def _pair(self, spark: SparkSession, pair: Pair, files: Mapping[str, Path]) -> DataFrame:
         sides = {name: numbered(spark, files[getattr(pair, name).name], self.encoding) for name in ("source", "target")}
-        sides = {name: side.withColumn("line", _stripped(F.col("line"))).persist() for name, side in sides.items()}
+        sides = {name: cached(side.withColumn("line", _stripped(F.col("line")))) for name, side in sides.items()}
         counts = {name: side.count() for name, side in sides.items()}
         if counts["source"] != counts["target"]:
             message = f"{counts['source']} lines, and {pair.target.name} has {counts['target']}"

@@ -19,6 +19,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from millstream.pipelines.readers import image_folder
 from millstream.pipelines.readers.images import Frame, Resize, content_of
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.frames import schema_of
 from millstream.pipelines.table import OriginFile, Table
 from millstream.tracking.dataset.records import Column
@@ -71,7 +72,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
 
         partitions = max(1, -(-len(windows) // WINDOWS_A_PARTITION))
         listed = spark.createDataFrame(windows, "sample_id string, clip string, paths array<string>, reason string")
-        rows = listed.repartition(partitions).mapInPandas(decoded, schema).persist()
+        rows = cached(listed.repartition(partitions).mapInPandas(decoded, schema))
         table = Table(rows.where("_reason IS NULL").drop("_reason"), columns)
         return table.refusing(rows.where("_reason IS NOT NULL"), rows["_reason"])
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 
 from millstream.pipelines.ops.near_duplicates import Near, comparable, links
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.dataset.records import Served
 from millstream.tracking.errors import BadData
@@ -43,7 +44,7 @@ class Decontaminate(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData for a column that is neither image nor text, and with `refuse` for near-duplicates."""
         near = Near(self.distance, self.alike, self.similarity, self.shingle)
         found = links(table, self._name(table), near, F.when(F.col("split") == "train", 2).otherwise(1))
-        twins = found.groupBy(F.col("other").alias("sample_id")).agg(F.min("one").alias("_twin")).persist()
+        twins = cached(found.groupBy(F.col("other").alias("sample_id")).agg(F.min("one").alias("_twin")))
         first = twins.orderBy("sample_id").head()
         if first is None:
             return table

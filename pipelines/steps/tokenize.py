@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, LongType, StringType
 
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.dataset.records import Column, Served
@@ -129,7 +130,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
             for some in texts:
                 yield some.map(reader.numbers)
 
-        judged = table.frame.withColumn(to, numbers(named(column.name))).persist()
+        judged = cached(table.frame.withColumn(to, numbers(named(column.name))))
         size = F.size(named(to))
         empty = size <= int(self.begin) + int(self.end)
         table = table.refusing(judged.where(empty), F.lit(f"{column.name}: empty"))

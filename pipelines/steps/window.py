@@ -17,6 +17,7 @@ from pyspark.sql import Window as Over
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType, IntegralType
 
+from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.frames import iso_time, named
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.dataset.records import Column, Served
@@ -96,14 +97,14 @@ class Window(BaseModel, frozen=True, extra="forbid"):
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         names, block, rows = learned["columns"], learned["block"], learned["rows"]
         seen = self._timed(self._reaching(table.frame) if self.reach else table.frame, names)
-        steps = self._stretched(seen, learned["spacing"]).persist()
+        steps = cached(self._stretched(seen, learned["spacing"]))
         whole = steps.withColumn("_steps", F.count(F.lit(1)).over(Over.partitionBy(*_STRETCH)))
         faults = [
             F.when(F.col("_missing"), "a number or the time is missing"),
             F.when(F.col("_again"), "the time comes twice"),
             F.when(F.col("_steps") <= self.overlap, "in a stretch shorter than a window"),
         ]
-        judged = whole.withColumn("_reason", F.coalesce(*faults)).persist()
+        judged = cached(whole.withColumn("_reason", F.coalesce(*faults)))
         table = table.refusing(judged.where("_reason IS NOT NULL"), F.col("_reason"))
         blocks = self._blocks(judged.where("_reason IS NULL"), names, block, rows)
         # with `reach` a block may begin with the same step as a block of the split before

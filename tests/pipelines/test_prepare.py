@@ -1,6 +1,8 @@
 import json
 import shlex
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -200,3 +202,20 @@ def test_what_spark_proves_is_what_verify_counts_again(spark, settings, tmp_path
     watched = Watched.of(dataset.manifest)
     assert (watched.time is None, watched.group is None) == (split["by"] != "time", split["by"] == "time")
     assert verify(dataset) == []
+
+
+def test_a_file_corrected_after_a_failed_prepare_is_read_anew(spark, settings, tmp_path, monkeypatch):
+    """Spark serves a cached frame for the same path, whatever the file holds by then."""
+    monkeypatch.chdir(tmp_path)
+    columns = {"id": {"type": "string"}, "x": {"type": "double"}, "y": {"type": "string", "role": "target"}}
+    source = {"name": "table", "format": "parquet", "files": [{"name": "rows"}], "key": "id", "columns": columns}
+    steps = [{"split": {"by": "hash", "valid": 0.2, "test": 0.2}}, {"encode": {"columns": ["y"]}}]
+    data = {"name": "own", "source": source, "steps": steps}
+    recipe = located(tmp_path, data=data, task={"name": "classify", "target": "y"}, network={"name": "mlp/mlp"})
+    rows = [{"id": f"r{n}", "x": n / 8, "y": "yes" if n % 2 else "no"} for n in range(40)]
+    pq.write_table(pa.Table.from_pylist([*rows, rows[0]]), tmp_path / "rows")
+    with pytest.raises(BadData, match="unique"):
+        prepare.prepare(recipe, settings, say=quiet)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows")
+    assert sum(prepare.prepare(recipe, settings, say=quiet).rows.values()) == 40
+    assert not spark.sparkContext._jsc.getPersistentRDDs()

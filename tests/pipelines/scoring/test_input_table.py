@@ -19,6 +19,7 @@ from pyarrow import orc
 from millstream.pipelines.scoring import input_table
 from millstream.pipelines.scoring.layout import Files, Reading
 from millstream.pipelines.sources.table import Table
+from millstream.pipelines.spark import caching
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe.loader import load
 from tests.pipelines.described import described
@@ -60,9 +61,10 @@ def source_of(path, **fields):
 
 def prepared(spark, path, source):
     """What `prepare` reads, by key, and how many rows it puts aside."""
-    table = source.read(spark, {path.name: path}, 0)
-    rows = table.frame.select("sample_id", *INPUTS).collect()
-    return {row[0]: tuple(row)[1:] for row in rows}, 0 if table.refused is None else table.refused.count()
+    with caching.released():
+        table = source.read(spark, {path.name: path}, 0)
+        rows = table.frame.select("sample_id", *INPUTS).collect()
+        return {row[0]: tuple(row)[1:] for row in rows}, 0 if table.refused is None else table.refused.count()
 
 
 def scored(spark, path, source, inputs=INPUTS, **options):
