@@ -6,11 +6,11 @@
 # What happens: only the first 10,000 rows of a frame are hashed, and only its
 # columns of numbers and of texts without a gap. Booleans, dates, arrays and a
 # text column with one missing value are left out. Of a numpy array the first
-# 10,000 single numbers are hashed, which is 12 pictures of 28 by 28. Besides
+# 10,000 single numbers are hashed, which is 12 images of 28 by 28. Besides
 # these the shape and the column names count.
 # Why it matters: the digest is what the tracking page shows for "which data
 # was this model trained on". Two runs on different embeddings, labels of type
-# bool or pictures show one dataset, and nothing says that they differ.
+# bool or images show one dataset, and nothing shows that they differ.
 # What to do: compute a hash of the whole content and pass it as digest=.
 # Seen with: MLflow 3.17.2 (mlflow-skinny), pandas 2.3.3, numpy 2.4.6,
 # Python 3.11.
@@ -46,10 +46,10 @@ changes = {
 }
 before = mlflow.data.from_pandas(frame).digest
 seen = {name: mlflow.data.from_pandas(changed).digest != before for name, changed in changes.items()}
-pictures = np.zeros((100, 28, 28))
-other = pictures.copy()
+images = np.zeros((100, 28, 28))
+other = images.copy()
 other[13:] = 1.0
-seen["87 of 100 pictures"] = mlflow.data.from_numpy(other).digest != mlflow.data.from_numpy(pictures).digest
+seen["87 of 100 images"] = mlflow.data.from_numpy(other).digest != mlflow.data.from_numpy(images).digest
 for name, differs in seen.items():
     print(f"changed {name}: digest {'differs' if differs else 'is the same'}")
 

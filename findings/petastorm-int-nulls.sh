@@ -5,7 +5,7 @@
 # names, for every row group.
 # What happens: row groups pass through pandas. A group with a null returns
 # int32 and int64 columns as float64 and booleans as objects. Other groups of
-# the same file return int32, int64 and bool. The schema says int32 for all.
+# the same file return int32, int64 and bool. The schema has int32 for all.
 # Large int64 values lose their last digits in the groups with a null.
 # Why it matters: joining two groups fails or changes types, a tensor made
 # from an object array raises in the middle of an epoch, and ids above 2**53

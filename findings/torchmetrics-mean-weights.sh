@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # torchmetrics 1.9.0: MeanMetric leaves weights out where NaN may pass.
 #
-# Expected: `nan_strategy` says what is done about NaN, and a weighted mean
+# Expected: `nan_strategy` sets what is done about NaN, and a weighted mean
 # stays a weighted mean: of 1 with weight 1 and 3 with weight 3 it is 2.5.
 # What happens: with `nan_strategy="disable"`, which skips the search for NaN,
 # the weights are replaced by ones: the mean is 2.0, without a warning.

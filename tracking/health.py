@@ -26,7 +26,7 @@ class Check(BaseModel, frozen=True):
     """The remedy."""
 
 
-def asked(name: str, question: Callable[[], str], mend: str) -> Check:
+def checked(name: str, question: Callable[[], str], mend: str) -> Check:
     """A check that passes if `question` returns, and fails if it raises a Refusal."""
     try:
         return Check(name=name, ok=True, found=question())
@@ -36,7 +36,7 @@ def asked(name: str, question: Callable[[], str], mend: str) -> Check:
 
 def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
     """Checks of the tracking store, unsent metrics, runs of dead processes and disk space."""
-    yield asked("tracking", lambda: _tracking(settings), "do what it says, or unset MLFLOW_TRACKING_URI")
+    yield checked("tracking", lambda: _tracking(settings), "do what the error advises, or unset MLFLOW_TRACKING_URI")
     yield _unsent(settings, send_spool)
     settings.home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.home).free / (1 << 30)
@@ -64,7 +64,7 @@ def _unsent(settings: Settings, send_spool: bool) -> Check:
 
 def _send(settings: Settings, waiting: list[Path]) -> Check:
     """Send each run's unsent metrics; an error of one run does not block the others."""
-    again = "do what it says, then millstream doctor --send"
+    again = "do what the error advises, then millstream doctor --send"
     try:
         client = open_store(settings)
     except Refusal as error:
@@ -75,8 +75,8 @@ def _send(settings: Settings, waiting: list[Path]) -> Check:
             sent += _sent(client, settings, file)
         except (StoreError, OSError) as error:
             refused.append(f"run {file.stem}, not sent: {error} (kept in {file})")
-    told = [f"sent what {sent} runs had left", *refused]
-    return Check(name="metrics", ok=not refused, found="; ".join(told), mend=again if refused else "")
+    lines = [f"sent what {sent} runs had left", *refused]
+    return Check(name="metrics", ok=not refused, found="; ".join(lines), mend=again if refused else "")
 
 
 def _sent(client: Client, settings: Settings, file: Path) -> bool:

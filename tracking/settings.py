@@ -94,11 +94,11 @@ def _folder(name: str, path: str) -> Path:
         raise WrongRecipe.at(name, f"{path}: nobody's home is known by that; give the whole path") from None
 
 
-def _gib(told: str) -> float:
+def _gib(text: str) -> float:
     try:
-        found = float(told)
+        found = float(text)
     except ValueError:
         found = 0.0
     if not 0 < found < float("inf"):
-        raise WrongRecipe.at(LIMIT, f"{told!r} is no size; give a number of GiB, such as {CACHE_GIB}")
+        raise WrongRecipe.at(LIMIT, f"{text!r} is no size; give a number of GiB, such as {CACHE_GIB}")
     return found

@@ -8,17 +8,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.feed.readers import BYTES, READERS, READY, made, told
+from benchmarks.feed.readers import BYTES, READERS, READY, made, summary
 
 
 def main(name: str, chosen: str, folder: Path, epochs: int, *share: int) -> None:
-    reader, pictures = READERS[name], made(chosen)
+    reader, images = READERS[name], made(chosen)
     if not folder.exists():
         folder.mkdir(parents=True)
-        reader.write(folder, pictures)
+        reader.write(folder, images)
     seconds, first = [], []
-    passes = reader.epochs(folder, pictures, *share)
-    wanted = len(pictures) // share[1] if share else len(pictures)
+    passes = reader.epochs(folder, images, *share)
+    wanted = len(images) // share[1] if share else len(images)
     for at in range(epochs + 1):
         if at == min(1, epochs):  # the first one warms up
             print(READY, end="", flush=True)
@@ -31,13 +31,13 @@ def main(name: str, chosen: str, folder: Path, epochs: int, *share: int) -> None
         seconds.append(time.perf_counter() - began)
         first.append(came)
         if samples != wanted:
-            print(f"{name}: {samples} of {wanted} pictures came", file=sys.stderr)
+            print(f"{name}: {samples} of {wanted} images came", file=sys.stderr)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(told(rows=wanted, seconds=seconds[1:], first_batch=first[1:], peak_mib=peak))
+    print(summary(rows=wanted, seconds=seconds[1:], first_batch=first[1:], peak_mib=peak))
 
 
 def _as_numbers(batch: Any) -> Any:
-    """The pictures as a model takes them; Millstream's feed and the good loop by hand give them so."""
+    """The images as a model takes them, as Millstream's feed and the good loop by hand yield them."""
     import torch
 
     if hasattr(batch, "mask_B"):
@@ -46,8 +46,8 @@ def _as_numbers(batch: Any) -> Any:
         batch = batch["image"]
     if isinstance(batch, list | tuple):
         batch = batch[0]
-    pictures = torch.as_tensor(batch)
-    return pictures if pictures.is_floating_point() else pictures.to(torch.float32).mul_(1 / 255)
+    images = torch.as_tensor(batch)
+    return images if images.is_floating_point() else images.to(torch.float32).mul_(1 / 255)
 
 
 def _size(batch: object) -> int:

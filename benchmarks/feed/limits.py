@@ -91,8 +91,8 @@ def streamed(folder: Path) -> float:
 
 def _peak_mib() -> float:
     """The largest resident memory so far; not getrusage's, which a process has from the one that started it."""
-    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(told["VmHWM"].split()[0]) / 1024
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 if __name__ == "__main__":

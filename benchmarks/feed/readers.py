@@ -1,7 +1,7 @@
-"""Readers of one set of pictures: Millstream's feed, loops written by hand, and the loaders of others.
+"""Readers of one set of images: Millstream's feed, loops written by hand, and the loaders of others.
 
-Each is two functions: `write` puts the pictures on disk in the reader's own format (not measured), `epochs` gives one
-iterator an epoch, shuffled anew in each. What an iterator yields are batches of B pictures. Readers of a peer are run
+Each is two functions: `write` puts the images on disk in the reader's own format (not measured), `epochs` returns one
+iterator an epoch, shuffled again in each. An iterator yields batches of B images. Readers of a peer are run
 by the Python that has it installed, so imports stand inside.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 Epoch = Iterator[Any]
 BATCH = 256
 SHARDS = 64
@@ -23,59 +23,59 @@ READY = "ready\n"
 """What a contestant prints when it could begin."""
 BYTES = "index_select, bytes"
 WINDOW = 8192
-"""Pictures among which readers that shuffle in a buffer do so."""
+"""Images among which readers that shuffle in a buffer do so."""
 
 
 class Reader(NamedTuple):
-    write: Callable[[Path, Pictures], None]
+    write: Callable[[Path, Images], None]
     epochs: Callable[..., Iterator[Epoch]]
-    """Of (folder, pictures), and for readers that several processes share with `rank` and `ranks`."""
+    """Of (folder, images), and for readers that several processes share with `rank` and `ranks`."""
 
 
-def nothing(folder: Path, pictures: Pictures) -> None:
+def nothing(folder: Path, images: Images) -> None:
     """Readers from memory need no file."""
 
 
-def index_select(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+def index_select(folder: Path, images: Images, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     """The good loop by hand: one gather a batch from a tensor in memory, made the model's numbers."""
     import torch
 
-    whole = torch.from_numpy(pictures)
+    whole = torch.from_numpy(images)
     while True:
         order = torch.randperm(len(whole))[rank::ranks].split(BATCH // ranks)
         yield (torch.index_select(whole, 0, some).to(torch.float32).mul_(1 / 255) for some in order)
 
 
-def index_select_bytes(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+def index_select_bytes(folder: Path, images: Images, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     """The same without making numbers of the bytes: what memory alone can do."""
     import torch
 
-    whole = torch.from_numpy(pictures)
+    whole = torch.from_numpy(images)
     while True:
         yield (
             torch.index_select(whole, 0, some) for some in torch.randperm(len(whole))[rank::ranks].split(BATCH // ranks)
         )
 
 
-def fancy_index(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+def fancy_index(folder: Path, images: Images, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     """The usual loop by hand."""
     import torch
 
-    whole = torch.from_numpy(pictures)
+    whole = torch.from_numpy(images)
     while True:
         yield (whole[some] for some in torch.randperm(len(whole))[rank::ranks].split(BATCH // ranks))
 
 
-def torch_loader(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def torch_loader(folder: Path, images: Images) -> Iterator[Epoch]:
     import torch
     from torch.utils.data import DataLoader, TensorDataset
 
-    loader = DataLoader(TensorDataset(torch.from_numpy(pictures)), batch_size=BATCH, shuffle=True)
+    loader = DataLoader(TensorDataset(torch.from_numpy(images)), batch_size=BATCH, shuffle=True)
     while True:
         yield iter(loader)
 
 
-def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> None:
+def write_version(folder: Path, images: Images, shards: int = SHARDS) -> None:
     from millstream.tracking.dataset.records import Affine, Column
     from tests.datasets import make_dataset
 
@@ -83,13 +83,13 @@ def write_version(folder: Path, pictures: Pictures, shards: int = SHARDS) -> Non
         name="image",
         dtype="uint8",
         layout="tensor",
-        shape=pictures.shape[1:],
+        shape=images.shape[1:],
         axes="CHW",
         role="input",
         meaning="image",
         affine=Affine(factor=1 / 255),
     )
-    make_dataset(folder, {"train": {"image": pictures}}, [column], shard_rows=-(-len(pictures) // shards))
+    make_dataset(folder, {"train": {"image": images}}, [column], shard_rows=-(-len(images) // shards))
 
 
 def feed(folder: Path, rank: int, ranks: int, **fields: Any) -> Iterator[Epoch]:
@@ -109,19 +109,19 @@ def feed(folder: Path, rank: int, ranks: int, **fields: Any) -> Iterator[Epoch]:
         yield iter(one)
 
 
-def feed_cached(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+def feed_cached(folder: Path, images: Images, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     return feed(folder, rank, ranks, memory="cached", engine="arrow")
 
 
-def feed_arrow(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+def feed_arrow(folder: Path, images: Images, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     return feed(folder, rank, ranks, memory="streamed", engine="arrow")
 
 
-def feed_petastorm(folder: Path, pictures: Pictures, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
+def feed_petastorm(folder: Path, images: Images, rank: int = 0, ranks: int = 1) -> Iterator[Epoch]:
     return feed(folder, rank, ranks, memory="streamed", engine="petastorm")
 
 
-def bare_petastorm(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def bare_petastorm(folder: Path, images: Images) -> Iterator[Epoch]:
     """petastorm's own batch reader at the settings that were best here, in stored order; a row group is a batch."""
     import warnings
 
@@ -129,7 +129,7 @@ def bare_petastorm(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
 
     warnings.simplefilter("ignore")
     files = [f"file://{path}" for path in sorted(folder.glob("made/v1/split=train/*.parquet"))]
-    shape = pictures.shape[1:]
+    shape = images.shape[1:]
 
     def epoch() -> Epoch:
         options: dict[str, Any] = {"workers_count": 8, "results_queue_size": 8, "num_epochs": 1}
@@ -143,30 +143,30 @@ def bare_petastorm(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
         yield epoch()
 
 
-def write_litdata(folder: Path, pictures: Pictures) -> None:
+def write_litdata(folder: Path, images: Images) -> None:
     from litdata import optimize
 
     optimize(
-        fn=_numbered(pictures), inputs=list(range(len(pictures))), output_dir=str(folder), chunk_bytes="8MB",
+        fn=_numbered(images), inputs=list(range(len(images))), output_dir=str(folder), chunk_bytes="8MB",
         num_workers=1,
     )  # fmt: skip
 
 
-def _numbered(pictures: Pictures) -> Callable[[int], Any]:
-    return _Numbered(pictures)
+def _numbered(images: Images) -> Callable[[int], Any]:
+    return _Numbered(images)
 
 
 class _Numbered:
     """A function that another process can be handed."""
 
-    def __init__(self, pictures: Pictures) -> None:
-        self.pictures = pictures
+    def __init__(self, images: Images) -> None:
+        self.images = images
 
     def __call__(self, number: int) -> Any:
-        return {"image": self.pictures[number]}
+        return {"image": self.images[number]}
 
 
-def litdata(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def litdata(folder: Path, images: Images) -> Iterator[Epoch]:
     from litdata import StreamingDataLoader, StreamingDataset
 
     dataset = StreamingDataset(str(folder), shuffle=True)
@@ -174,15 +174,15 @@ def litdata(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
         yield iter(StreamingDataLoader(dataset, batch_size=BATCH, num_workers=0))
 
 
-def write_webdataset(folder: Path, pictures: Pictures) -> None:
+def write_webdataset(folder: Path, images: Images) -> None:
     import webdataset
 
-    with webdataset.ShardWriter(str(folder / "%05d.tar"), maxcount=-(-len(pictures) // SHARDS), verbose=0) as out:
-        for number, picture in enumerate(pictures):
-            out.write({"__key__": f"{number:08d}", "npy": picture})
+    with webdataset.ShardWriter(str(folder / "%05d.tar"), maxcount=-(-len(images) // SHARDS), verbose=0) as out:
+        for number, image in enumerate(images):
+            out.write({"__key__": f"{number:08d}", "npy": image})
 
 
-def web_dataset(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def web_dataset(folder: Path, images: Images) -> Iterator[Epoch]:
     import webdataset
 
     files = [str(path) for path in sorted(folder.glob("*.tar"))]
@@ -208,16 +208,16 @@ def _without_torchvision() -> None:
         module.__getattr__ = a_class  # type: ignore[method-assign]
 
 
-def write_mosaic(folder: Path, pictures: Pictures) -> None:
+def write_mosaic(folder: Path, images: Images) -> None:
     _without_torchvision()
     from streaming import MDSWriter
 
     with MDSWriter(out=str(folder), columns={"image": "ndarray"}, size_limit=8 << 20) as out:
-        for picture in pictures:
-            out.write({"image": picture})
+        for image in images:
+            out.write({"image": image})
 
 
-def mosaic(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def mosaic(folder: Path, images: Images) -> Iterator[Epoch]:
     _without_torchvision()
     from streaming import StreamingDataset
     from torch.utils.data import DataLoader
@@ -227,20 +227,20 @@ def mosaic(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
         yield iter(DataLoader(dataset, batch_size=BATCH))
 
 
-def write_parquet(folder: Path, pictures: Pictures) -> None:
+def write_parquet(folder: Path, images: Images) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for number, some in enumerate(np.array_split(pictures, SHARDS)):
+    for number, some in enumerate(np.array_split(images, SHARDS)):
         table = pa.table({"image": pa.array([one.tobytes() for one in some], pa.binary())})
         pq.write_table(table, folder / f"{number:05d}.parquet", compression="zstd", use_dictionary=False)
 
 
-def hugging_face(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def hugging_face(folder: Path, images: Images) -> Iterator[Epoch]:
     from datasets import load_dataset
 
     files = [str(path) for path in sorted(folder.glob("*.parquet"))]
-    dataset, shape = load_dataset("parquet", data_files=files, split="train", cache_dir=str(folder)), pictures.shape[1:]
+    dataset, shape = load_dataset("parquet", data_files=files, split="train", cache_dir=str(folder)), images.shape[1:]
 
     def epoch(number: int) -> Epoch:
         for some in dataset.shuffle(seed=number).iter(BATCH):
@@ -250,12 +250,12 @@ def hugging_face(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
         yield epoch(number)
 
 
-def ray_data(folder: Path, pictures: Pictures) -> Iterator[Epoch]:
+def ray_data(folder: Path, images: Images) -> Iterator[Epoch]:
     import ray
 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, configure_logging=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    shape = pictures.shape[1:]
+    shape = images.shape[1:]
 
     def epoch() -> Epoch:
         read = ray.data.read_parquet(str(folder), shuffle="files")
@@ -289,11 +289,11 @@ READERS = OWN | PEERS
 SETS = {"60,000 of 1x28x28": (60_000, (1, 28, 28)), "20,000 of 3x64x64": (20_000, (3, 64, 64))}
 
 
-def made(name: str) -> Pictures:
+def made(name: str) -> Images:
     """A set of random bytes, the same in every process."""
     count, shape = SETS[name]
     return np.random.default_rng(7).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
-def told(**figures: Any) -> str:
+def summary(**figures: Any) -> str:
     return json.dumps(figures)

@@ -88,15 +88,15 @@ def _contest(python: str, name: str, chosen: str, folder: Path, ranks: int) -> l
 
 
 def _started(command: list[str], folder: Path, ranks: int) -> subprocess.Popen[str]:
-    """A contestant, with its part of the cores; what it says goes to a file beside its folder."""
+    """A contestant, with its part of the cores; its stderr goes to a file beside its folder."""
     threads = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // ranks))}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with _said(folder).open("w") as said:
-        return subprocess.Popen(command, env={**os.environ, **KEPT, **threads}, stderr=said, **pipes)
+    with _stderr(folder).open("w") as stderr:
+        return subprocess.Popen(command, env={**os.environ, **KEPT, **threads}, stderr=stderr, **pipes)
 
 
 def _ended(processes: list[subprocess.Popen[str]], folder: Path) -> list[dict[str, Any]]:
-    """What each told at its end; none begins before all are ready."""
+    """The report of each at its end; none begins before all are ready."""
     for process in processes:
         while (line := process.stdout.readline() if process.stdout else "") and line != READY:
             pass
@@ -108,13 +108,13 @@ def _ended(processes: list[subprocess.Popen[str]], folder: Path) -> list[dict[st
     for process in processes:
         out, _ = process.communicate()
         if process.returncode:
-            sys.exit(_said(folder).read_text())
+            sys.exit(_stderr(folder).read_text())
         found.append(json.loads(out.splitlines()[-1]))
     return found
 
 
-def _said(folder: Path) -> Path:
-    return folder.with_suffix(".said")
+def _stderr(folder: Path) -> Path:
+    return folder.with_suffix(".stderr")
 
 
 def _options() -> argparse.Namespace:

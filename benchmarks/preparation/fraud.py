@@ -5,7 +5,7 @@
 1,754,155 transactions of MILLSTREAM_MIRROR. By hand is benchmarks/preparation/fraud_peers.py, which does less: it
 checks no hash, proves no split, and publishes nothing. Contestants take turns, round by round. `--peers` is a Python
 with benchmarks/preparation/peers.txt installed. `--times 10` prepares ten times the rows instead (other cards,
-terminals and transactions), and tells how far the time is from linear.
+terminals and transactions), and reports how far the time is from linear.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.preparation.process import Cost, cost, machine, plain, told
+from benchmarks.preparation.process import Cost, cost, machine, plain, report
 
 OURS, APPLIED, ROLLED, POLARS = "millstream", "pandas, a call an entity", "pandas, windows over groups", "Polars"
 SPARK = "Spark, which only reads and writes"
@@ -38,7 +38,7 @@ def main() -> None:
             costs = grown(files, options.times, options.rounds, Path(scratch))
         else:
             costs = contest(files, options.peers, options.rounds, Path(scratch))
-    told(costs)
+    report(costs)
     seconds = {name: statistics.median(one.seconds for one in each) for name, each in costs.items()}
     if options.times > 1:
         once, many = seconds.values()

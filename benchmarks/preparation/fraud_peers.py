@@ -4,7 +4,7 @@
 
 `applied` calls a function for each card and each terminal, as the Fraud Detection Handbook does (chapter 3); `rolled`
 uses pandas' own groups of windows, and `polars` the same in Polars. All give the columns of recipes/data/fraud.yaml.
-`spark` gives none of them: it reads the files, writes the rows of the three weeks, and shows what Spark alone costs.
+`spark` makes none of them: it reads the files, writes the rows of the three weeks, and shows what Spark alone costs.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Pictures made by augmentation until classes are as many, against the ops alone on one core.
+"""Images made by augmentation until classes are as many, against the ops alone on one core.
 
     python -m benchmarks.preparation.oversample [--count N] [--rounds N] [--json FILE]
 
-`balance/digits-augment` (MNIST in MILLSTREAM_MIRROR) with `count` pictures of every digit. The base is a plain loop
-over the same pictures in memory on one core: draw the parameters, change the pixels, give the bytes. Ours is the step
+`balance/digits-augment` (MNIST in MILLSTREAM_MIRROR) with `count` images of every digit. The base is a plain loop
+over the same images in memory on one core: draw the parameters, change the pixels, return the bytes. Ours is the step
 `rebalance` of a `millstream prepare`, by the manifest's own seconds: it names every new row, and moves it from and to
 Spark.
 """
@@ -82,7 +82,7 @@ def _rebalance() -> dict[str, Any]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--count", type=int, default=20_000, help="pictures of each digit in the end")
+    parser.add_argument("--count", type=int, default=20_000, help="images of each digit in the end")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", help="where to write what was measured")
     return parser.parse_args()

@@ -27,14 +27,14 @@ class Cost:
 
 
 def step_of(home: Path, name: str) -> dict[str, Any]:
-    """What the manifest of the only data set in `home` says of a step."""
+    """A step in the manifest of the only data set in `home`."""
     (manifest,) = home.glob("datasets/*/latest/manifest.json")
     found: dict[str, Any] = next(one for one in json.loads(manifest.read_text())["steps"] if one["name"] == name)
     return found
 
 
 def cost(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
-    """Run a command to its end, and tell what it cost. Raises CalledProcessError when it fails."""
+    """Run a command to its end, and return what it cost. Raises CalledProcessError when it fails."""
     found, cpu_s = Cost(), dict[int, float]()
     started = time.monotonic()
     with subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL) as process:
@@ -48,7 +48,7 @@ def cost(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     return found
 
 
-def told(costs: Mapping[str, Sequence[Cost]]) -> None:
+def report(costs: Mapping[str, Sequence[Cost]]) -> None:
     """A table: smallest, middle and largest seconds, seconds on the cores, memory."""
     print(f"\n{'':34} {'seconds: min':>13} {'median':>8} {'max':>8} {'on cores':>9}  largest MiB")
     for name, each in costs.items():
@@ -64,7 +64,7 @@ def plain(costs: Mapping[str, Sequence[Cost]]) -> dict[str, list[dict[str, objec
 
 
 def machine() -> str:
-    """Cores and how busy they are: a figure without it says little."""
+    """Cores and how busy they are: a figure without it means little."""
     return f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}"
 
 

@@ -5,7 +5,7 @@
 Rows are in Spark's memory before the clock starts. `publish` is Parquet, hashes, digest, sync and rename of rows in
 their order; `with the shuffle` is the putting in order, too. `by Spark` is the latter through Spark's own Parquet
 writer, whose files are read once more to be hashed, as on Hadoop file systems. `write`: the shards' bytes, one file
-after the other, each synced. `read` and `verify`: after the page cache was told to forget the files. The last column is
+after the other, each synced. `read` and `verify`: after the files were dropped from the page cache. The last column is
 what one core does in a second of its time: what other programs on the machine cannot change. `row hashes` are what
 the digest adds up, one core: publish and verify cannot be faster than all cores together do that.
 """
@@ -55,7 +55,7 @@ WAYS = {
 }
 """And what each is measured against."""
 COLUMNS = {
-    "pictures": (
+    "images": (
         Column(name="image", dtype="uint8", layout="tensor", shape=(3, 32, 32), role="input", meaning="image"),
         Column(name="label", dtype="int64", role="target", meaning="category", classes=tuple("0123456789")),
     ),
@@ -67,16 +67,16 @@ COLUMNS = {
 
 def made(spark: SparkSession, kind: str, mib: int) -> tuple[Table, int]:
     """Random rows, which no compression makes smaller, and their number."""
-    count = (mib << 20) // (PIXELS if kind == "pictures" else 8 * NUMBERS)
+    count = (mib << 20) // (PIXELS if kind == "images" else 8 * NUMBERS)
     columns = COLUMNS[kind]
-    types = {"pictures": "image binary, label long", "numbers": ", ".join(f"{one.name} double" for one in columns)}
+    types = {"images": "image binary, label long", "numbers": ", ".join(f"{one.name} double" for one in columns)}
 
     def filled(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         for piece in pieces:
             generator = np.random.default_rng(int(piece["id"].iloc[0]))
             rows = pd.DataFrame({"sample_id": "r" + piece["id"].astype(str), "parent_id": None, "op": None})
             rows["split"] = "train"
-            if kind == "pictures":
+            if kind == "images":
                 rows["image"] = [generator.bytes(PIXELS) for _ in range(len(piece))]
                 rows["label"] = generator.integers(0, 10, len(piece))
             else:
@@ -192,7 +192,7 @@ def main() -> None:
     folder = given.folder.absolute()
     shutil.rmtree(folder, ignore_errors=True)
     spark = session(None, Settings.read({"MILLSTREAM_HOME": str(folder / "home")}))
-    measured(spark, "pictures", 16, folder)  # the first round starts Java's and Python's workers
+    measured(spark, "images", 16, folder)  # the first round starts Java's and Python's workers
     found = {kind: [measured(spark, kind, given.mib, folder) for _ in range(given.runs)] for kind in COLUMNS}
     spark.stop()
     shutil.rmtree(folder)

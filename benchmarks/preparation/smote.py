@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.preparation.process import Cost, cost, machine, plain, step_of, told
+from benchmarks.preparation.process import Cost, cost, machine, plain, report, step_of
 
 COLUMNS, MINUTES = 15, 3.0
 STEP, WHOLE, PEER = "millstream, the step", "millstream, the whole prepare", "imbalanced-learn, in memory"
@@ -38,7 +38,7 @@ def main() -> None:
             costs[STEP].append(Cost(seconds=step_of(home, "rebalance")["seconds"]))
             costs[PEER].append(_peer(Path(scratch) / "rows.parquet"))
             print(f"round {at + 1}: {costs[STEP][-1].seconds:.1f} s for the step, {machine()}", file=sys.stderr)
-    told(costs)
+    report(costs)
     print(f"wanted: the whole within {60 * MINUTES:.0f} s")
     if options.json:
         Path(options.json).write_text(json.dumps({"machine": machine(), "costs": plain(costs)}, indent=1))

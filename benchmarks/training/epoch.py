@@ -51,7 +51,7 @@ def measured(recipe: str, epochs: int, home: Path) -> tuple[float, float]:
     """Median seconds of an epoch, ours and by hand."""
     located = load(recipe, sets=[f"fit.epochs={epochs + WARM_UP}", f"fit.validate_every={epochs + WARM_UP}"])
     settings = Settings.read({**os.environ, "MILLSTREAM_HOME": str(home)})
-    dataset = Dataset.open(prepare(located, settings, say=lambda told: None).path, settings.store)
+    dataset = Dataset.open(prepare(located, settings, say=lambda message: None).path, settings.store)
     with Run.start(settings, located) as run:
         job = Job.of(located, run, dataset)
         turns = Turns(job)

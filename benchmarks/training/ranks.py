@@ -37,9 +37,9 @@ def main() -> None:
 
 def curve(home: str, recipe: str, ranks: int) -> Curve:
     """train/loss by step."""
-    told = millstream(home, "train", recipe, "--fresh", "--devices", str(ranks), "--set", "network.dropout=0.0")
+    result = millstream(home, "train", recipe, "--fresh", "--devices", str(ranks), "--set", "network.dropout=0.0")
     client = MlflowClient(f"sqlite:///{home}/tracking.db")
-    return {point.step: point.value for point in client.get_metric_history(told["run_id"], "train/loss")}
+    return {point.step: point.value for point in client.get_metric_history(result["run_id"], "train/loss")}
 
 
 def millstream(home: str, *words: str) -> dict[str, str]:

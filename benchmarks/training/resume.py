@@ -1,9 +1,9 @@
-"""What it costs to go on with a run that was killed: the whole command against the steps that it still had to do.
+"""What it costs to resume a run that was killed: the whole command against the steps that it still had to do.
 
     MILLSTREAM_MIRROR=... python -m benchmarks.training.resume [--rounds N] [RECIPE]
 
-Unbroken runs of one and of two epochs give the seconds of an epoch, and of all else: start, look at valid and test,
-registration. A run of two epochs is killed in the middle of the second and goes on. What it takes more than all else
+Unbroken runs of one and of two epochs give the seconds of an epoch, and of all else: start, validation, test,
+registration. A run of two epochs is killed in the middle of the second and resumed. What it takes more than all else
 and its remaining steps is the overhead: finding the run, reading the checkpoint, finding the place in the stream.
 """
 
@@ -34,34 +34,34 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         found = [measured(options.recipe, Path(home)) for _ in range(options.rounds)]
-    told = ", ".join(f"{one:.2f}" for one in found)
-    print(f"{options.recipe}: {statistics.median(found):.2f} s to go on (of {told}; wanted <= {WANTED_S:g})")
+    each = ", ".join(f"{one:.2f}" for one in found)
+    print(f"{options.recipe}: {statistics.median(found):.2f} s to resume (of {each}; wanted <= {WANTED_S:g})")
 
 
 def measured(recipe: str, home: Path) -> float:
-    """Seconds that going on costs beside the steps that were left."""
+    """Seconds that resuming costs beside the steps that were left."""
     located = load(recipe)
     settings = Settings.read({**os.environ, "MILLSTREAM_HOME": str(home)})
-    dataset = Dataset.open(prepare(located, settings, say=lambda told: None).path, settings.store)
+    dataset = Dataset.open(prepare(located, settings, say=lambda message: None).path, settings.store)
     steps = -(-dataset.manifest.splits["train"].rows // int(located.section("fit")["batch_size"]))
     one, two = (ended(recipe, home, epochs, "--fresh")[0] for epochs in (1, 2))
     kill_beyond(1.5 * steps, recipe, home)
-    seconds, said = ended(recipe, home, 2)
-    went_on = re.search(r"goes on from step (\d+)", said)
-    if went_on is None:
-        sys.exit(f"did not go on: {said}")
-    epoch, left = two - one, 2 - int(went_on[1]) / steps
+    seconds, log = ended(recipe, home, 2)
+    resumed = re.search(r"resumes from step (\d+)", log)
+    if resumed is None:
+        sys.exit(f"not resumed: {log}")
+    epoch, left = two - one, 2 - int(resumed[1]) / steps
     return seconds - (one - epoch) - left * epoch
 
 
 def ended(recipe: str, home: Path, epochs: int, *more: str) -> tuple[float, str]:
-    """Seconds of a whole command, and what it said."""
+    """Seconds of a whole command, and its log."""
     started = time.perf_counter()
     process = _started(recipe, home, epochs, *more)
-    said = process.communicate()[1]
+    log = process.communicate()[1]
     if process.returncode:
-        sys.exit(said)
-    return time.perf_counter() - started, said
+        sys.exit(log)
+    return time.perf_counter() - started, log
 
 
 def kill_beyond(step: float, recipe: str, home: Path) -> None:

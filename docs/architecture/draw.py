@@ -2,7 +2,7 @@
 
     python docs/architecture/draw.py [--check]
 
-A box is a folder (or a file that stands at the root of its package), an arrow says that it imports another one. With
+A box is a folder (or a file that stands at the root of its package), an arrow means that it imports another one. With
 `--check` nothing is written, and the exit code is 1 when the page is not up to date.
 """
 

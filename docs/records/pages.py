@@ -62,7 +62,7 @@ PAGES: dict[str, list[Section]] = {
         ),
         Table(
             "How settings were chosen",
-            "On valid, if nothing else is said.",
+            "On valid, if nothing else is stated.",
             "results/choices",
             Choice,
             {"recipe": lambda it: it.recipe, "how": lambda it: it.choice},
@@ -117,8 +117,8 @@ PAGES: dict[str, list[Section]] = {
         ),
         Table(
             "Bad input",
-            "Each test is a table of cases: the input, and the message that is expected. Where a row is put aside, the"
-            " whole prepare runs, and the quarantine and its counts in the manifest are compared; where a file is"
+            "Each test is a table of cases: the input, and the message that is expected. Where a row is quarantined, "
+            "the whole prepare runs, and the quarantine and its counts in the manifest are compared; where a file is"
             " refused, nothing may be left.",
             "reliability/inputs",
             BadInput,
@@ -147,7 +147,7 @@ PAGES: dict[str, list[Section]] = {
         ),
         Table(
             "Faults mended",
-            "Those that gave wrong results without an error, lost work, hung, or ended in a trace.",
+            "Those that returned wrong results without an error, lost work, hung, or ended in a trace.",
             "reliability/mended",
             Mended,
             {

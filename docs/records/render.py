@@ -52,7 +52,7 @@ def page(name: str) -> str:
 
 
 def readme(text: str) -> str:
-    """`text` with the block between the two marks made anew."""
+    """`text` with the block between the two marks rendered again."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:

@@ -48,7 +48,7 @@ class Reference(Figure):
 
 
 class Record(Strict):
-    """What every measurement says of its making."""
+    """How a figure was measured."""
 
     command: str | None = None
     seeds: tuple[int, ...] = ()
@@ -68,7 +68,7 @@ class Run(Record):
     how: str | None = Field(None, description="how it was measured, where it is not the test split, once")
     references: tuple[Reference, ...] = ()
     minutes: float | None = None
-    repeated: str | None = Field(None, description="what a second run in another home gave")
+    repeated: str | None = Field(None, description="what a second run in another home yielded")
     weights: str | None = Field(None, description="SHA-256 over all parameters, its first 12 digits")
     headline: bool = Field(False, description="whether it stands in the README")
 
@@ -148,7 +148,7 @@ class BadInput(Record):
 
 class Security(Record):
     case: str
-    tests: tuple[str, ...] = Field((), description="none where `note` says what checks it")
+    tests: tuple[str, ...] = Field((), description="none where `note` states what checks it")
 
 
 class Soak(Record):
@@ -161,7 +161,7 @@ class Soak(Record):
 
 
 class Mended(Record):
-    """A fault of ours that gave wrong results without an error, or lost work."""
+    """A fault of ours that returned wrong results without an error, or lost work."""
 
     fault: str
     root: str | None = None

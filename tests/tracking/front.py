@@ -91,13 +91,13 @@ def _handler(front: Front) -> type[http.server.BaseHTTPRequestHandler]:
         def passed_on(self) -> None:
             body = self._body()
             wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-            told = front.answer(name_of(self.command, self.path))
-            if told is None and self.headers.get("Authorization") != wanted:
-                told = "401"
-            if told is None:
-                self._send(*self._asked(body))
+            kind = front.answer(name_of(self.command, self.path))
+            if kind is None and self.headers.get("Authorization") != wanted:
+                kind = "401"
+            if kind is None:
+                self._send(*self._forwarded(body))
                 return
-            answer = ANSWERS[told]
+            answer = ANSWERS[kind]
             if answer is None:
                 self.close_connection = True
                 return
@@ -115,7 +115,7 @@ def _handler(front: Front) -> type[http.server.BaseHTTPRequestHandler]:
             self.rfile.readline()
             return found
 
-        def _asked(self, body: bytes) -> tuple[int, str, bytes]:
+        def _forwarded(self, body: bytes) -> tuple[int, str, bytes]:
             kept = {name: value for name, value in self.headers.items() if name.lower() in ("content-type", "accept")}
             server = http.client.HTTPConnection(front.upstream.hostname or "", front.upstream.port, timeout=60)
             server.request(self.command, self.path, body or None, kept)

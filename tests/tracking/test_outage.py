@@ -165,7 +165,7 @@ def test_a_model_is_registered_once_when_the_answer_is_lost(settings, located, t
     found = {one.version: one.run_id for one in client.search_model_versions("name = 'mlp.small'")}
     assert found == {1: run_id} | ({2: other} if is_overtaken else {})
     candidate = client.get_model_version_by_alias("mlp.small", "candidate")
-    assert candidate.run_id == (other if is_overtaken else run_id)  # the newest, whoever is told of last
+    assert candidate.run_id == (other if is_overtaken else run_id)  # the newest, whichever is sent last
 
 
 @pytest.mark.fault
@@ -192,12 +192,12 @@ def test_a_run_that_is_stopped_leaves_a_server_that_hangs_and_keeps_how_it_ended
 
 
 @pytest.mark.fault
-def test_what_a_run_could_not_tell_of_its_end_is_told_and_gone_when_it_goes_on(settings, located):
-    run_id = left(settings, located, "told late")
+def test_an_end_that_a_run_could_not_send_is_sent_and_gone_when_it_is_resumed(settings, located):
+    run_id = left(settings, located, "sent late")
     settings.spool.mkdir(exist_ok=True)
     end = {"status": "KILLED", "at": 1000, "tags": {"ended": "Stopped: x", "go_on": "millstream train"}}
     file_of(settings, run_id).write_text(json.dumps(end) + "\n")
-    again = unfinished(settings, located, "told late")
+    again = unfinished(settings, located, "sent late")
     assert again.id == run_id
     found = again.client.get_run(run_id)
     assert found.info.status == "RUNNING"

@@ -75,12 +75,12 @@ def test_an_authority_of_ones_own_is_trusted(tmp_path, monkeypatch, fronts, cert
     assert reached(tmp_path, monkeypatch, uri, **{name: certificate}) == "0"
 
 
-def test_a_certificate_is_not_looked_at_where_that_was_asked_for(tmp_path, monkeypatch, fronts):
+def test_a_certificate_is_not_checked_where_that_is_configured(tmp_path, monkeypatch, fronts):
     uri = fronts["https"].uri.replace("http:", "https:")
     assert reached(tmp_path, monkeypatch, uri, MLFLOW_TRACKING_INSECURE_TLS="true") == "0"
 
 
-def test_a_certificate_that_is_not_trusted_is_told_with_what_to_set(tmp_path, monkeypatch, fronts):
+def test_a_certificate_that_is_not_trusted_is_reported_with_what_to_set(tmp_path, monkeypatch, fronts):
     uri = fronts["https"].uri.replace("http:", "https:")
     with pytest.raises(BadEnvironment, match="MLFLOW_TRACKING_SERVER_CERT_PATH") as refused:
         reached(tmp_path, monkeypatch, uri)
@@ -107,7 +107,7 @@ def test_user_and_password_stand_in_the_address_or_in_the_environment(tmp_path, 
     assert "wr0ng-s3cret" not in str(refused.value)
 
 
-def test_a_network_of_no_proxy_is_asked_directly_and_a_proxy_for_the_rest(tmp_path, monkeypatch, fronts):
+def test_a_network_of_no_proxy_is_called_directly_and_a_proxy_for_the_rest(tmp_path, monkeypatch, fronts):
     dead = {"http_proxy": "http://u:pr0xy-s3cret@127.0.0.1:9"}
     assert reached(tmp_path, monkeypatch, fronts["http"].uri, no_proxy="127.0.0.0/8", **dead) == "0"
     with pytest.raises(BadEnvironment) as refused:

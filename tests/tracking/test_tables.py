@@ -29,8 +29,8 @@ def made(folder, **facts):
     return make_dataset(folder, {"train": values}, COLUMNS, **facts)
 
 
-def test_a_dataset_is_told_on_a_page(shown, tmp_path):
-    out = shown(inspection.inspected, look_at(made(tmp_path, quarantine={"wind is missing": 3})).told())
+def test_a_dataset_is_shown_on_a_page(shown, tmp_path):
+    out = shown(inspection.inspected, look_at(made(tmp_path, quarantine={"wind is missing": 3})).report())
     assert "made/v1" in out
     (balance,) = [line for line in out.splitlines() if "class 1" in line and "█" * 24 in line]
     assert "3" in balance
@@ -41,13 +41,13 @@ def test_a_dataset_is_told_on_a_page(shown, tmp_path):
     assert "wind is missing" in out
 
 
-def test_a_row_is_told_beside_its_ancestors(shown, tmp_path):
+def test_a_row_is_shown_beside_its_ancestors(shown, tmp_path):
     out = shown(inspection.inspected, ancestry(made(tmp_path), "train-1"))
     assert "train-1" in out
     assert "from made: made in a test" in out
 
 
-def test_what_was_done_to_a_row_is_told_whole(capsys, monkeypatch, tmp_path):
+def test_what_was_done_to_a_row_is_shown_whole(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("COLUMNS", "70")
     done = {"op": "augment2", "changes": [{"shift": {"down": -1, "right": 2}}, {"rotate": {"degrees": -3.1416}}]}
     done["before"] = {"op": "rebalance", "changes": [{"noise": {"deviation": 0.05, "seed": 4611686018427387903}}]}
@@ -64,9 +64,9 @@ def test_what_was_done_to_a_row_is_told_whole(capsys, monkeypatch, tmp_path):
 @pytest.mark.security
 def test_a_terminal_shows_what_is_in_data_and_obeys_none_of_it(shown):
     wicked = "\x1b]0;owned\x07 [red]x[/red] \u202egnirts \x9b2J"
-    told = {"ok": False, "faults": [{"where": wicked, "message": wicked}]}
+    report = {"ok": False, "faults": [{"where": wicked, "message": wicked}]}
     checks = {"checks": [{"ok": True, "name": wicked, "found": wicked, "mend": wicked}]}
-    for out in (shown(preparation.faults, told), shown(preparation.checks, checks)):
+    for out in (shown(preparation.faults, report), shown(preparation.checks, checks)):
         assert not set(out) & set("\x1b\x07\x9b\u202e")
         assert r"\x1b]0;owned\x07" in out
         assert "[red]" in out
@@ -84,8 +84,8 @@ def test_the_command_with_the_best_values_can_be_copied_into_a_shell(capsys):
         {"values": {**values, "fit.init": "zeros"}, "metrics": {}, "seconds": None, "failed": "the loss is nan"},
     ]
     words = ["--set", "network.hidden=[64, 64]", "--set", 'fit.init="he"']
-    told = {"best": {"values": values}, "trials": trials, "metric": "valid/accuracy", "largest": True, "words": words}
-    ranking.searched(told | {"recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"})
+    report = {"best": {"values": values}, "trials": trials, "metric": "valid/accuracy", "largest": True, "words": words}
+    ranking.searched(report | {"recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"})
     last = capsys.readouterr().out.strip().splitlines()[-1]
     assert shlex.split(last.removeprefix("train with the best: ")) == ["millstream", "run", "mlp/adult", *words]
 
@@ -97,16 +97,16 @@ def test_trials_without_a_number_stand_behind_the_others(shown):
         | {"failed": None if one is not None else "the loss is nan"}
         for at, one in enumerate(values)
     ]
-    told = {"best": {"values": {"fit.epochs": 2}}, "trials": trials, "metric": "valid/auc", "largest": True}
-    told |= {"words": [], "recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"}
-    rows = [line.split("│")[1].strip() for line in shown(ranking.searched, told).splitlines() if line.startswith("│")]
+    report = {"best": {"values": {"fit.epochs": 2}}, "trials": trials, "metric": "valid/auc", "largest": True}
+    report |= {"words": [], "recipe": "mlp/adult", "run_id": "1", "table": "t", "figure": "f"}
+    rows = [line.split("│")[1].strip() for line in shown(ranking.searched, report).splitlines() if line.startswith("│")]
     assert rows == ["2", "0", "1", "3"]
 
 
-def test_a_mark_of_something_that_is_not_measured_is_told_with_the_nearest_that_is(shown):
-    told = {"metrics": {"test/accuracy": 0.9, "valid/accuracy": 0.8}, "passed": False, "seconds": 1.0}
-    told |= {"marks": {"test/acuracy": ">= 0.5"}, "model_uri": "models:/mine/1", "run_id": "r"}
-    page = shown(training.trained, told)
+def test_a_mark_of_something_that_is_not_measured_is_reported_with_the_nearest_that_is(shown):
+    report = {"metrics": {"test/accuracy": 0.9, "valid/accuracy": 0.8}, "passed": False, "seconds": 1.0}
+    report |= {"marks": {"test/acuracy": ">= 0.5"}, "model_uri": "models:/mine/1", "run_id": "r"}
+    page = shown(training.trained, report)
     assert "test/acuracy >= 0.5: MISSED" in page
     assert "no test/acuracy" in page
     assert "did you mean 'test/accuracy'?" in page

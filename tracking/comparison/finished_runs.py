@@ -60,11 +60,11 @@ def of_model(uri: str, settings: Settings) -> Finished:
     except StoreError as error:
         if not error.has_looked:
             raise
-        said = error.faults[0].message
-        raise BadData.at(uri, f"no such model ({said}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
+        problem = error.faults[0].message
+        raise BadData.at(uri, f"no such model ({problem}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
     if not run.data.tags.get("dataset_version"):
         raise WrongRecipe.at(uri, "was trained in an environment: there are no rows to compare on")
-    return replace(told(run), recipe=uri)
+    return replace(parsed(run), recipe=uri)
 
 
 def together(found: Iterable[Finished]) -> list[list[Finished]]:
@@ -106,13 +106,13 @@ def _newest(client: Client, experiment: str, budget: str | None) -> Finished | N
         page = client.search_runs([experiment], where, order_by=["attributes.start_time DESC"], page_token=token)
         for run in page:
             if PARENT not in run.data.tags:
-                return told(run)
+                return parsed(run)
         token = page.token
         if not token:
             return None
 
 
-def told(run: Any) -> Finished:
+def parsed(run: Any) -> Finished:
     """The run as `Finished`, read from the tags of an ended MLflow run."""
     tags, seconds = run.data.tags, run.data.tags.get("train_seconds")
     return Finished(

@@ -98,13 +98,13 @@ class Placed(BaseModel, frozen=True):
     """ID of the run that holds table and figure."""
 
 
-def chosen(measured: Sequence[Measured], asked: str | None) -> str:
+def chosen(measured: Sequence[Measured], metric: str | None) -> str:
     """The ranking metric, without `test/`. Raises WrongRecipe if not all models have the requested one."""
     shared = set.intersection(*(set(one.metrics) for one in measured))
-    if asked is not None:
-        name = asked.removeprefix("test/")
+    if metric is not None:
+        name = metric.removeprefix("test/")
         if name not in shared:
-            raise WrongRecipe.at(f"--metric {asked}", f"not measured for all of them; {suggest(name, shared)}")
+            raise WrongRecipe.at(f"--metric {metric}", f"not measured for all of them; {suggest(name, shared)}")
         return name
     return next(name for name in (*FIRST, *sorted(shared)) if name in shared)
 
@@ -152,9 +152,9 @@ def table(rows: Sequence[Placed]) -> str:
     """The rows as CSV, with metrics and test results."""
     flat = []
     for one in rows:
-        told = one.model_dump(exclude={"metrics", "against_best", "leaderboard"})
+        fields = one.model_dump(exclude={"metrics", "against_best", "leaderboard"})
         against = one.against_best.model_dump() if one.against_best else {}
-        flat.append(told | one.metrics | {f"best_{name}": value for name, value in against.items()})
+        flat.append(fields | one.metrics | {f"best_{name}": value for name, value in against.items()})
     names = dict.fromkeys(name for row in flat for name in row)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(names), restval="")

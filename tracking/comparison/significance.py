@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Outcomes = Mapping[str, NDArray[Any]]
-"""Per-row values by name, as a task returns them: loss, correct, chance and positive, squared, absolute; told, true
-and shared pixels; or values whose mean is the metric of that name."""
+"""Per-row values by name, as a task returns them: loss, correct, probability and positive, squared, absolute;
+predicted, true and shared pixels; or values whose mean is the metric of that name."""
 Statistic = Callable[[Floats], float]
 """A metric as a function of the count of each row in a resample."""
 
@@ -56,10 +56,10 @@ def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
         "mse": (_mean, ("squared",)),
         "mae": (_mean, ("absolute",)),
         "rmse": (_root_mean, ("squared",)),
-        "auc": (_auc, ("chance", "positive")),
-        "ap": (_ap, ("chance", "positive")),
-        "iou": (_iou, ("shared", "told", "true")),
-        "dice": (_dice, ("shared", "told", "true")),
+        "auc": (_auc, ("probability", "positive")),
+        "ap": (_ap, ("probability", "positive")),
+        "iou": (_iou, ("shared", "predicted", "true")),
+        "dice": (_dice, ("shared", "predicted", "true")),
         **{name: (_mean_of_known, (name,)) for name in ("psnr_y", "ssim", "pattern")},
     }
     make, names = makers.get(metric, (_mean, (metric,)))
@@ -91,12 +91,12 @@ def difference(found: float, first_R: Floats, second_R: Floats) -> Difference:
     return Difference(found, low, high, min(1.0, 2 * tail / (len(differences) + 1)))
 
 
-def holm(chances: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Holm-adjusted p-values: the k-th smallest of m times m - k + 1, made monotone."""
-    order = np.argsort(chances, kind="stable")
-    factors = np.arange(len(chances), 0, -1)
-    adjusted = np.empty(len(chances))
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(chances, float)[order] * factors))
+    order = np.argsort(p_values, kind="stable")
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty(len(p_values))
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values, float)[order] * factors))
     return [float(one) for one in adjusted]
 
 
@@ -122,13 +122,13 @@ def _root_mean(values_N: NDArray[Any]) -> Statistic:
     return lambda counts_N: float(np.sqrt(mean(counts_N)))
 
 
-def _iou(shared_N: NDArray[Any], told_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
+def _iou(shared_N: NDArray[Any], predicted_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
     """Intersection over union of predicted and true pixels."""
-    return _share(shared_N, told_N + true_N - shared_N)
+    return _share(shared_N, predicted_N + true_N - shared_N)
 
 
-def _dice(shared_N: NDArray[Any], told_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
-    return _share(2 * shared_N, told_N + true_N)
+def _dice(shared_N: NDArray[Any], predicted_N: NDArray[Any], true_N: NDArray[Any]) -> Statistic:
+    return _share(2 * shared_N, predicted_N + true_N)
 
 
 def _share(part_N: NDArray[Any], whole_N: NDArray[Any]) -> Statistic:
@@ -136,9 +136,9 @@ def _share(part_N: NDArray[Any], whole_N: NDArray[Any]) -> Statistic:
     return lambda counts_N: float(counts_N @ part_N / max(1, counts_N @ whole_N))
 
 
-def _auc(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
+def _auc(probability_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
     """Area under the ROC curve; rows of equal score form one step."""
-    sums = _by_threshold(chance_N, positive_N)
+    sums = _by_threshold(probability_N, positive_N)
 
     def area(counts_N: Floats) -> float:
         hits, alarms = sums(counts_N)
@@ -148,22 +148,22 @@ def _auc(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
     return area
 
 
-def _ap(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
+def _ap(probability_N: NDArray[Any], positive_N: NDArray[Any]) -> Statistic:
     """Average precision; rows of equal score are grouped."""
-    sums = _by_threshold(chance_N, positive_N)
+    sums = _by_threshold(probability_N, positive_N)
 
     def precision(counts_N: Floats) -> float:
         hits, alarms = sums(counts_N)
-        told = np.maximum(hits + alarms, 1)[1:]
-        return float(np.diff(hits) @ (hits[1:] / told) / hits[-1]) if hits[-1] else np.nan
+        predicted = np.maximum(hits + alarms, 1)[1:]
+        return float(np.diff(hits) @ (hits[1:] / predicted) / hits[-1]) if hits[-1] else np.nan
 
     return precision
 
 
-def _by_threshold(chance_N: NDArray[Any], positive_N: NDArray[Any]) -> Callable[[Floats], tuple[Floats, Floats]]:
+def _by_threshold(probability_N: NDArray[Any], positive_N: NDArray[Any]) -> Callable[[Floats], tuple[Floats, Floats]]:
     """Cumulative positives and negatives at each threshold, from none to all."""
-    order = np.argsort(-chance_N, kind="stable")
-    ends = np.flatnonzero(np.diff(chance_N[order], append=np.nan))  # last index of each group of equal scores
+    order = np.argsort(-probability_N, kind="stable")
+    ends = np.flatnonzero(np.diff(probability_N[order], append=np.nan))  # last index of each group of equal scores
     positive = positive_N[order].astype(float)
 
     def sums(counts_N: Floats) -> tuple[Floats, Floats]:

@@ -119,6 +119,6 @@ def answering(url: str) -> Iterator[None]:
     except (FileNotFoundError, FileExistsError, Refusal):
         raise
     except Exception as error:  # each library has its own errors
-        told = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = (str(error).splitlines() or [type(error).__name__])[0]
         would = "is it the right address, and are the AWS_* set?" if url.startswith(S3) else "is it the right address?"
-        raise BadEnvironment.at(url, f"does not answer as it should ({told}); {would}") from error
+        raise BadEnvironment.at(url, f"does not answer as it should ({problem}); {would}") from error

@@ -59,7 +59,7 @@ def _in_its_split(shard: Shard) -> Shard:
 
 def _put_aside(shard: Shard) -> Shard:
     if not ASIDE_FILE.fullmatch(shard.file):
-        raise ValueError(f"{shard.file!r} is no file of rows put aside: expected {ASIDE_FILE.pattern}")
+        raise ValueError(f"{shard.file!r} is no file of quarantined rows: expected {ASIDE_FILE.pattern}")
     return shard
 
 
@@ -159,8 +159,8 @@ class Manifest(Record):
         """Raises BadData if the text is not a manifest, has another format, or does not match its own hash."""
         try:
             body = json.loads(text)
-            said = body.pop("sha256")
-            if said != _digest(body):
+            recorded = body.pop("sha256")
+            if recorded != _digest(body):
                 raise ValueError("its content does not match its sha256")
             manifest = cls.model_validate(body)
             if manifest.text() != text:

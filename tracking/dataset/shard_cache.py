@@ -174,9 +174,9 @@ def _sha256_of(path: Path) -> str:
 def _compare(content: bytes, wanted: Wanted) -> None:
     found = hashlib.sha256(content).hexdigest()
     if len(content) != wanted.size or found != wanted.sha256:
-        told = f"{len(content)} bytes, sha256 {found[:12]}; the manifest says {wanted.size} bytes, "
-        told += f"{wanted.sha256[:12]}: the shard was changed or damaged, delete the version and prepare it again"
-        raise BadData.at(wanted.where, told)
+        message = f"{len(content)} bytes, sha256 {found[:12]}; the manifest has {wanted.size} bytes, "
+        message += f"{wanted.sha256[:12]}: the shard was changed or damaged, delete the version and prepare it again"
+        raise BadData.at(wanted.where, message)
 
 
 @contextmanager

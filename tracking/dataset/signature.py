@@ -90,7 +90,7 @@ class Signature(Record):
             raise BadData.at("network", "needs a target to know how many outputs it has; give the task one")
         return len(self.classes) or len(self.target.columns[0].vocabulary or ()) or math.prod(self.target.shape)
 
-    def telling(self, numbers: int) -> Signature:
+    def with_outputs(self, numbers: int) -> Signature:
         """The signature for a network with `numbers` outputs per row: the parameters of a distribution, say.
 
         Raises BadData without a target.
@@ -98,8 +98,8 @@ class Signature(Record):
         if self.target is None:
             raise BadData.at("network", "needs a target to predict; give the task one")
         column = self.target.columns[0].model_copy(update={"classes": None})
-        told = {"meaning": "vector", "dtype": "float32", "shape": (numbers,), "columns": (column,)}
-        return self.model_copy(update={"targets": (self.target.model_copy(update=told),)})
+        vector = {"meaning": "vector", "dtype": "float32", "shape": (numbers,), "columns": (column,)}
+        return self.model_copy(update={"targets": (self.target.model_copy(update=vector),)})
 
     def single(self, meaning: Meaning) -> InputField:
         """The only input, which must have this meaning.

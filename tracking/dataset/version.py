@@ -63,7 +63,7 @@ class Dataset:
         except OSError as error:
             raise BadData.at(path, f"cannot be read ({error.strerror}); `millstream prepare` makes it again") from None
         if size != shard.bytes or found != shard.sha256:
-            message = f"{size} bytes, sha256 {found[:12]}; the manifest says {shard.bytes} bytes, {shard.sha256[:12]}"
+            message = f"{size} bytes, sha256 {found[:12]}; the manifest has {shard.bytes} bytes, {shard.sha256[:12]}"
             raise BadData.at(
                 path, f"{message}: the shard was changed or damaged, delete the version and prepare it again"
             )

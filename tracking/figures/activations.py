@@ -41,8 +41,8 @@ def feature_maps(image_CHW: NDArray[Any], maps: Mapping[str, NDArray[Any]]) -> F
     rows = figure.subplots(len(maps), 2, squeeze=False, width_ratios=(1, COLUMNS))
     for axes in rows.ravel():
         axes.axis("off")
-    for (picture, beside), (layer, maps_Dhw) in zip(rows, maps.items(), strict=True):
-        picture.imshow(_coloured(_within(image_CHW)[None])[0])
+    for (axes, beside), (layer, maps_Dhw) in zip(rows, maps.items(), strict=True):
+        axes.imshow(_coloured(_within(image_CHW)[None])[0])
         shown = maps_Dhw[:COLUMNS]
         low, high = (edge(shown, axis=(1, 2), keepdims=True) for edge in (np.min, np.max))
         beside.imshow(mosaic(colormaps["viridis"]((shown - low) / np.maximum(high - low, TINY))[..., :3], COLUMNS))

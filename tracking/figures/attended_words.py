@@ -44,10 +44,10 @@ def _wrapped(words: Sequence[str], shares: NDArray[Any]) -> list[list[tuple[int,
     lines: list[list[tuple[int, str, float]]] = [[]]
     column = 0
     for word, share in zip(words, shares.tolist(), strict=True):
-        told = short(word)
-        if column and column + len(told) > WIDE:
+        shown = short(word)
+        if column and column + len(shown) > WIDE:
             lines.append([])
             column = 0
-        lines[-1].append((column, told, share))
-        column += len(told) + 1
+        lines[-1].append((column, shown, share))
+        column += len(shown) + 1
     return lines

@@ -23,6 +23,6 @@ def calibration(ranks_N: NDArray[Any]) -> Figure:
     heights, edges = np.histogram(ranks_N.ravel(), bins=BINS, range=(0, 1))
     axes.bar(edges[:-1], heights, width=1 / BINS, align="edge", color=COLOURS[0], edgecolor="white", linewidth=0.5)
     axes.axhline(ranks_N.size / BINS, color="grey", linewidth=1)
-    axes.set_xlabel("chance told for less than the true value")
+    axes.set_xlabel("predicted probability of a value below the true one")
     axes.set_ylabel("rows")
     return figure

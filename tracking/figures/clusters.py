@@ -19,7 +19,7 @@ def clusters(x_ND: NDArray[Any], labels: Mapping[str, NDArray[Any]], classes: Se
 
     Clusters are numbered, -1 for noise; classes are named.
     """
-    points_N2, told = plane(x_ND)
+    points_N2, axis_names = plane(x_ND)
     figure = Figure(figsize=(7.2 * len(labels), 6.0), layout="constrained")
     for axes, (title, label_N) in zip(figure.subplots(1, len(labels), squeeze=False)[0], labels.items(), strict=True):
         names = classes if title == "class" else [str(at) for at in range(int(label_N.max(initial=-1)) + 1)]
@@ -27,7 +27,7 @@ def clusters(x_ND: NDArray[Any], labels: Mapping[str, NDArray[Any]], classes: Se
         if len(names) > NAMED:
             axes.get_legend().remove()
         axes.set_title(title)
-        axes.set_xlabel(told[0])
-        axes.set_ylabel(told[1])
+        axes.set_xlabel(axis_names[0])
+        axes.set_ylabel(axis_names[1])
         axes.spines[["top", "right"]].set_visible(False)
     return figure

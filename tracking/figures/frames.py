@@ -31,8 +31,8 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
 
 def film(images: Sequence[NDArray[Any]], seconds_a_frame: float) -> bytes:
     """A looping animated GIF."""
-    pictures = [Image.fromarray(np.asarray(image, np.uint8)).quantize(32) for image in images]
+    quantized = [Image.fromarray(np.asarray(image, np.uint8)).quantize(32) for image in images]
     out = io.BytesIO()
     duration_ms = int(1000 * seconds_a_frame)
-    pictures[0].save(out, format="GIF", save_all=True, append_images=pictures[1:], duration=duration_ms, loop=0)
+    quantized[0].save(out, format="GIF", save_all=True, append_images=quantized[1:], duration=duration_ms, loop=0)
     return out.getvalue()

@@ -22,14 +22,14 @@ def latent(
     title: str = "codes of test samples",
 ) -> Figure:
     """Scatter plot of the codes, coloured by class; PCA to two dimensions if they have more."""
-    points, told = plane(codes_ND)
+    points, labels = plane(codes_ND)
     figure, axes = panel(7.2, 6.0, title=title)
     if labels_N is None:
         axes.scatter(points[:, 0], points[:, 1], s=5, alpha=0.5)
     else:
         coloured(axes, points, labels_N, classes)
-    axes.set_xlabel(told[0])
-    axes.set_ylabel(told[1])
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
     return figure
 
 

@@ -32,12 +32,12 @@ def leaderboard(rows: Sequence[Any]) -> Figure:
     left.set_xlabel(f"{first.metric} on {first.rows:,} test rows; line: 95 % of resamples", parse_math=False)
     left.set_yticks(places, [one.recipe for one in rows])
     left.set_ylim(len(rows) - 0.4, -0.6)
-    for axes, told in ((middle, "seconds of training"), (right, "microseconds to score a row")):
+    for axes, label in ((middle, "seconds of training"), (right, "microseconds to score a row")):
         axes.set_xscale("log")
         axes.margins(x=0.3)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(told)
+        axes.set_xlabel(label)
     for axes in (left, middle, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", linewidth=0.4)

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from millstream.tracking.figures.style import COLOURS
 
-TRUE, TOLD = COLOURS[2], COLOURS[3]
+TRUE, PREDICTED = COLOURS[2], COLOURS[3]
 HALF = 0.5
 
 
-def overlays(images_NCHW: NDArray[Any], true_NHW: NDArray[Any], told_NHW: NDArray[Any], columns: int = 4) -> Figure:
+def overlays(
+    images_NCHW: NDArray[Any], true_NHW: NDArray[Any], predicted_NHW: NDArray[Any], columns: int = 4
+) -> Figure:
     """Images with values in [0, 1], with contours of the true mask and the predicted one (probabilities in [0, 1])."""
     rows = max(1, -(-len(images_NCHW) // columns))
     figure = Figure(figsize=(2.4 * columns, 2.4 * rows + 0.5), layout="constrained")
@@ -24,9 +26,9 @@ def overlays(images_NCHW: NDArray[Any], true_NHW: NDArray[Any], told_NHW: NDArra
             break
         image = images_NCHW[at].transpose(1, 2, 0)
         axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=1)
-        for mask_HW, colour in ((true_NHW[at], TRUE), (told_NHW[at], TOLD)):
+        for mask_HW, colour in ((true_NHW[at], TRUE), (predicted_NHW[at], PREDICTED)):
             if mask_HW.min() < HALF < mask_HW.max():
                 axes.contour(mask_HW, [HALF], colors=[colour], linewidths=1.2)
-    lines = [Line2D([], [], color=colour) for colour in (TRUE, TOLD)]
-    figure.legend(lines, ["true", "told"], loc="outside upper center", ncols=2, frameon=False)
+    lines = [Line2D([], [], color=colour) for colour in (TRUE, PREDICTED)]
+    figure.legend(lines, ["true", "predicted"], loc="outside upper center", ncols=2, frameon=False)
     return figure

@@ -13,14 +13,14 @@ WIDE = 9.0
 HEADING = 0.3
 
 
-def stacked(pictures: Mapping[str, NDArray[Any]]) -> Figure:
+def stacked(figures: Mapping[str, NDArray[Any]]) -> Figure:
     """Each image (H, W, 3 or 4), at least one, in full width under its name."""
-    heights = [WIDE * picture.shape[0] / picture.shape[1] + HEADING for picture in pictures.values()]
+    heights = [WIDE * pixels.shape[0] / pixels.shape[1] + HEADING for pixels in figures.values()]
     figure = Figure(figsize=(WIDE, sum(heights)), layout="constrained")
-    rows = figure.subplots(len(pictures), 1, squeeze=False, height_ratios=heights)[:, 0]
+    rows = figure.subplots(len(figures), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes in rows:
         axes.axis("off")
-    for axes, (name, picture) in zip(rows, pictures.items(), strict=True):
-        axes.imshow(picture, interpolation="antialiased")
+    for axes, (name, pixels) in zip(rows, figures.items(), strict=True):
+        axes.imshow(pixels, interpolation="antialiased")
         axes.set_title(name, fontsize=9, loc="left", parse_math=False)
     return figure

@@ -64,11 +64,11 @@ def _series(
 ) -> dict[str, list[list[float]]]:
     """Per combination of the other axes, the values at each label of the first axis, one per repetition."""
     found: dict[str, list[list[float]]] = {}
-    for told, metrics in rows:
-        values = found.setdefault(_name(told, others), [[] for _ in labels])
+    for labelled, metrics in rows:
+        values = found.setdefault(_name(labelled, others), [[] for _ in labels])
         value = metrics.get(metric, math.nan)
         if math.isfinite(value):
-            values[labels.index(told[first])].append(value)
+            values[labels.index(labelled[first])].append(value)
     return found
 
 
@@ -93,16 +93,16 @@ def _bars(panel: Axes, labels: Sequence[str], series: Mapping[str, list[list[flo
         panel.bar(places, means, width * 0.95, yerr=spread, color=colour, label=name, capsize=3)
         for place, mean in zip(places, means, strict=True):
             if math.isfinite(mean):
-                told = panel.annotate(f"{mean:.3g}", (float(place), 0), (0, 3), textcoords="offset points", fontsize=7)
-                told.set(ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
+                text = panel.annotate(f"{mean:.3g}", (float(place), 0), (0, 3), textcoords="offset points", fontsize=7)
+                text.set(ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
     panel.set_xticks(range(len(labels)), [short(one) for one in labels], rotation=30, ha="right")
 
 
 def _courses(panel: Axes, shown: Sequence[str], curves: Sequence[tuple[Labels, Course]], curve: str) -> None:
     """Mean over repetitions at the steps they share."""
     grouped: dict[str, list[dict[float, float]]] = {}
-    for told, course in curves:
-        grouped.setdefault(_name(told, shown), []).append(dict(course))
+    for labelled, course in curves:
+        grouped.setdefault(_name(labelled, shown), []).append(dict(course))
     for at, (name, courses) in enumerate(grouped.items()):
         steps = sorted(set.intersection(*(set(one) for one in courses)))
         means = [float(np.mean([one[step] for one in courses])) for step in steps]
@@ -118,8 +118,8 @@ def _spread(values: list[list[float]]) -> tuple[list[float], Any]:
     return means, ([below, above] if any(len(one) > 1 for one in values) else None)
 
 
-def _name(told: Labels, axes: Sequence[str]) -> str:
-    return ", ".join(short(told[axis]) if len(axes) == 1 else f"{axis} {short(told[axis])}" for axis in axes)
+def _name(labelled: Labels, axes: Sequence[str]) -> str:
+    return ", ".join(short(labelled[axis]) if len(axes) == 1 else f"{axis} {short(labelled[axis])}" for axis in axes)
 
 
 def _colour(at: int, count: int) -> Any:

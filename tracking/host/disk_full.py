@@ -10,13 +10,13 @@ from pathlib import Path
 from millstream.tracking.errors import BadEnvironment, Refusal, causes
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_TOLD = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
+_MESSAGES = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or disk is full")
 """Messages of the operating system, which libraries copy into their own errors, and of SQLite."""
 
 
 def is_full(error: BaseException | None) -> bool:
     """Whether an error, or one of its causes, is due to a full disk."""
-    return any(_says_full(one) for one in causes(error))
+    return any(_is_of_full_disk(one) for one in causes(error))
 
 
 def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
@@ -37,5 +37,5 @@ def refusal(error: BaseException, home: Path) -> Refusal:
     )
 
 
-def _says_full(error: BaseException) -> bool:
-    return (isinstance(error, OSError) and error.errno in FULL) or any(told in str(error) for told in _TOLD)
+def _is_of_full_disk(error: BaseException) -> bool:
+    return (isinstance(error, OSError) and error.errno in FULL) or any(message in str(error) for message in _MESSAGES)

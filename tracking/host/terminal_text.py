@@ -15,5 +15,5 @@ def printable(text: str) -> str:
     return _OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def say(told: str) -> None:
-    click.echo(printable(told), err=True)
+def say(message: str) -> None:
+    click.echo(printable(message), err=True)

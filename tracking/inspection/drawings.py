@@ -24,7 +24,7 @@ WIDTH, HEIGHT = 260, 76
 WIDE, LANE = 330, 26
 
 
-def picture(image_CHW: NDArray[Any], low: float, high: float, mask_HW: NDArray[Any] | None = None) -> Markup:
+def image_markup(image_CHW: NDArray[Any], low: float, high: float, mask_HW: NDArray[Any] | None = None) -> Markup:
     """An `img` of an image in which `low` to `high` map to black to white, with the mask overlaid where it is not 0."""
     colours = image_CHW[:3] if len(image_CHW) >= 3 else np.repeat(image_CHW[:1], 3, axis=0)
     shares = np.clip((colours.astype(np.float64) - low) / max(high - low, 1e-12), 0, 1)
@@ -55,7 +55,7 @@ def roll(series_TK: NDArray[Any]) -> Markup:
     """An `img` of a many-channel series as a heat map: time from left to right, the first channel at the bottom."""
     low, high = float(np.nanmin(series_TK)), float(np.nanmax(series_TK))
     shown = series_TK[:: max(1, len(series_TK) // (2 * POINTS))].T[::-1]
-    return picture(shown[None], low, high)
+    return image_markup(shown[None], low, high)
 
 
 def histogram(spreads: Mapping[str, Spread]) -> Markup:

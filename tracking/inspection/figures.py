@@ -13,18 +13,18 @@ QUARTILES = ("least", "25 %", "median", "75 %", "greatest")
 
 def figures(column: Column, found: Mapping[str, Summary]) -> dict[str, list[str]]:
     """{statistic: its value in each split}; empty for a column without numbers or missing values."""
-    told: dict[str, list[str]] = {}
+    facts: dict[str, list[str]] = {}
     shown = shower(column.dtype)
     every = list(found.values())
     if any(one.missing for one in every):
-        told["missing"] = [f"{one.missing:,} ({one.missing / max(1, one.rows):.1%})" for one in every]
+        facts["missing"] = [f"{one.missing:,} ({one.missing / max(1, one.rows):.1%})" for one in every]
     if any(one.spread for one in every):
         of = {"characters": "characters, ", "tokens": "tokens, "}.get(every[0].measured, "")
-        told[f"{of}mean"] = [shown(one.spread.mean) if one.spread else "" for one in every]
-        told["deviation"] = [_apart(column, one.spread.deviation) if one.spread else "" for one in every]
+        facts[f"{of}mean"] = [shown(one.spread.mean) if one.spread else "" for one in every]
+        facts["deviation"] = [_apart(column, one.spread.deviation) if one.spread else "" for one in every]
         for at, name in enumerate(QUARTILES):
-            told[name] = [shown(one.spread.quartiles[at]) if one.spread else "" for one in every]
-    return told
+            facts[name] = [shown(one.spread.quartiles[at]) if one.spread else "" for one in every]
+    return facts
 
 
 def ends(column: Column, found: Mapping[str, Summary]) -> tuple[str, str]:

@@ -37,7 +37,7 @@ def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any]
         wanted = row["parent_id"]
     if not chain:
         reason = refused(dataset, sample_id)
-        message = f"no sample {sample_id!r}" if reason is None else f"{sample_id!r} was put aside: {reason}"
+        message = f"no sample {sample_id!r}" if reason is None else f"{sample_id!r} was quarantined: {reason}"
         raise BadData.at(f"{dataset.manifest.name}/{dataset.manifest.version}", message)
     return chain, place(dataset.manifest.source, wanted or chain[-1]["sample_id"])
 
@@ -90,11 +90,11 @@ def place(source: Source, sample_id: str) -> dict[str, Any] | None:
     return {"file": source.files[0].name} if len(source.files) == 1 else None
 
 
-def _op(told: str | None) -> Any:
+def _op(text: str | None) -> Any:
     """The op of a row, parsed; the raw text if it is not JSON."""
-    if not told:
+    if not text:
         return None
     try:
-        return json.loads(told)
+        return json.loads(text)
     except ValueError:
-        return told
+        return text

@@ -47,7 +47,7 @@ class Look:
         turns = zip_longest(*self.examples.values())
         return [row for turn in turns for row in turn if row is not None][:LISTED]
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """As JSON values."""
         manifest = self.manifest
         return {
@@ -102,36 +102,38 @@ def ancestry(dataset: Dataset, sample_id: str) -> dict[str, Any]:
     """
     manifest = dataset.manifest
     chain, place = lineage(dataset, sample_id)
-    told = [plain(row, manifest) for row in chain]
+    rows = [plain(row, manifest) for row in chain]
     files = [file.model_dump(mode="json") for file in manifest.source.files]
     source = {"name": manifest.source.name, "origin": manifest.source.origin, "files": files, "place": place}
-    return {"sample": told[0], "ancestors": told[1:], "source": source}
+    return {"sample": rows[0], "ancestors": rows[1:], "source": source}
 
 
 def plain(row: Row, manifest: Manifest) -> Row:
     """A row as JSON values: classes by name, tensors as shape and first numbers."""
     columns = {column.name: column for column in manifest.columns}
-    told: Row = {}
+    shown: Row = {}
     for name, value in row.items():
         column = columns.get(name)
         if isinstance(value, bytes) and column is not None:
             value = np.frombuffer(value, np.dtype(column.dtype).newbyteorder("<"))
         if isinstance(value, np.ndarray):
             shape = column.shape if column else value.shape
-            told[name] = f"{value.dtype.name} {tuple(shape)}: {' '.join(f'{one:.4g}' for one in value.ravel()[:6])} ..."
+            shown[name] = (
+                f"{value.dtype.name} {tuple(shape)}: {' '.join(f'{one:.4g}' for one in value.ravel()[:6])} ..."
+            )
         elif column is not None and column.classes and isinstance(value, int) and 0 <= value < len(column.classes):
-            told[name] = f"{value} = {column.classes[value]}" if column.classes[value] != str(value) else str(value)
+            shown[name] = f"{value} = {column.classes[value]}" if column.classes[value] != str(value) else str(value)
         elif hasattr(value, "isoformat"):
-            told[name] = value.isoformat()
+            shown[name] = value.isoformat()
         elif value is not None or name not in ("parent_id", "op"):
-            told[name] = value
-    return told
+            shown[name] = value
+    return shown
 
 
 def _split(manifest: Manifest, name: str) -> dict[str, Any]:
     facts = manifest.splits[name]
-    told = {"rows": facts.rows, "class_counts": facts.class_counts, "digest": facts.digest}
-    return told | {"shards": len(facts.shards), "bytes": sum(shard.bytes for shard in facts.shards)}
+    record = {"rows": facts.rows, "class_counts": facts.class_counts, "digest": facts.digest}
+    return record | {"shards": len(facts.shards), "bytes": sum(shard.bytes for shard in facts.shards)}
 
 
 def _chosen(dataset: Dataset, split: str, most_bytes: int | None) -> list[Shard]:

@@ -41,7 +41,7 @@ def html(look: Look) -> str:
     style = (HERE / "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     rows = sum(split.rows for split in manifest.splits.values())
-    classes, told = list(_classes(manifest)), label(manifest)
+    classes, labelled = list(_classes(manifest)), label(manifest)
     drawer = Drawer(look)
     return _template().render(
         style=Markup(style),  # trusted; the policy contains its hash
@@ -51,7 +51,7 @@ def html(look: Look) -> str:
         size=size(sum(shard.bytes for split in manifest.splits.values() for shard in split.shards)),
         quarantined=sum(manifest.quarantine.values()),
         stacked=drawings.stacked([split.rows / max(1, rows) for split in manifest.splits.values()]),
-        label=told,
+        label=labelled,
         classes=classes[:MOST_CLASSES],
         more_classes=max(0, len(classes) - MOST_CLASSES),
         gallery=drawer.gallery(),
@@ -59,7 +59,7 @@ def html(look: Look) -> str:
         columns=[
             _column(column, look.summaries[column.name])
             for column in manifest.columns[:MOST_COLUMNS]
-            if not classes or column != told  # the class has its own section
+            if not classes or column != labelled  # the class has its own section
         ],
         listed=_listed(look, {column.name for column in drawer.drawn}),
         families=[drawer.family(parent, child) for parent, child in look.families],
@@ -135,27 +135,29 @@ def _column(column: Column, found: Mapping[str, Summary]) -> dict[str, Any]:
 def _listed(look: Look, drawn: set[str]) -> list[Row]:
     """Rows as text, without the columns already drawn; empty if only ids would be left."""
     rows = [plain(row, look.manifest) for row in look.listed()]
-    told = [{name: cut(str(value), SHORT) for name, value in row.items() if name not in drawn} for row in rows]
-    return told if told and len(told[0].keys() - {"sample_id"}) > len(drawn) else []
+    shown = [{name: cut(str(value), SHORT) for name, value in row.items() if name not in drawn} for row in rows]
+    return shown if shown and len(shown[0].keys() - {"sample_id"}) > len(drawn) else []
 
 
 def _note(summary: Summary) -> str:
-    told = []
+    notes = []
     if summary.different is not None and summary.different > len(summary.frequent):
-        told.append(f"{summary.different:,} different in train")
+        notes.append(f"{summary.different:,} different in train")
     if 0 < summary.counted < summary.rows:
-        told.append(f"words of {summary.counted:,} texts of train")
+        notes.append(f"words of {summary.counted:,} texts of train")
     if summary.spread and summary.spread.kept < summary.spread.count:
-        told.append(f"quartiles and histogram from {summary.spread.kept:,} of {summary.spread.count:,} values of train")
-    return "; ".join(told)
+        notes.append(
+            f"quartiles and histogram from {summary.spread.kept:,} of {summary.spread.count:,} values of train"
+        )
+    return "; ".join(notes)
 
 
 def _step(step: Any) -> dict[str, Any]:
     learned = json.dumps(step.learned, ensure_ascii=False, indent=1) if step.learned else ""
     short = json.dumps(step.learned, ensure_ascii=False)
     facts = {name: getattr(step, name) for name in ("name", "rows_in", "rows_out", "seconds")}
-    told = {name: value for name, value in step.config.items() if value not in (None, [], {}, "", False)}
-    config = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in told.items())
+    given = {name: value for name, value in step.config.items() if value not in (None, [], {}, "", False)}
+    config = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in given.items())
     return facts | {"config": config, "learned": learned[:MOST_LEARNED], "learned_short": cut(short, SHORT)}
 
 

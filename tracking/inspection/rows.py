@@ -39,8 +39,8 @@ class Drawer:
     def family(self, parent: Row | None, child: Row) -> dict[str, Any]:
         """An augmented row and its parent: both drawn, or the values that differ."""
         op = child["op"]
-        told = op if isinstance(op, str) else json.dumps(op, ensure_ascii=False)
-        facts = {"name": child["sample_id"], "parent": child["parent_id"], "op": cut(told, LONG)}
+        text = op if isinstance(op, str) else json.dumps(op, ensure_ascii=False)
+        facts = {"name": child["sample_id"], "parent": child["parent_id"], "op": cut(text, LONG)}
         if self.drawn:
             return facts | {"drawn": [self.row(one) for one in (parent, child) if one], "changes": []}
         return facts | {"drawn": [], "changes": self._changes(parent, child)}
@@ -69,13 +69,13 @@ class Drawer:
         elif column.meaning == "image" and value.ndim == 3:
             low, high = self._range(column)
             masks = [row[mask.name] for mask in self.masks if row[mask.name] is not None]
-            yield drawings.picture(value, low, high)
+            yield drawings.image_markup(value, low, high)
             for mask in (one for one in masks if one.shape[-2:] == value.shape[-2:]):
-                yield drawings.picture(value, low, high, mask.reshape(-1, *mask.shape[-2:]).max(axis=0))
+                yield drawings.image_markup(value, low, high, mask.reshape(-1, *mask.shape[-2:]).max(axis=0))
         elif column.meaning == "video" and value.ndim == 4:
             low, high = self._range(column)
             for frame in value[:: max(1, len(value) // MOST_FRAMES)][:MOST_FRAMES]:
-                yield drawings.picture(frame, low, high)
+                yield drawings.image_markup(frame, low, high)
 
     def _range(self, column: Column) -> tuple[float, float]:
         spread = self.look.summaries[column.name]["train"].spread
@@ -99,10 +99,10 @@ class Drawer:
 
 
 def _tokens(numbers: list[int], vocabulary: tuple[str, ...]) -> Markup:
-    told = [vocabulary[at] if 0 <= at < len(vocabulary) else f"#{at}" for at in numbers[:MOST_TOKENS]]
+    tokens = [vocabulary[at] if 0 <= at < len(vocabulary) else f"#{at}" for at in numbers[:MOST_TOKENS]]
     spans = [
         Markup('<span class="{}">{}</span>').format("marker" if one in (BEGIN, END) else "", one.replace(SPACE, " "))
-        for one in told
+        for one in tokens
     ]
     return Markup('<div class="tokens"><bdi>{}</bdi></div>').format(Markup("").join(spans))
 

@@ -174,8 +174,8 @@ class _Lists(_Rows):
 
     def summary(self, spread: Spread | None) -> Summary:
         names = self.column.vocabulary or ()
-        told = Counter({names[at] if 0 <= at < len(names) else f"#{at}": n for at, n in self.counts.items()})
-        facts = {"frequent": _most(told), "counted": self.rows, "different": len(told) if names else None}
+        counted = Counter({names[at] if 0 <= at < len(names) else f"#{at}": n for at, n in self.counts.items()})
+        facts = {"frequent": _most(counted), "counted": self.rows, "different": len(counted) if names else None}
         return Summary(rows=self.rows, missing=self.missing, measured="tokens", spread=spread, **facts)
 
 

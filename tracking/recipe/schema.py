@@ -195,7 +195,7 @@ def config_of(
         for one in error.errors():
             path = ".".join([field] * bool(field) + _written(model, values, one))
             found.setdefault((path, None if one["msg"].startswith(_WANTED) else one["msg"]), []).append(one)
-        return None, [_fault(model, path, told, located) for (path, _), told in found.items()]
+        return None, [_fault(model, path, message, located) for (path, _), message in found.items()]
     endless = [located.fault(at, f"expected a finite number; found {given}") for at, given in _endless(config, field)]
     return (None, endless) if endless else (config, [])
 

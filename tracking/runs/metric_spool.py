@@ -129,7 +129,7 @@ class Spool:
             pause = EVERY_S if self._send(client) else min(LONGEST_PAUSE_S, pause * 2)
         with suppress(StoreError):  # what did not arrive stays in the spool
             if self._unwritten is not None:
-                _tell_end(client, self.run_id, self._unwritten)
+                _send_end(client, self.run_id, self._unwritten)
             self._has_arrived = self._send(client) and self._unwritten is None
 
     def _send(self, client: Client) -> bool:
@@ -155,8 +155,8 @@ def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
     file = file_of(settings, run_id)
     lines = file.read_bytes().splitlines(keepends=True) if file.exists() else []
     whole = [line for line in lines if line.endswith(b"\n")]
-    told = json.loads(whole[-1]) if whole else None
-    return (told["status"], told["at"]) if isinstance(told, dict) and "status" in told else None
+    end = json.loads(whole[-1]) if whole else None
+    return (end["status"], end["at"]) if isinstance(end, dict) and "status" in end else None
 
 
 def send(client: Client, file: Path, *, keep: bool = False) -> int:
@@ -179,7 +179,7 @@ def send(client: Client, file: Path, *, keep: bool = False) -> int:
                 client.log_batch(file.stem, metrics=metrics)
             else:
                 taken = 1
-                _tell(client, file, json.loads(whole[waiting[0]]))
+                _send_line(client, file, json.loads(whole[waiting[0]]))
             sent += taken
         except StoreError as error:
             if error.is_gone:
@@ -201,7 +201,7 @@ def send(client: Client, file: Path, *, keep: bool = False) -> int:
     return sent
 
 
-def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
+def _send_line(client: Client, file: Path, line: Mapping[str, Any]) -> None:
     """Send a line of the spool other than metrics."""
     run_id = file.stem
     if "file" in line:
@@ -214,7 +214,7 @@ def _tell(client: Client, file: Path, line: Mapping[str, Any]) -> None:
             raise StoreError.at(folder, f"the model of run {run_id} was kept here, and is gone; its metrics are sent")
         log_model(client, run_id, folder, Entry.model_validate(line["entry"]) if line["entry"] else None)
     elif "status" in line:
-        _tell_end(client, run_id, line)
+        _send_end(client, run_id, line)
     else:
         for name, value in line["tags"].items():
             client.set_tag(run_id, name, value)
@@ -227,7 +227,7 @@ def _kept(file: Path, folder: str) -> Path:
     return here if here.is_dir() else Path(folder)
 
 
-def _tell_end(client: Client, run_id: str, end: Mapping[str, Any]) -> None:
+def _send_end(client: Client, run_id: str, end: Mapping[str, Any]) -> None:
     for name, value in end.get("tags", {}).items():  # missing in older spools
         client.set_tag(run_id, name, value)
     client.set_terminated(run_id, end["status"], end["at"])
@@ -271,10 +271,10 @@ def _some(lines: list[str]) -> tuple[int, list[Metric]]:
     """Number of lines for one request, up to the next line that is not metrics, and their metrics."""
     metrics: list[Metric] = []
     for at, line in enumerate(lines):
-        told = json.loads(line)
-        if isinstance(told, dict):
+        content = json.loads(line)
+        if isinstance(content, dict):
             return at, metrics
-        points = [Metric(name, value, stamp, step) for name, value, stamp, step in told]
+        points = [Metric(name, value, stamp, step) for name, value, stamp, step in content]
         if metrics and len(metrics) + len(points) > MOST_AT_ONCE:
             return at, metrics
         metrics += points

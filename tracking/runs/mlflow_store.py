@@ -115,9 +115,9 @@ def experiment(client: Client, settings: Settings, name: str) -> str:
         found = client.get_experiment_by_name(name)
         if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
             words = f"mlflow experiments restore --experiment-id {found.experiment_id}"
-            told = f"experiment {name!r} was deleted and lies in the trash; `{words}` restores it, `mlflow gc"
-            told += f" --experiment-ids {found.experiment_id}` removes it for good, or rename the recipe's file"
-            raise BadEnvironment.at(shown(client.uri), told)
+            message = f"experiment {name!r} was deleted and lies in the trash; `{words}` restores it, `mlflow gc"
+            message += f" --experiment-ids {found.experiment_id}` removes it for good, or rename the recipe's file"
+            raise BadEnvironment.at(shown(client.uri), message)
         if found is not None:
             return str(found.experiment_id)
         file = sqlite_file(settings.tracking_uri)

@@ -108,7 +108,7 @@ def describe(uri: str, settings: Settings) -> Described:
     model = Model.load(str(folder))
     outputs = (model.metadata or {}).get("outputs")
     if model.signature is None or outputs is None:
-        raise BadData.at(uri, "is no model of Millstream: it does not say what it takes and gives")
+        raise BadData.at(uri, "is no model of Millstream: it has no signature of its inputs and outputs")
     inputs = {spec["name"]: str(spec["type"]) for spec in model.signature.inputs.to_dict()}
     data = folder / "data" / "model"
     manifest = Manifest.read(data) if (data / contract.FILE).is_file() else None

@@ -21,9 +21,9 @@ class Follower:
     resumed: bool
 
     @classmethod
-    def of(cls, told: str, settings: Settings) -> Self:
-        """The run described by `telling`."""
-        found = json.loads(told)
+    def of(cls, description: str, settings: Settings) -> Self:
+        """The run described by `described`."""
+        found = json.loads(description)
         return cls(found["id"], settings.checkpoints / found["id"], found["resumed"])
 
     def metrics(self, values: Any, step: int = 0) -> None:
@@ -50,6 +50,6 @@ class Follower:
         pass
 
 
-def telling(run: Run) -> str:
+def described(run: Run) -> str:
     """The run as JSON, broadcast by rank 0."""
     return json.dumps({"id": run.id, "resumed": run.resumed})

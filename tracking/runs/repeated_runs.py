@@ -32,7 +32,7 @@ def summary(parent: Run, located: Located, done: list[tuple[Any, Any]]) -> dict[
         "prepare_seconds": round(sum(prepared.seconds for prepared, _ in done if prepared), 3),
         "train_seconds": round(sum(trained.seconds for _, trained in done), 3),
     }
-    told = {
+    summary = {
         "run_id": parent.id,
         "metrics": metrics,
         "passed": passed,
@@ -41,5 +41,5 @@ def summary(parent: Run, located: Located, done: list[tuple[Any, Any]]) -> dict[
         **each,
         "runs": len(done),
     }
-    result: dict[str, Any] = {**(prepared.model_dump() if prepared else {}), **first.model_dump(), **told}
+    result: dict[str, Any] = {**(prepared.model_dump() if prepared else {}), **first.model_dump(), **summary}
     return result

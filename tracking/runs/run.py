@@ -48,7 +48,7 @@ ENDED = frozenset(["ended", "go_on"])
 STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
 
 
-Told = TypeVar("Told")
+Sent = TypeVar("Sent")
 
 
 class Run:
@@ -101,7 +101,7 @@ class Run:
         client = open_store(settings)
         found = named(client, located, run_id)
         hold = _held(settings, found)
-        _tell_left(client, settings, run_id)
+        _send_left(client, settings, run_id)
         return cls._again(client, settings, found, located, hold)
 
     @classmethod
@@ -131,7 +131,7 @@ class Run:
             hold = Hold.take(folder) if is_left else None
             if hold is None:
                 continue
-            _tell_left(client, settings, str(found.info.run_id))
+            _send_left(client, settings, str(found.info.run_id))
             # another process may have finished it before this lock, or while the store was down
             if client.get_run(found.info.run_id).info.status == "KILLED":
                 return cls._again(client, settings, found, located, hold)
@@ -162,9 +162,9 @@ class Run:
                 self.client.set_tag(self.id, name, value)
 
         cut = {name: value[:MAX_TAG_VAL_LENGTH] for name, value in tags.items()}
-        self._tell(now, lambda: self.spool.add_tags(cut))
+        self._send(now, lambda: self.spool.add_tags(cut))
 
-    def _tell(self, now: Callable[[], Told], later: Callable[[], None]) -> Told | None:
+    def _send(self, now: Callable[[], Sent], later: Callable[[], None]) -> Sent | None:
         """Send to the store; returns None and spools if it is down or refuses."""
         if not self.spool.is_behind:
             try:
@@ -186,7 +186,7 @@ class Run:
     def dataset(self, manifest: Manifest, folder: Place) -> None:
         """Log the dataset version as the run's input, with its manifest, checks and class balance."""
         given = Input.of(manifest, folder)
-        self._tell(lambda: log_input(self.client, self.id, given), lambda: self.spool.add_input(given))
+        self._send(lambda: log_input(self.client, self.id, given), lambda: self.spool.add_input(given))
         self.tag(dataset=manifest.name, dataset_version=manifest.version)
         self.text("manifest.json", manifest.text())
         self.text(
@@ -214,14 +214,14 @@ class Run:
             self._artifact(target, str(path.parent) if path.parent != Path() else "")
 
     def _artifact(self, path: Path, to: str) -> None:
-        self._tell(
+        self._send(
             lambda: self.client.log_artifact(self.id, str(path), to or None), lambda: self.spool.add_file(path, to)
         )
 
     def model(self, folder: Path, entry: Entry | None) -> str:
         """Log the folder of an MLflow model, and register it by `entry`; returns its URI. If the store refuses it,
         returns the folder, which is kept until `millstream doctor --send` has logged it."""
-        address = self._tell(
+        address = self._send(
             lambda: log_model(self.client, self.id, folder, entry), lambda: self.spool.add_model(folder, entry)
         )
         if address is None:
@@ -325,7 +325,7 @@ def _host(found: MlflowRun) -> str:
     return str(found.data.tags.get("hosts", "unknown"))
 
 
-def _tell_left(client: Client, settings: Settings, run_id: str) -> None:
+def _send_left(client: Client, settings: Settings, run_id: str) -> None:
     """Send the spool of a run that this process holds, including its final status, before it is resumed."""
     left = file_of(settings, run_id)
     if left.exists():

@@ -27,11 +27,11 @@ LONGEST_WORDS = 300
 _STATUS = re.compile(r"failed with error code (\d{3})|too many (\d{3}) error responses|(\d{3}) (?:Client|Server) Error")
 """How messages of MLflow, urllib3 and requests contain the HTTP status."""
 _ANSWERS = {
-    401: "does not know who asks (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    401: "does not know the user (401); set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN",
     403: "does not permit this (403); ask those who run it for the permission to read and write runs and models",
     404: "has nothing at this address (404); look whether MLFLOW_TRACKING_URI is the address of an MLflow server",
-    407: "is behind a proxy that does not know who asks (407); give user and password in http_proxy or https_proxy",
+    407: "is behind a proxy that does not know the user (407); give user and password in http_proxy or https_proxy",
     413: "takes no request of this size (413); raise the limit of the proxy before it (nginx: client_max_body_size)",
     429: "gets too many requests (429); try again later, or raise the limit of the proxy before it",
 }

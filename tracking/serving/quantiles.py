@@ -13,7 +13,7 @@ _EDGE = 1e-7
 """Probabilities are clipped to this distance from 0 and 1 (infinite for a normal), about 5.2 standard deviations."""
 
 
-def forward(values: NDArray[Any], quantiles: Sequence[float], law: str) -> NDArray[np.float32]:
+def forward(values: NDArray[Any], quantiles: Sequence[float], distribution: str) -> NDArray[np.float32]:
     """Empirical CDF of train at each value (0 to 1), linear between quantiles; as a normal deviate for `normal`.
 
     `quantiles` are at even probabilities from 0 to 1. Tied values map to the middle of their range.
@@ -23,13 +23,13 @@ def forward(values: NDArray[Any], quantiles: Sequence[float], law: str) -> NDArr
     # interpolated from below and above: ties yield both ends of their range, averaged
     share = 0.5 * (np.interp(x, ends, at) - np.interp(-x, -ends[::-1], -at[::-1]))
     share = np.where(x <= ends[0], 0.0, np.where(x >= ends[-1], 1.0, share))
-    return (ndtri(np.clip(share, _EDGE, 1 - _EDGE)) if law == "normal" else share).astype(np.float32)
+    return (ndtri(np.clip(share, _EDGE, 1 - _EDGE)) if distribution == "normal" else share).astype(np.float32)
 
 
-def backward(shares: NDArray[Any], quantiles: Sequence[float], law: str) -> NDArray[np.float64]:
+def backward(shares: NDArray[Any], quantiles: Sequence[float], distribution: str) -> NDArray[np.float64]:
     """Inverse of `forward`; values outside the range of train return as its minimum or maximum."""
     ends, share = np.asarray(quantiles, np.float64), shares.astype(np.float64)
     found: NDArray[np.float64] = np.interp(
-        ndtr(share) if law == "normal" else share, np.linspace(0, 1, len(ends)), ends
+        ndtr(share) if distribution == "normal" else share, np.linspace(0, 1, len(ends)), ends
     )
     return found

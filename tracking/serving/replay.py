@@ -32,10 +32,11 @@ def faults(manifest: Manifest) -> list[Fault]:
     """Steps that serving does not know, so that a model trained after them could not process raw rows."""
     return [
         Fault(
-            where=f"step {step.name}", message=f"{told}, so no model can be served behind it; prepare the dataset again"
+            where=f"step {step.name}",
+            message=f"{problem}, so no model can be served behind it; prepare the dataset again",
         )
         for step in manifest.steps
-        if (told := _unknown(step))
+        if (problem := _unknown(step))
     ]
 
 

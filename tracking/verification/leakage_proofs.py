@@ -58,22 +58,22 @@ def ends(times: pa.Array) -> Ends | None:
 
 def of_groups(check: Check, groups: int, shared: int) -> Iterator[str]:
     """Contradictions between rows and a group check: number of groups, and of groups in two splits."""
-    said = check.figures.get("groups")
-    if shared or not isinstance(said, int) or groups > said:
+    declared = check.figures.get("groups")
+    if shared or not isinstance(declared, int) or groups > declared:
         yield f"{groups} groups, {shared} of them in two splits"
 
 
 def of_times(check: Check, found: Mapping[str, Ends]) -> Iterator[str]:
     """Contradictions between rows and a time check: a split outside its range, or too close to the previous split."""
     try:
-        said = {split: tuple(map(_moment, check.figures[split])) for split in found}
+        declared = {split: tuple(map(_moment, check.figures[split])) for split in found}
         gap = float(check.figures["gap asked"].split()[0]) * timedelta(days=1) / timedelta(microseconds=1)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError):
         yield "has no first and last time of each split, or no gap"
         return
     for split, (first, last) in found.items():
-        if not said[split][0] <= first <= last <= said[split][-1]:
-            yield f"{split} goes from {_told(check, split, first)} to {_told(check, split, last)}"
+        if not declared[split][0] <= first <= last <= declared[split][-1]:
+            yield f"{split} goes from {_formatted(check, split, first)} to {_formatted(check, split, last)}"
     ordered = [split for split in SPLITS if split in found]
     for before, after in pairwise(ordered):
         apart = found[after][0] - found[before][1]
@@ -86,8 +86,8 @@ def origins(parents: pa.Array, ops: pa.Array) -> Hashes:
     if ops.null_count == len(ops):
         return np.empty(0, np.uint64)
     made = pc.is_valid(ops)
-    told = ops.filter(pc.fill_null(pc.match_substring_regex(ops, _PARTNER.pattern), False)).to_pylist()
-    others = pa.array([one for op in told for one in _partners(op)], pa.string())
+    partnered = ops.filter(pc.fill_null(pc.match_substring_regex(ops, _PARTNER.pattern), False)).to_pylist()
+    others = pa.array([one for op in partnered for one in _partners(op)], pa.string())
     both = [row_hashes.of_values(each) for each in (parents.filter(made), others)]
     return np.unique(np.concatenate(both))
 
@@ -113,16 +113,16 @@ def _texts(config: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
-def _moment(said: object) -> float:
+def _moment(value: object) -> float:
     """A time of a check in microseconds since 1970; a number unchanged."""
-    if isinstance(said, str):
-        return (datetime.fromisoformat(said) - _EPOCH) // timedelta(microseconds=1)
-    if isinstance(said, int | float):
-        return said
-    raise TypeError(said)
+    if isinstance(value, str):
+        return (datetime.fromisoformat(value) - _EPOCH) // timedelta(microseconds=1)
+    if isinstance(value, int | float):
+        return value
+    raise TypeError(value)
 
 
-def _told(check: Check, split: str, time: float) -> str:
+def _formatted(check: Check, split: str, time: float) -> str:
     is_text = isinstance(check.figures[split][0], str)
     return (_EPOCH + timedelta(microseconds=time)).isoformat() if is_text else f"{time:g}"
 

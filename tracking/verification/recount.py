@@ -63,8 +63,8 @@ class Counted(NamedTuple):
 def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
     """Count the rows of a verified shard, reported as `where`. Raises BadData if its schema differs."""
     parquet, odd, classes = pq.ParquetFile(shard), Counter[str](), Counter[int]()
-    if told := _other_columns(parquet.schema_arrow, manifest.columns):
-        raise BadData.at(where, told)
+    if problem := _other_columns(parquet.schema_arrow, manifest.columns):
+        raise BadData.at(where, problem)
     inputs, label, watched = _inputs(manifest), _label(manifest), Watched.of(manifest)
     ops, digest, hashes = 0, 0, [[np.empty(0, np.uint64)] for _ in range(5)]
     times: list[Ends] = []
@@ -90,7 +90,7 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
             digest += batches_digest([piece])
     ids, families, contents, origins, groups = map(np.concatenate, hashes)
     many = (ids, families, contents, np.unique(origins), np.unique(groups))
-    found = {told: rows for told, rows in odd.items() if rows}
+    found = {problem: rows for problem, rows in odd.items() if rows}
     return Counted(found, 0 if found else digest, len(ids), ops, classes, *many, _both(times))
 
 
@@ -145,17 +145,17 @@ class Recount:
             "what is synthetic was made from train": self._parents(),
         }
         where = f"{self.manifest.name}/{self.manifest.version}"
-        found = [Fault(where=where, message=f"{told} comes more than once") for told in self._named(doubled)]
-        for name, told in figures.items():
-            if any(rows for figure, rows in told.items() if figure not in FINE):
-                found.append(Fault(where=where, message=f"check {name!r}: {told}; prepare it again"))
+        found = [Fault(where=where, message=f"{name} comes more than once") for name in self._named(doubled)]
+        for name, counts in figures.items():
+            if any(rows for figure, rows in counts.items() if figure not in FINE):
+                found.append(Fault(where=where, message=f"check {name!r}: {counts}; prepare it again"))
         contents = self.contents.in_two_splits() if _inputs(self.manifest) else 0
         figures["equal inputs in two splits"] = {"contents": contents}
         for check in self.manifest.checks:
             known = figures.get(check.name, check.figures)  # checks that rows cannot show are trusted
             if check.figures != known or not check.ok:
-                said = f"the manifest says {check.figures}, {'ok' if check.ok else 'not ok'}"
-                found.append(Fault(where=where, message=f"check {check.name!r}: {known}; {said}"))
+                recorded = f"the manifest has {check.figures}, {'ok' if check.ok else 'not ok'}"
+                found.append(Fault(where=where, message=f"check {check.name!r}: {known}; {recorded}"))
         return [*found, *self._of_the_split(where), *self._other_classes()]
 
     def _parents(self) -> dict[str, int]:
@@ -169,15 +169,15 @@ class Recount:
         """Contradictions to the split's checks, if the columns it used are unchanged."""
         watched = Watched.of(self.manifest)
         for check in self.manifest.checks:
-            told: Iterable[str] = ()
+            contradictions: Iterable[str] = ()
             if check.name == leakage_proofs.GROUPS and watched.group is not None:
-                told = leakage_proofs.of_groups(check, self.groups.different(), self.groups.in_two_splits())
+                contradictions = leakage_proofs.of_groups(check, self.groups.different(), self.groups.in_two_splits())
             if check.name == leakage_proofs.TIMES and watched.time is not None:
                 both = {split: both for split, several in self.times.items() if (both := _both(several))}
-                told = leakage_proofs.of_times(check, both)
-            for one in told:
-                said = f"the manifest says {check.figures}"
-                yield Fault(where=where, message=f"check {check.name!r}: {one}; {said}")
+                contradictions = leakage_proofs.of_times(check, both)
+            for contradiction in contradictions:
+                recorded = f"the manifest has {check.figures}"
+                yield Fault(where=where, message=f"check {check.name!r}: {contradiction}; {recorded}")
 
     def _other_classes(self) -> Iterator[Fault]:
         label = _label(self.manifest)
@@ -190,7 +190,7 @@ class Recount:
                     for name in sorted(counts.keys() | facts.class_counts.keys())
                     if counts.get(name) != facts.class_counts.get(name)
                 }
-                message = f"rows of each class, counted and as the manifest says: {differing}"
+                message = f"rows of each class, counted and in the manifest: {differing}"
                 yield Fault(where=f"{self.dataset.folder}/split={split}", message=message)
 
     def _named(self, doubled: Hashes) -> list[str]:
@@ -203,7 +203,7 @@ class Recount:
                         ids = parquet.read(columns=["sample_id"]).column(0)
                     mine = np.isin(row_hashes.of_values(ids.combine_chunks()), np.array(list(wanted), np.uint64))
                     seen.update(f"sample {one!r}" for one in ids.filter(pa.array(mine)).to_pylist())
-        return sorted(told for told, count in seen.items() if count > 1)
+        return sorted(name for name, count in seen.items() if count > 1)
 
 
 def _both(several: Sequence[Ends]) -> Ends | None:
@@ -240,11 +240,11 @@ def _other_columns(schema: pa.Schema, columns: Sequence[Column]) -> str | None:
     """How a shard's schema differs from the manifest."""
     wanted = [*LINEAGE, *(column.name for column in columns)]
     if sorted(schema.names) != sorted(wanted):
-        return f"has the columns {schema.names}; the manifest says {wanted}"
+        return f"has the columns {schema.names}; the manifest has {wanted}"
     for column in columns:
         kind = schema.field(column.name).type
         if not _fits(kind, column):
-            return f"column {column.name!r} holds {kind}; the manifest says {column.dtype}, {column.layout}"
+            return f"column {column.name!r} holds {kind}; the manifest has {column.dtype}, {column.layout}"
     return None
 
 
@@ -263,12 +263,12 @@ def _misfits(values: pa.Array, column: Column) -> dict[str, int]:
         return {f"column {column.name!r}: other than {size} bytes": _true(pc.not_equal(pc.binary_length(values), size))}
     if column.layout == "list":
         longest, known = column.shape[0], column.vocabulary
-        told = {
+        counts = {
             f"column {column.name!r}: longer than {longest}": _true(pc.greater(pc.list_value_length(values), longest))
         }
         if known is not None:
-            told[f"column {column.name!r}: no token of the vocabulary"] = _outside(values.flatten(), len(known))
-        return told
+            counts[f"column {column.name!r}: no token of the vocabulary"] = _outside(values.flatten(), len(known))
+        return counts
     if column.classes is not None and column.dtype != "string":
         return {f"column {column.name!r}: no class": _outside(values, len(column.classes))}
     return {}

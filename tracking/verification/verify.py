@@ -29,13 +29,13 @@ from millstream.tracking.verification.recount import Counted, Recount, counted
 
 FOREIGN_KEY = b"dataset-toolkit."
 _MANY_ROWS = 500_000
-_TOLD = 10
+_REPORTS = 10
 """Progress reports per split."""
 
 Say = Callable[[str], None]
 
 
-def verify(dataset: Dataset, say: Say = lambda told: None) -> list[Fault]:
+def verify(dataset: Dataset, say: Say = lambda message: None) -> list[Fault]:
     """All faults of a version: files missing, changed or unexpected; rows, row groups, digests, classes, values and
     checks that differ from the manifest; samples that are duplicates or in two splits.
 
@@ -58,14 +58,14 @@ def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: 
         total += looked.digest
         if looked.counted is not None:
             recount.add(split, looked.counted)
-        if at % -(-len(facts.shards) // _TOLD) == 0 or at == len(facts.shards):
+        if at % -(-len(facts.shards) // _REPORTS) == 0 or at == len(facts.shards):
             say(f"{split}: {at:,} of {len(facts.shards):,} shards")
     if not found and hexadecimal(total % MODULUS) != facts.digest:
-        message = f"the digest of its rows is {hexadecimal(total)}; the manifest says {facts.digest}"
+        message = f"the digest of its rows is {hexadecimal(total)}; the manifest has {facts.digest}"
         found.append(Fault(where=where, message=message))
     rows = sum(shard.rows for shard in facts.shards)
     if rows != facts.rows:
-        found.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest says {facts.rows}"))
+        found.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest has {facts.rows}"))
     return found
 
 
@@ -93,7 +93,7 @@ def _shard(dataset: Dataset, shard: Shard) -> _Looked:
         if found := list(_footer(pq.read_metadata(path), shard, where)):
             return _Looked(found)
         whole = counted(dataset.manifest, path, where)
-        odd = [Fault(where=where, message=f"{told} in {rows} rows") for told, rows in whole.odd.items()]
+        odd = [Fault(where=where, message=f"{problem} in {rows} rows") for problem, rows in whole.odd.items()]
         return _Looked(odd, whole.digest, whole)
     except BadData as error:
         return _Looked(list(error.faults))
@@ -106,7 +106,7 @@ def _shard(dataset: Dataset, shard: Shard) -> _Looked:
 def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
     if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
         message = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
-        yield Fault(where=where, message=f"{message}; the manifest says {shard.rows} in {shard.row_groups}")
+        yield Fault(where=where, message=f"{message}; the manifest has {shard.rows} in {shard.row_groups}")
     if any(name.startswith(FOREIGN_KEY) for name in facts.metadata or {}):
         yield Fault(where=where, message="holds keys of petastorm's own schema, which may hide code")
 
@@ -127,9 +127,9 @@ def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
             yield Fault(where=where, message=f"cannot be read as Parquet with a column `reason` ({error})")
             return
     for reason in sorted(counts.keys() | dataset.manifest.quarantine.keys(), key=str):
-        said = dataset.manifest.quarantine.get(reason, 0)
-        if counts[reason] != said:
-            message = f"{counts[reason]} rows put aside because {reason!r}; the manifest says {said}"
+        recorded = dataset.manifest.quarantine.get(reason, 0)
+        if counts[reason] != recorded:
+            message = f"{counts[reason]} rows quarantined because {reason!r}; the manifest has {recorded}"
             yield Fault(where=f"{dataset.folder}/{ASIDE}", message=message)
 
 

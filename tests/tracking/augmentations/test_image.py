@@ -107,7 +107,7 @@ def test_cutout_takes_a_square_and_nothing_else():
     assert (at_the_corner == 0).sum() == 3 * 9
 
 
-def test_elastic_moves_pixels_as_far_as_the_closed_form_says():
+def test_elastic_moves_pixels_as_far_as_the_closed_form():
     # the column numbers as an image show where each pixel was fetched from
     columns = np.broadcast_to(np.arange(400.0), (1, 400, 400))
     by = elastic(columns, {"alpha": 34.0, "seed": 1})[0, 20:-20, 20:-20] - columns[0, 20:-20, 20:-20]

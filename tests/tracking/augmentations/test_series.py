@@ -17,7 +17,7 @@ def test_jitter_has_its_share_of_each_channels_deviation():
     np.testing.assert_allclose(added.mean(axis=0) / series.std(axis=0), 0, atol=0.003)
 
 
-def test_a_scaled_channel_keeps_its_form_and_factors_deviate_as_told():
+def test_a_scaled_channel_keeps_its_form_and_factors_deviate_as_configured():
     changed = [scale(SERIES.astype(np.float64), {"deviation": 0.2, "seed": seed}) for seed in range(1000)]
     ratios = np.stack([one / SERIES for one in changed])
     np.testing.assert_allclose(ratios.std(axis=1), 0, atol=1e-6)

@@ -17,7 +17,7 @@ def finished(recipe, version="v1", task="classify"):
 
 
 def measured(recipe, wrong, rows=200):
-    """A model that tells the first `wrong` of the rows wrong."""
+    """A model that predicts the first `wrong` rows wrongly."""
     correct = np.arange(rows) >= wrong
     metrics = {"accuracy": correct.mean(), "loss": 1 - correct.mean(), "iou": 0.5}
     return Measured(finished(recipe), metrics, {"correct": correct, "loss": 1.0 - correct}, rows, 1e-6)
@@ -60,7 +60,7 @@ def test_a_board_is_the_same_every_time():
     assert placed(FOUR, "accuracy") == placed(FOUR[::-1], "accuracy")
 
 
-def test_what_rows_do_not_tell_is_ranked_and_not_tested():
+def test_a_metric_without_values_of_rows_is_ranked_and_not_tested():
     board = placed(FOUR, "iou")
     assert [one.against_best for one in board] == [None] * 4
     assert {one.low for one in board} == {None}

@@ -30,7 +30,7 @@ def test_weights_count_as_rows():
     assert found.trained == pytest.approx((0.5, 0.5))
 
 
-def test_of_two_steps_the_first_tells_what_came_and_the_last_what_was_learned_from():
+def test_of_two_steps_the_first_records_what_came_and_the_last_what_was_learned_from():
     again = {"before": MADE["after"], "after": {"class 0": 30, "class 1": 30}}
     found = shares(step(method="smote", **MADE), step(method="undersample", **again))
     assert (found.given, found.trained) == (pytest.approx((0.9, 0.1)), pytest.approx((0.5, 0.5)))

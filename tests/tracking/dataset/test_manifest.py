@@ -76,7 +76,7 @@ def test_the_target_is_no_input_and_other_targets_are_neither():
 
 
 @pytest.mark.bad_input
-def test_what_a_network_cannot_read_is_told_with_what_there_is():
+def test_what_a_network_cannot_read_is_refused_with_what_there_is():
     signature = manifest(number("a"), tokens(5, 9), target(2)).signature("label")
     with pytest.raises(BadData, match=r"takes one input that is image; the dataset has tokens \(tokens"):
         signature.single("image")
@@ -112,16 +112,16 @@ def test_a_shard_never_lies_outside_of_its_version(file):
         Manifest.parse(written(body), "here")
 
 
-def test_a_network_may_be_asked_for_other_numbers_than_the_target_has():
+def test_a_network_may_have_other_outputs_than_the_target():
     for one in (target(3), number("price", role="target")):
         signature = manifest(number("a"), one).signature(one.name)
-        asked = signature.telling(7)
-        assert asked.outputs == 7
-        assert asked.inputs == signature.inputs
+        widened = signature.with_outputs(7)
+        assert widened.outputs == 7
+        assert widened.inputs == signature.inputs
         assert signature.outputs == (3 if one.classes else 1)
 
 
 @pytest.mark.bad_input
-def test_nothing_is_told_without_a_target():
+def test_without_a_target_outputs_are_refused():
     with pytest.raises(BadData, match="needs a target"):
-        manifest(number("a")).signature().telling(2)
+        manifest(number("a")).signature().with_outputs(2)

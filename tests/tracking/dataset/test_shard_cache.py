@@ -65,7 +65,7 @@ def test_more_than_fits_at_once_is_refused_with_the_setting(cache):
     assert cache.lend(wanted(block(b"d"))).read_bytes() == block(b"d")
 
 
-def test_a_copy_is_fetched_once_and_lent_as_often_as_asked_for(cache):
+def test_a_copy_is_fetched_once_and_lent_as_often_as_requested(cache):
     calls = []
     one = wanted(block(b"a"), lambda: calls.append(1) or block(b"a"))
     threads = [threading.Thread(target=cache.lend, args=(one,)) for _ in range(8)]

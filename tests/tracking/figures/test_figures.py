@@ -32,7 +32,7 @@ NASTY = ("$\\frac{1}{0}$", "<script>alert(1)</script>", "`; DROP TABLE", "日本
 
 
 def written(figure):
-    """The picture as pixels, as it goes into the run."""
+    """The figure as pixels, as it goes into the run."""
     out = io.BytesIO()
     figure.savefig(out, dpi=60)
     return np.asarray(Image.open(out).convert("RGB"))
@@ -144,7 +144,7 @@ def test_rows_in_no_cluster_are_grey():
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "0", "1"]
 
 
-def test_a_deep_tree_is_cut_off_and_says_so():
+def test_a_deep_tree_is_cut_off_and_marked_so():
     texts = [one.get_text() for one in tree(TREE, tuple("abcde"), tuple("vwxyz")).axes[0].texts]
     assert TREE.get_depth() > 3
     assert "\n  (...)  \n" in texts
@@ -154,9 +154,9 @@ def test_a_deep_tree_is_cut_off_and_says_so():
 
 def test_the_part_is_shown_in_which_the_error_is_largest():
     true = np.zeros((1, 300, 200))
-    told = true + 0.001
-    told[0, 150:170, 60:90] = 0.5
-    rows, columns = hardest(told, true)
+    predicted = true + 0.001
+    predicted[0, 150:170, 60:90] = 0.5
+    rows, columns = hardest(predicted, true)
     assert (rows.stop - rows.start, columns.stop - columns.start) == (SIDE, SIDE)
-    assert told[0, rows, columns].sum() == pytest.approx(0.5 * 600 + 0.001 * (SIDE**2 - 600))
-    assert hardest(told[:, :50, :40], true[:, :50, :40]) == (slice(0, 50), slice(0, 40))
+    assert predicted[0, rows, columns].sum() == pytest.approx(0.5 * 600 + 0.001 * (SIDE**2 - 600))
+    assert hardest(predicted[:, :50, :40], true[:, :50, :40]) == (slice(0, 50), slice(0, 40))

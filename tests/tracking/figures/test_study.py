@@ -24,11 +24,11 @@ def test_numbers_are_a_line_of_means_over_seeds_with_their_range():
 
 def test_words_are_bars_and_what_failed_has_none():
     axes = {"init": ["zeros", "he"], "norm": ["none", "batch"]}
-    told = [
+    rows = [
         ({"init": init, "norm": norm}, {"a": at})
         for at, (init, norm) in enumerate([("zeros", "none"), ("he", "batch")])
     ]
-    panel = study(axes, [*told, ({"init": "he", "norm": "none"}, {})], ["a"]).axes[0]
+    panel = study(axes, [*rows, ({"init": "he", "norm": "none"}, {})], ["a"]).axes[0]
     heights = [bar.get_height() for bar in panel.patches]
     np.testing.assert_array_equal(heights, [0, np.nan, np.nan, 1])
     assert [label.get_text() for label in panel.get_xticklabels()] == ["zeros", "he"]
@@ -42,6 +42,6 @@ def test_courses_of_seeds_are_drawn_as_their_mean():
 
 @pytest.mark.security
 def test_labels_are_never_read_as_markup():
-    told = [({"$x$": label}, {"$y$": 1.0}) for label in NASTY]
-    curves = [(labels, [(1.0, 1.0), (2.0, 0.5)]) for labels, _ in told]
-    assert written(study({"$x$": list(NASTY)}, told, ["$y$"], curves, curve="$z$")).std() > 1
+    rows = [({"$x$": label}, {"$y$": 1.0}) for label in NASTY]
+    curves = [(labels, [(1.0, 1.0), (2.0, 0.5)]) for labels, _ in rows]
+    assert written(study({"$x$": list(NASTY)}, rows, ["$y$"], curves, curve="$z$")).std() > 1

@@ -29,7 +29,7 @@ def filled(folder, left):
     return folder / "filling"
 
 
-def told(run, steps, many):
+def logged(run, steps, many):
     for step in islice(steps, many):
         run.metrics({"train/loss": float(step)}, step=step)
 
@@ -58,10 +58,10 @@ def test_metrics_come_whole_to_the_store_when_their_disk_was_full_for_a_while(di
     filling = filled(disk, 0)
     steps = count()
     with pytest.raises(OSError, match="No space left") as refused:
-        told(run, steps, 10_000)
+        logged(run, steps, 10_000)
     assert is_full(refused.value)
     filling.unlink()
-    told(run, steps, 1)
+    logged(run, steps, 1)
     assert run.finish()
     points = run.client.get_metric_history(run.id, "train/loss")
     assert sorted((one.step, one.value) for one in points) == [(step, float(step)) for step in range(next(steps))]
@@ -74,7 +74,7 @@ def test_a_store_that_is_full_refuses_and_is_not_taken_for_one_that_is_gone(disk
     settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), "MLFLOW_TRACKING_URI": uri})
     run = Run.start(settings, load(str(write(tmp_path))))
     filling = filled(disk, 0)
-    told(run, count(), 2000)
+    logged(run, count(), 2000)
     time.sleep(3 * EVERY_S)  # so that the spool's thread has tried
     with pytest.raises(StoreError, match="make room") as refused:
         run.tag(passed="t" * 4000)
@@ -83,14 +83,14 @@ def test_a_store_that_is_full_refuses_and_is_not_taken_for_one_that_is_gone(disk
     assert run.finish()
 
 
-def test_a_run_that_finds_no_room_to_write_down_its_end_tells_the_store(disk_of, tmp_path):
+def test_a_run_that_finds_no_room_to_write_down_its_end_is_reported_to_the_store(disk_of, tmp_path):
     disk = disk_of(1024)
     uri = f"sqlite:///{tmp_path / 'tracking.db'}"
     settings = Settings.read({"MILLSTREAM_HOME": str(disk / "home"), "MLFLOW_TRACKING_URI": uri})
     run = Run.start(settings, load(str(write(tmp_path))))
     filled(disk, 0)
     with pytest.raises(OSError, match="No space left"), run:
-        told(run, count(), 10_000)
+        logged(run, count(), 10_000)
     found = run.client.get_run(run.id)
     assert found.info.status == "KILLED"
     assert found.data.tags["go_on"] == run.go_on

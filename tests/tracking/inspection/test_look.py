@@ -36,7 +36,7 @@ def family(folder, **facts):
 
 
 def test_what_is_in_a_dataset(tmp_path):
-    found = look_at(table(tmp_path)).told()
+    found = look_at(table(tmp_path)).report()
     assert (found["dataset"], found["version"]) == ("made", "v1")
     assert found["splits"]["train"] | {"digest": "", "bytes": 0} == {
         "rows": 3,
@@ -56,19 +56,19 @@ def test_two_looks_see_the_same_rows_and_each_class(tmp_path):
     values = {"a": generator.normal(size=400), "label": generator.integers(0, 2, 400)}
     dataset = make_dataset(tmp_path, {"train": values}, COLUMNS, shard_rows=70)
     one, other = look_at(dataset), look_at(dataset)
-    assert one.told() == other.told()
+    assert one.report() == other.report()
     assert {name: len(rows) for name, rows in one.examples.items()} == {"class 0": 8, "class 1": 8}
     assert all(row["label"] == int(name[-1]) for name, rows in one.examples.items() for row in rows)
 
 
 def test_a_large_split_is_known_by_some_of_its_shards(tmp_path):
     dataset = make_dataset(tmp_path, {"train": {"a": np.arange(100.0), "label": [0, 1] * 50}}, COLUMNS, shard_rows=10)
-    found = look_at(dataset, most_bytes=3 * dataset.shards("train")[0].bytes).told()
+    found = look_at(dataset, most_bytes=3 * dataset.shards("train")[0].bytes).report()
     assert found["splits"]["train"]["read"] < 5 < found["splits"]["train"]["shards"]
     assert found["statistics"]["a"]["train"]["rows"] == 10 * found["splits"]["train"]["read"]
 
 
-def test_large_pictures_are_thinned_out(tmp_path):
+def test_large_images_are_thinned_out(tmp_path):
     values = {"image": np.zeros((2, 3, 300, 500), np.uint8), "label": [0, 1]}
     dataset = make_dataset(tmp_path, {"train": values}, (image(3, 300, 500), target(2)))
     assert look_at(dataset).examples["class 0"][0]["image"].shape == (3, 75, 125)
@@ -76,8 +76,8 @@ def test_large_pictures_are_thinned_out(tmp_path):
 
 def test_changed_rows_stand_beside_their_parents(tmp_path):
     look = look_at(family(tmp_path))
-    told = {child["sample_id"]: parent and parent["sample_id"] for parent, child in look.families}
-    assert told == {"rows.csv:2+augment-1": "rows.csv:2", "rows.csv:9+augment-1": None}
+    parents = {child["sample_id"]: parent and parent["sample_id"] for parent, child in look.families}
+    assert parents == {"rows.csv:2+augment-1": "rows.csv:2", "rows.csv:9+augment-1": None}
     assert not [row for rows in look.examples.values() for row in rows if row["op"]]
 
 
@@ -105,25 +105,25 @@ def test_a_row_is_followed_back_to_its_line_in_the_file(tmp_path):
         (source("digits", files=()), "digits/0042", None),
     ],
 )
-def test_an_id_tells_a_place_as_far_as_it_can(tmp_path, made, sample_id, place):
+def test_an_id_names_a_place_as_far_as_it_can(tmp_path, made, sample_id, place):
     values = {"sample_id": [sample_id], "a": [1.0], "label": [0]}
     dataset = make_dataset(tmp_path, {"train": values}, COLUMNS, source=made)
     assert ancestry(dataset, sample_id)["source"]["place"] == place
 
 
 @pytest.mark.bad_input
-def test_an_unknown_row_is_told(tmp_path):
+def test_an_unknown_row_is_refused(tmp_path):
     with pytest.raises(BadData, match="no sample 'nobody'"):
         ancestry(table(tmp_path), "nobody")
 
 
 @pytest.mark.bad_input
-def test_a_row_that_was_put_aside_is_told_with_its_reason(tmp_path):
+def test_a_quarantined_row_is_reported_with_its_reason(tmp_path):
     dataset = table(tmp_path, quarantine={"wind is missing": 1, "age is no number": 1})
     aside = {"sample_id": ["rows.csv:4", "rows.csv:7"], "reason": ["wind is missing", "age is no number"]}
     (dataset.folder / "quarantine").mkdir()
     pq.write_table(pa.table(aside | {"content": ["{}", "{}"]}), dataset.folder / "quarantine/part-00000.parquet")
-    with pytest.raises(BadData, match=r"made/v1: 'rows\.csv:7' was put aside: age is no number"):
+    with pytest.raises(BadData, match=r"made/v1: 'rows\.csv:7' was quarantined: age is no number"):
         ancestry(dataset, "rows.csv:7")
     with pytest.raises(BadData, match=r"no sample 'rows\.csv:9'"):
         ancestry(dataset, "rows.csv:9")

@@ -51,7 +51,7 @@ def label(*classes):
     return Column(name="label", dtype="int64", role="target", meaning="category", classes=classes)
 
 
-def pictures(folder):
+def images(folder):
     values = np.zeros((4, 1, 8, 8), np.uint8)
     values[:, 0, 2:4] = 200
     mask = Column(
@@ -115,7 +115,7 @@ def test_nothing_of_the_data_is_ever_run(tmp_path):
 
 @pytest.mark.security
 def test_a_policy_in_the_page_forbids_all_but_its_own_style(tmp_path):
-    text = page.html(look_at(pictures(tmp_path)))
+    text = page.html(look_at(images(tmp_path)))
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.S)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     (policy,) = [one for one in Read(text).attributes("meta", "content") if "default-src" in (one or "")]
@@ -124,8 +124,8 @@ def test_a_policy_in_the_page_forbids_all_but_its_own_style(tmp_path):
     )
 
 
-def test_pictures_are_shown_by_class_and_again_under_their_masks(tmp_path):
-    read = Read(page.html(look_at(pictures(tmp_path))))
+def test_images_are_shown_by_class_and_again_under_their_masks(tmp_path):
+    read = Read(page.html(look_at(images(tmp_path))))
     sources = [one.partition(",")[2] for one in read.attributes("img", "src")]
     assert len(sources) == 8
     drawn = [np.asarray(Image.open(io.BytesIO(base64.b64decode(one))).convert("RGB")) for one in sources[:2]]
@@ -146,8 +146,8 @@ def test_series_are_curves_and_tokens_are_texts(tmp_path):
     assert len(lines) == 4
     heights = [float(point.split(",")[1]) for point in lines[0].split()]
     assert heights == sorted(heights, reverse=True)
-    told = [text for tag, text in read.texts if tag == "span" and text in ("a", "b")]
-    assert told in (["a", "b", "b"], ["b", "a", "b"])
+    marked = [text for tag, text in read.texts if tag == "span" and text in ("a", "b")]
+    assert marked in (["a", "b", "b"], ["b", "a", "b"])
 
 
 def test_a_changed_row_of_a_table_shows_what_differs(tmp_path):
@@ -167,7 +167,7 @@ def test_a_changed_row_of_a_table_shows_what_differs(tmp_path):
     assert not re.search(r"b\s+7\s+→", shown)
 
 
-def test_the_page_says_what_its_figures_are_from(tmp_path):
+def test_the_page_states_what_its_figures_are_from(tmp_path):
     dataset = make_dataset(tmp_path, {"train": {"a": np.arange(100.0)}}, (number("a"),), shard_rows=10)
     assert "Figures are from all rows." in page.html(look_at(dataset))
     some = page.html(look_at(dataset, most_bytes=1))
@@ -175,8 +175,8 @@ def test_the_page_says_what_its_figures_are_from(tmp_path):
 
 
 @pytest.mark.bad_input
-def test_a_page_that_cannot_be_written_is_told_with_its_place(tmp_path):
-    look = look_at(pictures(tmp_path))
+def test_a_page_that_cannot_be_written_is_refused_with_its_place(tmp_path):
+    look = look_at(images(tmp_path))
     with pytest.raises(WrongRecipe, match=r"--html .*nowhere/page\.html: cannot be written"):
         page.write(look, tmp_path / "nowhere" / "page.html")
     page.write(look, tmp_path / "page.html")

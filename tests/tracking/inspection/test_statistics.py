@@ -87,7 +87,7 @@ def test_a_sample_is_that_of_the_lowest_draws_in_whatever_order_they_come(order)
     assert set(sample.kept()) == set(np.argsort(draws)[:6])
 
 
-def test_what_is_kept_has_a_bound_and_is_told(monkeypatch):
+def test_what_is_kept_has_a_bound_and_is_reported(monkeypatch):
     monkeypatch.setattr(statistics, "KEPT_VALUES", 100)
     draws = np.random.default_rng(0).random(1000)
     found = summary(number("a"), *(pa.array(np.arange(at, at + 250.0)) for at in range(0, 1000, 250)), draws=draws)
@@ -125,7 +125,7 @@ def test_tokens_are_counted_by_name():
     assert (found.measured, found.spread.mean) == ("tokens", 2)
 
 
-def test_of_pictures_every_pixel_counts():
+def test_of_images_every_pixel_counts():
     pixels = np.arange(24, dtype=np.uint8).reshape(3, 8)
     found = summary(image(1, 2, 4), pa.array([row.tobytes() for row in pixels]))
     assert (found.spread.count, found.spread.mean, found.spread.quartiles[4]) == (24, 11.5, 23)

@@ -17,16 +17,16 @@ def test_the_nearest_name_is_offered(wrong, near):
 
 
 @pytest.mark.bad_input
-def test_of_few_names_all_are_told_and_of_many_the_nearest():
+def test_of_few_names_all_are_named_and_of_many_the_nearest():
     assert plugins.suggest("cats", ["dogs", "rats"]) == "did you mean 'rats'? known: dogs, rats"
     assert plugins.suggest("x", ()) == "none is known"
     many = [f"family/{at}" for at in range(70)] + ["cnn/lenet"]
     for wrong in ("lenet", "cnn/lent"):
-        told = plugins.suggest(wrong, many)
-        assert told.startswith("did you mean 'cnn/lenet'? known: ")
-        assert "cnn/lenet" in told.partition("known: ")[2]
-        assert "more" in told
-        assert len(told) < 200
+        advice = plugins.suggest(wrong, many)
+        assert advice.startswith("did you mean 'cnn/lenet'? known: ")
+        assert "cnn/lenet" in advice.partition("known: ")[2]
+        assert "more" in advice
+        assert len(advice) < 200
 
 
 @pytest.mark.security

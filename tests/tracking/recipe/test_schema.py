@@ -45,17 +45,19 @@ def test_all_faults_of_the_shape_come_at_once_with_line_and_nearest_name(tmp_pat
         ('test/loss: "<= 1"', 'test/loss: "< 1"'),
         ("  smoke: {fit", "  smok: {fit"),
     )
-    told = [str(fault) for fault in load(str(file)).faults]
-    assert len(told) == 4
-    assert any("mine.yaml:1: abuot: no such field; did you mean 'about'?" in one for one in told)
-    assert any("about: required" in one for one in told)
-    assert any("mine.yaml:13: pass: test/loss: expected '>= number' or '<= number', found '< 1'" in one for one in told)
-    assert any("mine.yaml:11: budgets.smok" in one for one in told)
+    faults = [str(fault) for fault in load(str(file)).faults]
+    assert len(faults) == 4
+    assert any("mine.yaml:1: abuot: no such field; did you mean 'about'?" in one for one in faults)
+    assert any("about: required" in one for one in faults)
+    assert any(
+        "mine.yaml:13: pass: test/loss: expected '>= number' or '<= number', found '< 1'" in one for one in faults
+    )
+    assert any("mine.yaml:11: budgets.smok" in one for one in faults)
 
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ([("about: a test", "- a\n- b")], "not YAML|expected a mapping"),
         ([("task: {name: classify, target: label}", "task: classify")], "task"),
@@ -63,16 +65,18 @@ def test_all_faults_of_the_shape_come_at_once_with_line_and_nearest_name(tmp_pat
         ([("  source: {name: digits}", "  source: digits")], "data.source"),
     ],
 )
-def test_a_wrong_shape_is_told_with_its_field(tmp_path, changes, told):
+def test_a_wrong_shape_is_reported_with_its_field(tmp_path, changes, message):
     file = write(tmp_path, WHOLE, *changes)
-    with pytest.raises(WrongRecipe, match=told):
+    with pytest.raises(WrongRecipe, match=message):
         load(str(file)).recipe
 
 
 @pytest.mark.bad_input
 def test_a_setting_that_leads_nowhere_is_a_fault_of_the_setting(tmp_path):
-    told = [str(one) for one in load(str(write(tmp_path)), sets=["data.steps.cut.x=1", "nothing", "about.x=1"]).faults]
-    assert [one.partition(":")[0] for one in told] == ["--set data.steps.cut.x", "--set nothing", "--set about.x"]
+    faults = [
+        str(one) for one in load(str(write(tmp_path)), sets=["data.steps.cut.x=1", "nothing", "about.x=1"]).faults
+    ]
+    assert [one.partition(":")[0] for one in faults] == ["--set data.steps.cut.x", "--set nothing", "--set about.x"]
 
 
 def test_a_fault_in_a_set_field_points_at_the_set(tmp_path):
@@ -110,7 +114,7 @@ class Kinds(BaseModel, extra="forbid"):
         ),
     ],
 )
-def test_a_fault_of_a_field_of_several_kinds_is_told_by_what_the_recipe_says(tmp_path, given, expected):
+def test_a_fault_of_a_field_of_several_kinds_is_reported_by_what_the_recipe_has(tmp_path, given, expected):
     _, found = config_of(Kinds, given, load(str(write(tmp_path))), "fit")
     assert expected in [one.message for one in found]
     assert all(word not in str(found) for word in ("constrained", "tuple[", "steep."))
@@ -184,9 +188,9 @@ def test_a_budget_of_the_base_and_settings_come_after_the_changes(tmp_path):
 def test_a_fault_names_the_file_in_which_its_field_stands(tmp_path):
     write(tmp_path, WHOLE, ("budgets:", "budgetz:"))
     file = write(tmp_path, BASED, ("fit.epochs: 7", "fit.epochs.x: 7"), name="other.yaml")
-    told = [str(fault) for fault in load(str(file)).faults]
-    assert any("mine.yaml:10: budgetz: no such field" in one for one in told)
-    assert any("other.yaml:4: fit.epochs.x" in one for one in told)
+    faults = [str(fault) for fault in load(str(file)).faults]
+    assert any("mine.yaml:10: budgetz: no such field" in one for one in faults)
+    assert any("other.yaml:4: fit.epochs.x" in one for one in faults)
 
 
 def test_all_of_what_is_changed_stands_where_the_change_does(tmp_path):
@@ -205,7 +209,7 @@ def test_all_of_what_is_changed_stands_where_the_change_does(tmp_path):
 @pytest.mark.bad_input
 @pytest.mark.security
 @pytest.mark.parametrize(
-    ("base", "told"),
+    ("base", "message"),
     [
         ("other.yaml", "based on this recipe again"),
         ("round.yaml", "based on this recipe again"),
@@ -215,10 +219,10 @@ def test_all_of_what_is_changed_stands_where_the_change_does(tmp_path):
         ("nowhere.yaml", "cannot be read"),
     ],
 )
-def test_a_base_that_comes_round_or_leads_out_is_refused(tmp_path, base, told):
+def test_a_base_that_comes_round_or_leads_out_is_refused(tmp_path, base, message):
     write(tmp_path, "about: x\nbase: other.yaml\n", name="round.yaml")
     file = write(tmp_path, BASED, ("mine.yaml", base), name="other.yaml")
-    with pytest.raises(WrongRecipe, match=told):
+    with pytest.raises(WrongRecipe, match=message):
         load(str(file))
 
 

@@ -55,10 +55,10 @@ def test_settings_give_what_varies_other_values(tmp_path):
     assert [one.network["channels"] for one in recipes] == [[3, 3]] * 4 + [[4, 4]] * 4
     assert [one.fit["seed"] for one in recipes] == [8, 9] * 4
     assert {one.fit["batch_size"] for one in recipes} == {32}
-    assert found.base.sets == tuple(sets)  # so that the command that goes on is the one that was given
+    assert found.base.sets == tuple(sets)  # so that the command that resumes it is the one that was given
 
 
-def test_a_study_is_told_from_a_recipe(tmp_path):
+def test_a_study_is_distinguished_from_a_recipe(tmp_path):
     assert is_study(str(write(tmp_path, STUDY)))
     assert is_study("studies/initialisation")
     assert not is_study("cnn/lenet-digits")
@@ -68,7 +68,7 @@ def test_a_study_is_told_from_a_recipe(tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("change", "line", "told"),
+    ("change", "line", "message"),
     [
         (("curve: ", "curv: "), "mine.yaml:20", "curv: no such field; did you mean 'curve'?"),
         (("about: a test", "abuot: a test"), "mine.yaml:1", "did you mean 'about'?"),
@@ -78,10 +78,10 @@ def test_a_study_is_told_from_a_recipe(tmp_path):
         (("L1: {fit.l1: 0.25}", "L1: {data.steps.scael.low: 0.25}"), "mine.yaml:16", "no 'scael' in the list"),
     ],
 )
-def test_what_is_wrong_is_told_once_with_its_line(tmp_path, change, line, told):
+def test_what_is_wrong_is_reported_once_with_its_line(tmp_path, change, line, message):
     faults = study(tmp_path, change).faults
-    assert [told in str(fault) for fault in faults].count(True) == 1, faults
-    assert any(line in fault.where for fault in faults if told in str(fault)), faults
+    assert [message in str(fault) for fault in faults].count(True) == 1, faults
+    assert any(line in fault.where for fault in faults if message in str(fault)), faults
 
 
 @pytest.mark.bad_input
@@ -99,7 +99,7 @@ def test_what_varies_is_not_set_beside_it(tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("values", ["8", "", "{L1: 3}"])
-def test_values_that_are_none_are_told_as_in_a_file(tmp_path, values):
+def test_values_that_are_none_are_reported_as_in_a_file(tmp_path, values):
     faults = study(tmp_path, sets=[f"vary.fit.seed={values}"]).faults
     assert any("fit.seed: expected a list of values" in fault.message for fault in faults), faults
 

@@ -19,7 +19,7 @@ PLAIN = st.recursive(
 
 
 @given(st.dictionaries(st.text("abcdefgh", min_size=1, max_size=5), PLAIN, min_size=1, max_size=4))
-def test_plain_values_are_read_as_yaml_says(value):
+def test_plain_values_are_read_as_yaml_defines(value):
     text = yaml.safe_dump(value)
     assert yaml_lines.parse(text, "here")[0] == yaml.safe_load(text)
 
@@ -37,7 +37,7 @@ def test_each_field_has_its_line():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "empty"),
         ("a: [1, 2", "here:1: not YAML"),
@@ -46,8 +46,8 @@ def test_each_field_has_its_line():
         ("[" * 3000, "nested too deeply"),
     ],
 )
-def test_text_that_is_no_recipe_is_refused_with_its_line(text, told):
-    with pytest.raises(WrongRecipe, match=told):
+def test_text_that_is_no_recipe_is_refused_with_its_line(text, message):
+    with pytest.raises(WrongRecipe, match=message):
         yaml_lines.parse(text, "here")
 
 
@@ -70,7 +70,7 @@ def test_nothing_but_plain_values_is_read(text, tmp_path, monkeypatch):
 
 
 @pytest.mark.bad_input
-def test_a_file_that_cannot_be_read_is_told_with_what_was_expected(tmp_path):
+def test_a_file_that_cannot_be_read_is_refused_with_what_was_expected(tmp_path):
     with pytest.raises(WrongRecipe, match=r"none\.yaml: cannot be read"):
         yaml_lines.read(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes("about: größer".encode("latin-1"))

@@ -28,9 +28,9 @@ def test_eight_processes_open_a_fresh_store_at_once(tmp_path, soak):
         opened = [
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)
         ]
-        told = [one.communicate() for one in opened]
-        assert [one.returncode for one in opened] == [0] * 8, told
-        assert len({out for out, _ in told}) == 1
+        outputs = [one.communicate() for one in opened]
+        assert [one.returncode for one in opened] == [0] * 8, outputs
+        assert len({out for out, _ in outputs}) == 1
 
 
 @pytest.mark.fault
@@ -45,8 +45,8 @@ def test_a_store_whose_maker_was_killed_is_made_by_the_next_one(tmp_path, soak):
         time.sleep(draws.uniform(0, 1.0))
         maker.kill()
         maker.wait()
-        told = subprocess.run(command, capture_output=True, text=True)
-        assert (told.returncode, told.stdout) == (0, "1\n"), told.stderr
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
         assert not (home / ".tracking.db.making").exists()
 
 
@@ -58,17 +58,17 @@ def test_a_store_of_files_is_refused_with_what_to_set(tmp_path):
 
 
 @pytest.mark.fault
-def test_a_server_that_is_not_there_is_told_within_ten_seconds(tmp_path):
+def test_a_server_that_is_not_there_is_reported_within_ten_seconds(tmp_path):
     settings = Settings.read({"MILLSTREAM_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": "http://me:secret@127.0.0.1:9"})
     started = time.monotonic()
-    with pytest.raises(BadEnvironment, match="no tracking server answers") as told:
+    with pytest.raises(BadEnvironment, match="no tracking server answers") as refused:
         open_store(settings)
     assert time.monotonic() - started < 60  # it gives up at all; the ten seconds are the socket's own time-out
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.fault
-def test_a_damaged_store_is_told_and_left_as_it_is(tmp_path):
+def test_a_damaged_store_is_reported_and_left_as_it_is(tmp_path):
     (tmp_path / "tracking.db").write_bytes(b"no database at all" * 100)
     with pytest.raises(BadEnvironment, match="does not answer"):
         open_store(Settings.read({"MILLSTREAM_HOME": str(tmp_path)}))

@@ -57,7 +57,7 @@ def test_a_champion_without_a_number_is_beaten_by_any(settings, located):
     assert holder(second, "champion") == second.id
 
 
-def test_a_model_says_what_it_takes_and_gives(settings, located):
+def test_a_model_has_a_signature_of_inputs_and_outputs(settings, located):
     _, uri = logged(settings, located, 0.9)
     found = model_logging.describe(uri, settings)
     assert (found.inputs, found.outputs) == ({"a": "double"}, {"prediction": "string"})
@@ -92,7 +92,7 @@ def test_a_process_that_looked_at_a_model_leaves_no_copy_behind(settings, locate
 
 
 @pytest.mark.bad_input
-def test_a_model_that_is_not_there_is_told_with_how_models_are_named(settings, located):
+def test_a_model_that_is_not_there_is_refused_with_how_models_are_named(settings, located):
     logged(settings, located, 0.9)
     for uri in ("models:/mine/99", "models:/nobody@champion", "runs:/0/model", "nowhere"):
         with pytest.raises(BadData, match="models:/NAME/VERSION"):

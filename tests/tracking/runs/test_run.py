@@ -42,8 +42,8 @@ def test_a_run_shows_the_proof_and_the_class_counts_of_its_data(settings, locate
     made = manifest(target(2)).model_copy(update={"steps": (step,), "checks": (check,), "splits": {"train": split}})
     with Run.start(settings, located) as run:
         run.dataset(made, tmp_path)
-    told = run.client.download_artifacts(run.id, "leakage.txt", str(tmp_path))
-    assert Path(told).read_text() == 'no sample or parent in two splits: True {"shared": 0}\n'
+    path = run.client.download_artifacts(run.id, "leakage.txt", str(tmp_path))
+    assert Path(path).read_text() == 'no sample or parent in two splits: True {"shared": 0}\n'
     assert [item.path for item in run.client.list_artifacts(run.id, "figures")] == ["figures/balance_1.png"]
 
 
@@ -57,7 +57,7 @@ def test_a_run_shows_the_proof_and_the_class_counts_of_its_data(settings, locate
         (BadEnvironment.at("last.ckpt", "the disk is full"), "KILLED"),
     ],
 )
-def test_a_run_that_breaks_says_how_it_goes_on(shared, located, error, status):
+def test_a_run_that_fails_states_how_it_is_resumed(shared, located, error, status):
     run = Run.start(shared, located)
     with pytest.raises(type(error)), run:
         raise error
@@ -76,7 +76,7 @@ def test_a_resumed_run_is_the_same_run(settings, located):
     assert second.client.get_run(first.id).info.status == "FINISHED"
 
 
-def test_what_was_told_of_the_end_is_gone_when_a_run_went_on(settings, located):
+def test_the_recorded_end_is_gone_when_a_run_is_resumed(settings, located):
     first = Run.start(settings, located)
     with pytest.raises(KeyboardInterrupt), first:
         raise KeyboardInterrupt

@@ -19,12 +19,12 @@ def elsewhere(client, run_id, host="another"):
 
 
 @pytest.mark.fault
-def test_in_a_shared_home_the_lock_says_who_is_alive_and_not_the_name_of_the_host(settings, located):
+def test_in_a_shared_home_the_lock_shows_who_is_alive_and_not_the_name_of_the_host(settings, located):
     client, process, run_id = running(settings, located)
     elsewhere(client, run_id)
     assert reap(client, settings) == []
     process.kill()
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie: its parent has not asked for its end
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is a zombie: its parent has not waited for it
     assert reap(client, settings) == [run_id]
     assert client.get_run(run_id).info.status == "KILLED"
     process.wait()

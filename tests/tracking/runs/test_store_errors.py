@@ -23,7 +23,7 @@ def http_error(status):
 
 
 def plain(status):
-    """As MLflow says that an answer was no JSON."""
+    """MLflow's message for an answer that is no JSON."""
     return MlflowException(f"API request to endpoint /api failed with error code {status} != 200. Response body: ''")
 
 
@@ -51,7 +51,7 @@ def retried(status):
     ids=str,
 )
 @pytest.mark.security
-def test_what_a_server_answers_is_said_in_words_and_without_its_password(error, status, is_gone, words):
+def test_what_a_server_answers_is_reported_in_words_and_without_its_password(error, status, is_gone, words):
     with pytest.raises(StoreError) as refused, answering(URI):
         raise error
     assert (refused.value.status, refused.value.is_gone) == (status, is_gone)
@@ -63,7 +63,7 @@ def test_what_a_server_answers_is_said_in_words_and_without_its_password(error, 
 
 @pytest.mark.security
 @pytest.mark.parametrize("secret", ["s3cret", "p%40ss", "with/slash", "with@sign", "with:colon"])
-def test_no_part_of_an_address_gives_its_password_away(secret, monkeypatch):
+def test_no_part_of_an_address_reveals_its_password(secret, monkeypatch):
     uri = f"http://anna:{secret}@localhost"
     with pytest.raises(StoreError) as refused, answering(uri):
         raise ValueError(f"nonnumeric port: '{secret}@localhost' in {uri}/api")
@@ -77,7 +77,7 @@ def test_no_part_of_an_address_gives_its_password_away(secret, monkeypatch):
 
 @pytest.mark.parametrize("port", ["", ":9", ":nonsense"])
 @pytest.mark.security
-def test_a_server_that_is_not_there_is_told_without_the_password_whatever_the_port(tmp_path, port):
+def test_a_server_that_is_not_there_is_reported_without_the_password_whatever_the_port(tmp_path, port):
     uri = f"http://anna:s3cret@127.0.0.1{port}"
     with pytest.raises(BadEnvironment) as refused:
         open_store(Settings.read({"MILLSTREAM_HOME": str(tmp_path), "MLFLOW_TRACKING_URI": uri}))
@@ -159,7 +159,7 @@ def test_a_request_that_is_too_large_is_sent_in_parts(settings, located):
     assert len(client.get_metric_history(run_id, "train/loss")) == 5
 
 
-def test_a_store_that_is_gone_is_asked_no_more(settings, located):
+def test_a_store_that_is_gone_is_not_called_again(settings, located):
     _, file = spooled(settings, located)
     client = open_store(settings)
     refusing = Refusing(client._client, "log_batch", 9, retried(503))
@@ -169,7 +169,7 @@ def test_a_store_that_is_gone_is_asked_no_more(settings, located):
     assert refusing.sizes == [4]
 
 
-def test_a_kept_model_that_somebody_removed_is_said_and_no_empty_one_is_registered(settings, located, tmp_path):
+def test_a_kept_model_that_somebody_removed_is_reported_and_no_empty_one_is_registered(settings, located, tmp_path):
     run_id = left(settings, located, "removed")
     spool = Spool(settings, run_id)
     spool.add_model(settings.home / "checkpoints" / run_id / "mlflow-model", entry("mine", 0.5))
@@ -217,13 +217,13 @@ def test_a_champion_is_not_beaten_by_a_store_that_does_not_answer(settings, loca
     first = registered(settings, located, 0.9)
     with Run.start(settings, located) as second:
         second.text("model/MLmodel", "flavors: {}\n")
-    refusing = Refusing(first.client._client, name, 9, plain(404))  # a proxy's: MLflow itself says nothing
+    refusing = Refusing(first.client._client, name, 9, plain(404))  # a proxy's: MLflow itself sends nothing
     with pytest.raises(StoreError):
         register(Client(refusing, first.client.uri), second.id, entry("mine", 0.1))
     assert champion(first.client) == first.id
 
 
-def test_only_a_store_that_has_looked_says_that_something_is_not_there(settings, located, monkeypatch):
+def test_only_a_store_that_has_looked_reports_that_something_is_missing(settings, located, monkeypatch):
     client = open_store(settings)
     for ask, kind in (
         (lambda: Run.resume(settings, located, "0" * 32), WrongRecipe),

@@ -32,7 +32,7 @@ def test_a_straight_slope_stays_straight_inside(before, factor):
     np.testing.assert_allclose(found[2 * factor : -2 * factor], expected[2 * factor : -2 * factor], atol=1e-10)
 
 
-def test_a_pixel_is_the_sum_that_the_definition_says():
+def test_a_pixel_is_the_sum_of_the_definition():
     # twice smaller: the kernel reaches over 8 pixels, around the middle between pixels 8 and 9
     weights = np.array([keys((x - 8.5) / 2) for x in range(20)])
     np.testing.assert_allclose(resampling(20, 10)[4], weights / weights.sum(), atol=1e-12)
@@ -42,10 +42,10 @@ def test_a_pixel_is_the_sum_that_the_definition_says():
 
 
 @pytest.mark.parametrize("size", [(8, 5), (12, 10), (48, 40)])
-def test_pillow_tells_the_same_away_from_the_border(size):
-    picture = np.random.default_rng(0).random((1, 24, 20)).astype(np.float32)
-    oracle = np.asarray(Image.fromarray(picture[0]).resize(size[::-1], Image.Resampling.BICUBIC))
+def test_pillow_computes_the_same_away_from_the_border(size):
+    image = np.random.default_rng(0).random((1, 24, 20)).astype(np.float32)
+    oracle = np.asarray(Image.fromarray(image[0]).resize(size[::-1], Image.Resampling.BICUBIC))
     # Pillow leaves out what lies beyond the border, which is mirrored here: 2 pixels of the smaller of both
     edge = math.ceil(2 * max(1, size[0] / 24))
     inside = np.s_[edge:-edge, edge:-edge]
-    np.testing.assert_allclose(resampled(picture, *size)[0][inside], oracle[inside], atol=1e-5)
+    np.testing.assert_allclose(resampled(image, *size)[0][inside], oracle[inside], atol=1e-5)

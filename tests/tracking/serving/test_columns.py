@@ -56,7 +56,7 @@ def test_restored_rows_are_prepared_to_the_same_again():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         (RAW.drop(columns=["wind", "text"]), r"columns \['wind', 'text'\] are missing"),
         (RAW.assign(wind=[1.0, "far"]), "'far' in row 1 is no finite number"),
@@ -64,8 +64,8 @@ def test_restored_rows_are_prepared_to_the_same_again():
         (RAW.assign(wind=[None, 1.0]), "row 0 is no finite number"),
     ],
 )
-def test_rows_that_the_model_cannot_read_are_refused_with_the_place(rows, told):
-    with pytest.raises(BadData, match=told):
+def test_rows_that_the_model_cannot_read_are_refused_with_the_place(rows, message):
+    with pytest.raises(BadData, match=message):
         replay.replay(rows, prepared())
 
 

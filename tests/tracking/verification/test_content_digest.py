@@ -1,4 +1,4 @@
-"""The fast digest against the encoding as its definition says it, row by row."""
+"""The fast digest against the encoding of its definition, row by row."""
 
 import hashlib
 import struct

@@ -22,7 +22,7 @@ def of(values, kind):
 
 
 def same_as(values):
-    """What of a value its hash may tell."""
+    """What of a value its hash may depend on."""
     if not isinstance(values, float):
         return values
     return "nan" if math.isnan(values) else struct.pack("<d", values + 0.0)
@@ -54,14 +54,14 @@ def test_floats_with_zeros_of_both_signs(values):
     check(values, pa.float32())
 
 
-def test_near_values_are_told_apart():
+def test_near_values_are_distinguished():
     texts = [f"train/{at:05d}" for at in range(20_000)]
     close = [b"", b"\0", b"\0" * 8, b"\0" * 9, b"a", b"a\0", b"a" * 8 + b"b" * 8, b"b" * 8 + b"a" * 8]
     assert len(set(of(texts, pa.string()))) == len(texts)
     assert len(set(of(close, pa.binary()))) == len(close)
-    pictures = np.zeros((785, 784), np.uint8)
-    pictures[np.arange(784), np.arange(784)] = 1
-    assert len(set(of([one.tobytes() for one in pictures], pa.binary()))) == 785
+    images = np.zeros((785, 784), np.uint8)
+    images[np.arange(784), np.arange(784)] = 1
+    assert len(set(of([one.tobytes() for one in images], pa.binary()))) == 785
 
 
 def test_rows_with_their_values_in_other_columns_differ():

@@ -1,4 +1,4 @@
-"""What a manifest says is counted again: hashes that are right do not make it true."""
+"""The facts of a manifest are counted again: hashes that are right do not make it true."""
 
 import re
 
@@ -30,14 +30,14 @@ def made(folder, train=TRAIN, test=TEST, columns=COLUMNS, **facts):
     return make_dataset(folder, {"train": train, "test": test}, columns, **{"shard_rows": 2, "checks": CHECKS, **facts})
 
 
-def told(dataset):
+def faults(dataset):
     return [str(fault) for fault in verify(dataset)]
 
 
-def test_a_true_manifest_has_no_faults_and_its_progress_is_told(tmp_path):
-    said = []
-    assert verify(made(tmp_path), said.append) == []
-    assert said[:3] == ["train: 1 of 2 shards", "train: 2 of 2 shards", "test: 1 of 1 shards"]
+def test_a_true_manifest_has_no_faults_and_its_progress_is_reported(tmp_path):
+    messages = []
+    assert verify(made(tmp_path), messages.append) == []
+    assert messages[:3] == ["train: 1 of 2 shards", "train: 2 of 2 shards", "test: 1 of 1 shards"]
 
 
 FAMILY = {"parent_id": [None, "train-0"], "op": [None, "{}"], "a": [2.5, 7.0], "label": [0, 1]}
@@ -48,10 +48,10 @@ LIES = {
     "a changed row in test": ({"test": FAMILY}, r"'synthetic': 1"),
     "equal inputs that were not counted": (
         {"checks": (*CHECKS[:3], CHECKS[3].model_copy(update={"figures": {"contents": 9}}))},
-        r"'contents': 1\}; the manifest says \{'contents': 9\}",
+        r"'contents': 1\}; the manifest has \{'contents': 9\}",
     ),
     "a check that failed": ({"checks": (CHECKS[0].model_copy(update={"ok": False}),)}, "not ok"),
-    "rows put aside that are not there": ({"quarantine": {"is empty": 3}}, "0 rows put aside because 'is empty'"),
+    "quarantined rows that are not there": ({"quarantine": {"is empty": 3}}, "0 rows quarantined because 'is empty'"),
 }
 
 
@@ -60,7 +60,7 @@ LIES = {
 def test_a_manifest_that_lies_is_found_out(tmp_path, lie):
     facts, expected = LIES[lie]
     dataset = made(tmp_path, **facts)
-    found = told(dataset)
+    found = faults(dataset)
     assert any(re.search(expected, one) for one in found), found
 
 
@@ -72,7 +72,7 @@ MADE = {
         None,
         None,
         '{"op": "smote", "copy": 1, "neighbour": "\\u0061", "u": 0.5}',
-        '{"op": "mixup", "partner": "c", "before": {"op": "smote", "neighbour": "gone", "told": ["partner"]}}',
+        '{"op": "mixup", "partner": "c", "before": {"op": "smote", "neighbour": "gone", "note": ["partner"]}}',
     ],
     "a": [0.5, 1.5, 2.5, 3.5, 4.5],
     "label": [0, 1, 1, 1, 1],
@@ -82,27 +82,27 @@ PARENTS = Check(
 )
 
 
-def made_of(told):
+def made_of(op):
     """MADE with another op in its last row."""
-    return MADE | {"op": [*MADE["op"][:-1], told]}
+    return MADE | {"op": [*MADE["op"][:-1], op]}
 
 
 def test_the_rows_that_others_were_made_of_are_counted_again(tmp_path):
-    assert told(made(tmp_path, train=MADE, checks=(*CHECKS, PARENTS))) == []
+    assert faults(made(tmp_path, train=MADE, checks=(*CHECKS, PARENTS))) == []
 
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("train", "figures", "expected"),
     [
-        (MADE, {"train": 1}, r"'train': 3, 'elsewhere': 0, 'left out since': 1\}; the manifest says \{'train': 1"),
+        (MADE, {"train": 1}, r"'train': 3, 'elsewhere': 0, 'left out since': 1\}; the manifest has \{'train': 1"),
         (made_of('{"op": "mixup", "partner": "test-1"}'), {}, "'train': 2, 'elsewhere': 1, 'left out since': 0"),
         (made_of('{"op": "x", "before": {"neighbour": "test-0"}}'), {}, "'elsewhere': 1"),
     ],
 )
 def test_what_made_rows_are_made_of_is_not_taken_on_trust(tmp_path, train, figures, expected):
     check = PARENTS.model_copy(update={"figures": PARENTS.figures | figures})
-    found = told(made(tmp_path, train=train, checks=(*CHECKS, check)))
+    found = faults(made(tmp_path, train=train, checks=(*CHECKS, check)))
     assert any(re.search(expected, one) for one in found), found
 
 
@@ -134,7 +134,7 @@ def split_by(folder, days=DAYS, who=WHO, ends=ENDS, groups=HASHED, steps=("split
 
 
 def test_the_order_in_time_and_the_groups_of_a_split_are_looked_at_again(tmp_path):
-    assert told(split_by(tmp_path)) == []
+    assert faults(split_by(tmp_path)) == []
 
 
 LATE = DAYS | {"train": ["2020-01-01", "2020-01-04T12:00", "2020-01-02"]}
@@ -152,16 +152,16 @@ CROSSED = WHO | {"test": ["b", None]}
         ({"groups": HASHED | {"groups": 3}}, ["4 groups, 0 of them in two splits"]),
     ],
 )
-def test_a_split_that_is_none_is_told(tmp_path, facts, expected):
-    found = told(split_by(tmp_path, **facts))
+def test_an_invalid_split_is_reported(tmp_path, facts, expected):
+    found = faults(split_by(tmp_path, **facts))
     assert len(found) == len(expected)
     for one, wanted in zip(found, expected, strict=True):
         assert re.search(wanted, one)
 
 
-def test_a_column_that_a_later_step_has_named_tells_nothing_of_the_split(tmp_path):
+def test_a_column_that_a_later_step_has_named_shows_nothing_of_the_split(tmp_path):
     steps = {"steps": ("split", "window"), "time": "when", "columns": ["who"]}
-    assert told(split_by(tmp_path, days=LATE, who=CROSSED, **steps)) == []
+    assert faults(split_by(tmp_path, days=LATE, who=CROSSED, **steps)) == []
 
 
 def changed(dataset, folder, **splits):
@@ -174,30 +174,30 @@ def changed(dataset, folder, **splits):
 
 def test_a_large_version_is_looked_at_by_several_processes(tmp_path, monkeypatch):
     dataset = made(tmp_path, train=TRAIN | {"sample_id": ["x", "y", "x"]})
-    by_threads = told(dataset)
+    by_threads = faults(dataset)
     monkeypatch.setattr("millstream.tracking.verification.verify._MANY_ROWS", 0)
-    assert told(dataset) == by_threads != []
+    assert faults(dataset) == by_threads != []
 
 
 @pytest.mark.bad_input
 def test_counts_of_rows_and_classes_are_those_of_the_files(tmp_path):
     dataset = changed(made(tmp_path), tmp_path, train={"rows": 4, "class_counts": {"class 0": 2, "class 1": 2}})
-    assert [one.partition("split=")[2] for one in told(dataset)] == [
-        "train: 3 rows in its shards; the manifest says 4",
-        "train: rows of each class, counted and as the manifest says: {'class 0': (1, 2)}",
+    assert [one.partition("split=")[2] for one in faults(dataset)] == [
+        "train: 3 rows in its shards; the manifest has 4",
+        "train: rows of each class, counted and in the manifest: {'class 0': (1, 2)}",
     ]
 
 
 @pytest.mark.bad_input
-def test_another_digest_or_other_row_groups_are_told(tmp_path):
+def test_another_digest_or_other_row_groups_are_reported(tmp_path):
     dataset = made(tmp_path)
     first, *rest = dataset.shards("train")
     shards = (first.model_copy(update={"row_groups": 2}), *rest)
     assert (
-        "2 rows in 1 row groups; the manifest says 2 in 2"
-        in told(changed(dataset, tmp_path, train={"shards": shards}))[0]
+        "2 rows in 1 row groups; the manifest has 2 in 2"
+        in faults(changed(dataset, tmp_path, train={"shards": shards}))[0]
     )
-    assert "the digest of its rows is" in told(changed(dataset, tmp_path, test={"digest": "0" * 32}))[0]
+    assert "the digest of its rows is" in faults(changed(dataset, tmp_path, test={"digest": "0" * 32}))[0]
 
 
 VECTOR = Column(name="v", dtype="float32", layout="tensor", shape=(2,), axes="K", role="input", meaning="vector")
@@ -211,9 +211,9 @@ MISFITS = {
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("case", MISFITS)
-def test_values_that_are_not_as_their_column_says_are_counted(tmp_path, case):
+def test_values_that_are_not_as_their_column_declares_are_counted(tmp_path, case):
     column, values, expected = MISFITS[case]
-    (found,) = told(make_dataset(tmp_path, {"train": {column.name: values}}, (column,)))
+    (found,) = faults(make_dataset(tmp_path, {"train": {column.name: values}}, (column,)))
     assert found.endswith(f"split=train/part-00000.parquet: {expected}")
 
 
@@ -221,23 +221,23 @@ def test_values_that_are_not_as_their_column_says_are_counted(tmp_path, case):
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
-        ((number("b"), target(2)), r"has the columns \[.*'a'.*\]; the manifest says \[.*'b'"),
+        ((number("b"), target(2)), r"has the columns \[.*'a'.*\]; the manifest has \[.*'b'"),
         (
             (number("a").model_copy(update={"dtype": "int64"}), target(2)),
-            "column 'a' holds float; the manifest says int64",
+            "column 'a' holds float; the manifest has int64",
         ),
     ],
 )
-def test_shards_with_other_columns_are_told(tmp_path, columns, expected):
+def test_shards_with_other_columns_are_reported(tmp_path, columns, expected):
     dataset = made(tmp_path)
     manifest = dataset.manifest.model_copy(update={"columns": columns})
     (dataset.folder / FILE).write_text(manifest.text(), encoding="utf-8")
-    found = told(type(dataset).open(dataset.folder, tmp_path))
+    found = faults(type(dataset).open(dataset.folder, tmp_path))
     assert re.search(expected, found[0])
 
 
 def put_aside(folder, *reasons, **facts):
-    """The version with rows put aside for these reasons."""
+    """The version with rows quarantined for these reasons."""
     path = folder / "made" / "v1" / "quarantine" / "part-00000.parquet"
     path.parent.mkdir(parents=True)
     ids = [f"aside-{at}" for at in range(len(reasons))]
@@ -249,14 +249,14 @@ def put_aside(folder, *reasons, **facts):
 @pytest.mark.bad_input
 def test_a_row_put_aside_whose_content_was_changed_is_found_by_the_hash(tmp_path):
     dataset, path = put_aside(tmp_path, "is empty", "is empty")
-    assert told(dataset) == []
+    assert faults(dataset) == []
     rows = pq.read_table(path)
     pq.write_table(rows.set_column(2, "content", pa.array(["forged", "{}"])), path)
-    (found,) = told(type(dataset).open(dataset.folder, tmp_path))
+    (found,) = faults(type(dataset).open(dataset.folder, tmp_path))
     assert "quarantine/part-00000.parquet" in found
-    assert "the manifest says" in found
+    assert "the manifest has" in found
     path.unlink()
-    (found,) = told(type(dataset).open(dataset.folder, tmp_path))
+    (found,) = faults(type(dataset).open(dataset.folder, tmp_path))
     assert "cannot be read" in found
 
 
@@ -264,7 +264,7 @@ def test_a_row_put_aside_whose_content_was_changed_is_found_by_the_hash(tmp_path
 def test_a_second_file_of_rows_put_aside_is_a_stranger(tmp_path):
     dataset, path = put_aside(tmp_path, "is empty")
     path.with_name("part-00001.parquet").write_bytes(path.read_bytes())
-    assert any("part-00001.parquet: is not in the manifest" in one for one in told(dataset))
+    assert any("part-00001.parquet: is not in the manifest" in one for one in faults(dataset))
 
 
 def test_rows_put_aside_before_there_were_hashes_are_counted_as_before(tmp_path):
@@ -272,7 +272,7 @@ def test_rows_put_aside_before_there_were_hashes_are_counted_as_before(tmp_path)
     manifest = dataset.manifest.model_copy(update={"put_aside": ()})
     assert "put_aside" not in manifest.text()
     (dataset.folder / FILE).write_text(manifest.text(), encoding="utf-8")
-    assert told(type(dataset).open(dataset.folder, tmp_path)) == []
+    assert faults(type(dataset).open(dataset.folder, tmp_path)) == []
 
 
 @pytest.mark.security
@@ -280,7 +280,7 @@ def test_rows_put_aside_are_read_from_their_folder_alone(tmp_path):
     dataset, _ = put_aside(tmp_path, "is empty")
     odd = dataset.manifest.put_aside[0].model_copy(update={"file": "quarantine/../../../secret.parquet"})
     (dataset.folder / FILE).write_text(dataset.manifest.model_copy(update={"put_aside": (odd,)}).text())
-    with pytest.raises(BadData, match="is no file of rows put aside"):
+    with pytest.raises(BadData, match="is no file of quarantined rows"):
         type(dataset).open(dataset.folder, tmp_path)
 
 
@@ -290,7 +290,7 @@ def test_files_that_nobody_knows_are_named_hidden_ones_too(tmp_path):
     (dataset.folder / "quarantine").mkdir()
     for name in ("split=train/.part-00000.parquet.crc", "quarantine/part-00000.parquet", "README.txt"):
         (dataset.folder / name).write_text("")
-    found = [one.partition(": is not in the manifest")[0].rpartition("v1/")[2] for one in told(dataset)]
+    found = [one.partition(": is not in the manifest")[0].rpartition("v1/")[2] for one in faults(dataset)]
     assert found[-3:] == ["README.txt", "quarantine/part-00000.parquet", "split=train/.part-00000.parquet.crc"]
 
 
@@ -302,7 +302,7 @@ def test_no_more_than_a_part_of_the_hashes_is_held(tmp_path, monkeypatch):
     dataset = make_dataset(tmp_path, {"train": values}, (image(1, 2, 2),), shard_rows=90)
     held, load = [], np.fromfile
     monkeypatch.setattr(recount.np, "fromfile", lambda *given: held.append(load(*given)) or held[-1])
-    assert told(dataset)[0] == "made/v1: sample 's7' comes more than once"
+    assert faults(dataset)[0] == "made/v1: sample 's7' comes more than once"
     assert len(held) == 3 * 11
     assert max(map(len, held)) < 200
     assert sum(map(len, held)) == 3 * rows
