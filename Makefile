@@ -1,7 +1,7 @@
 # make demo        the main job on embedded data: from nothing to a registered model
 # make test        the tests that take minutes; make test-all: all; make soak: faults in full
 # make smoke       one recipe of each kind the whole way, with little data; make test-all: every recipe
-# make check       format, lint, types, import rules; known vulnerabilities, where they can be looked up
+# make check       format, lint, types, import rules, words; known vulnerabilities, where they can be looked up
 # STACK=modern     the same on Spark 4, numpy 2 and Arrow 25
 STACK ?= default
 PYTHON ?= python3.11
@@ -51,6 +51,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/words.py
 	$(BIN)/python .ci/vulnerabilities.py
 
 format: $(READY)

@@ -44,13 +44,15 @@ def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Locate
 
     study = load(name, budget=budget, sets=sets)
     _warn_of_unknown_budget(study.base)
-    recipes = [one for _, one in study.combinations] or [study.base]
-    return study, list(dict.fromkeys([*study.faults, *(fault for one in recipes for fault in section_faults(one))]))
+    recipes = [recipe for _, recipe in study.combinations] or [study.base]
+    return study, list(
+        dict.fromkeys([*study.faults, *(fault for recipe in recipes for fault in section_faults(recipe))])
+    )
 
 
 def base_of_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
-    study, found = checked_study(name, budget, sets)
-    return study.base, found
+    study, faults = checked_study(name, budget, sets)
+    return study.base, faults
 
 
 def _warn_of_unknown_budget(located: Located) -> None:
@@ -58,20 +60,20 @@ def _warn_of_unknown_budget(located: Located) -> None:
     budgets = located.section("budgets")
     if located.budget != "cpu" and located.budget not in budgets:
         written = f"only {', '.join(map(str, budgets))}" if budgets else "none"
-        say(f"{located.name} has no budget {located.budget} ({written}): it goes on as with cpu")
+        say(f"{located.name} has no budget {located.budget} ({written}): it runs as with cpu")
 
 
 def section_faults(located: Located) -> list[Fault]:
     from millstream.pipelines import prepare as preparation
 
-    found = preparation.faults(located)
+    faults = preparation.faults(located)
     if not any(located.section(name) for name in OF_TRAINING):
-        return found  # the training packages take seconds to import
+        return faults  # the training packages take seconds to import
     from millstream.experiments.search import space
     from millstream.training.assembly import validate
 
     of_search = space.space_of(located, {})[1] if located.section(space.SECTION) else []
-    return [*found, *validate.faults(located), *of_search]
+    return [*faults, *validate.faults(located), *of_search]
 
 
 def unfit(located: Located, *metrics: str) -> list[Fault]:

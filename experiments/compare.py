@@ -37,12 +37,12 @@ def compare(
     is loaded and predicts all test rows again.
     Raises WrongRecipe when they share no dataset version, BadData when the version or a model is gone.
     """
-    recipes = [one for one in named if not one.startswith(MODEL)]
-    found = newest(settings, recipes, budget) if recipes or not named else []
-    found += [of_model(one, settings) for one in named if one.startswith(MODEL)]
+    recipes = [name for name in named if not name.startswith(MODEL)]
+    runs = newest(settings, recipes, budget) if recipes or not named else []
+    runs += [of_model(name, settings) for name in named if name.startswith(MODEL)]
     if named:
-        check_together(found, recipes, budget)
-    groups = [found] if named else together(found)
+        check_together(runs, recipes, budget)
+    groups = [runs] if named else together(runs)
     if not groups:
         raise WrongRecipe.at("compare", "no two recipes have finished runs on one dataset version; run some first")
     board = []
@@ -56,9 +56,9 @@ def ranked(
 ) -> list[Placed]:
     """Runs on one dataset version, best first, each model loaded and evaluated again."""
     measured = []
-    for at, one in enumerate(group, 1):
-        say(f"{one.dataset}/{one.version}: {one.recipe} ({at} of {len(group)})")
-        measured.append(_measured(one, settings))
+    for at, run in enumerate(group, 1):
+        say(f"{run.dataset}/{run.version}: {run.recipe} ({at} of {len(group)})")
+        measured.append(_measured(run, settings))
     return placed(measured, chosen(measured, metric))
 
 
@@ -67,12 +67,12 @@ def _measured(run: Finished, settings: Settings) -> Measured:
     if model.manifest is None:
         raise WrongRecipe.at(f"recipe {run.recipe}", "was trained in an environment: there are no rows to compare on")
     dataset, outcomes = dataset_of(model.manifest, settings), RowOutcomes()
-    found = measure(model, dataset, watching=[outcomes])
+    evaluated = measure(model, dataset, watching=[outcomes])
     return Measured(
         run=run,
-        metrics={name.removeprefix("test/"): value for name, value in found.metrics.items()},
+        metrics={name.removeprefix("test/"): value for name, value in evaluated.metrics.items()},
         outcomes=outcomes.sorted(),
-        rows=found.rows,
+        rows=evaluated.rows,
         score_seconds=_score_seconds(model, dataset),
     )
 

@@ -24,7 +24,7 @@ from millstream.tracking.settings import Settings
 from millstream.training.loop.resume import facts, identity
 
 Say = Callable[[str], None]
-TOLD = ("test/", "valid/", "network/")
+REPORTED = ("test/", "valid/", "network/")
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ def parent(
     within = experiment(client, settings, base.name)
     run_lock.reap(client, settings, [within])
     same = hashlib.sha256(json.dumps({**facts(base, None), **more}, sort_keys=True).encode()).hexdigest()
-    found = client.search_runs(
+    runs = client.search_runs(
         [within], f"tags.{kind} = '{same}'", order_by=["attributes.start_time DESC"], max_results=1
     )
-    if found and not fresh:
-        say(f"run {found[0].info.run_id} of the {kind} goes on; --fresh starts anew")
-        if run_lock.may_run_elsewhere(settings, found[0]):
-            say(f"its last process, on host {found[0].data.tags['hosts']}, is not known to have ended")
-        run = Run.resume(settings, base, found[0].info.run_id)
+    if runs and not fresh:
+        say(f"run {runs[0].info.run_id} of the {kind} is resumed; --fresh starts again")
+        if run_lock.may_run_elsewhere(settings, runs[0]):
+            say(f"its last process, on host {runs[0].data.tags['hosts']}, is not known to have ended")
+        run = Run.resume(settings, base, runs[0].info.run_id)
     else:
         run = Run.start(settings, base)
         run.tag(**{kind: same})
@@ -95,7 +95,7 @@ def finished(parent: Run, recipe: Located, values: Mapping[str, Any], options: O
     seconds = run.data.tags.get("train_seconds")
     return Row(
         values=dict(values),
-        metrics=_told(run.data.metrics),
+        metrics=_reported(run.data.metrics),
         run_id=run.info.run_id,
         seconds=float(seconds) if seconds else None,
     )
@@ -117,7 +117,7 @@ def run(parent: Run, recipe: Located, values: Mapping[str, Any], options: Option
         )
     except (WrongRecipe, BadData, TrainingFailed) as error:
         return failed(values, str(error))
-    return Row(values=dict(values), metrics=_told(trained.metrics), run_id=trained.run_id, seconds=trained.seconds)
+    return Row(values=dict(values), metrics=_reported(trained.metrics), run_id=trained.run_id, seconds=trained.seconds)
 
 
 def failed(values: Mapping[str, Any], why: str) -> Row:
@@ -145,5 +145,5 @@ def folder(parent: Run) -> str:
     return artifact_paths.folder_of(uri, parent.settings.tracking_uri)
 
 
-def _told(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: value for name, value in metrics.items() if name.startswith(TOLD)}
+def _reported(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name.startswith(REPORTED)}

@@ -72,6 +72,8 @@ def repeated(recipe: str, budget: Any, sets: tuple[str, ...], settings: Settings
     with Run.start(settings, located) as parent:
         for at, value in enumerate(repeat.values):
             terminal_text.say(f"{repeat.field} = {value} ({at + 1} of {len(repeat.values)})")
-            one = check_recipe.located(recipe, budget, (*sets, f"{repeat.field}={value}"))
-            done.append(once(one, settings, parent=parent.id, register=at == 0, **options | {"fresh": True}))
+            repeated_recipe = check_recipe.located(recipe, budget, (*sets, f"{repeat.field}={value}"))
+            done.append(
+                once(repeated_recipe, settings, parent=parent.id, register=at == 0, **options | {"fresh": True})
+            )
         return summary(parent, located, done)

@@ -48,22 +48,25 @@ def run_study(located: LocatedStudy, options: Options, *, say: Say) -> Studied:
     study = _checked(located)
     again = shlex.join(["millstream", "study", *located.base.words])
     settings = options.settings
-    go_on: dict[str, Any] = {"fresh": options.fresh, "again": again, "say": say}
-    with nested_runs.parent("study", located.base, settings, more={}, **go_on) as parent:
+    resuming: dict[str, Any] = {"fresh": options.fresh, "again": again, "say": say}
+    with nested_runs.parent("study", located.base, settings, more={}, **resuming) as parent:
         rows, began, ran = [], time.monotonic(), 0
         for at, (values, recipe) in enumerate(located.combinations, 1):
-            told = ", ".join(f"{axis} {label}" for axis, label in values.items())
+            combination = ", ".join(f"{axis} {label}" for axis, label in values.items())
             row = nested_runs.finished(parent, recipe, values, options)
             if row is None:
                 left = (time.monotonic() - began) / ran * (len(located.combinations) - at + 1) if ran else None
-                say(f"{at} of {len(located.combinations)}: {told}" + (f"; about {left:.0f} s to go" if left else ""))
+                say(
+                    f"{at} of {len(located.combinations)}: {combination}"
+                    + (f"; about {left:.0f} s to go" if left else "")
+                )
                 row, ran = nested_runs.run(parent, recipe, values, options), ran + 1
             row = _with_train_split(row, settings) if study.train_split and not row.failed else row
             rows.append(row)
-            say(f"{told}: {_said(row, study)}")
+            say(f"{combination}: {_summary(row, study)}")
         parent.figure("study", _figure(study, rows, parent.client))
-        if study.pictures and (pictures := _pictures(study.pictures, rows, parent.client)):
-            parent.figure("pictures", stacked(pictures))
+        if study.pictures and (figures := _figures_named(study.pictures, rows, parent.client)):
+            parent.figure("pictures", stacked(figures))
         parent.text("study.csv", nested_runs.table(rows, [*study.vary, *study.metrics]))
         board = _ranked(study.ranked, rows, parent.client, settings, say) if study.ranked else []
         if board:
@@ -89,11 +92,11 @@ def _checked(located: LocatedStudy) -> Study:
 
 
 def _with_train_split(row: Row, settings: Settings) -> Row:
-    found = evaluate(f"runs:/{row.run_id}/model", settings, split="train").metrics
-    return row.model_copy(update={"metrics": row.metrics | found})
+    evaluated = evaluate(f"runs:/{row.run_id}/model", settings, split="train").metrics
+    return row.model_copy(update={"metrics": row.metrics | evaluated})
 
 
-def _said(row: Row, study: Study) -> str:
+def _summary(row: Row, study: Study) -> str:
     if row.failed:
         return f"failed: {row.failed}"
     return "  ".join(f"{name} {row.metrics[name]:.4g}" for name in study.metrics if name in row.metrics)
@@ -104,15 +107,15 @@ def _figure(study: Study, rows: list[Row], client: MlflowClient) -> Any:
     if study.curve:
         for row in rows:
             points = client.get_metric_history(row.run_id, study.curve) if row.run_id else []
-            curves.append((row.values, sorted((float(one.step), float(one.value)) for one in points)))
-    told = [(row.values, row.metrics) for row in rows]
-    return figure(study.axes, told, study.metrics, curves, curve=study.curve or "", log=study.log)
+            curves.append((row.values, sorted((float(point.step), float(point.value)) for point in points)))
+    measured = [(row.values, row.metrics) for row in rows]
+    return figure(study.axes, measured, study.metrics, curves, curve=study.curve or "", log=study.log)
 
 
 def _ranked(metric: str, rows: list[Row], client: MlflowClient, settings: Settings, say: Say) -> list[Placed]:
     """Leaderboard of the trained combinations, named by their labels. Raises WrongRecipe when the data vary, too."""
     runs = [
-        replace(finished_runs.told(client.get_run(row.run_id)), recipe=", ".join(map(str, row.values.values())))
+        replace(finished_runs.parsed(client.get_run(row.run_id)), recipe=", ".join(map(str, row.values.values())))
         for row in rows
         if not row.failed
     ]
@@ -120,16 +123,16 @@ def _ranked(metric: str, rows: list[Row], client: MlflowClient, settings: Settin
     return compare.ranked(runs, settings, metric=metric, say=say) if runs else []
 
 
-def _pictures(name: str, rows: list[Row], client: MlflowClient) -> dict[str, NDArray[Any]]:
+def _figures_named(name: str, rows: list[Row], client: MlflowClient) -> dict[str, NDArray[Any]]:
     """The figure `name` of each run that logged it, by the label of its combination."""
-    found = {}
+    figures = {}
     for row in rows:
         path = f"figures/{name}.png"
-        if not row.run_id or path not in {one.path for one in client.list_artifacts(row.run_id, "figures")}:
+        if not row.run_id or path not in {artifact.path for artifact in client.list_artifacts(row.run_id, "figures")}:
             continue
         with (
             tempfile.TemporaryDirectory() as folder,
-            Image.open(client.download_artifacts(row.run_id, path, folder)) as picture,
+            Image.open(client.download_artifacts(row.run_id, path, folder)) as image,
         ):
-            found[", ".join(f"{axis} {label}" for axis, label in row.values.items())] = np.asarray(picture)
-    return found
+            figures[", ".join(f"{axis} {label}" for axis, label in row.values.items())] = np.asarray(image)
+    return figures

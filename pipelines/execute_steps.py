@@ -17,7 +17,7 @@ from millstream.pipelines.checks import split_checks, static_leakage
 from millstream.pipelines.checks.serving import serving
 from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.steps.split import Split
-from millstream.pipelines.table import Learned, Planning, Rows, Step, Table, Telling
+from millstream.pipelines.table import DerivedColumns, Learned, Planning, Rows, Step, Table
 from millstream.tracking.dataset import records
 from millstream.tracking.dataset.manifest import Check
 from millstream.tracking.errors import BadData, Fault
@@ -38,7 +38,7 @@ class Done:
 class Flow:
     """A table between two steps, and its row counts by split. It is cached if `kept` is the table's frame.
 
-    `memory` is the persisted frame: the table's own, or the one that a source persisted. `telling` has the columns that
+    `memory` is the persisted frame: the table's own, or the one that a source persisted. `derived` has the columns that
     the steps so far have computed from the target.
     """
 
@@ -46,7 +46,7 @@ class Flow:
     kept: DataFrame | None = None
     rows: Rows | None = None
     memory: DataFrame | None = None
-    telling: Telling = field(default_factory=dict)
+    derived: DerivedColumns = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Table) -> Flow:
@@ -54,8 +54,8 @@ class Flow:
         if table.held is None:
             return cls(table).settled()
         rows = table.counted()
-        told = replace(table, held=None, doubts=(), rows=sum(rows.values()))
-        return cls(told, table.frame, rows, table.held)
+        checked = replace(table, held=None, doubts=(), rows=sum(rows.values()))
+        return cls(checked, table.frame, rows, table.held)
 
     def settled(self) -> Flow:
         """This flow with its rows cached and counted. Raises BadData for failed deferred checks of the steps."""
@@ -66,7 +66,7 @@ class Flow:
         if self.memory is not None:
             self.memory.unpersist()
         table = replace(self.table, frame=frame, doubts=(), rows=sum(rows.values()))
-        return Flow(table, frame, rows, frame, self.telling)
+        return Flow(table, frame, rows, frame, self.derived)
 
     def through(self, name: str, step: Step, seed: int, say: Say) -> tuple[Flow, Done]:
         """The flow after a step, which is fitted on train; a `train_only` step is applied to train alone."""
@@ -76,7 +76,8 @@ class Flow:
         table, rows = before.table, before.rows or {}
         roles = {column.name: column.role for column in table.columns}
         BadData.unless_empty(
-            Fault(where=f"step {name}", message=told) for told in static_leakage.of_step(step, roles, self.telling)
+            Fault(where=f"step {name}", message=message)
+            for message in static_leakage.of_step(step, roles, self.derived)
         )
         train = replace(table, frame=table.frame.where("split = 'train'"))
         learned = step.fit(train, seed)
@@ -86,7 +87,7 @@ class Flow:
         after = replace(
             before,
             table=_looked_at(table, _applied(step, table, train, learned, seed)),
-            telling=static_leakage.telling_after(step, roles, self.telling),
+            derived=static_leakage.derived_after(step, roles, self.derived),
         )
         if not is_lazy:
             after = after.settled()
@@ -102,8 +103,8 @@ class Flow:
         )
         if record.served is not None and record.served.brought:
             say(f"{name}: the caller of a model has to bring {', '.join(record.served.brought)}")
-        told = f"{record.seconds:.1f} s" if after.kept is after.table.frame else "with the next step"
-        say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {told}")
+        duration = f"{record.seconds:.1f} s" if after.kept is after.table.frame else "with the next step"
+        say(f"{name}: {record.rows_in:,} rows in, {record.rows_out:,} out, {duration}")
         return after, Done(record, fit, split_checks.splitting(after.table, step) if isinstance(step, Split) else ())
 
 

@@ -52,12 +52,15 @@ def _made(work: Work, settings: Settings) -> Iterator[Manifest]:
     steps = [(name, step.version, step.model_dump(mode="json")) for name, step in work.steps]
     for folder in versions(settings.store, work.name):
         try:
-            found = Manifest.read(folder)
+            manifest = Manifest.read(folder)
         except BadData:
             continue  # reported when it is opened
-        same = [(one.name, one.version, one.config) for one in found.steps] == steps and found.seed == work.seed
-        if same and (found.source.name, found.source.config) == (work.source_name, work.source.model_dump(mode="json")):
-            yield found
+        same = [(one.name, one.version, one.config) for one in manifest.steps] == steps and manifest.seed == work.seed
+        if same and (manifest.source.name, manifest.source.config) == (
+            work.source_name,
+            work.source.model_dump(mode="json"),
+        ):
+            yield manifest
 
 
 def _declared(work: Work, columns: tuple[Column, ...]) -> Manifest:
@@ -77,15 +80,15 @@ def _declared(work: Work, columns: tuple[Column, ...]) -> Manifest:
 
 
 def _columns(work: Work, classes: tuple[str, ...]) -> tuple[Column, ...] | None:
-    found = work.source.declared(classes) if isinstance(work.source, Declaring) else None
+    columns = work.source.declared(classes) if isinstance(work.source, Declaring) else None
     for name, step in work.steps:
-        if found is None:
+        if columns is None:
             return None
         if name in _KEEPING:
             continue
         change = _CHANGES.get(name)
-        found = change(step, found, classes) if change else None
-    return found
+        columns = change(step, columns, classes) if change else None
+    return columns
 
 
 def _encoded(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...] | None:

@@ -13,7 +13,7 @@ import pyspark
 from millstream.pipelines.publish.stores import open_store
 from millstream.pipelines.spark import session
 from millstream.tracking.errors import Refusal
-from millstream.tracking.health import Check, asked
+from millstream.tracking.health import Check, checked
 from millstream.tracking.settings import Settings
 
 LEAST_MEMORY_GIB = 2
@@ -21,7 +21,7 @@ _TRIED = ".tried"
 
 
 def checks(settings: Settings) -> Iterator[Check]:
-    yield asked("java", lambda: f"{session.find_java()}", "install OpenJDK 17, or set JAVA_HOME")
+    yield checked("java", lambda: f"{session.find_java()}", "install OpenJDK 17, or set JAVA_HOME")
     python = os.environ.get("PYSPARK_PYTHON", sys.executable)
     mend = "" if python == sys.executable else "unset PYSPARK_PYTHON; Millstream sets it to its own Python"
     yield Check(name="spark", ok=True, found=f"Spark {pyspark.__version__}, Python {python}", mend=mend)

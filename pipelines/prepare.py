@@ -88,7 +88,7 @@ def prepare(
     """
     work = _checked(located)
     where = ", ".join(origin_files.named(work.source)) or f"source {work.source_name}"
-    with failed_jobs.told(where), caching.released():
+    with failed_jobs.translated(where), caching.released():
         return _prepare(work, settings, partial(session, master, settings), say, needed)
 
 
@@ -118,7 +118,7 @@ def _prepare(
             _make(work, table, version, records, store, say, needed)
     dataset = Dataset.open(folder, store.where)
     _check_needed(needed, {name: split.rows for name, split in dataset.manifest.splits.items()})
-    return _told(dataset, reused, started)
+    return _result(dataset, reused, started)
 
 
 def find(located: Located, settings: Settings) -> Dataset:
@@ -164,7 +164,7 @@ def _make(
     BadData.unless_empty(feed_augmentation.faults([one.record for one in done]))
     flow = flow.settled()
     table = flow.table
-    counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "asked", ()))})
+    counts = _counts(table, {"train", *(split for _, step in work.steps for split in getattr(step, "required", ()))})
     _check_needed(needed, {split: sum(of.values()) for split, of in counts.items()})
     found = (
         *(check for one in done for check in one.checks),
@@ -172,14 +172,14 @@ def _make(
         *split_checks.leakage(table),
         *split_checks.alike_classes(table.columns, (one.record for one in done)),
     )
-    for told in split_checks.told(found):
-        say(told)
+    for line in split_checks.summary(found):
+        say(line)
     split_checks.refuse(found)
     with store.staging(work.name, version) as staged:
         splits = publish.write_splits(table, staged, counts, work.seed)
         for name, split in splits.items():
             say(f"{name}: {split.rows:,} rows in {len(split.shards)} shards")
-        quarantine, put_aside = publish.write_refused(table.refused, staged)
+        quarantine, refused = publish.write_refused(table.refused, staged)
         manifest = Manifest(
             name=work.name,
             version=version,
@@ -191,14 +191,14 @@ def _make(
             splits=splits,
             checks=found,
             quarantine=quarantine,
-            put_aside=put_aside,
+            put_aside=refused,
         )
         staged.commit(manifest)
     if flow.memory is not None:
         flow.memory.unpersist()
 
 
-def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
+def _counts(table: Table, required: set[str]) -> dict[str, dict[int | None, int]]:
     """For each split the row count of each class number; all under None unless there is exactly one class column.
 
     Raises BadData when a row belongs to no split, or a required split has no row.
@@ -210,11 +210,11 @@ def _counts(table: Table, asked: set[str]) -> dict[str, dict[int | None, int]]:
     if None in found:
         lost = sum(found[None].values())
         raise BadData.at("data.steps", f"{lost} rows belong to no split; add a split step")
-    empty = [split for split in SPLITS if split in asked and split not in found]
+    empty = [split for split in SPLITS if split in required and split not in found]
     if empty:
-        told = {split: sum(counts.values()) for split, counts in found.items()}
+        totals = {split: sum(counts.values()) for split, counts in found.items()}
         would = "give more rows or larger shares, or look at the quarantine reasons"
-        raise BadData.at("data.steps", f"no row is left for {' and '.join(empty)} (rows by split: {told}); {would}")
+        raise BadData.at("data.steps", f"no row is left for {' and '.join(empty)} (rows by split: {totals}); {would}")
     return found
 
 
@@ -243,7 +243,7 @@ def _work(located: Located) -> tuple[Work | None, list[Fault]]:
         step, more = _part("millstream.pipelines.steps", {"name": name, **(fields or {})}, located, field)
         found += more
         if step is not None:
-            found += [located.fault(f"{field}.{name}", told) for told in undeclared(name, type(step))]
+            found += [located.fault(f"{field}.{name}", message) for message in undeclared(name, type(step))]
         steps.append((name, step))
     found += _order_faults(steps, source, located)
     found += _target_faults(steps, source, located)
@@ -272,7 +272,7 @@ def _order_faults(steps: list[static_leakage.Step], source: Any, located: Locate
         *static_leakage.of_target(steps, roles),
         *feed_augmentation.of_order(steps),
     ]
-    return [located.fault(f"data.steps.{at}.{steps[at][0]}", told) for at, told in sorted(found)]
+    return [located.fault(f"data.steps.{at}.{steps[at][0]}", message) for at, message in sorted(found)]
 
 
 def _target_faults(steps: list[static_leakage.Step], source: Any, located: Located) -> list[Fault]:
@@ -308,7 +308,7 @@ def _source_record(work: Work, records: tuple[File, ...], read: Table) -> contra
     )
 
 
-def _told(dataset: Dataset, reused: bool, started: float) -> Prepared:
+def _result(dataset: Dataset, reused: bool, started: float) -> Prepared:
     manifest = dataset.manifest
     return Prepared(
         dataset=manifest.name,

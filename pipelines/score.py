@@ -66,7 +66,7 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
         table = input_table.read(spark, files, Reading.of(model))
     clash = [name for name in table.names if name.lower() in {output.lower() for output in model.outputs}]
     if clash:
-        raise BadData.at(source, f"has columns {clash}, which the model gives; rename them")
+        raise BadData.at(source, f"has columns {clash}, which the model returns; rename them")
     folder = _at_the_workers(spark, model.folder)
     with _refusing(files):
         rows = sink.write(table.frame, lambda read: _predict(replace(table, frame=read), folder, model.outputs))
@@ -138,8 +138,8 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
             if batch.num_rows:
                 taken = pa.RecordBatch.from_arrays([batch.column(at) for at in inputs.values()], list(inputs))
                 raw = arrow_pandas.to_pandas(taken)
-                found = model.predict(raw)
-                more = [pa.array(list(found[name]), kind, from_pandas=True) for name, kind in kinds.items()]
+                predictions = model.predict(raw)
+                more = [pa.array(list(predictions[name]), kind, from_pandas=True) for name, kind in kinds.items()]
                 yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more], names)
 
     return in_arrow(frame, pieces, schema)

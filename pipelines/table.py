@@ -22,7 +22,7 @@ from millstream.tracking.errors import BadData, Fault
 Place = Literal["before split", "after split", "any"]
 Roles = Mapping[str, str]
 """The role of each known column, by name."""
-Telling = Mapping[str, "Tells"]
+DerivedColumns = Mapping[str, "Derived"]
 """The columns that earlier steps have computed from the target, by name, whatever their roles."""
 Reached = Mapping[str, "Reach"]
 """The columns that earlier steps have computed from other rows, by name in lower case."""
@@ -33,7 +33,7 @@ Learned = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Tells:
+class Derived:
     """How a column was computed from the target."""
 
     step: str
@@ -127,9 +127,9 @@ class Table:
 
     def counted(self) -> Rows:
         """The row count of each split. Raises BadData for every deferred check that fails."""
-        found = [F.count_if(doubt.condition).alias(f"d{at}") for at, doubt in enumerate(self.doubts)]
-        rows = self.frame.groupBy("split").agg(F.count("*").alias("n"), *found).collect()
-        wrong = [sum(row[f"d{at}"] for row in rows) for at in range(len(found))]
+        violations = [F.count_if(doubt.condition).alias(f"d{at}") for at, doubt in enumerate(self.doubts)]
+        rows = self.frame.groupBy("split").agg(F.count("*").alias("n"), *violations).collect()
+        wrong = [sum(row[f"d{at}"] for row in rows) for at in range(len(violations))]
         BadData.unless_empty(
             Fault(where=doubt.where, message=doubt.message.replace("{rows}", str(count)))
             for doubt, count in zip(self.doubts, wrong, strict=True)
@@ -210,7 +210,7 @@ class Step(Protocol):
 class Watchful(Protocol):
     """A step that may cause leakage, such as by reading a row's own target."""
 
-    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
+    def leaks(self, roles: Roles, derived: DerivedColumns) -> list[str]:
         """The certain leakage, given the columns' roles and the columns computed from the target; empty if none."""
         ...
 
@@ -219,7 +219,7 @@ class Watchful(Protocol):
 class Computing(Protocol):
     """A step that may compute columns from the target, for later steps to read."""
 
-    def tells(self, roles: Roles, telling: Telling) -> Telling:
+    def derives(self, roles: Roles, derived: DerivedColumns) -> DerivedColumns:
         """The columns that it computes from the target."""
         ...
 

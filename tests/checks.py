@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 def check_network(network: nn.Module, *inputs: Tensor, shape: tuple[int, ...]) -> None:
-    """The contract of a network that is told nothing but its inputs, first axis the rows (at least three).
+    """The contract of a network that gets nothing but its inputs, first axis the rows (at least three).
 
     Its output has `shape`; every parameter gets a gradient; a row does not depend on its neighbours in evaluation;
-    and its state, loaded into another of its kind, gives the same output.
+    and its state, loaded into another of its kind, returns the same output.
     """
     network.train()
     output = network(*inputs)

@@ -27,7 +27,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# how long an example takes says something about the machine, and nothing about the code
+# how long an example takes depends on the machine, not on the code
 hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
@@ -116,7 +116,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory):
 def here(capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     """Calls the command in this process, which has Spark and torch already: most of a small command's time.
 
-    Answers as `tests.journey.command.told` does; `code` may be several.
+    Answers as `tests.journey.command.completed` does; `code` may be several.
     """
     from millstream.__main__ import cli
     from tests.journey.command import ROOT, environment

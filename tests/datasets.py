@@ -53,7 +53,7 @@ def make_dataset(
 def write_split(
     version: Path, split: str, values: Values, columns: Sequence[Column], shard_rows: int | Sequence[int]
 ) -> Split:
-    """Write the shards of one split and tell what was written."""
+    """Write the shards of one split and return their records."""
     target = version / f"split={split}"
     target.mkdir(parents=True)
     table = as_table(split, values, columns)
@@ -71,7 +71,7 @@ def write_split(
 
 
 def class_counts(values: Values, columns: Sequence[Column]) -> dict[str, int]:
-    """The rows of each class, where one column alone tells the class."""
+    """The rows of each class, where one column alone determines the class."""
     labels = [column for column in columns if column.role == "target" and column.meaning == "category"]
     if len(labels) != 1:
         return {}
@@ -80,7 +80,7 @@ def class_counts(values: Values, columns: Sequence[Column]) -> dict[str, int]:
 
 
 def describe(path: Path, version: Path) -> Shard:
-    """What a manifest says of a shard."""
+    """The record of a shard in a manifest."""
     facts = pq.read_metadata(path)
     return Shard(
         file=path.relative_to(version).as_posix(),

@@ -67,7 +67,7 @@ class Host:
         return self.start(words, {**os.environ, "MILLSTREAM_HOME": str(self.network.disk / "home"), **environment})
 
     def cut(self) -> None:
-        """From now on nothing that is sent arrives, on either side, and nobody is told."""
+        """From now on nothing that is sent arrives, on either side, and neither side is notified."""
         _ip("-n", self.network.switch, "link", "set", f"to-{self.name}", "down")
 
     def lose_power(self) -> None:

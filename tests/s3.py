@@ -48,7 +48,7 @@ class S3:
         return boto3.client("s3", endpoint_url=self.endpoint, **keys)
 
     def keys(self, prefix: str = "") -> list[str]:
-        """All keys below a prefix, as the server tells them to another client than ours."""
+        """All keys below a prefix, as the server lists them to another client than ours."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return [one["Key"] for page in pages for one in page.get("Contents", ())]
 

@@ -54,7 +54,7 @@ class Cluster:
             options = TOGETHER.format(workers=workers, within_s=WITHIN_S)
             (self.folder / "conf" / "spark-defaults.conf").write_text(options)
         log = self._run("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
-        self.master = self._said(log, r"Starting Spark master at (spark://127\.0\.0\.1:\d+)")
+        self.master = self._logged(log, r"Starting Spark master at (spark://127\.0\.0\.1:\d+)")
         for _ in range(workers):
             self.add_worker()
 
@@ -62,7 +62,7 @@ class Cluster:
         """One more worker with one core."""
         one = ("--host", "127.0.0.1", "--port", "0", "--webui-port", "0", "--cores", "1", "--memory", "1g")
         log = self._run("worker.Worker", *one, "--work-dir", str(self.folder / "work"), self.master)
-        self._said(log, "Successfully registered with master")
+        self._logged(log, "Successfully registered with master")
         self.workers.append(psutil.Process(self.processes[-1].pid))
 
     def executors(self, worker: psutil.Process) -> int:
@@ -107,14 +107,14 @@ class Cluster:
             )
         return log
 
-    def _said(self, log: Path, pattern: str) -> str:
+    def _logged(self, log: Path, pattern: str) -> str:
         end = time.monotonic() + WITHIN_S
         while time.monotonic() < end:
             if found := re.search(pattern, log.read_text(errors="replace")):
                 return found[found.lastindex or 0]
             assert self.processes[-1].poll() is None, log.read_text(errors="replace")[-3000:]
             time.sleep(0.1)
-        raise AssertionError(f"not said within {WITHIN_S} s: {pattern}\n{log.read_text(errors='replace')[-3000:]}")
+        raise AssertionError(f"not logged within {WITHIN_S} s: {pattern}\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def changed_python(folder: Path, customize: str) -> Path:

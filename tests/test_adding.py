@@ -117,7 +117,7 @@ class Absolute(Task):
 """The middle of the space, each time."""
 
 
-def propose(space, told, seed):
+def propose(space, trials, seed):
     return tuple(0.5 for _ in space.fields)
 ''',
     "training/environments/coin.py": '''

@@ -35,7 +35,7 @@ def test_no_package_hides_anything_in_its_init(path):
 
 
 @pytest.mark.parametrize("path", [path for path in modules() if path.name != "__init__.py"], ids=str)
-def test_every_module_says_what_it_is(path):
+def test_every_module_has_a_docstring(path):
     assert ast.get_docstring(ast.parse((ROOT / path).read_text()))
 
 
@@ -48,7 +48,7 @@ def test_every_part_is_named_in_a_test(folder):
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "training/tasks").rglob("[a-z]*.py")), ids=lambda path: path.stem)
-def test_what_a_task_gives_has_a_type_in_the_registry_and_on_spark(path):
+def test_what_a_task_returns_has_a_type_in_the_registry_and_on_spark(path):
     module = importlib.import_module(".".join(("millstream", *path.relative_to(ROOT).with_suffix("").parts)))
     for kind in {*class_of(module).outputs.values(), *class_of(module).generated.values()}:
         assert ColSpec(model_logging.output_type(kind), "made").name == "made"

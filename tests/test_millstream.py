@@ -76,16 +76,16 @@ def test_a_right_recipe_has_no_faults(called, tmp_path):
     assert (code, json.loads(out)) == (0, {"ok": True, "faults": []})
 
 
-def test_a_budget_that_the_recipe_has_not_is_told(called, tmp_path):
+def test_a_budget_that_the_recipe_has_not_is_reported(called, tmp_path):
     file = write(tmp_path, WHOLE, ("  full: {fit.epochs: 9}\n", ""))
     code, _, err = called("check", str(file), "--budget", "full")
     assert code == 0
-    assert "mine has no budget full (only smoke): it goes on as with cpu" in err
+    assert "mine has no budget full (only smoke): it runs as with cpu" in err
     assert "no budget" not in called("check", str(file), "--budget", "smoke")[2]
     assert "no budget" not in called("check", str(file))[2]
 
 
-def test_the_fields_of_a_recipe_are_told_with_their_values_and_meanings(called, tmp_path):
+def test_the_fields_of_a_recipe_are_reported_with_their_values_and_meanings(called, tmp_path):
     code, out, _ = called("check", str(write(tmp_path)), "--fields", "--set", "fit.warm_up=0.25", "--json")
     fields = {one["field"]: one for one in json.loads(out)["fields"]}
     assert code == 0
@@ -97,17 +97,17 @@ def test_the_fields_of_a_recipe_are_told_with_their_values_and_meanings(called, 
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (("    - split: {by: stratified, valid: 0.1, test: 0.2}\n", ""), "it would learn from test rows"),
         (("channels: [4, 8]", "chanels: [4, 8]"), "did you mean 'channels'"),
         (("optimizer: {name: adam, ", "optimizer: {name: adem, "), "adem"),
     ],
 )
-def test_a_recipe_that_leaks_or_misspells_is_refused(called, tmp_path, change, told):
+def test_a_recipe_that_leaks_or_misspells_is_refused(called, tmp_path, change, message):
     code, out, _ = called("check", str(write(tmp_path, WHOLE, change)), "--json")
     assert code == 2
-    assert told in out
+    assert message in out
 
 
 @pytest.mark.bad_input
@@ -148,7 +148,7 @@ def test_recipes_are_listed_with_what_they_need(called):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--over", "fit.optimizer.lr"], "expected FIELD=RANGE"),
         (["--over", "fit.optimiser.lr={low: 1, high: 2}"], "did you mean 'optimizer'"),
@@ -157,10 +157,10 @@ def test_recipes_are_listed_with_what_they_need(called):
         (["--strategy", "tabu"], "'tabu' is not one of"),
     ],
 )
-def test_a_search_is_refused_before_its_first_trial(called, tmp_path, words, told):
+def test_a_search_is_refused_before_its_first_trial(called, tmp_path, words, message):
     code, _, err = called("search", str(write(tmp_path)), *words)
     assert code == 2
-    assert told in err
+    assert message in err
 
 
 @pytest.mark.bad_input
@@ -171,7 +171,7 @@ def test_an_unknown_verb_or_option_ends_with_two(called):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("words", "verb", "told"),
+    ("words", "verb", "message"),
     [
         (["check", "cnn/lenet-digits", "--budget", "hog"], "check", "'hog' is not one of"),
         (["search", "cnn/lenet-digits", "--trials", "0"], "search", "0 is not in the range"),
@@ -181,18 +181,18 @@ def test_an_unknown_verb_or_option_ends_with_two(called):
         (["trian", "x"], "", "trian"),
     ],
 )
-def test_a_wrong_word_is_told_in_the_form_of_every_refusal(called, words, verb, told):
+def test_a_wrong_word_is_reported_in_the_form_of_every_refusal(called, words, verb, message):
     code, out, err = called(*words, "--json")
     (fault,) = (answer := json.loads(out))["faults"]
     assert (code, answer["exit"], answer["ok"], answer["error"]) == (2, 2, False, "WrongRecipe")
     assert fault["where"] == f"millstream {verb}".strip()
-    assert told in fault["message"]
-    assert told in err
+    assert message in fault["message"]
+    assert message in err
     assert called(*words)[1] == ""
 
 
 @pytest.mark.bad_input
-def test_an_unknown_family_is_told_with_those_that_there_are(called):
+def test_an_unknown_family_is_reported_with_those_that_there_are(called):
     code, out, err = called("recipes", "--family", "nosuch", "--json")
     assert code == 2
     assert json.loads(out)["faults"][0]["where"] == "--family nosuch"
@@ -202,7 +202,7 @@ def test_an_unknown_family_is_told_with_those_that_there_are(called):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("words", [("evaluate", "nosuch"), ("score", "nosuch", "in.csv", "out")])
-def test_a_name_that_is_no_model_is_told_with_how_models_are_named(here, tmp_path, words):
+def test_a_name_that_is_no_model_is_refused_with_how_models_are_named(here, tmp_path, words):
     (fault,) = here(tmp_path, *words, code=3)["faults"]
     assert fault["where"] == "nosuch"
     assert "neither a folder nor the address of a model: give models:/NAME/VERSION" in fault["message"]
@@ -230,7 +230,7 @@ def test_a_name_that_is_no_model_is_told_with_how_models_are_named(here, tmp_pat
     ],
     ids=lambda words: words[0],
 )
-def test_a_home_that_cannot_be_made_is_told_with_what_to_set(here, tmp_path, words, home):
+def test_a_home_that_cannot_be_made_is_refused_with_what_to_set(here, tmp_path, words, home):
     (tmp_path / "a file").write_text("")
     (fault,) = here(tmp_path / home, *words, code=4)["faults"]
     assert fault["where"] == str(tmp_path / home)
@@ -270,15 +270,15 @@ def test_an_environment_has_nothing_to_prepare(here, tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("Pendulum-v1", "dqn learns discrete actions, and those of the environment are continuous"),
         ("Blackjack-v1", "Tuple"),
     ],
 )
-def test_an_environment_whose_spaces_do_not_fit_is_a_wrong_recipe(here, tmp_path, name, told):
+def test_an_environment_whose_spaces_do_not_fit_is_a_wrong_recipe(here, tmp_path, name, message):
     answer = here(tmp_path, "train", "rl/dqn-cartpole", "--set", f"environment.id={name}", code=2)
-    assert told in answer["stderr"]
+    assert message in answer["stderr"]
 
 
 def test_the_doctor_looks_at_everything(here, tmp_path):

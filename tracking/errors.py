@@ -110,11 +110,11 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
     left = [error] if error is not None else []
     seen: set[int] = set()
     while left:
-        one = left.pop(0)
-        if id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            left += [cause for cause in (one.__cause__, one.__context__) if cause is not None]
+        current = left.pop(0)
+        if id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            left += [cause for cause in (current.__cause__, current.__context__) if cause is not None]
 
 
 def interrupt_of(error: BaseException | None) -> KeyboardInterrupt | None:

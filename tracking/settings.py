@@ -96,9 +96,9 @@ def _folder(name: str, path: str) -> Path:
 
 def _gib(text: str) -> float:
     try:
-        found = float(text)
+        size = float(text)
     except ValueError:
-        found = 0.0
-    if not 0 < found < float("inf"):
+        size = 0.0
+    if not 0 < size < float("inf"):
         raise WrongRecipe.at(LIMIT, f"{text!r} is no size; give a number of GiB, such as {CACHE_GIB}")
-    return found
+    return size

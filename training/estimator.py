@@ -105,7 +105,7 @@ def column_names(signature: Signature) -> list[str]:
     return found
 
 
-def pictures(x_ND: NDArray[Any], signature: Signature) -> NDArray[Any] | None:
+def as_images(x_ND: NDArray[Any], signature: Signature) -> NDArray[Any] | None:
     """Rows (N, D) as images (N, C, H, W), or None where an image is not the only input."""
     if len(signature.inputs) != 1 or signature.inputs[0].meaning != "image":
         return None
@@ -114,13 +114,13 @@ def pictures(x_ND: NDArray[Any], signature: Signature) -> NDArray[Any] | None:
 
 def gains(shares_D: NDArray[Any], signature: Signature) -> dict[str, Figure]:
     """Figure of feature importance (gain): a map over the pixels of an image, else bars by feature name."""
-    images = pictures(shares_D[None], signature)
+    images = as_images(shares_D[None], signature)
     if images is not None:
         return {"importance": importance_map(images[0].sum(axis=0))}
     return {"importance": importance(shares_D, column_names(signature))}
 
 
-def log(chances_BK: NDArray[Any]) -> NDArray[np.float32]:
+def log(probability_BK: NDArray[Any]) -> NDArray[np.float32]:
     """Log-probabilities, clipped at the smallest positive normal float32."""
-    lifted: NDArray[np.float32] = np.log(np.clip(chances_BK, np.finfo(np.float32).tiny, None)).astype(np.float32)
+    lifted: NDArray[np.float32] = np.log(np.clip(probability_BK, np.finfo(np.float32).tiny, None)).astype(np.float32)
     return lifted

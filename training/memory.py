@@ -45,7 +45,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def told_when_short(name: str) -> Iterator[None]:
+def report_out_of_memory(name: str) -> Iterator[None]:
     """Raises TrainingFailed, naming the fields to change, where the body runs out of memory."""
     try:
         yield

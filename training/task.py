@@ -89,7 +89,7 @@ class Task(lightning.LightningModule):
         return () if target is None else (target,)
 
     @classmethod
-    def asked_of_network(cls, config: Any, signature: Signature) -> Signature:
+    def network_signature(cls, config: Any, signature: Signature) -> Signature:
         """The signature the network is built from: the data's, or one with other outputs or input sizes."""
         return signature
 

@@ -25,14 +25,14 @@ def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answ
     from millstream.tracking.recipe.study import is_study
     from millstream.training.assembly import validate as training_check
 
-    located, found = (
+    located, faults = (
         check_recipe.checked(recipe, budget, sets)
         if not is_study(recipe)
         else check_recipe.base_of_study(recipe, budget, sets)
     )
-    if not found:
-        found = check_recipe.unfit(located)
-    told: dict[str, Any] = {"ok": not found, "faults": [fault.model_dump() for fault in found]}
-    if fields and not found:
-        told["fields"] = training_check.fields(located)
-    return Answer(told, 2 if found else 0)
+    if not faults:
+        faults = check_recipe.unfit(located)
+    report: dict[str, Any] = {"ok": not faults, "faults": [fault.model_dump() for fault in faults]}
+    if fields and not faults:
+        report["fields"] = training_check.fields(located)
+    return Answer(report, 2 if faults else 0)

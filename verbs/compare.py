@@ -33,13 +33,13 @@ def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bo
     from millstream.tracking.comparison.finished_runs import MODEL, newest
 
     settings = arguments.workplace()
-    models = [one for one in named if one.startswith(MODEL)]
-    located = [check_recipe.located(one, budget or "cpu", ()) for one in named if one not in models]
-    names = list(dict.fromkeys(one.name for one in located))
+    models = [name for name in named if name.startswith(MODEL)]
+    located = [check_recipe.located(name, budget or "cpu", ()) for name in named if name not in models]
+    names = list(dict.fromkeys(recipe.name for recipe in located))
     if missing:
-        had = {one.recipe for one in newest(settings, names, budget)} if names else set()
-        for one in located:
-            if one.name not in had:
-                terminal_text.say(f"{one.name} has no finished run: it is run now")
-                once(one, settings, master=None, devices=1, nodes=1, fresh=False)
+        had = {recipe.recipe for recipe in newest(settings, names, budget)} if names else set()
+        for recipe in located:
+            if recipe.name not in had:
+                terminal_text.say(f"{recipe.name} has no finished run: it is run now")
+                once(recipe, settings, master=None, devices=1, nodes=1, fresh=False)
     return rank(settings, [*names, *dict.fromkeys(models)], metric=metric, budget=budget, say=terminal_text.say)

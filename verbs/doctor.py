@@ -32,11 +32,11 @@ def doctor(send: bool, fed: str | None) -> Answer:
     from millstream.training.diagnostics import health as training
 
     settings = arguments.workplace()
-    found = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    checks = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
     if fed is not None:
-        found += _feed_checks(fed, settings)
-    ok = all(one.ok for one in found)
-    return Answer({"ok": ok, "checks": [one.model_dump() for one in found]}, 0 if ok else 4)
+        checks += _feed_checks(fed, settings)
+    ok = all(check.ok for check in checks)
+    return Answer({"ok": ok, "checks": [check.model_dump() for check in checks]}, 0 if ok else 4)
 
 
 def _feed_checks(recipe: str, settings: Settings) -> list[Any]:

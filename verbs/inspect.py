@@ -27,8 +27,8 @@ def inspect(dataset: str, row: str | None, html: Path | None) -> Any:
 
     if row is not None:
         return look.ancestry(arguments.dataset(dataset), row)
-    found = look.look_at(arguments.dataset(dataset))
+    inspected = look.look_at(arguments.dataset(dataset))
     if html is not None:
-        page.write(found, html)
+        page.write(inspected, html)
         terminal_text.say(f"{html} is written")
-    return found.told()
+    return inspected.report()

@@ -23,8 +23,8 @@ def recipes(family: str | None) -> list[dict[str, Any]]:
     from millstream.tracking.recipe import plugins
     from millstream.tracking.recipe.loader import summaries
 
-    found = summaries()
-    families = {one["family"] for one in found}
+    listed = summaries()
+    families = {recipe["family"] for recipe in listed}
     if family is not None and family not in families:
         raise WrongRecipe.at(f"--family {family}", f"no recipe is of it; {plugins.suggest(family, families)}")
-    return [one for one in found if family in (None, one["family"])]
+    return [recipe for recipe in listed if family in (None, recipe["family"])]

@@ -71,8 +71,8 @@ def search(
     if space is None:
         raise WrongRecipe(*faults)
     # fail before the first trial: each end of a range is valid alone
-    for field, one in space.fields.items():
-        for end in one.ends:
+    for field, range_ in space.fields.items():
+        for end in range_.ends:
             faults += check_recipe.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
     WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
     looked_for, largest = metric_of(located, metric, direction)
@@ -107,9 +107,9 @@ def _again(
 ) -> list[str]:
     """Arguments of the command that resumes a search, after those of the recipe."""
     words = ["--strategy", strategy, "--trials", str(trials), "--seed", str(seed)]
-    words += [word for one in over for word in ("--over", one)]
-    said = {"--metric": metric, "--direction": direction}
-    return words + [word for name, value in said.items() if value for word in (name, value)]
+    words += [word for setting in over for word in ("--over", setting)]
+    given = {"--metric": metric, "--direction": direction}
+    return words + [word for name, value in given.items() if value for word in (name, value)]
 
 
 def _written(over: tuple[str, ...]) -> dict[str, Any]:
@@ -117,11 +117,11 @@ def _written(over: tuple[str, ...]) -> dict[str, Any]:
     from millstream.tracking.errors import WrongRecipe
     from millstream.tracking.recipe import yaml_lines
 
-    found: dict[str, Any] = {}
+    ranges: dict[str, Any] = {}
     for text in over:
         field, equals, given = text.partition("=")
         if not equals or not field or not given.strip():
             message = "expected FIELD=RANGE, such as 'fit.optimizer.lr={low: 1e-4, high: 1e-1, log: true}'"
             raise WrongRecipe.at(f"--over {text}", message)
-        found[field] = yaml_lines.parse(given, f"--over {field}")[0]
-    return found
+        ranges[field] = yaml_lines.parse(given, f"--over {field}")[0]
+    return ranges

@@ -56,7 +56,7 @@ def train(
     Example: millstream train cnn/lenet-mnist --resume 4c1f... --devices 2
     """
     from millstream.pipelines.spark.distributed_training import on_hosts
-    from millstream.training.distributed.deduplicate_errors import told_once
+    from millstream.training.distributed.deduplicate_errors import report_once
     from millstream.training.distributed.launch import launch
     from millstream.training.distributed.ranks import here
     from millstream.training.loop.entry_point import here_as_rank, in_ranks, needs_launch
@@ -64,8 +64,8 @@ def train(
     from millstream.training.loop.resume import again, begin
 
     if resume and fresh:
-        raise click.UsageError("--resume goes on with a run, and --fresh starts one; leave one of them out")
-    with told_once(here()):
+        raise click.UsageError("--resume continues a run, and --fresh starts one; leave one of them out")
+    with report_once(here()):
         located, settings = check_recipe.located(recipe, budget, sets), arguments.workplace()
         launches = needs_launch(devices, nodes)
         if master is not None and not launches:
@@ -77,8 +77,8 @@ def train(
         more = {"--dataset": dataset, "--resume": resume}
         words = [word for name, value in more.items() if value for word in (name, value)]
         start = partial(on_hosts, master, settings) if master else launch
-        told, ended = in_ranks(located, devices, *words, *(["--fresh"] if fresh else []), start=start)
-        return Answer(told, ended or code(told, require_pass))
+        report, ended = in_ranks(located, devices, *words, *(["--fresh"] if fresh else []), start=start)
+        return Answer(report, ended or code(report, require_pass))
     if find:
         return Answer(_found(find, located, settings, used), 0)
 

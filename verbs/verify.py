@@ -23,5 +23,5 @@ def verify(dataset: str) -> Answer:
     """
     from millstream.tracking.verification.verify import verify as compare
 
-    found = compare(arguments.dataset(dataset), terminal_text.say)
-    return Answer({"ok": not found, "faults": [fault.model_dump() for fault in found]}, 3 if found else 0)
+    faults = compare(arguments.dataset(dataset), terminal_text.say)
+    return Answer({"ok": not faults, "faults": [fault.model_dump() for fault in faults]}, 3 if faults else 0)

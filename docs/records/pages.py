@@ -146,7 +146,7 @@ PAGES: dict[str, list[Section]] = {
             },
         ),
         Table(
-            "Faults mended",
+            "Faults fixed",
             "Those that returned wrong results without an error, lost work, hung, or ended in a trace.",
             "reliability/mended",
             Mended,

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from millstream.experiments import nested_runs
 from millstream.experiments.nested_runs import Options, Row, Say
 from millstream.experiments.search.space import Range, Space
-from millstream.experiments.search.trials import Told
+from millstream.experiments.search.trials import Trial
 from millstream.tracking.errors import TrainingFailed, WrongRecipe
 from millstream.tracking.figures.search import search as figure
 from millstream.tracking.recipe import plugins
@@ -43,7 +43,7 @@ class Search:
     @property
     def facts(self) -> dict[str, Any]:
         """Facts besides the recipe that must be equal for a search to reuse the trials of another."""
-        space = {name: one.model_dump(mode="json") for name, one in self.space.fields.items()}
+        space = {name: range_.model_dump(mode="json") for name, range_ in self.space.fields.items()}
         return {"space": space, "strategy": self.strategy, "seed": self.seed, "metric": self.metric}
 
 
@@ -78,24 +78,24 @@ def run_search(search: Search, trials: int, options: Options, *, say: Say) -> Se
     again: dict[str, Any] = {"fresh": options.fresh, "again": search.again, "say": say}
     with nested_runs.parent("search", search.base, options.settings, more=search.facts, **again) as parent:
         rows: list[Row] = []
-        told: list[Told] = []
+        earlier: list[Trial] = []
         began, ran = time.monotonic(), 0
         for at in range(trials):
-            point = propose(search.space, told, search.seed)
+            point = propose(search.space, earlier, search.seed)
             values = search.space.values(point)
             row, was_run = _trial(search, values, parent, options)
             rows.append(row)
-            told.append(Told(point, _loss(search, row)))
+            earlier.append(Trial(point, _loss(search, row)))
             ran += was_run
             left = (time.monotonic() - began) / ran * (trials - at - 1) if ran else 0.0
-            say(f"{at + 1} of {trials}: {_said(search, row)}" + (f"; about {left:.0f} s to go" if left else ""))
-        best = _best(search, rows, told)
+            say(f"{at + 1} of {trials}: {_summary(search, row)}" + (f"; about {left:.0f} s to go" if left else ""))
+        best = _best(search, rows, earlier)
         parent.figure("search", _figure(search, rows))
         parent.text("trials.csv", nested_runs.table(rows, [*search.space.fields, search.metric]))
         parent.tag(trials=str(trials), failed=str(sum(row.failed is not None for row in rows)))
         parent.metrics({f"best/{search.metric.rpartition('/')[2]}": best.value})
     where = nested_runs.folder(parent)
-    chosen = [word for one in (*search.base.sets, *sets(best.values)) for word in ("--set", one)]
+    chosen = [word for setting in (*search.base.sets, *sets(best.values)) for word in ("--set", setting)]
     return Searched(
         recipe=search.base.words[0],
         run_id=parent.id,
@@ -137,17 +137,17 @@ def _loss(search: Search, row: Row) -> float:
     return -value if search.largest else value
 
 
-def _best(search: Search, rows: Sequence[Row], told: Sequence[Told]) -> Best:
-    at = min(range(len(rows)), key=lambda one: told[one].loss)
+def _best(search: Search, rows: Sequence[Row], earlier: Sequence[Trial]) -> Best:
+    at = min(range(len(rows)), key=lambda at_row: earlier[at_row].loss)
     row = rows[at]
-    if told[at].loss == math.inf:
+    if earlier[at].loss == math.inf:
         raise TrainingFailed.at(
             "search", f"none of {len(rows)} trials came to a number; the first one: {rows[0].failed}"
         )
     return Best(values=row.values, value=row.metrics[search.metric], run_id=row.run_id)
 
 
-def _said(search: Search, row: Row) -> str:
+def _summary(search: Search, row: Row) -> str:
     values = ", ".join(sets(row.values))
     return (
         f"{values}: failed: {row.failed}"
@@ -157,6 +157,6 @@ def _said(search: Search, row: Row) -> str:
 
 
 def _figure(search: Search, rows: Sequence[Row]) -> Any:
-    logarithmic = [name for name, one in search.space.fields.items() if isinstance(one, Range) and one.log]
-    told = [(row.values, row.metrics.get(search.metric)) for row in rows]
-    return figure(told, search.metric, largest=search.largest, log=logarithmic)
+    logarithmic = [name for name, range_ in search.space.fields.items() if isinstance(range_, Range) and range_.log]
+    points = [(row.values, row.metrics.get(search.metric)) for row in rows]
+    return figure(points, search.metric, largest=search.largest, log=logarithmic)

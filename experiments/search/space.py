@@ -46,10 +46,10 @@ class Range(BaseModel, frozen=True, extra="forbid"):
         whole = isinstance(self.low, int) and isinstance(self.high, int)
         # every integer has an equal share of the range
         low, high = (self.low - 0.5, self.high + 0.5) if whole else (self.low, self.high)
-        found = math.exp(math.log(low) + share * math.log(high / low)) if self.log else low + share * (high - low)
+        value = math.exp(math.log(low) + share * math.log(high / low)) if self.log else low + share * (high - low)
         if whole:
-            return min(max(round(found), int(self.low)), int(self.high))
-        return min(max(float(f"{found:.{DIGITS}g}"), float(self.low)), float(self.high))
+            return min(max(round(value), int(self.low)), int(self.high))
+        return min(max(float(f"{value:.{DIGITS}g}"), float(self.low)), float(self.high))
 
     @property
     def ends(self) -> tuple[Any, ...]:
@@ -79,12 +79,12 @@ class Written(BaseModel, frozen=True, extra="forbid"):
     def _lists_are_values(cls, fields: Any) -> Any:
         if not isinstance(fields, dict):
             raise ValueError("expected fields, each with {low, high, log} or a list of values")
-        wrong = [name for name, one in fields.items() if not isinstance(one, list | dict)]
+        wrong = [name for name, given in fields.items() if not isinstance(given, list | dict)]
         if wrong:
             raise ValueError(
                 f"{wrong[0]}: expected {{low: ..., high: ..., log: true}} or a list, found {fields[wrong[0]]!r}"
             )
-        return {name: {"values": one} if isinstance(one, list) else one for name, one in fields.items()}
+        return {name: {"values": given} if isinstance(given, list) else given for name, given in fields.items()}
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class Space:
 
     def values(self, point: Point) -> dict[str, Any]:
         """Field values at a point of the unit cube."""
-        return {name: one.at(share) for (name, one), share in zip(self.fields.items(), point, strict=True)}
+        return {name: range_.at(share) for (name, range_), share in zip(self.fields.items(), point, strict=True)}
 
     @property
     def choices(self) -> tuple[int | None, ...]:
         """Number of values of each categorical field; None for a range."""
-        return tuple(len(one.values) if isinstance(one, Values) else None for one in self.fields.values())
+        return tuple(len(range_.values) if isinstance(range_, Values) else None for range_ in self.fields.values())
 
 
 def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, list[Fault]]:
@@ -108,13 +108,13 @@ def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, l
 
     None with all faults, each with its location.
     """
-    said = {**located.section(SECTION), **more}
-    if not said:
+    ranges = {**located.section(SECTION), **more}
+    if not ranges:
         return _usual(located)
-    found: dict[str, Range | Values] = {}
+    fields: dict[str, Range | Values] = {}
     faults = []
-    for field, one in said.items():
-        written, wrong = config_of(Written, {"fields": {field: one}}, located, SECTION)
+    for field, given in ranges.items():
+        written, wrong = config_of(Written, {"fields": {field: given}}, located, SECTION)
         # replace the location: the error has a path through the pydantic models, which is not in the recipe
         faults += [
             Fault(
@@ -122,13 +122,13 @@ def space_of(located: Located, more: Mapping[str, Any]) -> tuple[Space | None, l
             )
             for fault in wrong
         ]
-        found |= written.fields if written else {}
-    return (None if faults else Space(found)), faults
+        fields |= written.fields if written else {}
+    return (None if faults else Space(fields)), faults
 
 
 def _usual(located: Located) -> tuple[Space | None, list[Fault]]:
     if str(located.section("network").get("name", "")).startswith("classical/"):
-        message = "nothing is said of what varies; say it there, or by --over 'network.depth={low: 2, high: 12}'"
+        message = "no field varies; name one there, or by --over 'network.depth={low: 2, high: 12}'"
         command = shlex.join(["millstream", "check", *located.words, "--fields"])
         return None, [located.fault(SECTION, f"{message}; `{command}` lists the fields")]
     rate = Fit.model_validate(located.section("fit")).optimizer.lr

@@ -11,16 +11,16 @@ from millstream.tracking import seeds
 
 
 @dataclass(frozen=True)
-class Told:
+class Trial:
     """A trial: its point and its loss (to minimize; infinite if it failed)."""
 
     point: Point
     loss: float
 
 
-def best(told: Sequence[Told], count: int) -> list[Told]:
+def best(trials: Sequence[Trial], count: int) -> list[Trial]:
     """The `count` best trials; on ties the earlier one first."""
-    return sorted(told, key=lambda one: one.loss)[:count]
+    return sorted(trials, key=lambda trial: trial.loss)[:count]
 
 
 def draw(seed: int, *names: object) -> float:

@@ -20,33 +20,33 @@ HARMLESS = ("impute",)
 def faults(steps: Sequence[Step]) -> list[Fault]:
     """The errors of steps deferred to the feed, from what the later steps did."""
     return [
-        Fault(where=f"step {step.name}", message=f"where: feed, and {told}")
+        Fault(where=f"step {step.name}", message=f"where: feed, and {conflict}")
         for at, step in enumerate(steps)
         if step.name == "augment" and step.config["where"] == "feed"
-        for told in _told(step, steps[at + 1 :])
+        for conflict in _conflicts(step, steps[at + 1 :])
     ]
 
 
 def of_order(steps: Sequence[tuple[str, Any]]) -> list[tuple[int, str]]:
     """The index and error of each step of a recipe that is certain to be refused; an invalid config is None."""
-    found = []
+    faults = []
     for at, (name, step) in enumerate(steps):
         if name != "augment" or getattr(step, "where", None) != "feed":
             continue
         behind = steps[at + 1 :]
         if fitting(op for one in step.ops for op in one) == ["text"] and not any(one in MAKERS for one, _ in behind):
-            found.append((at, f"where: feed, and {_no_tokens(step.column or 'the texts')}"))
+            faults.append((at, f"where: feed, and {_no_tokens(step.column or 'the texts')}"))
         scaled = [one for one, other in behind if one == "scale" and getattr(other, "columns", None) == NUMBERS]
         if step.column == NUMBERS and scaled:
-            found.append((at, f"where: feed, and scale changes the {NUMBERS} behind it; put augment behind scale"))
-    return found
+            faults.append((at, f"where: feed, and scale changes the {NUMBERS} behind it; put augment behind scale"))
+    return faults
 
 
 def _no_tokens(column: str) -> str:
     return f"nothing makes tokens of {column} behind it; put tokenize there, or use `where: spark`"
 
 
-def _told(step: Step, behind: Sequence[Step]) -> Iterator[str]:
+def _conflicts(step: Step, behind: Sequence[Step]) -> Iterator[str]:
     column, kind = step.learned["column"], step.learned["modality"]
     if kind == "table":
         for one in behind:

@@ -68,7 +68,7 @@ def _changed_values(before: Table, after: Table) -> list[str]:
 def _is_handed_on(before: DataFrame, after: DataFrame, names: Sequence[str]) -> bool:
     """Whether the columns are certainly unchanged, so that no row has to be compared.
 
-    Spark gives a computed column a new expression id. Only a union keeps the ids of its first side.
+    Spark assigns a computed column a new expression id. Only a union keeps the ids of its first side.
     """
     plans = [frame._jdf.queryExecution().analyzed() for frame in (before, after)]
     one, other = map(_numbers, plans)

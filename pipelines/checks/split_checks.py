@@ -86,12 +86,12 @@ class Splitting(Protocol):
 
 def splitting(table: Table, split: Splitting) -> tuple[Check, ...]:
     """Checks of rows just split: no group in two splits, and splits in order of time."""
-    found = []
+    checks = []
     if split.key is not None and table.column(split.key) is not None:
-        found.append(_groups(table, split.key))
+        checks.append(_groups(table, split.key))
     if split.by == "time":
-        found.append(_times(table, split))
-    return tuple(found)
+        checks.append(_times(table, split))
+    return tuple(checks)
 
 
 def leakage(table: Table) -> tuple[Check, ...]:
@@ -133,18 +133,18 @@ def alike_classes(columns: Iterable[Column], steps: Iterable[Step]) -> Iterator[
             yield Check(name=_ALIKE, ok=True, figures=figures)
 
 
-def refuse(found: Iterable[Check]) -> None:
+def refuse(checks: Iterable[Check]) -> None:
     """Raises BadData with every failed check, its figures and its remedy."""
-    failed = [check for check in found if not check.ok]
+    failed = [check for check in checks if not check.ok]
     BadData.unless_empty(Fault(where=f"check {one.name}", message=f"{one.figures}; {MEND[one.name]}") for one in failed)
 
 
-def told(found: Iterable[Check]) -> Iterator[str]:
+def summary(checks: Iterable[Check]) -> Iterator[str]:
     """The lines to report: the count of passed checks, and each finding of the checks that cannot fail."""
-    found = tuple(found)
-    proofs = [check for check in found if check.name in MEND]
+    checks = tuple(checks)
+    proofs = [check for check in checks if check.name in MEND]
     yield f"leakage: {sum(check.ok for check in proofs)} of {len(proofs)} checks hold"
-    for check in found:
+    for check in checks:
         if check.name not in MEND and any(value for name, value in check.figures.items() if name != "column"):
             figures = ", ".join(f"{name} {value}" for name, value in check.figures.items())
             yield f"to look at: {check.name}: {figures}"
@@ -159,14 +159,14 @@ def _groups(table: Table, key: str) -> Check:
 def _times(table: Table, split: Splitting) -> Check:
     """Checks that the last time of each split is more than the gap before the first time of the next."""
     now = split.now(table)
-    found = {row[0]: (row[1], row[2]) for row in table.frame.groupBy("split").agg(F.min(now), F.max(now)).collect()}
-    ends = [found[name] for name in SPLITS if name in found]
+    ends_of = {row[0]: (row[1], row[2]) for row in table.frame.groupBy("split").agg(F.min(now), F.max(now)).collect()}
+    ends = [ends_of[name] for name in SPLITS if name in ends_of]
     gaps = [start - last for (_, last), (start, _) in pairwise(ends)]
     column = table.column(str(split.time))
     numbers = column is not None and not column.dtype.startswith("datetime64") and column.dtype != "string"
     figures: dict[str, Any] = {
         "time": split.time,
-        **{name: list(ends) if numbers else [_iso(end) for end in ends] for name, ends in found.items()},
+        **{name: list(ends) if numbers else [_iso(end) for end in ends] for name, ends in ends_of.items()},
         "gap asked": f"{split.gap:g} days",
     }
     if gaps:

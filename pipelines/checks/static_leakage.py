@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from millstream.pipelines.table import Computing, Reach, Reached, Reaching, Roles, Telling, Watchful
+from millstream.pipelines.table import Computing, DerivedColumns, Reach, Reached, Reaching, Roles, Watchful
 
 LOOK_BACK = "give the window an ORDER BY so that it looks back, or PARTITION BY the key of the split"
 
@@ -23,28 +23,28 @@ def of_order(steps: Sequence[Step]) -> list[tuple[int, str]]:
     gap = next((step.gap for _, step in steps if getattr(step, "by", None) == "time"), None)
     reached: Reached = {}
     resampled = [at for at, (_, step) in enumerate(steps) if getattr(step, "resamples", False)]
-    found = []
+    leaks = []
     for at, (name, step) in enumerate(steps):
         place = getattr(step, "place", "any")
         if at < split and place == "after split":  # fitted on train, or changes train alone
-            told = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
-            found.append((at, f"{told}: it would learn from test rows; put split first"))
+            position = f"stands before {'the split' if 'split' in names else 'any split, and there is none'}"
+            leaks.append((at, f"{position}: it would learn from test rows; put split first"))
         if at > split and place == "before split":  # looks for duplicates among all rows
-            found.append((at, "stands after the split: equal rows may be in two splits by then; put it before"))
+            leaks.append((at, "stands after the split: equal rows may be in two splits by then; put it before"))
         if name == "split" and at != split:
-            found.append((at, "a second split; rows are split once"))
+            leaks.append((at, "a second split; rows are split once"))
         if resampled and at > resampled[0] and getattr(step, "looks_around", False):
             maker = names[resampled[0]]
-            found.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
+            leaks.append((at, f"stands after {maker}: rows that it made or left out would count; put it before"))
         if name == "encode" and getattr(step, "method", None) == "target":
-            found += [(at, _of_two_rows(maker)) for maker, one in steps[:at] if _mixes(maker, one)]
+            leaks += [(at, _of_two_rows(maker)) for maker, one in steps[:at] if _mixes(maker, one)]
         made = step.reaches(reached) if isinstance(step, Reaching) else {}
         if split < len(steps):
-            found += [(at, told) for told in _of_other_splits(made, steps[split][1], is_after=at > split)]
+            leaks += [(at, message) for message in _of_other_splits(made, steps[split][1], is_after=at > split)]
         if gap is not None:
-            found += [(at, told) for told in _of_later_rows(made, gap)]
+            leaks += [(at, message) for message in _of_later_rows(made, gap)]
         reached = {**reached, **{column.lower(): reach for column, reach in made.items()}}
-    return found
+    return leaks
 
 
 def _mixes(name: str, step: Any) -> bool:
@@ -88,22 +88,22 @@ def _of_later_rows(columns: Mapping[str, Reach], gap: float) -> list[str]:
     return [f"{name}: {message}; {advice[role]}" for name, role in ahead.items()]
 
 
-def of_step(step: object, roles: Roles, telling: Telling) -> list[str]:
+def of_step(step: object, roles: Roles, derived: DerivedColumns) -> list[str]:
     """The leakage of a step, given the roles of columns and the columns computed from the target."""
-    return step.leaks(roles, telling) if isinstance(step, Watchful) else []
+    return step.leaks(roles, derived) if isinstance(step, Watchful) else []
 
 
-def telling_after(step: object, roles: Roles, telling: Telling) -> Telling:
+def derived_after(step: object, roles: Roles, derived: DerivedColumns) -> DerivedColumns:
     """The columns computed from the target, after the step."""
-    return {**telling, **step.tells(roles, telling)} if isinstance(step, Computing) else telling
+    return {**derived, **step.derives(roles, derived)} if isinstance(step, Computing) else derived
 
 
 def of_target(steps: Sequence[Step], roles: Roles) -> Iterator[tuple[int, str]]:
     """The index and error of each step with leakage from the target."""
-    telling: Telling = {}
+    derived: DerivedColumns = {}
     for at, (_, step) in enumerate(steps):
-        yield from ((at, told) for told in of_step(step, roles, telling))
-        telling = telling_after(step, roles, telling)
+        yield from ((at, message) for message in of_step(step, roles, derived))
+        derived = derived_after(step, roles, derived)
 
 
 def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
@@ -117,5 +117,5 @@ def of_weights(steps: Sequence[Step]) -> list[tuple[int, str]]:
 def declared(source: object, target: object) -> Roles:
     """The roles known from a recipe: those of the source's declared columns, and the task's target."""
     columns = getattr(source, "columns", None)
-    found: dict[str, str] = {name: one.role for name, one in columns.items()} if isinstance(columns, dict) else {}
-    return found | ({target: "target"} if isinstance(target, str) else {})
+    roles: dict[str, str] = {name: one.role for name, one in columns.items()} if isinstance(columns, dict) else {}
+    return roles | ({target: "target"} if isinstance(target, str) else {})

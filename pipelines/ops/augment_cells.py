@@ -22,7 +22,7 @@ def images(
 ) -> dict[str, list[bytes]]:
     """The bytes of each image, of its masks and of its boxes, by column."""
     names = [column.name, *(mask.name for mask in masks), *([boxes.name] if boxes else [])]
-    found: dict[str, list[bytes]] = {name: [] for name in names}
+    cells: dict[str, list[bytes]] = {name: [] for name in names}
     for contents, ops in zip(zip(*(rows[name] for name in names), strict=True), done, strict=True):
         held = dict(zip(names, contents, strict=True))
         own_masks = [_array(held[mask.name], mask) for mask in masks]
@@ -30,8 +30,8 @@ def images(
         changed, moved, moved_boxes = along(_array(held[column.name], column), ops, own_masks, own_boxes)
         arrays = [changed, *moved, *([] if moved_boxes is None else [moved_boxes])]
         for name, array in zip(names, arrays, strict=True):
-            found[name].append(array.tobytes())
-    return found
+            cells[name].append(array.tobytes())
+    return cells
 
 
 def series(contents: Any, done: Sequence[Drawn], column: Column) -> list[bytes]:

@@ -18,7 +18,7 @@ COPY = "_copy"
 """The column with the number of a copy, from 1, in rows to augment."""
 
 
-def duplicated(asked: Table, name: str) -> DataFrame:
+def duplicated(table: Table, name: str) -> DataFrame:
     """Each row `_copies` times, with its parent, the number of the copy, and the row's earlier op.
 
     `name` is part of the new rows' sample_id and op.
@@ -27,7 +27,7 @@ def duplicated(asked: Table, name: str) -> DataFrame:
     # an op is JSON already
     before = F.coalesce(F.concat(F.lit(', "before": '), "op"), F.lit(""))
     return (
-        _numbered(asked)
+        _numbered(table)
         .withColumns(
             {
                 "parent_id": F.coalesce("parent_id", "sample_id"),
@@ -39,12 +39,12 @@ def duplicated(asked: Table, name: str) -> DataFrame:
     )
 
 
-def augmented(asked: Table, change: Callable[[Table, DataFrame], DataFrame]) -> DataFrame:
+def augmented(table: Table, change: Callable[[Table, DataFrame], DataFrame]) -> DataFrame:
     """Each row `_copies` times, through `change`, which takes the table and its rows with the number of the copy in
     `_copy`."""
-    plain = Table(asked.frame.drop(COPIES), asked.columns)
-    return change(plain, _numbered(asked))
+    plain = Table(table.frame.drop(COPIES), table.columns)
+    return change(plain, _numbered(table))
 
 
-def _numbered(asked: Table) -> DataFrame:
-    return asked.frame.withColumn(COPY, F.explode(F.sequence(F.lit(1), COPIES))).drop(COPIES)
+def _numbered(table: Table) -> DataFrame:
+    return table.frame.withColumn(COPY, F.explode(F.sequence(F.lit(1), COPIES))).drop(COPIES)

@@ -47,8 +47,8 @@ def near_groups(table: Table, column: str, near: Near) -> DataFrame:
     linked = links(table, column, near, F.lit(0))
     tops = components((row[0], row[1]) for row in linked.toLocalIterator())
     known = linked.sparkSession.createDataFrame(list(tops.items()), "sample_id string, top string")
-    found = table.frame.select("sample_id").join(known, "sample_id", "left")
-    return found.select("sample_id", F.coalesce("top", "sample_id").alias("group"))
+    joined = table.frame.select("sample_id").join(known, "sample_id", "left")
+    return joined.select("sample_id", F.coalesce("top", "sample_id").alias("group"))
 
 
 def links(table: Table, column: str, near: Near, side: F.Column) -> DataFrame:
@@ -58,16 +58,14 @@ def links(table: Table, column: str, near: Near, side: F.Column) -> DataFrame:
     several times; the first of equal rows of side 1 represents all. Raises BadData when the column is neither image nor
     text.
     """
-    found = table.column(column)
+    compared = table.column(column)
     kind: _Kind
-    if found is not None and found.meaning == "image":
-        kind = _Pictures(found, near)
-    elif found is not None and found.dtype == "string":
+    if compared is not None and compared.meaning == "image":
+        kind = _Images(compared, near)
+    elif compared is not None and compared.dtype == "string":
         kind = _Texts(near)
     else:
-        raise BadData.at(
-            f"column {column!r}", f"neither a picture nor a text; it has {[c.name for c in table.columns]}"
-        )
+        raise BadData.at(f"column {column!r}", f"neither an image nor a text; it has {[c.name for c in table.columns]}")
     rows = table.frame.select("sample_id", side.cast("int").alias("side"), named(column).alias("content"))
     buckets = 1 + rows.count() // ROWS_A_BUCKET
     if buckets == 1:
@@ -112,7 +110,7 @@ class _Kind(Protocol):
 
 
 @dataclass(frozen=True)
-class _Pictures:
+class _Images:
     """A look is the hash and the pixels of a thumbnail."""
 
     column: Column
@@ -130,10 +128,12 @@ class _Pictures:
     def near(self, one: list[bytes], other: list[bytes]) -> NDArray[np.bool_]:
         first, second = (np.frombuffer(b"".join(side), np.uint8).reshape(len(side), -1) for side in (one, other))
         differ = np.unpackbits(first[:, :8] ^ second[:, :8], axis=1).sum(axis=1)
-        found: NDArray[np.bool_] = differ <= self.options.distance
+        is_near: NDArray[np.bool_] = differ <= self.options.distance
         if self.options.alike:
-            found[found] = perceptual_hash.correlations(first[found, 8:], second[found, 8:]) >= self.options.alike
-        return found
+            is_near[is_near] = (
+                perceptual_hash.correlations(first[is_near, 8:], second[is_near, 8:]) >= self.options.alike
+            )
+        return is_near
 
 
 @dataclass(frozen=True)
@@ -205,8 +205,8 @@ def _near(
 ) -> NDArray[np.bool_]:
     """Whether each pair of looks, given by index, is a near-duplicate; repeated pairs are compared once."""
     pairs, places = np.unique(one * len(looks) + other, return_inverse=True)
-    found: NDArray[np.bool_] = kind.near(list(looks[pairs // len(looks)]), list(looks[pairs % len(looks)]))[places]
-    return found
+    is_near: NDArray[np.bool_] = kind.near(list(looks[pairs // len(looks)]), list(looks[pairs % len(looks)]))[places]
+    return is_near
 
 
 def _pairs(nodes: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -221,6 +221,6 @@ def _pairs(nodes: pd.DataFrame) -> Iterator[pd.DataFrame]:
         one, other = ones.iloc[pair_of], others.iloc[first[pair_of] + within]
         pairs = pd.DataFrame({"one": one["node"].to_numpy(), "node": other["node"].to_numpy()})
         sides = one["side"].to_numpy(), other["side"].to_numpy()
-        found = pairs[(sides[0] < sides[1]) | ((sides[0] == 0) & (pairs["one"] < pairs["node"]).to_numpy())]
-        if len(found):
-            yield found
+        kept = pairs[(sides[0] < sides[1]) | ((sides[0] == 0) & (pairs["one"] < pairs["node"]).to_numpy())]
+        if len(kept):
+            yield kept

@@ -26,7 +26,7 @@ def thumbnail(image_CHW: NDArray[np.generic]) -> NDArray[np.float32]:
     return np.asarray(Image.fromarray(grey_HW).resize((SIDE, SIDE), Image.Resampling.LANCZOS))
 
 
-def picture_hash(image_CHW: NDArray[np.generic]) -> int:
+def image_hash(image_CHW: NDArray[np.generic]) -> int:
     """Signed 64-bit perceptual hash: a bit for each low DCT frequency, set if above their median.
 
     Similar images differ in few bits; images of a single colour are equal. Zauner 2010, Implementation and Benchmarking
@@ -61,10 +61,10 @@ def shingles(text: str, length: int) -> NDArray[np.uint64]:
     """Hashes of the distinct shingles of `length` characters; of the whole text when it is shorter."""
     codes = np.frombuffer(text.encode("utf-32-le"), "<u4").astype(np.uint64) + np.uint64(1)
     windows = np.lib.stride_tricks.sliding_window_view(codes, min(length, len(codes))) if len(codes) else codes[None]
-    found = np.zeros(len(windows), np.uint64)
+    hashes = np.zeros(len(windows), np.uint64)
     for place in range(windows.shape[1]):
-        found = _mixed(found ^ windows[:, place])
-    return np.unique(found)
+        hashes = _mixed(hashes ^ windows[:, place])
+    return np.unique(hashes)
 
 
 def signature(shingles_S: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -96,8 +96,8 @@ def bit_keys(hash_: int, distance: int) -> list[int]:
     """A key for each band of an image's hash; equal keys make a candidate pair."""
     bands = [(hash_ >> shift) & ((1 << bits) - 1) for shift, bits in bit_bands(distance)]
     keys = _mixed(np.array(bands, np.uint64) ^ _mixed(np.arange(len(bands), dtype=np.uint64)))
-    found: list[int] = keys.view(np.int64).tolist()
-    return found
+    listed: list[int] = keys.view(np.int64).tolist()
+    return listed
 
 
 def jaccard(one_S: NDArray[np.uint64], other_S: NDArray[np.uint64]) -> float:
@@ -111,5 +111,5 @@ def _mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
     z = z + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    found: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
-    return found
+    mixed: NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    return mixed

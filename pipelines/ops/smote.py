@@ -76,19 +76,19 @@ def mixed(table: Table, names: tuple[str, ...] | None) -> Mixed:
     )
 
 
-def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, before: Mapping[str, int]) -> DataFrame:
+def between(table: Table, columns: Mixed, options: Options, label: SparkColumn, before: Mapping[str, int]) -> DataFrame:
     """The new rows, `_copies` for each row; all rows of its class are candidate neighbours.
 
     `label` is a row's class, `before` the row count of each class. Raises BadData for missing numbers.
     """
-    _check_whole(asked, columns)
-    fields = asked.frame.schema.fields
+    _check_whole(table, columns)
+    fields = table.frame.schema.fields
     near = StructType([*fields, StructField(_NEAR, ArrayType(StringType()))])
     blocks = [F.lit(one) for label, count in before.items() for one in (label, -(-count // options.block))]
     block = F.pmod(
         F.expr(draw(options.seed, f"{options.name} block", "sample_id")), F.element_at(F.create_map(*blocks), label)
     )
-    blocked = asked.frame.withColumn(_BLOCK, block).withColumn(_LABEL, label)
+    blocked = table.frame.withColumn(_BLOCK, block).withColumn(_LABEL, label)
 
     def neighbours(rows: pd.DataFrame) -> pd.DataFrame:
         return with_neighbours(rows.drop(columns=[_BLOCK, _LABEL]), columns, options.neighbours)
@@ -100,9 +100,11 @@ def between(asked: Table, columns: Mixed, options: Options, label: SparkColumn, 
             for at in range(0, len(piece), ROWS_AT_ONCE):
                 yield mix(piece.iloc[at : at + ROWS_AT_ONCE], columns, options.seed, options.name)[schema.names]
 
-    found = groups_in_pandas(blocked, (_LABEL, _BLOCK), sum(before.values()), neighbours, near).where(F.col(COPIES) > 0)
-    spread = asked.frame.sparkSession.sparkContext.defaultParallelism * 2
-    return in_pandas(found.repartition(spread), made, schema)
+    neighbouring = groups_in_pandas(blocked, (_LABEL, _BLOCK), sum(before.values()), neighbours, near).where(
+        F.col(COPIES) > 0
+    )
+    spread = table.frame.sparkSession.sparkContext.defaultParallelism * 2
+    return in_pandas(neighbouring.repartition(spread), made, schema)
 
 
 def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFrame:
@@ -125,14 +127,14 @@ def with_neighbours(rows: pd.DataFrame, columns: Mixed, count: int) -> pd.DataFr
         )
     names = [c.name for c in (*columns.numbers, *columns.categories)]
     values = rows[["sample_id", *names]].astype(object)
-    told = [json.dumps(one, default=str) for one in values.where(values.notna(), None).to_dict("records")]
-    return rows.assign(**{_NEAR: [[told[at] for at in one] for one in near_BK]})
+    encoded = [json.dumps(one, default=str) for one in values.where(values.notna(), None).to_dict("records")]
+    return rows.assign(**{_NEAR: [[encoded[at] for at in one] for one in near_BK]})
 
 
 def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFrame:
     """The new rows x + u (neighbour - x), with a random neighbour and u in [0, 1); categories by majority vote."""
     copies = rows[COPIES].to_numpy(np.int64)
-    near = [[json.loads(one) for one in told] for told in rows[_NEAR]]
+    near = [[json.loads(one) for one in encoded] for encoded in rows[_NEAR]]
     draws = [_draws(seed, name, sample_id, count) for sample_id, count in zip(rows["sample_id"], copies, strict=True)]
     chosen = [one[(drawn[:, 0] * len(one)).astype(int)] for one, drawn in zip(map(np.array, near), draws, strict=True)]
     others = list(itertools.chain.from_iterable(chosen))
@@ -146,10 +148,10 @@ def mix(rows: pd.DataFrame, columns: Mixed, seed: int, name: str) -> pd.DataFram
             np.array([majority([o[column.name] for o in one]) for one in near], object), copies
         )
     j = np.concatenate([np.arange(1, count + 1) for count in copies])
-    told = zip(j.tolist(), (other["sample_id"] for other in others), u.tolist(), new["op"], strict=True)
+    drawn = zip(j.tolist(), (other["sample_id"] for other in others), u.tolist(), new["op"], strict=True)
     new["op"] = [
         json.dumps({"op": name, "copy": at, "seed": seed, "neighbour": other, "u": by, **earlier(before)})
-        for at, other, by, before in told
+        for at, other, by, before in drawn
     ]
     new["parent_id"] = new["parent_id"].where(new["parent_id"].notna(), new["sample_id"])
     new["sample_id"] = [f"{parent}+{name}-{at}" for parent, at in zip(new["sample_id"], j, strict=True)]
@@ -171,13 +173,13 @@ def _draws(seed: int, name: str, sample_id: str, copies: int) -> NDArray[np.floa
     return drawn
 
 
-def _check_whole(asked: Table, columns: Mixed) -> None:
+def _check_whole(table: Table, columns: Mixed) -> None:
     holes = [
         F.count_if(named(c.name).isNull() | F.isnan(named(c.name))).alias(str(at))
         for at, c in enumerate(columns.numbers)
     ]
-    found = asked.frame.agg(*holes).head()
-    missing = [column.name for at, column in enumerate(columns.numbers) if found and found[at]]
+    holes_in = table.frame.agg(*holes).head()
+    missing = [column.name for at, column in enumerate(columns.numbers) if holes_in and holes_in[at]]
     if missing:
         raise BadData.at("step rebalance", f"smote needs numbers, and {missing} miss some; impute or validate first")
 
@@ -188,5 +190,5 @@ def majority(values: list[object]) -> object:
 
 
 def _indicators(values: NDArray[np.str_]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = (values[:, None] == np.unique(values)[None]).astype(np.float64)
-    return found
+    indicators: NDArray[np.float64] = (values[:, None] == np.unique(values)[None]).astype(np.float64)
+    return indicators

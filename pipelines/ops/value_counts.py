@@ -26,5 +26,7 @@ def value_counts(frame: DataFrame, column: Column) -> dict[Any, int]:
 def percentiles(frame: DataFrame, column: Column, shares: list[float]) -> list[float]:
     """The exact percentiles with linear interpolation, as in numpy; empty when there is no value."""
     at = ", ".join(f"{share!r}D" for share in shares)
-    found = frame.where(present(column)).agg(F.expr(f"percentile(CAST({escaped(column.name)} AS DOUBLE), array({at}))"))
-    return list(found.collect()[0][0] or [])
+    aggregated = frame.where(present(column)).agg(
+        F.expr(f"percentile(CAST({escaped(column.name)} AS DOUBLE), array({at}))")
+    )
+    return list(aggregated.collect()[0][0] or [])

@@ -23,11 +23,15 @@ def compression(table: pa.Table) -> dict[str, str]:
     if not table.num_rows:
         return {}
     rows = max(1, TRIED_BYTES * table.num_rows // max(1, table.nbytes))
-    told: list[Any] = []
+    metadata: list[Any] = []
     pq.write_table(
-        table.slice(0, rows), pa.BufferOutputStream(), compression=CODEC, use_dictionary=False, metadata_collector=told
+        table.slice(0, rows),
+        pa.BufferOutputStream(),
+        compression=CODEC,
+        use_dictionary=False,
+        metadata_collector=metadata,
     )
-    group = told[0].row_group(0)
+    group = metadata[0].row_group(0)
     columns = (group.column(at) for at in range(group.num_columns))
     return {column.path_in_schema: CODEC if _is_worth_it(column) else AS_IT_IS for column in columns}
 

@@ -17,7 +17,7 @@ from fsspec import AbstractFileSystem
 from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession
 
-from millstream.pipelines.publish.shard_writer import PART, TOLD, Batches, Written, collected, told
+from millstream.pipelines.publish.shard_writer import PART, RECORD_SCHEMA, Batches, Written, collected, record_batch
 from millstream.pipelines.publish.staging_name import Mark
 from millstream.tracking.dataset.manifest import Shard
 from millstream.tracking.verification.content_digest import batches_digest
@@ -44,8 +44,8 @@ class HadoopFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def ls(self, path: str, detail: bool = True, **options: Any) -> list[Any]:
         with _as_python(path):
-            found = list(self._system(path).listStatus(_path(path)))
-        facts = [self._facts(f"{path.rstrip('/')}/{one.getPath().getName()}", one) for one in found]
+            statuses = list(self._system(path).listStatus(_path(path)))
+        facts = [self._facts(f"{path.rstrip('/')}/{one.getPath().getName()}", one) for one in statuses]
         return facts if detail else [one["name"] for one in facts]
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
@@ -129,11 +129,11 @@ def write(frame: DataFrame, scratch: str, where: str, files: Sequence[str], toke
     system = HadoopFileSystem()
     parts = {path: _number(path) for path in system.find(scratch) if path.endswith(".parquet")}
     contents = frame.sparkSession.read.format("binaryFile").load(list(parts)).select("path", "content")
-    found = {one.shard.file: one for one in collected(contents.mapInArrow(_described, TOLD))}
+    by_file = {one.shard.file: one for one in collected(contents.mapInArrow(_described, RECORD_SCHEMA))}
     kept: list[Written] = []
     for path, number in sorted(parts.items(), key=lambda one: one[1]):
         target = f"{where}/{files[number]}-{token}.parquet"
-        written = found[_below(path)]
+        written = by_file[_below(path)]
         system.mv(path, target)
         shard = written.shard.model_copy(update={"file": "/".join(target.rsplit("/", 2)[1:])})
         kept.append(Written(shard, written.digest))
@@ -162,7 +162,7 @@ def _described(batches: Batches) -> Iterator[pa.RecordBatch]:
                 sha256=hashlib.sha256(held).hexdigest(),
                 row_groups=file.metadata.num_row_groups,
             )
-            yield told(Written(shard, batches_digest(file.iter_batches(batch_size=8192))))
+            yield record_batch(Written(shard, batches_digest(file.iter_batches(batch_size=8192))))
 
 
 def _spark() -> SparkSession:
@@ -187,11 +187,11 @@ def _as_python(path: str) -> Iterator[None]:
     try:
         yield
     except Py4JJavaError as error:
-        kind, said = error.java_exception.getClass().getName(), error.java_exception.getMessage()
+        kind, message = error.java_exception.getClass().getName(), error.java_exception.getMessage()
         if kind == _MISSING:
             raise FileNotFoundError(path) from None
         if kind.endswith(_THERE):
             raise FileExistsError(path) from None
-        if "not a directory" in str(said).lower():
+        if "not a directory" in str(message).lower():
             raise NotADirectoryError(path) from None
-        raise OSError(f"{kind.rpartition('.')[2]}: {said}") from error
+        raise OSError(f"{kind.rpartition('.')[2]}: {message}") from error

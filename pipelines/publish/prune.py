@@ -47,8 +47,8 @@ def prune(settings: Settings, name: str | None, *, keep: int, yes: bool) -> Prun
         raise BadData.at(name, f"no such dataset in the store {store.where}; it has {sorted(everything)}")
     parents = {
         parent.rpartition("/")[2]: f"parent of {one}/{version}"
-        for one, found in everything.items()
-        for version, manifest in found.items()
+        for one, manifests in everything.items()
+        for version, manifest in manifests.items()
         for parent in (manifest.parents if manifest else ())
     }
     judged = [
@@ -66,29 +66,31 @@ def prune(settings: Settings, name: str | None, *, keep: int, yes: bool) -> Prun
 
 def _manifests(store: Store) -> dict[str, dict[str, Manifest | None]]:
     """Manifest of each version of each dataset; None for an unreadable one."""
-    found: dict[str, dict[str, Manifest | None]] = {}
+    manifests: dict[str, dict[str, Manifest | None]] = {}
     for folder in store.where.iterdir() if store.where.is_dir() else ():
         for version in dataset.versions(store.where, folder.name):
             try:
                 manifest = Manifest.read(version)
             except BadData:
                 manifest = None
-            found.setdefault(folder.name, {})[version.name] = manifest
-    return found
+            manifests.setdefault(folder.name, {})[version.name] = manifest
+    return manifests
 
 
 def _judged(
-    store: Store, name: str, found: dict[str, Manifest | None], keep: int, named: Uses, parents: dict[str, str]
+    store: Store, name: str, manifests: dict[str, Manifest | None], keep: int, named: Uses, parents: dict[str, str]
 ) -> list[Version]:
-    newest = sorted(found, key=lambda version: one.created if (one := found[version]) else "", reverse=True)[:keep]
+    newest = sorted(manifests, key=lambda version: one.created if (one := manifests[version]) else "", reverse=True)[
+        :keep
+    ]
     latest = dataset.latest(store.where / name)
     judged = []
-    for version, manifest in sorted(found.items()):
+    for version, manifest in sorted(manifests.items()):
         why = ["latest"] if version == latest else []
         why += [f"one of the newest {keep}"] if version in newest else []
         why += [parents[version]] if version in parents else []
         if manifest is None:
-            why.append("its manifest cannot be read; `millstream verify` tells more")
+            why.append("its manifest cannot be read; see `millstream verify`")
             judged.append(Version(dataset=name, version=version, bytes=0, why=tuple(why)))
             continue
         by = named.of(manifest)

@@ -43,16 +43,16 @@ def write_splits(table: Table, staged: Staging, counts: Counts, seed: int) -> di
     parts = {split: parts_of(table.columns, sum(counts[split].values())) for split in SPLITS if split in counts}
     written = staged.write(in_parts(table, parts, seed), files_of(parts))
     classes = (table.classes[0].classes if len(table.classes) == 1 else None) or ()
-    found = {}
+    splits = {}
     for split in parts:
         mine = [one for one in written if one.shard.file.startswith(f"{_folder(split)}/")]
-        found[split] = Split(
+        splits[split] = Split(
             rows=sum(counts[split].values()),
             class_counts={name: counts[split].get(at, 0) for at, name in enumerate(classes)},
             digest=hexadecimal(sum(one.digest for one in mine)),
             shards=tuple(one.shard for one in mine),
         )
-    return found
+    return splits
 
 
 def parts_of(columns: tuple[Column, ...], rows: int) -> int:

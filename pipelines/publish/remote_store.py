@@ -80,12 +80,12 @@ class RemoteStore:
 
     def _marks(self, folder: Remote) -> dict[Mark, bool]:
         """Markers of all publishing processes, and whether they are leftovers."""
-        found = {}
+        marks = {}
         for one in folder.iterdir() if folder.is_dir() else ():
             mark = Mark.parse(one.name)
             if mark is not None:
-                found[mark] = mark.is_left(_touched(one / OWNER))
-        return found
+                marks[mark] = mark.is_left(_touched(one / OWNER))
+        return marks
 
     def _delete(self, folder: Remote, files: Iterable[str]) -> None:
         wanted = [str(folder / file) for file in files]
@@ -183,5 +183,5 @@ def _is_on_its_way(file: str) -> bool:
 
 
 def _token(file: str) -> str | None:
-    found = _TOKEN.search(file)
-    return found[1] if found else None
+    match = _TOKEN.search(file)
+    return match[1] if match else None

@@ -31,7 +31,7 @@ from millstream.tracking.verification.content_digest import batches_digest, hexa
 
 Batches = Iterable[pa.RecordBatch]
 STORE = "MILLSTREAM_STORE"
-TOLD = "shard string, digest string"
+RECORD_SCHEMA = "shard string, digest string"
 PART = "_part"
 TASKS_A_CORE = 2
 PARTS_A_TASK = 64
@@ -74,10 +74,10 @@ def write(frame: DataFrame, where: str, files: Sequence[str], token: str = "") -
             for number, rows in by_part(batches):
                 begun.append(writer.submit(write_part, rows, f"{where}/{files[number]}{ending}"))
                 if len(begun) > 1:
-                    yield told(begun.popleft().result())
-            yield from (told(one.result()) for one in begun)
+                    yield record_batch(begun.popleft().result())
+            yield from (record_batch(one.result()) for one in begun)
 
-    return collected(in_arrow(frame, written, TOLD))
+    return collected(in_arrow(frame, written, RECORD_SCHEMA))
 
 
 def by_part(batches: Batches) -> Iterator[tuple[int, list[pa.RecordBatch]]]:
@@ -118,7 +118,7 @@ def write_part(rows: Sequence[pa.RecordBatch], target: str) -> Written:
     return Written(shard, batches_digest(rows))
 
 
-def told(written: Written) -> pa.RecordBatch:
+def record_batch(written: Written) -> pa.RecordBatch:
     """A file's record as a worker sends it to the driver."""
     facts = {"shard": [written.shard.model_dump_json()], "digest": [hexadecimal(written.digest)]}
     return pa.RecordBatch.from_pydict(facts)
@@ -126,14 +126,14 @@ def told(written: Written) -> pa.RecordBatch:
 
 def collected(facts: DataFrame) -> list[Written]:
     """Records from all workers, sorted by file name."""
-    found = [Written(Shard.model_validate_json(row[0]), int(row[1], 16)) for row in facts.collect()]
-    return sorted(found, key=lambda one: one.shard.file)
+    written = [Written(Shard.model_validate_json(row[0]), int(row[1], 16)) for row in facts.collect()]
+    return sorted(written, key=lambda one: one.shard.file)
 
 
 def refusal_of(error: Exception) -> BadEnvironment | None:
     """The BadEnvironment that a worker raised, parsed from the driver's error."""
-    said = re.search(r"millstream\.tracking\.errors\.BadEnvironment: (.+?): (.+)", str(error))
-    return BadEnvironment(*BadEnvironment.at(said[1], said[2]).faults) if said else None
+    raised = re.search(r"millstream\.tracking\.errors\.BadEnvironment: (.+?): (.+)", str(error))
+    return BadEnvironment(*BadEnvironment.at(raised[1], raised[2]).faults) if raised else None
 
 
 def _parquet(table: pa.Table) -> memoryview:

@@ -61,14 +61,14 @@ def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
     return frame.select(*places, F.coalesce(*lost, none).alias(CORRUPT), *values.values())
 
 
-def from_type(sql: str, found: DataType, declared: TableColumn) -> SparkColumn:
+def from_type(sql: str, type_: DataType, declared: TableColumn) -> SparkColumn:
     """A typed value cast to the declared type; null if invalid. `sql` is its Spark SQL expression."""
     value, kind = F.expr(sql), declared.type
-    if isinstance(found, BinaryType):
+    if isinstance(type_, BinaryType):
         text = F.decode(value, "UTF-8")
         return F.when(~text.contains(MALFORMED), text)
     cast = F.expr(f"try_cast({sql} AS {TYPES[kind].simpleString()})")
-    if kind == "long" and isinstance(found, FractionalType):
+    if kind == "long" and isinstance(type_, FractionalType):
         return F.when(value == F.round(value), cast)  # a cast would truncate the fraction
     return cast
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from millstream.pipelines.readers.hidden_files import is_hidden
-from millstream.pipelines.readers.images import is_picture
+from millstream.pipelines.readers.images import is_image
 from millstream.pipelines.table import OriginFile
 from millstream.tracking.dataset.filesystems import Place, Remote, files_below, place
 from millstream.tracking.errors import BadData
@@ -20,7 +20,7 @@ EMPTY = "the folder is empty"
 class Sorted:
     """The files of such a folder, images and quarantined ones."""
 
-    pictures: Mapping[str, Path]
+    images: Mapping[str, Path]
     """Path of each `<folder>/<file>` that is an image by suffix or content."""
     aside: Mapping[str, str]
     """Reason why each other file, and each empty folder, is quarantined."""
@@ -38,10 +38,10 @@ def listed(folder: str, folders: Sequence[Path], kind: str, things: str) -> tupl
         looked = ", ".join(dict.fromkeys(str(one) for one in places))
         message = f"no such folder in {looked}; data.source.folder holds a folder of {things} for each {kind}"
         raise BadData.at(folder, message)
-    found = sorted(path for path in _below(root) if not is_hidden(path))
-    if not any(len(path.parts) == 2 for path in found):
+    paths = sorted(path for path in _below(root) if not is_hidden(path))
+    if not any(len(path.parts) == 2 for path in paths):
         raise BadData.at(root, f"no {things} in it; expected <{kind}>/<name>")
-    return tuple(OriginFile(str(where / str(path))) for path in found)
+    return tuple(OriginFile(str(where / str(path))) for path in paths)
 
 
 def sort(folder: str, files: Mapping[str, Path], kind: str, things: str) -> Sorted:
@@ -50,17 +50,17 @@ def sort(folder: str, files: Mapping[str, Path], kind: str, things: str) -> Sort
     below = {PurePosixPath(name).relative_to(root): path for name, path in files.items()}
     reasons = {path: _unfit(path, file) for path, file in below.items()}
     aside = {str(path): why for path, why in reasons.items() if why}
-    pictures = {str(path): file for path, file in below.items() if not reasons[path]}
-    if not pictures:
+    images = {str(path): file for path, file in below.items() if not reasons[path]}
+    if not images:
         raise BadData.at(folder, f"no {things} in it, but {len(aside)} other files; expected <{kind}>/<name>")
-    return Sorted(pictures, aside | {f"{name}/": EMPTY for name in _empty(below)})
+    return Sorted(images, aside | {f"{name}/": EMPTY for name in _empty(below)})
 
 
 def _unfit(path: PurePosixPath, file: Path) -> str:
     """Why a file is no image of the folder; empty if it is one."""
     if len(path.parts) != 2:
         return "lies beside the folders" if len(path.parts) == 1 else "lies in a folder of a folder"
-    return "" if is_picture(file) else "is no picture of a format that is read"
+    return "" if is_image(file) else "is not an image in a supported format"
 
 
 def _empty(below: Mapping[PurePosixPath, Path]) -> list[str]:
@@ -88,4 +88,4 @@ def _below(root: Place) -> Iterator[PurePosixPath]:
             if (here / name).is_file():
                 yield PurePosixPath((here / name).relative_to(root))
             elif (here / name).is_symlink() and not is_hidden(name):
-                raise BadData.at(here / name, "is a link that leads nowhere; mend it, or remove it")
+                raise BadData.at(here / name, "is a link that leads nowhere; correct or remove it")

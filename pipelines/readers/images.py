@@ -49,12 +49,12 @@ class Frame:
 
     def pixels(self, content: bytes) -> NDArray[np.uint8]:
         """An image as (C, H, W), the first frame of several. Raises ValueError with the reason if it is unreadable."""
-        picture = _plain(_opened(content, formats()))
-        sized = self._sized(picture.convert("L" if self.channels == 1 else "RGB"), Image.Resampling.BILINEAR)
-        found = np.asarray(sized, dtype=np.uint8)
-        return np.ascontiguousarray(found[None] if self.channels == 1 else found.transpose(2, 0, 1))
+        image = _plain(_opened(content, formats()))
+        sized = self._sized(image.convert("L" if self.channels == 1 else "RGB"), Image.Resampling.BILINEAR)
+        values = np.asarray(sized, dtype=np.uint8)
+        return np.ascontiguousarray(values[None] if self.channels == 1 else values.transpose(2, 0, 1))
 
-    def mask(self, content: bytes, picture: bytes) -> NDArray[np.int32]:
+    def mask(self, content: bytes, image: bytes) -> NDArray[np.int32]:
         """The integers of a mask as (1, H, W): resized as its image, with nearest-neighbour sampling.
 
         Raises ValueError when it cannot be read, is in a lossy format, has colours, or another size than its image.
@@ -63,31 +63,31 @@ class Frame:
         numbers = np.asarray(mask)
         if mask.mode == "F" or numbers.ndim != 2:
             raise ValueError("mask: has colours; expected one whole number for each pixel")
-        if mask.size != _opened(picture, formats()).size:
-            raise ValueError("mask: has another size than its picture")
+        if mask.size != _opened(image, formats()).size:
+            raise ValueError("mask: has another size than its image")
         sized = self._sized(Image.fromarray(numbers.astype(np.int32)), Image.Resampling.NEAREST)
         return np.asarray(sized, dtype=np.int32)[None]
 
-    def _sized(self, picture: Image.Image, sampling: Image.Resampling) -> Image.Image:
+    def _sized(self, image: Image.Image, sampling: Image.Resampling) -> Image.Image:
         size = (self.width, self.height)
         if self.resize == "keep":
-            return _within(picture, size)
+            return _within(image, size)
         if self.resize == "stretch":
-            return picture.resize(size, sampling)
+            return image.resize(size, sampling)
         if self.resize == "crop":
-            return ImageOps.fit(picture, size, sampling)
-        share = min(self.width / picture.width, self.height / picture.height)
-        within = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
-        padded = Image.new(picture.mode, size, 0)
-        padded.paste(picture.resize(within, sampling), ((size[0] - within[0]) // 2, (size[1] - within[1]) // 2))
+            return ImageOps.fit(image, size, sampling)
+        share = min(self.width / image.width, self.height / image.height)
+        within = (max(1, round(image.width * share)), max(1, round(image.height * share)))
+        padded = Image.new(image.mode, size, 0)
+        padded.paste(image.resize(within, sampling), ((size[0] - within[0]) // 2, (size[1] - within[1]) // 2))
         return padded
 
 
-def _within(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if picture.width > size[0] or picture.height > size[1]:
+def _within(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if image.width > size[0] or image.height > size[1]:
         raise ValueError("is larger than its frame")
-    padded = Image.new(picture.mode, size, 0)
-    padded.paste(picture)
+    padded = Image.new(image.mode, size, 0)
+    padded.paste(image)
     return padded
 
 
@@ -112,7 +112,7 @@ def formats() -> frozenset[str]:
     return frozenset(Image.ID) - _ELSEWHERE
 
 
-def is_picture(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """Whether a file is an image by its suffix, whatever its content, or by its first bytes, whatever its name."""
     if Image.registered_extensions().get(path.suffix.lower()) in formats():
         return True
@@ -134,19 +134,19 @@ def _opened(content: bytes, among: frozenset[str], what: str = "") -> Image.Imag
     except Image.DecompressionBombError as error:
         raise ValueError(f"{what}more than {MOST_PIXELS:,} pixels") from error
     except Exception as error:  # each decoder has its own errors for damaged bytes
-        raise ValueError(f"{what}no whole picture of a format that is read") from error
+        raise ValueError(f"{what}not a complete image in a supported format") from error
 
 
-def _plain(picture: Image.Image) -> Image.Image:
+def _plain(image: Image.Image) -> Image.Image:
     """8 bits per channel, on a black background. Pillow's own conversions clip 16 bits and drop transparency.
 
     Raises ValueError for floating-point images, whose value range is unknown.
     """
-    if picture.mode == "F":
+    if image.mode == "F":
         raise ValueError("holds fractions; expected whole numbers")
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
-    if picture.has_transparency_data:
-        whole = picture.convert("RGBA")
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.has_transparency_data:
+        whole = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", whole.size, (0, 0, 0, 255)), whole)
-    return picture
+    return image

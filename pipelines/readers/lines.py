@@ -58,10 +58,10 @@ def numbered_each(
 
     def rows(at: int, texts: Iterable[Row]) -> Iterator[tuple[str, int, int]]:
         start = starts[at]
-        found = _lines(texts, start.lines, at in within)
+        numbered = _lines(texts, start.lines, at in within)
         if is_row is not None:
-            found = joined(found, is_row, start.held, ends=at + 1 not in within)
-        for text, number in found:
+            numbered = joined(numbered, is_row, start.held, ends=at + 1 not in within)
+        for text, number in numbered:
             yield text, number, start.file
 
     # verification would check the type of each value again
@@ -109,7 +109,7 @@ def first_line(path: Path, encoding: Encoding = "utf-8", is_row: IsRow | None = 
     if not begin:
         raise BadData.at(path, EMPTY)
     texts = (
-        (_decoded(found[1], number, path, encoding), number) for number, found in enumerate(_LINE.finditer(begin), 1)
+        (_decoded(match[1], number, path, encoding), number) for number, match in enumerate(_LINE.finditer(begin), 1)
     )
     return next(texts if is_row is None else joined(texts, is_row))[0]
 

@@ -45,10 +45,10 @@ def locate(file: OriginFile, settings: Settings) -> Path:
         raise BadData.at(file.name, "leads out of its folder; give a path without ..")
     places = [settings.mirror / name] if settings.mirror and not name.is_absolute() else []
     places += [Path.cwd() / name, settings.downloads / name.relative_to(name.anchor)]
-    for found in places:
-        if found.is_file():
-            _check(found, file)
-            return found
+    for path in places:
+        if path.is_file():
+            _check(path, file)
+            return path
     if file.url is None or file.sha256 is None:
         if any(one.is_dir() for one in places):
             raise BadData.at(file.name, _folder(file))
@@ -71,12 +71,12 @@ def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
     Raises BadData as `locate`, and for a folder that holds no part files.
     """
     folders = [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
-    asked = [part for file in source.origin_files() for part in parts(file, folders)]
-    found = {file: locate(file, settings) for file in asked}
+    wanted = [part for file in source.origin_files() for part in parts(file, folders)]
+    located = {file: locate(file, settings) for file in wanted}
     if isinstance(source, Listing):
-        listed = source.listed_files({file.name: path for file, path in found.items()}, folders)
-        found |= {file: locate(file, settings) for file in listed}
-    return found
+        listed = source.listed_files({file.name: path for file, path in located.items()}, folders)
+        located |= {file: locate(file, settings) for file in listed}
+    return located
 
 
 def record(file: OriginFile, path: Path) -> File:
@@ -107,9 +107,9 @@ def _folder(file: OriginFile) -> str:
 def _check(path: Path, file: OriginFile) -> None:
     if file.sha256 is None:
         return
-    found = content_hash(path)
-    if found != file.sha256:
-        raise BadData.at(path, f"sha256 {found}; expected {file.sha256}: it is another file, or damaged; get it again")
+    digest = content_hash(path)
+    if digest != file.sha256:
+        raise BadData.at(path, f"sha256 {digest}; expected {file.sha256}: it is another file, or damaged; get it again")
 
 
 def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
@@ -135,8 +135,8 @@ def _copied(file: OriginFile, remote: Remote, settings: Settings) -> Path:
                     raise FileNotFoundError(str(remote))
                 _check(copy, file)
         except FileNotFoundError:
-            told = _folder(file) if remote.is_dir() else "is not there; give the URL of a file"
-            raise BadData.at(file.name, told) from None
+            problem = _folder(file) if remote.is_dir() else "is not there; give the URL of a file"
+            raise BadData.at(file.name, problem) from None
     state_file.write_text(state)
     return target
 

@@ -54,9 +54,9 @@ def jdbc(spark: SparkSession, url: str, table: str, environment: Mapping[str, st
     try:
         return reader.load()
     except Exception as error:  # drivers raise errors of any class
-        told = str(error).splitlines()[0].replace(environment.get("MILLSTREAM_JDBC_PASSWORD") or "\0", "***")
+        problem = str(error).splitlines()[0].replace(environment.get("MILLSTREAM_JDBC_PASSWORD") or "\0", "***")
         raise BadEnvironment.at(
-            url.partition("?")[0], f"cannot be read ({told}); is the driver on Spark's path?"
+            url.partition("?")[0], f"cannot be read ({problem}); is the driver on Spark's path?"
         ) from None
 
 

@@ -56,18 +56,18 @@ def read(spark: SparkSession, *paths: Path, root: Path | None = None) -> DataFra
 
 def alike(paths: Iterable[Path]) -> list[list[Path]]:
     """Files grouped by schema, to be read together. Raises BadData as `read`."""
-    found: dict[pa.Schema, list[Path]] = {}
+    by_schema: dict[pa.Schema, list[Path]] = {}
     for path in paths:
-        found.setdefault(_schema(path), []).append(path)
-    return list(found.values())
+        by_schema.setdefault(_schema(path), []).append(path)
+    return list(by_schema.values())
 
 
 def damaged(paths: Iterable[Path]) -> list[Fault]:
     """Faults of unreadable columns in files with an intact footer; reads each column once."""
     return [
-        Fault(where=str(path), message=f"column {name!r} is damaged ({told}); get the file again")
+        Fault(where=str(path), message=f"column {name!r} is damaged ({problem}); get the file again")
         for path in paths
-        for name, told in _damaged(path)
+        for name, problem in _damaged(path)
     ]
 
 
@@ -129,10 +129,10 @@ def _in_microseconds(frame: DataFrame, where: Path, zoned: dict[str, bool]) -> D
         return frame
     finer = frame.agg(*(F.count_if(F.expr(f"{escaped(name)} % 1000 <> 0")) for name in zoned)).collect()[0]
     if any(finer):
-        told = {name: count for name, count in zip(zoned, finer, strict=True) if count}
+        counts = {name: count for name, count in zip(zoned, finer, strict=True) if count}
         would = "save them with frame.to_parquet(..., coerce_timestamps='us', allow_truncated_timestamps=True)"
         raise BadData.at(
-            where, f"columns {list(told)} hold times in nanoseconds, {told} of them no whole microseconds; {would}"
+            where, f"columns {list(counts)} hold times in nanoseconds, {counts} of them no whole microseconds; {would}"
         )
     return frame.select(*(_time(name, zoned[name]) if name in zoned else named(name) for name in frame.columns))
 

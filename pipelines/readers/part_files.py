@@ -48,11 +48,11 @@ def located(files: Sequence[SplitFile], paths: Mapping[str, Path]) -> list[Parts
 
     Raises BadData for a folder whose parts are all empty.
     """
-    found = [_filled(file, paths) for file in files]
-    names = called_each(part for parts in found for part in parts)
+    listed = [_filled(file, paths) for file in files]
+    names = called_each(part for parts in listed for part in parts)
     return [
         Parts(file, {names[part.name]: paths[part.name] for part in parts})
-        for file, parts in zip(files, found, strict=True)
+        for file, parts in zip(files, listed, strict=True)
     ]
 
 
@@ -73,11 +73,11 @@ def shown(root: Place) -> list[str]:
 
     Raises BadData when a table log defines which of them are valid, or when there is none.
     """
-    found = files_below(root)
-    log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in found)), None)
+    names_below = files_below(root)
+    log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in names_below)), None)
     if log is not None:
         raise BadData.at(root, f"holds {log}, by which some of its files do not count; save it as plain files")
-    names = [name for name in found if not (name.startswith(_UNFINISHED) or "/_" in name or is_hidden(name))]
+    names = [name for name in names_below if not (name.startswith(_UNFINISHED) or "/_" in name or is_hidden(name))]
     if not names:
         message = "no part file in it (names that begin with _ or ., and what systems keep in folders, do not count)"
         raise BadData.at(root, f"{message}; expected files such as part-00000.csv: write the table again")

@@ -25,7 +25,7 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
     test: str
     fold: int = Field(ge=0)
 
-    def told(self, spark: SparkSession, frame: DataFrame, archive: Path, first_line: int) -> DataFrame:
+    def assigned(self, spark: SparkSession, frame: DataFrame, archive: Path, first_line: int) -> DataFrame:
         """The rows of `frame` in the fold, with their `split`; row 0 is line `first_line` of its file."""
         rows = [(at, split) for split in ("train", "test") for at in _members(archive, getattr(self, split), self.fold)]
         splits = spark.createDataFrame(rows, "row long, split string")
@@ -36,7 +36,7 @@ class Folds(BaseModel, frozen=True, extra="forbid"):
 def check_rows_are_lines(rows: DataFrame) -> None:
     odd = rows.where(F.col("_line").contains("\n")).select("_file", "_number").head()
     if odd is not None:
-        message = "a row goes on over several lines, and lists of row numbers count lines"
+        message = "a row spans several lines, and lists of row numbers count lines"
         raise BadData.at(f"{odd[0]}:{odd[1]}", f"{message}; leave out folds, or save the table with a row on each line")
 
 

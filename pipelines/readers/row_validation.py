@@ -1,4 +1,4 @@
-"""Validates table rows: normalizes strings and gives each invalid row a reason for its quarantine."""
+"""Validates table rows: normalizes strings and records why an invalid row is quarantined."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
     """Adds `_reason`, null for a valid row."""
     reasons = [unreadable("_line"), F.col(CORRUPT)]
     for name, declared in layout.columns.items():
-        told = unfit(named(name), declared, nullable=declared.nullable and name != key)
-        reasons.append(F.concat(F.lit(f"{name} "), told))
+        reason = unfit(named(name), declared, nullable=declared.nullable and name != key)
+        reasons.append(F.concat(F.lit(f"{name} "), reason))
     return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)
 
 
@@ -41,8 +41,8 @@ def trimmed(text: SparkColumn, declared: TableColumn, null: str) -> SparkColumn:
 
 def unreadable(line: str) -> SparkColumn:
     """Why a line is damaged; null if it is not."""
-    told = F.when(F.col(line).contains("\x00"), "holds a NUL byte")
-    return told.when(F.col(line).contains(MALFORMED), "is not UTF-8")
+    reason = F.when(F.col(line).contains("\x00"), "holds a NUL byte")
+    return reason.when(F.col(line).contains(MALFORMED), "is not UTF-8")
 
 
 def unfit(value: SparkColumn, declared: TableColumn, *, nullable: bool) -> SparkColumn:

@@ -99,13 +99,13 @@ def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: 
     }
 
 
-def _kind(found: DataType, in_text: bool) -> Type:
-    if isinstance(found, BooleanType):
+def _kind(type_: DataType, in_text: bool) -> Type:
+    if isinstance(type_, BooleanType):
         return "string" if in_text else "long"
-    if isinstance(found, DecimalType) and found.scale == 0:
-        return "long" if found.precision <= MOST_DIGITS else "string"
-    if isinstance(found, IntegralType):
+    if isinstance(type_, DecimalType) and type_.scale == 0:
+        return "long" if type_.precision <= MOST_DIGITS else "string"
+    if isinstance(type_, IntegralType):
         return "long"
-    if isinstance(found, FractionalType):
+    if isinstance(type_, FractionalType):
         return "double"
-    return "timestamp" if isinstance(found, DateType | TimestampType | TimestampNTZType) else "string"
+    return "timestamp" if isinstance(type_, DateType | TimestampType | TimestampNTZType) else "string"

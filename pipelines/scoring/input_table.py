@@ -148,8 +148,8 @@ def _csv_names(paths: Sequence[Path], reading: Reading) -> tuple[Layout, list[st
 
 def _jsonl(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
     reader = spark.read.option("columnNameOfCorruptRecord", CORRUPT)
-    found = reader.json([f"file:{path}" for path in files.paths]).schema
-    schema = StructType([field for field in found.fields if field.name != CORRUPT])
+    inferred = reader.json([f"file:{path}" for path in files.paths]).schema
+    schema = StructType([field for field in inferred.fields if field.name != CORRUPT])
     names = schema.names
     reading.check(files.where, names)
     inputs = {one.name: one.declared for one in reading.inputs if one.name in names and one.declared is not None}
@@ -190,14 +190,14 @@ def _columns(parsed: _Parsed, mixed: set[str]) -> list[SparkColumn]:
     layout = parsed.layout
     if layout is None:
         return [F.col(f"c{at}") for at in range(len(parsed.names))]
-    found = []
+    columns = []
     for at, name in enumerate(parsed.names):
         declared, value = layout.columns.get(name, _PLAIN), F.col(f"c{at}")
         if name not in mixed:
             value = from_text(f"c{at}", declared, layout.decimal)
             value = trimmed(value, declared, layout.null) if declared.type == "string" else value
-        found.append(value.alias(f"c{at}"))
-    return found
+        columns.append(value.alias(f"c{at}"))
+    return columns
 
 
 def _checked(
@@ -224,22 +224,24 @@ def _checked(
         sums += [F.count_if(reason.isNotNull()).alias(f"n{at}")]
         sums += [F.min(F.when(reason.isNotNull(), first)).alias(f"first{at}")]
     sums += [F.count_if(lost).alias(f"m{at}") for at, lost in enumerate(others.values())]
-    found = parsed.frame.agg(*sums).collect()[0]
+    sums_of = parsed.frame.agg(*sums).collect()[0]
     BadData.unless_empty(
-        _fault(name, found[f"first{at}"], found[f"n{at}"], files) for at, name in enumerate(reasons) if found[f"n{at}"]
+        _fault(name, sums_of[f"first{at}"], sums_of[f"n{at}"], files)
+        for at, name in enumerate(reasons)
+        if sums_of[f"n{at}"]
     )
-    return {name for at, name in enumerate(others) if found[f"m{at}"]}
+    return {name for at, name in enumerate(others) if sums_of[f"m{at}"]}
 
 
 def _others(parsed: _Parsed, values: Mapping[str, SparkColumn]) -> dict[str, SparkColumn]:
     """For each string column that is no input of the model: whether a value remains a string."""
-    layout, found = parsed.layout, {}
+    layout, conditions = parsed.layout, {}
     for at, name in enumerate(parsed.names if layout is not None else ()):
         if layout is not None and name not in values:
             text, declared = F.col(f"c{at}"), layout.columns.get(name)
             is_kept = ~text.rlike(PLAIN) if declared is None else from_text(f"c{at}", declared, layout.decimal).isNull()
-            found[name] = is_kept & text.isNotNull()
-    return found
+            conditions[name] = is_kept & text.isNotNull()
+    return conditions
 
 
 def _fault(name: str, first: Row, count: int, files: Files) -> Fault:

@@ -102,10 +102,10 @@ class Files:
     def format(self, otherwise: str) -> str:
         path = self.paths[0]
         path = path.with_suffix("") if path.suffix in _PACKED else path
-        found = _FORMATS.get(path.suffix.lower(), otherwise)
-        if self.root is not None and found not in ("parquet", "orc"):
-            raise BadData.at(self.where, f"holds folders of {found} files; name each of the folders by itself")
-        return found
+        kind = _FORMATS.get(path.suffix.lower(), otherwise)
+        if self.root is not None and kind not in ("parquet", "orc"):
+            raise BadData.at(self.where, f"holds folders of {kind} files; name each of the folders by itself")
+        return kind
 
     def damaged(self) -> list[Fault]:
         """Parts of the files that cannot be read."""

@@ -62,16 +62,16 @@ class Sink:
         read, predicted = Observation("read"), Observation("predicted")
         with self._staging() as staged:
             preflight.check(frame.sparkSession, [staged.folder], SHARED)
-            found = predict(frame.observe(read, F.count(F.lit(1)).alias(ROWS)))
-            staged.write(found.observe(predicted, F.count(F.lit(1)).alias(ROWS)))
+            predictions = predict(frame.observe(read, F.count(F.lit(1)).alias(ROWS)))
+            staged.write(predictions.observe(predicted, F.count(F.lit(1)).alias(ROWS)))
             counts = {"read": read.get[ROWS], "predicted": predicted.get[ROWS], "written": staged.count()}
             if len(set(counts.values())) > 1:
-                told = ", ".join(f"{rows} rows were {name}" for name, rows in counts.items())
+                rejected = ", ".join(f"{rows} rows were {name}" for name, rows in counts.items())
                 own_disks = counts["written"] < counts["predicted"]
                 would = (
                     f"workers write to a disk of their own; {SHARED}" if own_disks else "nothing was kept; try again"
                 )
-                raise BadEnvironment.at(self.target, f"{told}: {would}")
+                raise BadEnvironment.at(self.target, f"{rejected}: {would}")
             staged.commit()
         return int(counts["written"])
 

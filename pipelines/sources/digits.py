@@ -42,13 +42,13 @@ class Digits(BaseModel, frozen=True, extra="forbid"):
         )
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
-        found = load_digits()
-        images = found.images[: self.limit].astype(np.uint8)
+        dataset = load_digits()
+        images = dataset.images[: self.limit].astype(np.uint8)
         rows = pd.DataFrame(
             {
                 "sample_id": [f"digits/{at:04d}" for at in range(len(images))],
                 "image": [image.tobytes() for image in images],
-                "label": found.target[: self.limit].astype(np.int64),
+                "label": dataset.target[: self.limit].astype(np.int64),
             }
         )
         return from_pandas(spark, rows, self.declared())

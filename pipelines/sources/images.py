@@ -1,6 +1,6 @@
 """Images from class folders, from files listed in a CSV table, or from Parquet.
 
-source: {name: images, folder: my-pictures, height: 64, width: 64}
+source: {name: images, folder: my-images, height: 64, width: 64}
 
 source:
   name: images
@@ -115,7 +115,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         Raises BadData when the folder does not exist or has no files in its folders, and for an invalid table.
         """
         if self.folder is not None:
-            return image_folder.listed(self.folder, folders, "class", "pictures")
+            return image_folder.listed(self.folder, folders, "class", "images")
         if self.table is None:
             return ()
         paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
@@ -154,27 +154,27 @@ class Images(BaseModel, frozen=True, extra="forbid"):
 
     def _columns(self, classes: tuple[str, ...] | None) -> tuple[Column, ...]:
         tensor: dict[str, Any] = {"layout": "tensor", "axes": "CHW"}
-        found = [
+        columns = [
             Column(name="image", dtype="uint8", shape=self.frame.shape, role="input", meaning="image", **tensor),
         ]
         if self.table and self.table.mask:
             dtype, shape = ("uint8" if self.instances == "semantic" else "int32"), (1, self.height, self.width)
-            found.append(Column(name="mask", dtype=dtype, shape=shape, role="target", meaning="mask", **tensor))
+            columns.append(Column(name="mask", dtype=dtype, shape=shape, role="target", meaning="mask", **tensor))
         if self.resize == "keep":
-            found += [Column(name=name, dtype="int32", role="key", meaning="number", unit="pixels") for name in SIZES]
+            columns += [Column(name=name, dtype="int32", role="key", meaning="number", unit="pixels") for name in SIZES]
         if classes is not None:
-            found.append(Column(name="label", dtype="int64", role="target", meaning="category", classes=classes))
-        return tuple(found)
+            columns.append(Column(name="label", dtype="int64", role="target", meaning="category", classes=classes))
+        return tuple(columns)
 
     def _named(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
         """Rows with the image paths of a folder or table, and the reasons of quarantined ones; the classes."""
         if self.folder is not None:
-            found = image_folder.sort(self.folder, files, "class", "pictures")
+            files_by_kind = image_folder.sort(self.folder, files, "class", "images")
             rows: list[dict[str, str | None]] = [
                 {"sample_id": name, "label": normal_form(name.partition("/")[0]), "path": str(path)}
-                for name, path in found.pictures.items()
+                for name, path in files_by_kind.images.items()
             ]
-            rows += [{"sample_id": name, "_reason": why} for name, why in found.aside.items()]
+            rows += [{"sample_id": name, "_reason": why} for name, why in files_by_kind.aside.items()]
         elif self.table is not None:
             rows = self._rows(files)
             beside = files[self.table.name].parent
@@ -191,7 +191,7 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         """The rows of the table, with paths relative to its folder."""
         if self.table is None:
             return []
-        found: list[dict[str, str | None]] = []
+        listed: list[dict[str, str | None]] = []
         seen: set[str] = set()
         for row in _csv_rows(files[self.table.name], self.table):
             path, mask = _filled(self.table.image, row), _filled(self.table.mask or "", row)
@@ -199,20 +199,20 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             split = row[self.table.split].strip() if self.table.split else None
             reason = None
             if path in seen:
-                reason = "the picture is named twice"
+                reason = "the image is named twice"
             elif any(".." in PurePosixPath(one).parts or PurePosixPath(one).is_absolute() for one in (path, mask)):
                 reason, path, mask = "leads out of the table's folder", "", ""
             elif label == "":
                 reason = "has no label"
             elif split is not None and split not in SPLITS:
                 reason, split = f"its split is none of {', '.join(SPLITS)}", None
-            name = f"{path or 'line'}{f'#{len(found) + 2}' if reason else ''}"
+            name = f"{path or 'line'}{f'#{len(listed) + 2}' if reason else ''}"
             seen.add(path)
             values = (name, split, label or None, path or None, mask or None, reason)
-            found.append(dict(zip(_LISTED, values, strict=True)))
-        if not found:
-            raise BadData.at(files[self.table.name], "only a header; expected a row for each picture")
-        return found
+            listed.append(dict(zip(_LISTED, values, strict=True)))
+        if not listed:
+            raise BadData.at(files[self.table.name], "only a header; expected a row for each image")
+        return listed
 
     def _held(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
         """Rows with the bytes of the images of Parquet files, with ids of file and row index; the classes."""
@@ -246,24 +246,24 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             row["label"] = classes.index(one["label"])
         return row
 
-    def _mask(self, path: str | None, picture: bytes) -> np.ndarray[Any, Any]:
+    def _mask(self, path: str | None, image: bytes) -> np.ndarray[Any, Any]:
         try:
             content = content_of(path or "")
         except ValueError as error:
             raise ValueError(f"mask: {error}") from error
-        numbers = self.frame.mask(content, picture)
+        numbers = self.frame.mask(content, image)
         return (numbers > 0).astype(np.uint8) if self.instances == "semantic" else numbers.astype("<i4")
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:
     """The distinct classes, sorted by name; integers by value."""
-    found = set(labels)
-    numbers = all(one.isdecimal() for one in found)
-    return tuple(sorted(found, key=lambda one: (int(one) if numbers else 0, one)))
+    distinct = set(labels)
+    numbers = all(one.isdecimal() for one in distinct)
+    return tuple(sorted(distinct, key=lambda one: (int(one) if numbers else 0, one)))
 
 
 def _filled(pattern: str, row: Mapping[str, str]) -> str:
-    return re.sub(r"\{([^{}]+)\}", lambda found: row[found[1]], pattern)
+    return re.sub(r"\{([^{}]+)\}", lambda match: row[match[1]], pattern)
 
 
 def _csv_rows(path: Path, table: Listed) -> list[dict[str, str]]:

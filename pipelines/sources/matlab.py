@@ -69,8 +69,8 @@ class Matlab(BaseModel, frozen=True, extra="forbid"):
             for (name, piece), reason in zip(pieces, reasons, strict=True)
             if reason is not None
         ]
-        put_aside = spark.createDataFrame(refused, "sample_id string, reason string, content string")
-        return Table(table.frame, table.columns, put_aside)
+        quarantined = spark.createDataFrame(refused, "sample_id string, reason string, content string")
+        return Table(table.frame, table.columns, quarantined)
 
     def _reason(self, piece: NDArray[Any], width: int) -> str | None:
         if piece.ndim != 2 or piece.dtype.kind not in "biuf" or 0 in piece.shape:
@@ -85,10 +85,10 @@ class Matlab(BaseModel, frozen=True, extra="forbid"):
 def _pieces(path: Path) -> list[tuple[str, NDArray[Any]]]:
     """The pieces of all splits by name. Only numeric arrays are read; MATLAB objects are not decoded."""
     try:
-        found = loadmat(path, variable_names=[f"{split}data" for split in SPLITS])
+        content = loadmat(path, variable_names=[f"{split}data" for split in SPLITS])
     except Exception as error:  # damaged files raise many kinds of errors in the reader
         raise BadData.at(path, f"cannot be read as a MATLAB 5 file ({error}); save it with -v6 or -v7") from None
-    cells = {split: found.get(f"{split}data") for split in SPLITS}
+    cells = {split: content.get(f"{split}data") for split in SPLITS}
     odd = [f"{split}data" for split, cell in cells.items() if cell is None or cell.dtype != object]
     if odd:
         raise BadData.at(path, f"no cells {odd}; expected a cell of matrices for each split")

@@ -113,7 +113,7 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         kept = filled.where(long)
         if kept.isEmpty():
             longest = filled.agg(F.max("_steps")).collect()[0][0]
-            raise BadData.at(self._told(), f"no series has {self.window} steps, the longest {longest or 0}")
+            raise BadData.at(self._file_names(), f"no series has {self.window} steps, the longest {longest or 0}")
         columns = self._columns()
         frame = with_places(kept.select("sample_id", "split", *(named(column.name) for column in columns)))
         return flow.Table(frame, columns, reduce(DataFrame.unionByName, refused))
@@ -159,9 +159,9 @@ class Series(BaseModel, frozen=True, extra="forbid"):
             return
         usual = steps.where("_apart IS NOT NULL").groupBy("_apart").count().orderBy(F.desc("count"), "_apart").first()
         apart = f"{_length(first[2])} after the row before"
-        where = f"{self._told()}, {first[0]}, {first[1]}"
+        where = f"{self._file_names()}, {first[0]}, {first[1]}"
         if first[2] % self.step_us:
-            message = f"{apart}; frequency says {self.frequency}, most rows are {_length(usual[0])} apart"
+            message = f"{apart}; frequency is {self.frequency}, most rows are {_length(usual[0])} apart"
             raise BadData.at(where, message)
         would = "set gaps: to fill-forward or mark" if self.gaps == "refuse" else "is the time right? see longest_gap"
         raise BadData.at(where, f"a gap: {apart} ({odd.count()} such gaps in all); {would}")
@@ -186,17 +186,17 @@ class Series(BaseModel, frozen=True, extra="forbid"):
         )
 
     def _columns(self) -> tuple[Column, ...]:
-        found = [
+        columns = [
             Column(name="time", dtype="string", role="key", meaning="text"),
             Column(name="entity", dtype="string", role="key", meaning="text"),
         ]
         for name, value in self.columns.items():
-            found.append(Column(name=name, dtype="float64", role=value.role, meaning="number", unit=value.unit))
+            columns.append(Column(name=name, dtype="float64", role=value.role, meaning="number", unit=value.unit))
         if self.gaps == "mark":
-            found.append(Column(name=OBSERVED, dtype="uint8", role="mask", meaning="number"))
-        return tuple(found)
+            columns.append(Column(name=OBSERVED, dtype="uint8", role="mask", meaning="number"))
+        return tuple(columns)
 
-    def _told(self) -> str:
+    def _file_names(self) -> str:
         return ", ".join(file.name for file in self.files)
 
 

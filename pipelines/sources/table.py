@@ -92,7 +92,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         if unfit:
             raise ValueError(f"columns: {'; '.join(unfit)}")
         if SPLIT in self.columns and (self.folds or any(file.split for file in self.files)):
-            raise ValueError("columns: `split` says the split of each row; leave out split and folds of the files")
+            raise ValueError("columns: `split` has the split of each row; leave out split and folds of the files")
         return self
 
     def origin_files(self) -> tuple[OriginFile, ...]:
@@ -115,18 +115,18 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         bad = self._check_each_table(rows, tables, list(columns))
         refused = self._refused(rows, columns) if bad else None
         frame = rows.where("_reason IS NULL")
-        told_split = F.coalesce("_split", named(SPLIT).cast("string")) if SPLIT in columns else F.col("_split")
-        frame = frame.withColumn(SPLIT, told_split).drop("_split")
+        row_split = F.coalesce("_split", named(SPLIT).cast("string")) if SPLIT in columns else F.col("_split")
+        frame = frame.withColumn(SPLIT, row_split).drop("_split")
         frame = with_places(frame.drop("_reason", "_line", "_file"))
         if self.folds is not None:
             check_rows_are_lines(rows)
             archive = files[self.folds.file.name]
-            frame = self.folds.told(spark, frame, archive, first_line=2 if self.header else 1)
+            frame = self.folds.assigned(spark, frame, archive, first_line=2 if self.header else 1)
         frame = fewest(frame, self.limit)
-        told = tuple(_column(name, declared) for name, declared in columns.items() if name != SPLIT)
+        kept = tuple(_column(name, declared) for name, declared in columns.items() if name != SPLIT)
         held = rows if self.folds is None and self.limit is None else None
         resolved = {"columns": {name: declared.model_dump(mode="json") for name, declared in columns.items()}}
-        return flow.Table(frame.drop("_number"), told, refused, held=held, resolved=resolved)
+        return flow.Table(frame.drop("_number"), kept, refused, held=held, resolved=resolved)
 
     def layout(self, columns: dict[str, TableColumn]) -> Layout:
         return Layout(
@@ -165,13 +165,13 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             )
         else:
             frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(_urls(paths))
-        found = inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
-        if unfit := unfit_names(found):
+        columns = inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
+        if unfit := unfit_names(columns):
             raise BadData.at("data.source", f"columns: {'; '.join(unfit)}")
-        missing = [name for name in (self.target, self.key) if name is not None and name not in found]
+        missing = [name for name in (self.target, self.key) if name is not None and name not in columns]
         if missing:
-            raise BadData.at("data.source", f"no columns {missing}; the files have {list(found)}")
-        return found
+            raise BadData.at("data.source", f"no columns {missing}; the files have {list(columns)}")
+        return columns
 
     def _seen(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
         """CSV files with inferred types; a time of day stays text, as Spark would parse it as a time of today."""
@@ -179,39 +179,39 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         options["encoding"] = JAVA_NAMES[self.encoding]
         content = csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
         texts = spark.read.options(**options).csv(content)
-        found = spark.read.options(**options, inferSchema="true").csv(content)
-        times = [field.name for field in found.schema.fields if field.dataType.typeName().startswith("timestamp")]
+        frame = spark.read.options(**options, inferSchema="true").csv(content)
+        times = [field.name for field in frame.schema.fields if field.dataType.typeName().startswith("timestamp")]
         others = [F.count_if(named(name).isNotNull() & iso_time(named(name)).isNull()) for name in times]
         odd = texts.agg(*others).collect()[0] if times else ()
         days = [name for name, count in zip(times, odd, strict=True) if count]
-        return found.select(
-            *(named(name).cast("string").alias(name) if name in days else named(name) for name in found.columns)
+        return frame.select(
+            *(named(name).cast("string").alias(name) if name in days else named(name) for name in frame.columns)
         )
 
     def _check_each_table(self, rows: DataFrame, tables: Sequence[Parts], columns: list[str]) -> int:
         """The number of invalid rows. Raises BadData for a file, or a folder of part files, without a valid row."""
         good = F.sum(F.expr("CAST(_reason IS NULL AS INT)")).alias("good")
         first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
-        told = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
-        found = {row["_file"]: row for row in told}
-        asked: list[tuple[str, Iterable[str | None]]] = [(table.file.name, table.paths) for table in tables]
-        for where, names in asked or [("database", [None])]:
-            seen = [found[name] for name in names if name in found]
+        counts = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
+        by_file = {row["_file"]: row for row in counts}
+        sources: list[tuple[str, Iterable[str | None]]] = [(table.file.name, table.paths) for table in tables]
+        for where, names in sources or [("database", [None])]:
+            seen = [by_file[name] for name in names if name in by_file]
             if not any(row["good"] for row in seen):
-                such = next((_told(row) for row in seen if row["first"]), "only a header")
+                such = next((_first_invalid(row) for row in seen if row["first"]), "only a header")
                 raise BadData.at(where, f"no row fits the declared columns {columns}; {such}")
-        return sum(row["all"] - row["good"] for row in told)
+        return sum(row["all"] - row["good"] for row in counts)
 
     def _refused(self, rows: DataFrame, columns: Mapping[str, TableColumn]) -> DataFrame:
         """The invalid rows, cached separately, as they are kept longer than the others."""
-        found = rows.where("_reason IS NOT NULL").select(
+        refused = rows.where("_reason IS NOT NULL").select(
             F.coalesce(self._place(), F.lit("?")).alias("sample_id"),
             F.col("_reason").alias("reason"),
             self._content(columns),
         )
-        found = cached(found)
-        found.count()
-        return found
+        refused = cached(refused)
+        refused.count()
+        return refused
 
     def _sample_id(self) -> SparkColumn:
         return named(self.key).cast("string") if self.key else self._place()
@@ -226,7 +226,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         return F.coalesce("_line", whole).alias("content")
 
 
-def _told(row: Row) -> str:
+def _first_invalid(row: Row) -> str:
     """Describes the first invalid row of a file, for an error."""
     number, reason, line = row["first"]
     place = f"line {number} of {row['_file']}: " if number else ""

@@ -144,7 +144,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         reasons = [F.col("_odd"), *self._reasons("text", self.mode != "document")]
         reasons.append(F.when(F.length("label") == 0, "has no label"))
         rows = lines.select(
-            F.format_string("%s:%d", F.lit(self._told(file)), "number").alias("sample_id"),
+            F.format_string("%s:%d", F.lit(self._file_name(file)), "number").alias("sample_id"),
             F.lit(file.split).cast("string").alias("split"),
             (text if self.mode == "document" else _stripped(text)).alias("text"),
             label.alias("label"),
@@ -169,7 +169,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         return (
             named[0]
             .join(named[1], "number")
-            .withColumn("sample_id", F.format_string("%s:%d", F.lit(self._told(pair.source)), "number"))
+            .withColumn("sample_id", F.format_string("%s:%d", F.lit(self._file_name(pair.source)), "number"))
             .withColumn("split", F.lit(pair.split).cast("string"))
             .withColumn("_reason", F.coalesce(*reasons))
             .drop("number")
@@ -187,7 +187,7 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         wrong |= {"is empty": F.coalesce(F.length(text) == 0, F.lit(True))} if filled else {}
         return [F.when(condition, reason) for reason, condition in wrong.items()]
 
-    def _told(self, file: NamedFile) -> str:
+    def _file_name(self, file: NamedFile) -> str:
         """The name of the file in a sample_id."""
         return called(file, (*self.files, *(pair.source for pair in self.pairs)))
 

@@ -78,8 +78,8 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         table = from_pandas(spark, _stored(kept, columns), columns)
         refused = rows[rows.reason.notna()]
         content = [(one.sample_id, one.reason, f"reward {one.reward}") for one in refused.itertuples()]
-        put_aside = spark.createDataFrame(content, "sample_id string, reason string, content string")
-        return Table(table.frame, table.columns, put_aside)
+        quarantined = spark.createDataFrame(content, "sample_id string, reason string, content string")
+        return Table(table.frame, table.columns, quarantined)
 
     def _file(self, file: RecordedFile, path: Path) -> pd.DataFrame:
         """The rows of a file, with observation and action as vectors."""
@@ -95,12 +95,12 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         for name in (self.episode, self.step, self.terminated, self.truncated):
             if lost := int(pd.isna(columns[name]).sum()):
                 raise BadData.at(path, f"{name}: {lost} values are missing; each step needs its place in an episode")
-        told = called(file, self.files, "stem")
+        file_name = called(file, self.files, "stem")
         try:
             step = columns[self.step].astype(np.int64)
             frame = pd.DataFrame(
                 {
-                    "episode": [f"{told}/{episode}" for episode in columns[self.episode]],
+                    "episode": [f"{file_name}/{episode}" for episode in columns[self.episode]],
                     "step": step,
                     "observation": _vectors(columns, self.observation),
                     "action": _vectors(columns, self.action),
@@ -118,8 +118,8 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as found:
-                return {name: found[name] for name in found.files}
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
     except (OSError, ValueError, LookupError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
         raise BadData.at(path, f"cannot be read as {path.suffix} ({error}); objects are not unpickled") from None
@@ -127,11 +127,11 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def _marks(values: NDArray[Any], path: Path, name: str) -> NDArray[np.bool_]:
-    found = [_MARKS.get(one.lower() if isinstance(one, str) else one) for one in values.tolist()]
-    if None in found:
-        odd = values.tolist()[found.index(None)]
+    marks = [_MARKS.get(one.lower() if isinstance(one, str) else one) for one in values.tolist()]
+    if None in marks:
+        odd = values.tolist()[marks.index(None)]
         raise BadData.at(path, f"{name}: {odd!r} is no mark of an end; expected true or false, or 1 or 0")
-    return np.array(found, dtype=bool)
+    return np.array(marks, dtype=bool)
 
 
 def _listed(names: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -162,8 +162,8 @@ def _judged(rows: pd.DataFrame) -> pd.DataFrame:
         ),
     }
     reason = pd.Series([None] * len(rows), dtype=object)
-    for told, wrong in reversed(reasons.items()):
-        reason[wrong.to_numpy(dtype=bool)] = told
+    for message, wrong in reversed(reasons.items()):
+        reason[wrong.to_numpy(dtype=bool)] = message
     # the step before one that is not finite has no valid next observation
     broken = pd.Series([not np.isfinite(np.asarray(one, dtype=np.float64)).all() for one in follower], dtype=bool)
     reason[(broken & reason.isna()).to_numpy()] = "its next observation is not known"
@@ -196,10 +196,10 @@ def _columns(rows: pd.DataFrame) -> tuple[Column, ...]:
 
 
 def _stored(rows: pd.DataFrame, columns: tuple[Column, ...]) -> pd.DataFrame:
-    found = rows.assign(done=rows.terminated.astype(np.uint8))
+    stored = rows.assign(done=rows.terminated.astype(np.uint8))
     for column in columns:
         if column.layout == "tensor":
-            found[column.name] = [np.asarray(one, "<f4").tobytes() for one in found[column.name]]
+            stored[column.name] = [np.asarray(one, "<f4").tobytes() for one in stored[column.name]]
         elif column.name == "action":
-            found["action"] = [int(one[0]) for one in found.action]
-    return found
+            stored["action"] = [int(one[0]) for one in stored.action]
+    return stored

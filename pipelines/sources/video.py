@@ -79,17 +79,17 @@ class Video(BaseModel, frozen=True, extra="forbid"):
     def _windows(self, files: Mapping[str, Path]) -> list[dict[str, Any]]:
         """The windows of every clip with the paths of their frames; a short clip is a single, too short window."""
         listed = image_folder.sort(self.folder, files, "clip", "frames")
-        found: list[dict[str, Any]] = [
+        windows: list[dict[str, Any]] = [
             {"sample_id": name, "clip": name.partition("/")[0], "paths": [], "reason": why}
             for name, why in listed.aside.items()
         ]
-        for clip, names in groupby(sorted(listed.pictures, key=_place), key=lambda name: Path(name).parent.name):
-            paths = [str(listed.pictures[name]) for name in names]
+        for clip, names in groupby(sorted(listed.images, key=_place), key=lambda name: Path(name).parent.name):
+            paths = [str(listed.images[name]) for name in names]
             last = max(0, len(paths) - self.frames)
             for start in range(0, last + 1, self.stride or self.frames):
                 window = paths[start : start + self.frames]
-                found.append({"sample_id": f"{clip}/{start:06d}", "clip": clip, "paths": window, "reason": None})
-        return found
+                windows.append({"sample_id": f"{clip}/{start:06d}", "clip": clip, "paths": window, "reason": None})
+        return windows
 
     def _row(self, window: Mapping[str, Any]) -> dict[str, Any]:
         row = {"sample_id": window["sample_id"], "clip": window["clip"], "frames": b""}

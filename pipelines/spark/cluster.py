@@ -27,7 +27,7 @@ _STANDALONE = re.compile(r"spark://(.+)")
 _LACKS = re.compile(r"No module named '([\w.]+)'")
 _NO_PYTHON = re.compile(r'Cannot run program "([^"]+)"')
 _OTHER_PYTHON = re.compile(r"PYTHON_VERSION_MISMATCH|Python in worker has different version")
-_SAID = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception|ArrowInvalid): \S.*)$", re.MULTILINE)
+_CAUSE = re.compile(r"^\W*(?:Caused by: )?([\w.]+(?:Error|Exception|ArrowInvalid): \S.*)$", re.MULTILINE)
 _TASK = re.compile(r".*Lost task [^)]*\) \(\S+ executor \w+\): ")
 _GIVEN_UP = re.compile(r"Job \d+ cancelled as part of cancellation of all jobs")
 
@@ -40,15 +40,17 @@ def is_here(address: str) -> bool:
 
 def check_master(address: str) -> None:
     """Raises BadEnvironment when no standalone master listens at `address`; Spark itself would retry for a minute."""
-    told: OSError | None = None
+    refused: OSError | None = None
     for host, port in _masters(address):
         try:
             socket.create_connection((host, port), timeout=MASTER_WITHIN_S).close()
             return
         except OSError as error:
-            told = error
-    if told is not None:
-        raise BadEnvironment.at(f"spark master {address}", f"does not answer ({told}); start it, or leave --master out")
+            refused = error
+    if refused is not None:
+        raise BadEnvironment.at(
+            f"spark master {address}", f"does not answer ({refused}); start it, or leave --master out"
+        )
 
 
 def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
@@ -66,7 +68,7 @@ def make_ready(spark: SparkSession, packages: Path, within_s: float) -> None:
         preflight.on_each_worker(context, preflight.imports)
     except (Py4JJavaError, PySparkException) as error:
         raise BadEnvironment.at(
-            f"spark master {context.master}", _told(str(error), context.pythonExec, within_s)
+            f"spark master {context.master}", _advice(str(error), context.pythonExec, within_s)
         ) from None
     finally:
         late.cancel()
@@ -115,24 +117,24 @@ def is_given_up(error: object) -> bool:
 def cause(error: object) -> str:
     """Root cause of an error, without the stack traces of Java and Python."""
     text = str(error).partition("Driver stacktrace")[0]
-    found = _SAID.findall(text)
-    return _TASK.sub("", str(found[-1]) if found else (text.strip().splitlines() or ["nothing was said"])[0])
+    causes = _CAUSE.findall(text)
+    return _TASK.sub("", str(causes[-1]) if causes else (text.strip().splitlines() or ["no message"])[0])
 
 
-def _told(error: str, python: str, within_s: float) -> str:
-    if found := _LACKS.search(error):
-        return f"a worker's Python ({python}) lacks {found[1]}; install Millstream's requirements on the workers"
-    if found := _NO_PYTHON.search(error):
-        return f"a worker has no {found[1]}; set PYSPARK_PYTHON to the Python of the workers"
+def _advice(error: str, python: str, within_s: float) -> str:
+    if match := _LACKS.search(error):
+        return f"a worker's Python ({python}) lacks {match[1]}; install Millstream's requirements on the workers"
+    if match := _NO_PYTHON.search(error):
+        return f"a worker has no {match[1]}; set PYSPARK_PYTHON to the Python of the workers"
     if _OTHER_PYTHON.search(error):
         return f"the workers' Python ({python}) has another version than this one; set PYSPARK_PYTHON to one that fits"
     if is_given_up(error):
         return f"no worker took a job within {within_s:g} s; are there workers with a free core and enough memory?"
-    return f"the first job failed ({cause(error)}); the workers' logs tell more"
+    return f"the first job failed ({cause(error)}); see the workers' logs"
 
 
 def _masters(address: str) -> list[tuple[str, int]]:
     """Host and port of each master of a standalone cluster; none for others."""
-    found = _STANDALONE.fullmatch(address)
-    pairs = [one.rpartition(":") for one in found[1].split(",")] if found else []
+    match = _STANDALONE.fullmatch(address)
+    pairs = [one.rpartition(":") for one in match[1].split(",")] if match else []
     return [(host, int(port)) for host, _, port in pairs if port.isdecimal()]

@@ -37,7 +37,7 @@ _LOST = {
 
 
 @contextmanager
-def told(where: object) -> Iterator[None]:
+def translated(where: object) -> Iterator[None]:
     """Turns the failure of a job into BadData or BadEnvironment; `where` is reported when the file is unknown.
 
     Any other error of Python code on a worker is unexpected: a RuntimeError with its last line.
@@ -45,10 +45,10 @@ def told(where: object) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JError) as error:
-        found = refusal(where, error)
-        if found is None:
+        refused = refusal(where, error)
+        if refused is None:
             raise RuntimeError(cluster.cause(error)) from error
-        raise found from error
+        raise refused from error
 
 
 def refusal(where: object, error: Exception) -> Refusal | None:
@@ -64,8 +64,8 @@ def refusal(where: object, error: Exception) -> Refusal | None:
         return BadEnvironment.at(
             "spark", f"{problem}; was it killed, perhaps for lack of memory? give the command again"
         )
-    for said, message in _LOST.items():
-        if said in text:
+    for sign, message in _LOST.items():
+        if sign in text:
             return BadEnvironment.at("spark", f"{message} ({cluster.cause(text)[:LONGEST_CAUSE]})")
     if _CODE.search(text):
         return None
@@ -78,8 +78,8 @@ def refusal(where: object, error: Exception) -> Refusal | None:
 
 def raised_on_worker(text: str) -> tuple[type[Refusal], str] | None:
     """The refusal that a worker raised, and its text, from the message of the job's error."""
-    found = _REFUSED.search(text)
-    return (_KINDS[found[1]], found[2]) if found else None
+    match = _REFUSED.search(text)
+    return (_KINDS[match[1]], match[2]) if match else None
 
 
 def _damaged(path: Path) -> str:

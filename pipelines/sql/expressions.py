@@ -14,10 +14,10 @@ from millstream.pipelines.sql.windows import calls
 _RUNS = ("select", "java_method", "reflect", "try_reflect")
 _DIFFERS = ("rand", "randn", "random", "uniform", "randstr", "uuid", "shuffle")
 _COUNTS = ("monotonically_increasing_id", "spark_partition_id")
-_TELLS_TIME = ("current_date", "current_time", "current_timestamp", "localtimestamp")
+_CURRENT_TIME = ("current_date", "current_time", "current_timestamp", "localtimestamp")
 _LOOKS_AROUND = ("current_user", "current_catalog", "current_database", "current_schema", "input_file_name")
 _ENDS = ("raise_error", "assert_true")
-_REFUSED = (*_RUNS, *_DIFFERS, *_COUNTS, *_TELLS_TIME, *_LOOKS_AROUND, *_ENDS)
+_REFUSED = (*_RUNS, *_DIFFERS, *_COUNTS, *_CURRENT_TIME, *_LOOKS_AROUND, *_ENDS)
 _REFUSED_AS_CALLS = frozenset(["now", "curdate", "user", "session_user", "version", "unix_timestamp"])
 """Refused only as a call without arguments: with arguments it is another function, without parentheses a column."""
 EVERYTHING = "*"
@@ -62,15 +62,15 @@ def names_in_windows(expression: str) -> set[str]:
 
 
 def _names(read: Pieces, without: Set[int] = frozenset()) -> set[str]:
-    found = set()
+    names = set()
     for before, piece, after in zip((None, *read), read, (*read[1:], None), strict=False):
         if piece.at in without:
             continue
         if piece.name:
-            found.add(EVERYTHING if piece.word == "identifier" and after and after.sign == "(" else piece.name)
+            names.add(EVERYTHING if piece.word == "identifier" and after and after.sign == "(" else piece.name)
         if piece.sign == "*" and (before is None or before.sign in ("(", ",", ".")) and not _is_count(read, piece):
-            found.add(EVERYTHING)
-    return found
+            names.add(EVERYTHING)
+    return names
 
 
 def _is_count(read: Pieces, star: Piece) -> bool:

@@ -22,13 +22,13 @@ def formula_of(frame: DataFrame, expression: str, columns: Collection[str]) -> F
 
     That is the case for other rows or columns, and for operators that are not known in `tracking`.
     """
-    # only py4j gives Python access to Spark's analyzer
+    # only by py4j can Python reach Spark's analyzer
     plan = frame.select(F.expr(expression).alias("value"))._jdf.queryExecution().analyzed()
     value, gateway = plan.expressions().head(), frame.sparkSession.sparkContext._gateway
     if value.getClass().getSimpleName() != "Alias":  # computed by a plan below, from other rows
         return None
-    found = _formula(value.child(), gateway)
-    return found if found is not None and found.is_known and found.inputs.keys() <= set(columns) else None
+    formula = _formula(value.child(), gateway)
+    return formula if formula is not None and formula.is_known and formula.inputs.keys() <= set(columns) else None
 
 
 def _formula(node: Any, gateway: Any) -> Formula | None:

@@ -85,8 +85,8 @@ class Call:
         """Offset of `lag` in rows; None if it is no literal number."""
         if len(self.arguments) < 2:
             return 1
-        told = self.arguments[1]
-        return int(told[0].word) if len(told) == 1 and told[0].word.isdecimal() else None
+        offset = self.arguments[1]
+        return int(offset[0].word) if len(offset) == 1 and offset[0].word.isdecimal() else None
 
 
 def calls(expression: str) -> tuple[Call, ...]:
@@ -119,10 +119,10 @@ def _clauses(window: Pieces) -> tuple[tuple[Pieces, ...], tuple[Pieces, ...], st
             starts.append((at, at + 2, _CLAUSES[piece.word]))
         elif piece.word in ("rows", "range") and _starts_frame(following.word):
             starts.append((at, at, "frame"))
-    found: dict[str, Pieces] = {"partition": (), "order": (), "frame": ()}
+    clauses: dict[str, Pieces] = {"partition": (), "order": (), "frame": ()}
     for (_, start, clause), (end, _, _) in zip(starts, [*starts[1:], (len(window), 0, "")], strict=True):
-        found[clause] = [*found[clause], *window[start:end]]
-    return listed(found["partition"]), listed(found["order"]), _frame(found["frame"])
+        clauses[clause] = [*clauses[clause], *window[start:end]]
+    return listed(clauses["partition"]), listed(clauses["order"]), _frame(clauses["frame"])
 
 
 def _starts_frame(word: str) -> bool:

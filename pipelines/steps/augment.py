@@ -150,9 +150,9 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         chosen = [one for one in fitting.items() if self.column in (None, one[0])]
         if len(chosen) != 1:
             nouns = " or ".join(modality.PLURALS[kind] for kind in kinds)
-            asked = f"column is {self.column!r}, and " if self.column is not None else ""
+            restriction = f"column is {self.column!r}, and " if self.column is not None else ""
             would = "name one" if fitting else ", or ".join(MISSING[kind] for kind in kinds)
-            raise BadData.at("step augment", f"{asked}{nouns} are {list(fitting)}; {would}")
+            raise BadData.at("step augment", f"{restriction}{nouns} are {list(fitting)}; {would}")
         return chosen[0]
 
     def _check_along(self, train: Table, name: str) -> None:
@@ -173,13 +173,13 @@ class Augment(BaseModel, frozen=True, extra="forbid"):
         def changed(rows: pd.DataFrame) -> pd.DataFrame:
             keys = list(zip(rows["sample_id"], rows[COPY], strict=True))
             done = [drawn(changes, ops, seed, name, sample_id, copy) for sample_id, copy in keys]
-            told = [
+            operations = [
                 json.dumps({"op": name, "copy": int(copy), "seed": seed, "changes": one, **lineage.earlier(before)})
                 for (_, copy), one, before in zip(keys, done, rows["op"], strict=True)
             ]
             parents = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
             ids = [f"{sample_id}+{name}-{copy}" for sample_id, copy in keys]
-            new: pd.DataFrame = rows.assign(**write(rows, done), op=told, parent_id=parents, sample_id=ids)
+            new: pd.DataFrame = rows.assign(**write(rows, done), op=operations, parent_id=parents, sample_id=ids)
             return new.reindex(columns=order)
 
         return changed
@@ -221,20 +221,20 @@ def _column(within: Table, name: str) -> Column:
     return column
 
 
-def _shows_the_same(one: Column, picture: Column) -> bool:
+def _shows_the_same(one: Column, image: Column) -> bool:
     """Whether a column certainly shows the same scene: a mask, or the target image of an input image."""
     if one.layout != "tensor":
         return False
-    return one.meaning == "mask" or (one.meaning == "image" and {one.role, picture.role} == {"input", "target"})
+    return one.meaning == "mask" or (one.meaning == "image" and {one.role, image.role} == {"input", "target"})
 
 
 def _deviations(train: Table) -> dict[str, float]:
     """The standard deviation of each numeric input over its non-missing rows; 0 where there are none."""
-    found = {}
+    deviations = {}
     for column in modality.numbers_of(train.columns):
         values = train.frame.select(named(column.name).cast("double").alias("value")).where(
             "value IS NOT NULL AND NOT isnan(value)"
         )
         counts = {row[0]: row[1] for row in values.groupBy("value").count().collect()}
-        found[column.name] = moments(counts)[1] if counts else 0.0
-    return found
+        deviations[column.name] = moments(counts)[1] if counts else 0.0
+    return deviations

@@ -55,7 +55,7 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
         """Raises BadData for a column that is no uint8 image, and for frames smaller than one low-resolution pixel."""
         column = table.column(self.column)
         if column is None or column.layout != "tensor" or len(column.shape) != 3 or column.dtype != "uint8":
-            raise BadData.at("step coarsen", f"{self.column!r} is no picture of bytes; the source images reads such")
+            raise BadData.at("step coarsen", f"{self.column!r} is not an image of bytes; the source images reads such")
         maps, height, width = column.shape[0], *(side // self.scale for side in column.shape[1:])
         if not height or not width:
             raise BadData.at("step coarsen", f"frames of {column.shape[1:]}; expected {self.scale} or more on a side")
@@ -67,9 +67,9 @@ class Coarsen(BaseModel, frozen=True, extra="forbid"):
 
         def made(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
-                pictures = [np.frombuffer(one, np.uint8).reshape(fine.shape) for one in piece[fine.name]]
+                images = [np.frombuffer(one, np.uint8).reshape(fine.shape) for one in piece[fine.name]]
                 sizes = piece[list(SIZES)].to_numpy() if sized else np.tile(fine.shape[1:], (len(piece), 1))
-                pairs = [_pair(one, tuple(size), scale) for one, size in zip(pictures, sizes.tolist(), strict=True)]
+                pairs = [_pair(one, tuple(size), scale) for one, size in zip(images, sizes.tolist(), strict=True)]
                 columns = {fine.name: [pair[0].tobytes() for pair in pairs], self.to: [p[1].tobytes() for p in pairs]}
                 yield piece.assign(**columns)
 

@@ -43,8 +43,8 @@ class Decontaminate(BaseModel, frozen=True, extra="forbid"):
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData for a column that is neither image nor text, and with `refuse` for near-duplicates."""
         near = Near(self.distance, self.alike, self.similarity, self.shingle)
-        found = links(table, self._name(table), near, F.when(F.col("split") == "train", 2).otherwise(1))
-        twins = cached(found.groupBy(F.col("other").alias("sample_id")).agg(F.min("one").alias("_twin")))
+        pairs = links(table, self._name(table), near, F.when(F.col("split") == "train", 2).otherwise(1))
+        twins = cached(pairs.groupBy(F.col("other").alias("sample_id")).agg(F.min("one").alias("_twin")))
         first = twins.orderBy("sample_id").head()
         if first is None:
             return table
@@ -60,7 +60,7 @@ class Decontaminate(BaseModel, frozen=True, extra="forbid"):
     def _name(self, table: Table) -> str:
         if self.column is not None:
             return self.column
-        found = comparable(table)
-        if len(found) != 1:
-            raise BadData.at("step decontaminate", f"column: name a picture or a text; inputs that are one: {found}")
-        return found[0]
+        names = comparable(table)
+        if len(names) != 1:
+            raise BadData.at("step decontaminate", f"column: name an image or a text; such inputs are: {names}")
+        return names[0]

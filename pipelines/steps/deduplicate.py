@@ -63,8 +63,8 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
             groups = near_groups(table, names[0], near).withColumnRenamed("group", _KEPT)
             judged = table.frame.join(groups, "sample_id")
             reason = "nearly equal to another row"
-        told = Column(name=_KEPT, dtype="string", role="key", meaning="text")
-        wide = Table(judged, (*table.columns, told), table.refused)
+        kept = Column(name=_KEPT, dtype="string", role="key", meaning="text")
+        wide = Table(judged, (*table.columns, kept), table.refused)
         doubles = judged.where(F.col(_KEPT) != F.col("sample_id"))
         refused = wide.refusing(doubles, F.lit(reason)).refused
         kept = judged.where(F.col(_KEPT) == F.col("sample_id")).select(*map(named, table.frame.columns))
@@ -72,16 +72,16 @@ class Deduplicate(BaseModel, frozen=True, extra="forbid"):
 
     def _names(self, table: Table) -> tuple[str, ...]:
         if self.columns is not None:
-            found = self.columns
-            missing = [name for name in found if table.column(name) is None]
+            names = self.columns
+            missing = [name for name in names if table.column(name) is None]
             if missing:
                 message = f"{missing}: no such columns; it has {[column.name for column in table.columns]}"
                 raise BadData.at("step deduplicate", message)
-            return found
+            return names
         inputs = [column for column in table.columns if column.role == "input"]
-        found = tuple(column.name for column in inputs if self.by in ("exact", column.meaning))
-        if not found or (self.by != "exact" and len(found) != 1):
+        names = tuple(column.name for column in inputs if self.by in ("exact", column.meaning))
+        if not names or (self.by != "exact" and len(names) != 1):
             raise BadData.at(
                 "step deduplicate", f"columns: name what is compared; inputs are {[c.name for c in inputs]}"
             )
-        return found
+        return names

@@ -119,11 +119,11 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
         if self.columns == "categories":
             texts = [column for column in table.columns if column.meaning == "category" and column.dtype == "string"]
             return [column for column in texts if column.role != "key"]
-        found = [table.column(name) for name in self.columns]
-        missing = [name for name, column in zip(self.columns, found, strict=True) if column is None]
+        chosen = [table.column(name) for name in self.columns]
+        missing = [name for name, column in zip(self.columns, chosen, strict=True) if column is None]
         if missing:
             raise BadData.at("step encode", f"{missing}: no such columns; it has {[c.name for c in table.columns]}")
-        texts = [column for column in found if column is not None]
+        texts = [column for column in chosen if column is not None]
         if self.method == "characters" and any(column.dtype != "string" for column in texts):
             raise BadData.at("step encode", f"characters are read from texts; {[(c.name, c.dtype) for c in texts]}")
         if self.method == "target" and any(column.role != "input" for column in texts):
@@ -146,11 +146,11 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step encode", f"{column.name}: no value in train; leave the column out")
         return {"method": "onehot", "from": column.dtype, "classes": classes}
 
-    def _ordered(self, column: Column, found: list[str]) -> list[str]:
+    def _ordered(self, column: Column, names: list[str]) -> list[str]:
         if self.classes is None:
-            return found
-        if set(self.classes) != set(found):
-            more, less = sorted(set(found) - set(self.classes)), sorted(set(self.classes) - set(found))
+            return names
+        if set(self.classes) != set(names):
+            more, less = sorted(set(names) - set(self.classes)), sorted(set(self.classes) - set(names))
             message = f"train has {more[:5]} besides `classes`, and no row of {less[:5]}; name all classes of train"
             raise BadData.at("step encode", f"{column.name}: {message}")
         return list(dict.fromkeys(self.classes))
@@ -231,7 +231,7 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
 def _check_apart(column: Column, classes: list[str]) -> None:
     if len(classes) < 2:
         message = f"the train rows have {'one class alone, ' + repr(classes[0]) if classes else 'no class'}"
-        raise BadData.at("step encode", f"{column.name}: {message}: there is nothing to tell apart")
+        raise BadData.at("step encode", f"{column.name}: {message}: there is nothing to distinguish")
 
 
 def _encoded(table: Table, column: Column, values: SparkColumn, known: SparkColumn, classes: tuple[str, ...]) -> Table:
@@ -259,11 +259,11 @@ def _distinct(train: Table, column: Column, most: int) -> list[str]:
     if len(rows) > most:
         message = f"more than {most:,} different values in train, as of an id; give it role: key, or join what is rare"
         raise BadData.at("step encode", f"{column.name}: {message}")
-    found = {preprocess.as_text(row[0]): row[0] for row in rows}
+    by_text = {preprocess.as_text(row[0]): row[0] for row in rows}
     if column.dtype == "string":
-        numbers = all(text.isdecimal() for text in found)
-        return sorted(found, key=lambda text: (int(text) if numbers else 0, text))
-    return sorted(found, key=lambda text: (found[text], text))
+        numbers = all(text.isdecimal() for text in by_text)
+        return sorted(by_text, key=lambda text: (int(text) if numbers else 0, text))
+    return sorted(by_text, key=lambda text: (by_text[text], text))
 
 
 def _spaces(seen: list[Any]) -> set[str]:

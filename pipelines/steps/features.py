@@ -13,7 +13,7 @@ from millstream.pipelines.spark.frames import escaped
 from millstream.pipelines.sql import expressions
 from millstream.pipelines.sql.expressions import refused_word, unreadable
 from millstream.pipelines.sql.formulas import formula_of
-from millstream.pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
+from millstream.pipelines.table import Derived, DerivedColumns, Doubt, Learned, Place, Reach, Reached, Roles, Table
 from millstream.tracking.dataset.records import Column, Computed, Meaning, Role, Served
 from millstream.tracking.errors import BadData, Fault
 
@@ -65,54 +65,54 @@ class Features(BaseModel, frozen=True, extra="forbid"):
 
     def reaches(self, before: Reached) -> dict[str, Reach]:
         """The features that read later rows or whole groups; a window with an ORDER BY reads earlier rows alone."""
-        known, found = dict(before), dict[str, Reach]()
+        known, reaching = dict(before), dict[str, Reach]()
         for name, feature in self.add.items():
-            read = [known[other] for other in _told(set(known), expressions.names_in(feature.expression))]
+            read = [known[other] for other in _read_of(set(known), expressions.names_in(feature.expression))]
             looks_ahead = expressions.looks_ahead(feature.expression) or any(one.looks_ahead for one in read)
             groups = (*expressions.groups_in(feature.expression), *(group for one in read for group in one.groups))
             if looks_ahead or groups:
-                known[name.lower()] = found[name] = Reach(feature.role, looks_ahead, groups)
-        return found
+                known[name.lower()] = reaching[name] = Reach(feature.role, looks_ahead, groups)
+        return reaching
 
-    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
+    def leaks(self, roles: Roles, derived: DerivedColumns) -> list[str]:
         """Leakage: an input computed from the target of its own row, and a window over the rows of every split.
 
         The target of earlier rows may be read. A column computed from it that is read through another window may return
         to its own row, as by `lead` after `lag`, so that this counts as leakage.
         """
-        own, _ = self._followed(roles, telling)
-        makers = {name.lower(): f"{name} (of the step {tells.step} before)" for name, tells in telling.items()}
-        found = []
+        own, _ = self._followed(roles, derived)
+        makers = {name.lower(): f"{name} (of the step {how.step} before)" for name, how in derived.items()}
+        leaks = []
         for name, feature in self.add.items():
             if expressions.reads_all_rows(feature.expression):
                 message = "a window without PARTITION BY and ORDER BY, or by constants, reads the rows of every split"
-                found.append(f"{name}: {message}; {LOOK_BACK}")
+                leaks.append(f"{name}: {message}; {LOOK_BACK}")
             if name in own and feature.role == "input":
                 read = ", ".join(makers.get(other, other) for other in own[name])
                 advice = "read it some rows or days back (lag, ... PRECEDING), or give the feature another role"
-                found.append(f"{name}: is computed from the target {read} of its own row; {advice}")
-        return found
+                leaks.append(f"{name}: is computed from the target {read} of its own row; {advice}")
+        return leaks
 
-    def tells(self, roles: Roles, telling: Telling) -> Telling:
+    def derives(self, roles: Roles, derived: DerivedColumns) -> DerivedColumns:
         """The features computed from the target, of their own row or of others."""
-        own, earlier = self._followed(roles, telling)
-        return {name: Tells("features", is_delayed=name in earlier) for name in (*own, *earlier)}
+        own, earlier = self._followed(roles, derived)
+        return {name: Derived("features", is_delayed=name in earlier) for name in (*own, *earlier)}
 
-    def _followed(self, roles: Roles, telling: Telling) -> tuple[dict[str, list[str]], list[str]]:
+    def _followed(self, roles: Roles, derived: DerivedColumns) -> tuple[dict[str, list[str]], list[str]]:
         """The features computed from the target of their own row, with the columns they read it from; and those
         computed from the target of earlier rows alone."""
         now = {name.lower() for name, role in roles.items() if role == "target"}
-        now |= {name.lower() for name, tells in telling.items() if not tells.is_delayed}
-        delayed = {name.lower() for name, tells in telling.items() if tells.is_delayed}
+        now |= {name.lower() for name, how in derived.items() if not how.is_delayed}
+        delayed = {name.lower() for name, how in derived.items() if how.is_delayed}
         own, earlier = dict[str, list[str]](), []
         for name, feature in self.add.items():
             expression = feature.expression
-            read = _told(now, expressions.own_names_in(expression))
-            read += _told(delayed, expressions.names_in_windows(expression))
+            read = _read_of(now, expressions.own_names_in(expression))
+            read += _read_of(delayed, expressions.names_in_windows(expression))
             if read:
                 own[name] = read
                 now.add(name.lower())
-            elif _told(now | delayed, expressions.names_in(expression)):
+            elif _read_of(now | delayed, expressions.names_in(expression)):
                 earlier.append(name)
                 delayed.add(name.lower())
         return own, earlier
@@ -121,40 +121,40 @@ class Features(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     def computed(self, table: Table) -> dict[str, Computed]:
-        found = dict[str, Computed]()
+        formulas = dict[str, Computed]()
         for name, feature in self.add.items():
             scalars = {column.name: column for column in table.columns if column.layout == "scalar"}
             formula = formula_of(table.frame, feature.value, scalars)
             if formula is not None and feature.role in ("input", "key"):
                 reads = tuple(scalars[read] for read in sorted(formula.inputs))
-                found[name] = Computed(formula=formula, role=feature.role, reads=reads)
+                formulas[name] = Computed(formula=formula, role=feature.role, reads=reads)
             table = table.replacing(table.frame.withColumn(name, F.expr(feature.value)), feature.column(name))
-        return found
+        return formulas
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData with every expression that cannot be computed, and for a column that exists already."""
-        found: list[Fault] = []
+        faults: list[Fault] = []
         for name, feature in self.add.items():
             where = f"step features, {name!r}"
             try:
                 table.check_new(where, name)
             except BadData as error:
-                found.extend(error.faults)
+                faults.extend(error.faults)
                 continue
-            if told := unreadable(table.frame, feature.value):
-                found.append(Fault(where=where, message=f"{feature.expression}: {told}"))
+            if problem := unreadable(table.frame, feature.value):
+                faults.append(Fault(where=where, message=f"{feature.expression}: {problem}"))
                 continue
             table = table.replacing(table.frame.withColumn(name, F.expr(feature.value)), feature.column(name))
-        BadData.unless_empty(found)
-        told = "null in {rows} rows; use coalesce, or role: key"
+        BadData.unless_empty(faults)
+        message = "null in {rows} rows; use coalesce, or role: key"
         doubts = [
-            Doubt(f"step features, {name!r}", F.expr(f"{escaped(name)} IS NULL"), told)
+            Doubt(f"step features, {name!r}", F.expr(f"{escaped(name)} IS NULL"), message)
             for name, feature in self.add.items()
             if feature.role != "key"
         ]
         return replace(table, doubts=(*table.doubts, *doubts))
 
 
-def _told(telling: set[str], names: set[str]) -> list[str]:
+def _read_of(derived: set[str], names: set[str]) -> list[str]:
     """The columns computed from the target that are read."""
-    return sorted(telling if expressions.EVERYTHING in names else telling & names)
+    return sorted(derived if expressions.EVERYTHING in names else derived & names)

@@ -39,6 +39,6 @@ class Filter(BaseModel, frozen=True, extra="forbid"):
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData when the expression cannot be computed."""
-        if told := unreadable(table.frame, self.keep, condition=True):
-            raise BadData.at("step filter", f"{self.keep}: {told}")
+        if problem := unreadable(table.frame, self.keep, condition=True):
+            raise BadData.at("step filter", f"{self.keep}: {problem}")
         return table.keeping(F.expr(self.keep))

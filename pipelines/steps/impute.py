@@ -81,11 +81,11 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
         if meaning is not None:
             plain = [c for c in table.columns if c.role == "input" and c.layout == "scalar" and c.meaning == meaning]
             return [column for column in plain if (column.dtype == "string") == (meaning == "category")]
-        found = {name: table.column(name) for name in self.columns}
-        wrong = [name for name, column in found.items() if column is None or column.layout != "scalar"]
+        chosen = {name: table.column(name) for name in self.columns}
+        wrong = [name for name, column in chosen.items() if column is None or column.layout != "scalar"]
         if wrong:
             raise BadData.at("step impute", f"{wrong}: no plain column; it has {[c.name for c in table.columns]}")
-        return [column for column in found.values() if column is not None]
+        return [column for column in chosen.values() if column is not None]
 
     def _learn(self, train: Table, column: Column) -> Learned:
         fill = self._fill(train, column)
@@ -101,15 +101,15 @@ class Impute(BaseModel, frozen=True, extra="forbid"):
         if is_text and self.method != "frequent":
             raise BadData.at("step impute", f"{column.name}: texts have no {self.method}; take method: frequent")
         if self.method == "median":
-            found: list[Any] = percentiles(train.frame, column, [0.5])
+            values: list[Any] = percentiles(train.frame, column, [0.5])
         else:
             counts = value_counts(train.frame, column)
-            found = [_mean(counts) if self.method == "mean" else _most_frequent(counts)] if counts else []
-        if not found:
+            values = [_mean(counts) if self.method == "mean" else _most_frequent(counts)] if counts else []
+        if not values:
             raise BadData.at(
                 "step impute", f"{column.name}: no value in train; leave the column out, or fill a constant"
             )
-        return _of_kind(found[0], column) if self.method == "frequent" else float(found[0])
+        return _of_kind(values[0], column) if self.method == "frequent" else float(values[0])
 
 
 def _of_kind(value: Any, column: Column) -> Any:

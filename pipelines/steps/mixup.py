@@ -104,11 +104,11 @@ def mixed(rows: pd.DataFrame, columns: list[Column], name: str, seed: int, alpha
     keys = list(zip(rows["sample_id"], rows[_COPY], strict=True))
     share_B = np.array([generator_of(key(seed, name, *one)).beta(alpha, alpha) for one in keys])
     new = rows.assign(**{column.name: _between(rows, column, share_B) for column in columns})
-    told = zip(keys, rows[_of_partner("sample_id")], share_B.tolist(), rows["op"], strict=True)
+    mixed = zip(keys, rows[_of_partner("sample_id")], share_B.tolist(), rows["op"], strict=True)
     drawn = {"op": name, "seed": seed, "alpha": alpha}
     new["op"] = [
         json.dumps({**drawn, "copy": int(copy), "partner": partner, "share": share, **earlier(op)})
-        for (_, copy), partner, share, op in told
+        for (_, copy), partner, share, op in mixed
     ]
     new["parent_id"] = rows["parent_id"].where(rows["parent_id"].notna(), rows["sample_id"])
     new["sample_id"] = [f"{sample_id}+{name}-{copy}" for sample_id, copy in keys]

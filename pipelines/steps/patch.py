@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-from millstream.pipelines.ops.image_columns import pictures_of
+from millstream.pipelines.ops.image_columns import images_of
 from millstream.pipelines.spark.frames import in_pandas, named
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.dataset.records import Column, Served
@@ -45,7 +45,7 @@ class Patch(BaseModel, frozen=True, extra="forbid"):
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
         """Raises BadData for a column that is no image, is smaller than a patch, or differs in height or width."""
-        columns = pictures_of(table, self.columns, self.masks, "step patch")
+        columns = images_of(table, self.columns, self.masks, "step patch")
         sizes = {column.name: column.shape[1:] for column in columns}
         height, width = next(iter(sizes.values()))
         if len(set(sizes.values())) > 1 or min(height, width) < self.size:
@@ -75,7 +75,7 @@ def _cut(rows: pd.DataFrame, columns: list[Column], top: int, left: int, size: i
     made: dict[str, object] = {}
     for column in columns:
         dtype = np.dtype(column.dtype).newbyteorder("<")
-        pictures = (np.frombuffer(content, dtype).reshape(column.shape) for content in rows[column.name])
-        made[column.name] = [one[:, top : top + size, left : left + size].tobytes() for one in pictures]
+        images = (np.frombuffer(content, dtype).reshape(column.shape) for content in rows[column.name])
+        made[column.name] = [one[:, top : top + size, left : left + size].tobytes() for one in images]
     ids = rows["sample_id"] + f"@{top},{left}"
     return rows.assign(**made, **{key: rows["sample_id"], PLACES[0]: top, PLACES[1]: left, "sample_id": ids})

@@ -152,16 +152,16 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
 
     def _added(self, every: Table, table: Table, plan: Plan, seed: int) -> DataFrame:
         """The new rows; the column `_copies` of `every` has the number made from each row."""
-        asked = every.replacing(every.frame.where(f"{copy_rows.COPIES} > 0"))
+        copied = every.replacing(every.frame.where(f"{copy_rows.COPIES} > 0"))
         name = lineage.free_name(table.frame, "rebalance" if self.method == "augment" else self.method)
         if self.method == "duplicate":
-            return copy_rows.duplicated(asked, name)
+            return copy_rows.duplicated(copied, name)
         if self.method == "augment":
             learned, step = {"deviations": plan.deviations}, self._augment
-            return copy_rows.augmented(asked, lambda plain, rows: step.made(plain, rows, learned, seed, name))
+            return copy_rows.augmented(copied, lambda plain, rows: step.made(plain, rows, learned, seed, name))
         rare = {one: count for one, count in plan.before.items() if plan.after[one] > count}
         if not rare:
-            return copy_rows.duplicated(asked, name)  # no rows
+            return copy_rows.duplicated(copied, name)  # no rows
         label = _class_name(table, plan.column)
         options = smote.Options(neighbours=self.neighbours, block=self.block, seed=seed, name=name)
         rows = every.replacing(every.frame.where(label.isin(list(rare))))

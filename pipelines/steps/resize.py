@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from pyspark.sql import functions as F
 from pyspark.sql.types import BinaryType
 
-from millstream.pipelines.ops.image_columns import pictures_of
+from millstream.pipelines.ops.image_columns import images_of
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.table import Learned, Place, Table
 from millstream.tracking.dataset.records import Column, Served
@@ -36,17 +36,17 @@ class Resize(BaseModel, frozen=True, extra="forbid"):
 
     def fit(self, train: Table, seed: int) -> Learned:
         """Raises BadData for a column that is no image, and without any image."""
-        found = {}
-        for column in pictures_of(train, self.columns, self.masks, "step resize"):
+        shapes = {}
+        for column in images_of(train, self.columns, self.masks, "step resize"):
             by = "nearest" if column.name in self.masks else self.method
             shape = (column.shape[0], self.height, self.width)
-            found[column.name] = {
+            shapes[column.name] = {
                 "from_shape": list(column.shape), "shape": list(shape), "dtype": column.dtype, "by": by
             }  # fmt: skip
-        return found
+        return shapes
 
     def apply(self, table: Table, learned: Learned, seed: int) -> Table:
-        for column in pictures_of(table, self.columns, self.masks, "step resize"):
+        for column in images_of(table, self.columns, self.masks, "step resize"):
             frame = table.frame.withColumn(column.name, _resized(column, learned[column.name]))
             table = table.replacing(frame, column.model_copy(update={"shape": tuple(learned[column.name]["shape"])}))
         return table

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, field_validator
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from millstream.pipelines.spark.frames import groups_in_arrow, named
-from millstream.pipelines.table import Doubt, Learned, Place, Reach, Reached, Roles, Table, Telling, Tells
+from millstream.pipelines.table import Derived, DerivedColumns, Doubt, Learned, Place, Reach, Reached, Roles, Table
 from millstream.tracking.dataset.records import Column, Served
 from millstream.tracking.errors import BadData
 
@@ -66,21 +66,21 @@ class Rolling(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"{days}: expected different numbers of days above 0")
         return days
 
-    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
+    def leaks(self, roles: Roles, derived: DerivedColumns) -> list[str]:
         """Leakage: a target, or a column computed from it, without delay, so that a row's own value is averaged."""
-        before = telling.get(self.value)
-        tells_own = before is not None and not before.is_delayed
-        if self.delay > 0 or not (roles.get(self.value) == "target" or tells_own):
+        before = derived.get(self.value)
+        derived_now = before is not None and not before.is_delayed
+        if self.delay > 0 or not (roles.get(self.value) == "target" or derived_now):
             return []
         known = f"computed from the target by the step {before.step} before" if before else "the target"
         message = f"value: {self.value} is {known}, and a row's own would be counted"
         return [f"{message}; give the delay after which it is known"]
 
-    def tells(self, roles: Roles, telling: Telling) -> Telling:
+    def derives(self, roles: Roles, derived: DerivedColumns) -> DerivedColumns:
         """The means of earlier values of a target, or of a column computed from it."""
-        if roles.get(self.value) != "target" and self.value not in telling:
+        if roles.get(self.value) != "target" and self.value not in derived:
             return {}
-        return {self._named(self.mean, days): Tells("rolling", is_delayed=True) for days in self.days}
+        return {self._named(self.mean, days): Derived("rolling", is_delayed=True) for days in self.days}
 
     def reaches(self, before: Reached) -> dict[str, Reach]:
         """The means of a value that was computed from later rows or whole groups."""

@@ -82,11 +82,11 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
         if self.columns == "numbers":
             return [c for c in table.columns if c.role == "input" and c.meaning == "number" and c.layout == "scalar"]
         names = (self.column,) if self.column is not None else self.columns or ()
-        found = {name: table.column(str(name)) for name in names}
-        wrong = [name for name, column in found.items() if column is None or column.dtype == "string"]
+        chosen = {name: table.column(str(name)) for name in names}
+        wrong = [name for name, column in chosen.items() if column is None or column.dtype == "string"]
         if wrong:
             raise BadData.at("step scale", f"{wrong}: no column of numbers; it has {[c.name for c in table.columns]}")
-        return [column for column in found.values() if column is not None]
+        return [column for column in chosen.values() if column is not None]
 
     def _figures(self, train: Table, column: Column) -> Figures:
         if self.method == "unit":
@@ -109,21 +109,21 @@ class Scale(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step scale", f"{column.name}: quantile is for plain input numbers; take standard")
         rows = train.frame.where(present(column)).count()
         count = max(2, min(self.quantiles, rows))
-        found = percentiles(train.frame, column, np.linspace(0, 1, count).tolist())
-        if not found or found[0] == found[-1]:
-            message = f"{found[0]} in every train row" if found else "no value in train"
+        quantiles = percentiles(train.frame, column, np.linspace(0, 1, count).tolist())
+        if not quantiles or quantiles[0] == quantiles[-1]:
+            message = f"{quantiles[0]} in every train row" if quantiles else "no value in train"
             raise BadData.at("step scale", f"{column.name}: {message}; leave the column out")
         # interpolation may round a quantile below the one before it
-        return {"method": "quantile", "law": self.law, "quantiles": np.maximum.accumulate(found).tolist()}
+        return {"method": "quantile", "law": self.law, "quantiles": np.maximum.accumulate(quantiles).tolist()}
 
 
 def _ranked(table: Table, column: Column, figures: Figures) -> Table:
-    ends, law = figures["quantiles"], figures["law"]
+    ends, distribution = figures["quantiles"], figures["law"]
 
     @F.pandas_udf(FloatType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
     def ranks(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
         for piece in pieces:
-            yield pd.Series(quantiles.forward(piece.to_numpy(), ends, law))
+            yield pd.Series(quantiles.forward(piece.to_numpy(), ends, distribution))
 
     frame = table.frame.withColumn(column.name, ranks(named(column.name).cast("double")))
     return table.replacing(frame, column.model_copy(update={"dtype": "float32", "unit": ""}))

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 
 from millstream.pipelines.checks.split_checks import DAY_S
 from millstream.pipelines.spark.frames import draw, iso_time, named, share
-from millstream.pipelines.table import Doubt, Learned, Place, Roles, Table, Telling
+from millstream.pipelines.table import DerivedColumns, Doubt, Learned, Place, Roles, Table
 from millstream.tracking.dataset.records import Served
 from millstream.tracking.errors import BadData
 
@@ -71,7 +71,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.by == "given" and self.test:
-            raise ValueError("test: the source gives the test rows; leave it out, or split by hash")
+            raise ValueError("test: the source has the test rows; leave it out, or split by hash")
         if self.valid + self.test >= 1:
             raise ValueError(f"valid {self.valid} + test {self.test} leave nothing to train on")
         if self.by in ("stratified", "time") and self.key:
@@ -79,7 +79,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         if (self.by == "time") != (self.time is not None):
             raise ValueError("time: the column that `by: time` goes by; needed there, and nowhere else")
         if (self.column or self.values) and (self.by != "given" or not self.column):
-            raise ValueError("column, values: of `by: given`, which column tells the split and how")
+            raise ValueError("column, values: of `by: given`, which column has the split, and its values")
         if self.periods is not None:
             self._check_periods(self.periods)
         return self
@@ -96,7 +96,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(f"periods: less than the gap of {self.gap:g} days between {until} and {start}")
 
     @property
-    def asked(self) -> tuple[str, ...]:
+    def required(self) -> tuple[str, ...]:
         """The splits that must not be empty."""
         shares = {"valid": self.valid, "test": self.test}
         return tuple(self.periods or ("train", *(split for split, share in shares.items() if share)))
@@ -106,7 +106,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         """Whether a row's split depends on that row alone."""
         return self.by == "hash" or self.periods is not None
 
-    def leaks(self, roles: Roles, telling: Telling) -> list[str]:
+    def leaks(self, roles: Roles, derived: DerivedColumns) -> list[str]:
         """A key that is also an input: its values in train never occur in other splits, so a network overfits them."""
         if self.by != "hash" or roles.get(self.key or "") != "input":
             return []
@@ -129,7 +129,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         if self.by == "stratified":
             return self._stratified(table, drawn)
         if self.by == "given":
-            table = self._told(table)
+            table = self._given(table)
             _check_given(table)
             chosen = f"CASE WHEN split = 'train' AND {drawn} < {self.valid!r} THEN 'valid' ELSE split END"
         else:
@@ -137,7 +137,7 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             chosen = f"CASE WHEN {drawn} < {tested!r} THEN 'test' WHEN {drawn} < {held!r} THEN 'valid' ELSE 'train' END"
         return table.replacing(table.frame.withColumn("split", F.expr(chosen)))
 
-    def _told(self, table: Table) -> Table:
+    def _given(self, table: Table) -> Table:
         if self.column is None:
             return table
         if self.column not in table.frame.columns:
@@ -191,10 +191,10 @@ class Split(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("step split", f"time: no row has a {self.time}")
         gap = round(self.gap * DAY_S * 1e6)
         valid, test = row[0]
-        found = {"train": (row[1], (valid if self.valid else test if self.test else row[2] + 1 + gap) - gap)}
+        ranges_us = {"train": (row[1], (valid if self.valid else test if self.test else row[2] + 1 + gap) - gap)}
         if self.valid:
-            found["valid"] = (valid, (test if self.test else row[2] + 1 + gap) - gap)
-        return found | ({"test": (test, row[2] + 1)} if self.test else {})
+            ranges_us["valid"] = (valid, (test if self.test else row[2] + 1 + gap) - gap)
+        return ranges_us | ({"test": (test, row[2] + 1)} if self.test else {})
 
     def _stratified(self, table: Table, drawn: str) -> Table:
         name = self.stratify or _only_class(table)
@@ -204,9 +204,9 @@ class Split(BaseModel, frozen=True, extra="forbid"):
         needed = 1 + (self.valid > 0) + (self.test > 0)
         small = frame.where(F.col("_count") < needed).select(named(name)).distinct().limit(5).collect()
         if small:
-            told = ", ".join(repr(row[0]) for row in small)
+            classes = ", ".join(repr(row[0]) for row in small)
             raise BadData.at(
-                "step split", f"{name} {told}: fewer than {needed} rows, one for each split; drop the class"
+                "step split", f"{name} {classes}: fewer than {needed} rows, one for each split; drop the class"
             )
         # a small class has at least one row in each split; train gets what is left
         left = F.col("_count") - 1
@@ -233,10 +233,10 @@ def _micros(time: datetime) -> int:
 
 
 def _check_given(table: Table) -> None:
-    found = {row[0] for row in table.frame.select("split").distinct().collect()}
-    unknown = found - {"train", "valid", "test"}
-    if unknown or "train" not in found:
-        message = f"the source gives {sorted(map(str, found))}"
+    splits = {row[0] for row in table.frame.select("split").distinct().collect()}
+    unknown = splits - {"train", "valid", "test"}
+    if unknown or "train" not in splits:
+        message = f"the splits of the source are {sorted(map(str, splits))}"
         raise BadData.at("step split", f"{message}; by: given needs train, valid or test for each row; use by: hash")
 
 

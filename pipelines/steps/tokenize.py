@@ -74,22 +74,22 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
         return self.to.replace("{column}", column)
 
     def _chosen(self, table: Table) -> list[Column]:
-        found = {name: table.column(name) for name in self.columns}
-        wrong = [name for name, column in found.items() if column is None or column.dtype != "string"]
+        chosen = {name: table.column(name) for name in self.columns}
+        wrong = [name for name, column in chosen.items() if column is None or column.dtype != "string"]
         if wrong:
             raise BadData.at("step tokenize", f"{wrong}: no texts; it has {[(c.name, c.dtype) for c in table.columns]}")
-        return [column for column in found.values() if column is not None]
+        return [column for column in chosen.values() if column is not None]
 
     def _fit(self, train: Table, names: list[str]) -> Iterator[tuple[str, Learned]]:
         markers = [tokenizer.BEGIN] * self.begin + [tokenizer.END] * self.end
         special = [tokenizer.PADDING, tokenizer.UNKNOWN, *markers]
-        found, merges = (
+        tokens, merges = (
             self._subwords(train, names, special) if self.by == "subwords" else (self._seen(train, names), [])
         )
-        if not found:
+        if not tokens:
             raise BadData.at("step tokenize", f"{names}: no token in train; look at the texts, or lower `minimum`")
         options = {"lower": self.lower, "longest": self.longest, "begin": self.begin, "end": self.end}
-        figures = {"by": self.by, "vocabulary": [*special, *found][: self.most], "merges": merges, **options}
+        figures = {"by": self.by, "vocabulary": [*special, *tokens][: self.most], "merges": merges, **options}
         return ((name, figures) for name in names)
 
     def _seen(self, train: Table, names: list[str]) -> list[str]:

@@ -70,16 +70,16 @@ class Validate(BaseModel, frozen=True, extra="forbid"):
         return Table(judged.where("_reason IS NULL").drop("_reason"), table.columns, refused)
 
     def _check(self, table: Table) -> None:
-        found = []
+        faults = []
         for name in (*self.required, *self.unique):
             if name not in table.frame.columns:
-                found.append(
+                faults.append(
                     Fault(where="step validate", message=f"{name!r}: no such column; it has {table.frame.columns}")
                 )
         for name, rule in self.rules.items():
-            if told := unreadable(table.frame, rule, condition=True):
-                found.append(Fault(where=f"step validate, rule {name!r}", message=f"{rule}: {told}"))
-        BadData.unless_empty(found)
+            if problem := unreadable(table.frame, rule, condition=True):
+                faults.append(Fault(where=f"step validate, rule {name!r}", message=f"{rule}: {problem}"))
+        BadData.unless_empty(faults)
 
 
 def _is_unique(frame: DataFrame, name: str) -> bool:

@@ -240,10 +240,10 @@ def _common(steps: DataFrame) -> float:
     order = Over.partitionBy("split", "_entity").orderBy("_time")
     gap = (F.col("_time") - F.lag("_time").over(order)).cast("double")
     gaps = good.select(gap.alias("gap")).where("gap IS NOT NULL")
-    found = gaps.groupBy(F.round("gap", 9).alias("gap")).count().orderBy(F.desc("count"), "gap").head()
-    if found is None:
+    most_common = gaps.groupBy(F.round("gap", 9).alias("gap")).count().orderBy(F.desc("count"), "gap").head()
+    if most_common is None:
         raise BadData.at("step window", "no two time steps in train; look at the time column and the missing numbers")
-    return float(found[0])
+    return float(most_common[0])
 
 
 def _lengths(steps: DataFrame) -> Counter[int]:
@@ -253,6 +253,6 @@ def _lengths(steps: DataFrame) -> Counter[int]:
 
 
 def _padded(values: Any, size: int) -> bytes:
-    found = np.zeros(size, "<f4")
-    found[: len(values)] = values
-    return found.tobytes()
+    padded = np.zeros(size, "<f4")
+    padded[: len(values)] = values
+    return padded.tobytes()

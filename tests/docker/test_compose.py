@@ -88,15 +88,15 @@ def test_every_port_is_bound_to_loopback():
 
 
 @pytest.mark.security
-def test_every_secret_is_asked_of_the_environment_and_has_no_default():
+def test_every_secret_is_required_from_the_environment_and_has_no_default():
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|KEY", variable) or ("://" in value and "@" in value):
                 assert re.search(r"\$\{\w+:\?", value), f"{name}.{variable}"
-    asked = set(re.findall(r"\$\{(\w+):\?", TEXT))
-    assert set(re.findall(r"\$\{(\w+)", TEXT)) == asked
+    required = set(re.findall(r"\$\{(\w+):\?", TEXT))
+    assert set(re.findall(r"\$\{(\w+)", TEXT)) == required
     example = dict(line.split("=") for line in (ROOT / "docker/.env.example").read_text().splitlines() if "=" in line)
-    assert set(example) == asked
+    assert set(example) == required
     assert not any(example.values())
 
 
@@ -108,7 +108,7 @@ def test_images_are_pinned_and_dockerfiles_exist():
             assert (ROOT / "docker" / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
 
 
-def test_every_service_tells_its_health_and_waits_for_what_it_needs():
+def test_every_service_reports_its_health_and_waits_for_what_it_needs():
     for name, service in SERVICES.items():
         built = "build" in service
         assert "healthcheck" in service or built, name  # a built image brings its own

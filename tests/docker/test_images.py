@@ -1,4 +1,4 @@
-"""What a linter of Dockerfiles would say, as far as it can be said without a daemon."""
+"""What a linter of Dockerfiles would report, as far as it needs no daemon."""
 
 import re
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_files_are_copied_from_the_repository_and_never_fetched(image):
         assert all((ROOT / source).exists() for source in sources)
 
 
-def test_a_daemon_can_tell_whether_it_is_well(image):
+def test_a_daemon_can_check_the_health(image):
     assert len(named(image, "HEALTHCHECK")) == 1
     assert "CMD [" in named(image, "HEALTHCHECK")[0]
 
@@ -73,8 +73,8 @@ def test_commands_are_given_as_lists_so_that_signals_arrive(image):
 
 @pytest.mark.security
 def test_no_secret_is_built_in(image):
-    told = " ".join(rest for name, rest in image if name in ("ENV", "ARG", "RUN"))
-    assert not re.search(r"(PASSWORD|SECRET|TOKEN|KEY)\w*=\S", told, re.IGNORECASE)
+    written = " ".join(rest for name, rest in image if name in ("ENV", "ARG", "RUN"))
+    assert not re.search(r"(PASSWORD|SECRET|TOKEN|KEY)\w*=\S", written, re.IGNORECASE)
 
 
 def test_the_folder_does_not_hide_the_library_docker():

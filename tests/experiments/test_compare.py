@@ -32,15 +32,15 @@ def trained(settings, dataset, name, **options):
         return train(recipe, run, dataset)
 
 
-def right(settings, dataset, told):
+def right(settings, dataset, trained):
     """Whether the model is right about each test row, by what it serves."""
     test = pd.concat(pq.read_table(dataset.verified(shard)).to_pandas() for shard in dataset.shards("test"))
-    found = model_folder.load(model_logging.model_folder(told.model_uri, settings)).predict(test)["prediction"]
+    found = model_folder.load(model_logging.model_folder(trained.model_uri, settings)).predict(test)["prediction"]
     return (found == "class " + test["label"].astype(str).reset_index(drop=True)).to_numpy()
 
 
 def test_predictions_are_timed_of_rows_alone(settings, dataset, monkeypatch):
-    # the empty slots of a batch of 1,024 took minutes where a row is a large picture
+    # the empty slots of a batch of 1,024 took minutes where a row is a large image
     trained(settings, dataset, "slow")
     predict, seen = Classify.predict, []
 
@@ -49,7 +49,7 @@ def test_predictions_are_timed_of_rows_alone(settings, dataset, monkeypatch):
         return predict(task, *inputs)
 
     monkeypatch.setattr(Classify, "predict", watched)
-    compare(settings, ["slow"], say=lambda told: None)
+    compare(settings, ["slow"], say=lambda message: None)
     assert set(seen) == {dataset.manifest.splits["test"].rows}
 
 
@@ -57,11 +57,11 @@ def test_the_newest_models_are_measured_again_on_the_same_rows(settings, dataset
     before, slow = trained(settings, dataset, "good"), trained(settings, dataset, "slow")
     good = trained(settings, dataset, "good")
     trained(settings, dataset, "good", parent=before.run_id)  # a fold or a trial stands for no recipe
-    board = compare(settings, ["slow", "good"], say=lambda told: None)
+    board = compare(settings, ["slow", "good"], say=lambda message: None)
     assert [(one.recipe, one.run_id) for one in board] == [("good", good.run_id), ("slow", slow.run_id)]
-    for one, told in zip(board, (good, slow), strict=True):
-        assert one.metrics == {name: told.metrics[name] for name in one.metrics}
-        assert one.train_seconds == told.seconds
+    for one, expected in zip(board, (good, slow), strict=True):
+        assert one.metrics == {name: expected.metrics[name] for name in one.metrics}
+        assert one.train_seconds == expected.seconds
         assert one.score_seconds > 0
     # batches of 16 and of 32 are read by other lanes, so rows come in another order
     expected = mcnemar(right(settings, dataset, good), right(settings, dataset, slow))
@@ -70,31 +70,31 @@ def test_the_newest_models_are_measured_again_on_the_same_rows(settings, dataset
     assert client.get_run(board[0].leaderboard).data.tags["dataset_version"] == "v1"
     kept = {one.path for one in client.list_artifacts(board[0].leaderboard)}
     assert kept == {"figures", "leaderboard.csv"}
-    assert compare(settings, [], say=lambda told: None)[0].run_id == good.run_id
+    assert compare(settings, [], say=lambda message: None)[0].run_id == good.run_id
 
 
 def test_a_new_version_is_held_against_the_champion(settings, dataset):
     slow, good = trained(settings, dataset, "slow"), trained(settings, dataset, "good")
     open_store(settings).set_registered_model_alias("slow", "champion", "1")
     named = ["models:/slow@champion", "models:/good/1"]
-    board = compare(settings, named, say=lambda told: None)
+    board = compare(settings, named, say=lambda message: None)
     assert [(one.recipe, one.run_id) for one in board] == [(named[1], good.run_id), (named[0], slow.run_id)]
-    beside = compare(settings, ["good", "models:/slow/1"], say=lambda told: None)
+    beside = compare(settings, ["good", "models:/slow/1"], say=lambda message: None)
     assert [one.recipe for one in beside] == ["good", "models:/slow/1"]
     assert beside[1].against_best == board[1].against_best
 
 
 @pytest.mark.bad_input
-def test_a_model_that_is_not_there_is_told_with_what_to_give(settings, dataset):
+def test_a_missing_model_is_refused_with_what_to_give(settings, dataset):
     trained(settings, dataset, "slow")
     for address in ("slow/2", "slow@nobody", "slow", "nothing@champion", "nothing/1"):
         with pytest.raises(BadData, match=f"^models:/{address}: no such model .*; give models:/NAME/VERSION or models"):
-            compare(settings, [f"models:/{address}"], say=lambda told: None)
+            compare(settings, [f"models:/{address}"], say=lambda message: None)
 
 
 @pytest.mark.bad_input
 def test_there_is_nothing_to_compare_without_two_runs(settings):
     with pytest.raises(WrongRecipe, match="no two recipes have finished runs"):
-        compare(settings, [], say=lambda told: None)
+        compare(settings, [], say=lambda message: None)
     with pytest.raises(WrongRecipe, match="recipe good: has no model"):
-        compare(settings, ["good"], say=lambda told: None)
+        compare(settings, ["good"], say=lambda message: None)

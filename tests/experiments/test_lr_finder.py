@@ -28,33 +28,33 @@ def test_a_loss_that_never_falls_proposes_nothing(course):
 
 
 def test_the_proposed_rate_learns_where_others_do_not(tmp_path, dataset):
-    told, run = found(tmp_path / "find", dataset, "lr", optimizer={"name": "sgd", "lr": 1.0})
+    result, run = found(tmp_path / "find", dataset, "lr", optimizer={"name": "sgd", "lr": 1.0})
     again, _ = found(tmp_path / "again", dataset, "lr", optimizer={"name": "sgd", "lr": 0.001})
-    assert told.tried == again.tried  # whatever rate the recipe has
-    assert told.field == "fit.optimizer.lr"
+    assert result.tried == again.tried  # whatever rate the recipe has
+    assert result.field == "fit.optimizer.lr"
     assert run.figures.keys() == {"rate_range"}
     assert run.tags == {"find": "lr"}
-    rates = [rate for rate, _ in told.tried]
+    rates = [rate for rate, _ in result.tried]
     assert rates == sorted(rates)
     losses = {
         rate: fitted(tmp_path / f"{rate}", dataset, fit={"optimizer": {"name": "sgd", "lr": rate}}).metrics["test/loss"]
-        for rate in (told.value, told.value / 100)
+        for rate in (result.value, result.value / 100)
     }
-    assert losses[told.value] < 0.8 * losses[told.value / 100]
+    assert losses[result.value] < 0.8 * losses[result.value / 100]
 
 
 def test_no_batch_is_proposed_that_has_more_rows_than_the_split(tmp_path, dataset):
     rows = dataset.manifest.splits["train"].rows
-    told, _ = found(tmp_path, dataset, "batch_size", accumulate=2)
-    assert [size for size, _ in told.tried] == [2, 4, 8, 16, 32, 64]
-    assert (told.field, told.value) == ("fit.batch_size", 64)
-    assert told.value <= rows < 2 * told.value
+    result, _ = found(tmp_path, dataset, "batch_size", accumulate=2)
+    assert [size for size, _ in result.tried] == [2, 4, 8, 16, 32, 64]
+    assert (result.field, result.value) == ("fit.batch_size", 64)
+    assert result.value <= rows < 2 * result.value
 
 
 def test_no_batch_is_tried_that_would_take_more_than_its_share(tmp_path, dataset, monkeypatch):
     monkeypatch.setattr(finding, "MEMORY_SHARE", -1.0)
-    told, _ = found(tmp_path, dataset, "batch_size")
-    assert [size for size, _ in told.tried] == [1]
+    result, _ = found(tmp_path, dataset, "batch_size")
+    assert [size for size, _ in result.tried] == [1]
 
 
 @pytest.mark.bad_input

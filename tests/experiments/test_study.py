@@ -35,12 +35,12 @@ STUDY = {
 def lab(settings, tmp_path, monkeypatch):
     """Studies over one dataset version; `ran` counts how often each value was run, `break_at` breaks one of them."""
     dataset = rows(settings.home / "datasets")
-    made = SimpleNamespace(ran=Counter(), break_at={}, settings=settings, said=[], client=open_store(settings))
+    made = SimpleNamespace(ran=Counter(), break_at={}, settings=settings, messages=[], client=open_store(settings))
 
     def once(recipe, settings, *, parent, **options):
         init = recipe.recipe.fit["init"]
         made.ran[init] += 1
-        with begin(recipe, settings, dataset, fresh=False, say=made.said.append, parent=parent) as run:
+        with begin(recipe, settings, dataset, fresh=False, say=made.messages.append, parent=parent) as run:
             if init in made.break_at:
                 raise made.break_at.pop(init)
             return None, train(recipe, run, dataset, register=False)
@@ -48,7 +48,7 @@ def lab(settings, tmp_path, monkeypatch):
     def study(fresh=False, **sections):
         file = tmp_path / "mine.yaml"
         file.write_text(yaml.safe_dump(STUDY | sections))
-        return run_study(study_file.load(str(file)), Options(settings, fresh=fresh), say=made.said.append)
+        return run_study(study_file.load(str(file)), Options(settings, fresh=fresh), say=made.messages.append)
 
     monkeypatch.setattr(nested_runs, "once", once)
     monkeypatch.setattr(nested_runs, "published", lambda recipe, settings: dataset)
@@ -88,7 +88,7 @@ def test_every_combination_is_a_run_inside_one_and_is_run_once(lab):
 
 
 @pytest.mark.fault
-def test_a_study_that_is_stopped_goes_on_where_it_was(lab):
+def test_a_study_that_is_stopped_is_resumed_where_it_was(lab):
     lab.break_at["he"] = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         lab.study()
@@ -102,7 +102,7 @@ def test_a_study_that_is_stopped_goes_on_where_it_was(lab):
     assert [row.values["fit.init"] for row in found.rows] == ["zeros", "he"]
 
 
-def test_a_training_that_breaks_is_told_and_the_others_go_on(lab):
+def test_a_training_that_fails_is_reported_and_the_others_continue(lab):
     lab.break_at["zeros"] = TrainingFailed.at("step 3", "the loss is nan")
     broken, he = lab.study().rows
     assert broken.failed == "step 3: the loss is nan"

@@ -35,8 +35,8 @@ def answer(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     return {**found, "stderr": err}
 
 
-def told(home: Path, *words: str, code: int = 0, cwd: Path = ROOT, **more: str) -> dict[str, Any]:
-    """What the command answers."""
+def completed(home: Path, *words: str, code: int = 0, cwd: Path = ROOT, **more: str) -> dict[str, Any]:
+    """The answer of a command that has ended."""
     return answer(started(home, *words, cwd=cwd, **more), code)
 
 

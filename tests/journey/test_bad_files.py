@@ -1,4 +1,4 @@
-"""Pictures, texts and series as they come: what does not fit is put aside, counted with its reason, or refused."""
+"""Images, texts and series as they come: what does not fit is quarantined, counted with its reason, or refused."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def prepared(folder, settings, source, *steps):
     file = folder / "mine.yaml"
     data = {"name": "mine", "source": source, "steps": list(steps)}
     file.write_text(yaml.safe_dump({"about": "a test", "data": data}, sort_keys=False))
-    made = prepare.prepare(load(str(file)), settings, say=lambda told: None)
+    made = prepare.prepare(load(str(file)), settings, say=lambda message: None)
     dataset = Dataset.open(made.path, settings.store)
     assert verify(dataset) == []
     return dataset
 
 
 def aside(dataset):
-    """The reason of each sample that was put aside."""
+    """The reason of each sample that was quarantined."""
     rows = pq.read_table(dataset.folder / "quarantine").to_pylist()
     reasons = [row["reason"] for row in rows]
     assert dataset.manifest.quarantine == {reason: reasons.count(reason) for reason in sorted(set(reasons))}
@@ -50,14 +50,14 @@ def kept(dataset, column="sample_id"):
     ]
 
 
-def encoded(picture, form="PNG", **options):
+def encoded(image, form="PNG", **options):
     out = io.BytesIO()
-    picture.save(out, form, **options)
+    image.save(out, form, **options)
     return out.getvalue()
 
 
 def bomb():
-    """A PNG that says it has 60,000 x 60,000 pixels, in some hundred bytes."""
+    """A PNG whose header has 60,000 x 60,000 pixels, in some hundred bytes."""
     head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     body = [(b"IHDR", head), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
     pieces = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in body)
@@ -65,7 +65,7 @@ def bomb():
 
 
 def ico(content):
-    """An icon that says it has 16 x 16 pixels, whatever the picture in it says."""
+    """An icon whose header has 16 x 16 pixels, whatever the header of its image."""
     return struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(content), 22) + content
 
 
@@ -73,18 +73,18 @@ def noise(mode="RGB", size=(9, 9)):
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (*size[::-1], 4), np.uint8), "RGBA").convert(mode)
 
 
-NO_PICTURES = {
+NO_IMAGES = {
     "empty.png": (b"", "the file is empty"),
-    "text.png": (b"hello", "no whole picture of a format that is read"),
-    "cut.png": (encoded(noise(size=(50, 50)))[:900], "no whole picture of a format that is read"),
-    "cut.jpg": (encoded(noise(size=(50, 50)), "JPEG")[:700], "no whole picture of a format that is read"),
+    "text.png": (b"hello", "not a complete image in a supported format"),
+    "cut.png": (encoded(noise(size=(50, 50)))[:900], "not a complete image in a supported format"),
+    "cut.jpg": (encoded(noise(size=(50, 50)), "JPEG")[:700], "not a complete image in a supported format"),
     "nested.ico": (ico(bomb()), "more than 100,000,000 pixels"),
     "fractions.tiff": (encoded(noise("F"), "TIFF"), "holds fractions; expected whole numbers"),
-    "notes.txt": (b"hello", "is no picture of a format that is read"),
+    "notes.txt": (b"hello", "is not an image in a supported format"),
     "bomb.png": (bomb(), "more than 100,000,000 pixels"),
-    "script.jpg": (b"<svg onload=alert(1)>", "no whole picture of a format that is read"),
+    "script.jpg": (b"<svg onload=alert(1)>", "not a complete image in a supported format"),
 }
-PICTURES = {
+IMAGES = {
     "other-ending.jpg": encoded(noise()),
     "one.png": encoded(noise(size=(1, 1))),
     "cmyk.jpg": encoded(noise("CMYK"), "JPEG"),
@@ -99,21 +99,21 @@ PICTURES = {
 }
 
 
-def test_each_file_that_is_no_picture_is_put_aside_with_its_name(spark, tmp_path, settings, monkeypatch):
+def test_each_file_that_is_no_image_is_quarantined_with_its_name(spark, tmp_path, settings, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    contents = PICTURES | {name: content for name, (content, _) in NO_PICTURES.items()}
+    contents = IMAGES | {name: content for name, (content, _) in NO_IMAGES.items()}
     for kind in ("cats", "dogs"):
         (tmp_path / "pets" / kind).mkdir(parents=True)
         for name, content in contents.items():
             (tmp_path / "pets" / kind / name).write_bytes(content)
     dataset = prepared(tmp_path, settings, {"name": "images", "folder": "pets", "height": 8, "width": 8}, SPLIT)
-    expected = {f"{kind}/{name}": why for kind in ("cats", "dogs") for name, (_, why) in NO_PICTURES.items()}
+    expected = {f"{kind}/{name}": why for kind in ("cats", "dogs") for name, (_, why) in NO_IMAGES.items()}
     assert aside(dataset) == expected
-    assert sorted(kept(dataset)) == sorted(f"{kind}/{name}" for kind in ("cats", "dogs") for name in PICTURES)
+    assert sorted(kept(dataset)) == sorted(f"{kind}/{name}" for kind in ("cats", "dogs") for name in IMAGES)
     assert not os.path.lexists(tmp_path / "owned")
 
 
-def test_a_mask_of_another_size_than_its_picture_is_put_aside(spark, tmp_path, settings, monkeypatch):
+def test_a_mask_of_another_size_than_its_image_is_quarantined(spark, tmp_path, settings, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, size in {"a": (9, 9), "b": (9, 9), "c": (9, 9), "d": (8, 9)}.items():
         (tmp_path / f"{name}.png").write_bytes(encoded(noise("L")))
@@ -123,7 +123,7 @@ def test_a_mask_of_another_size_than_its_picture_is_put_aside(spark, tmp_path, s
     source = {"name": "images", "table": table, "height": 8, "width": 8, "channels": 1}
     dataset = prepared(tmp_path, settings, source, {"split": {"by": "hash"}})
     assert set(aside(dataset).values()) == {
-        "mask: has another size than its picture",
+        "mask: has another size than its image",
         "leads out of the table's folder",
     }
     assert sorted(kept(dataset)) == ["a.png", "b.png", "c.png"]
@@ -147,7 +147,7 @@ TEXTS = [
 ]
 
 
-def test_each_line_that_is_no_text_is_put_aside_with_its_number(spark, tmp_path, settings):
+def test_each_line_that_is_no_text_is_quarantined_with_its_number(spark, tmp_path, settings):
     lines = [*(text.encode() for text in TEXTS * 5), *(line for line, _ in NO_TEXTS.values()), b"end"]
     (tmp_path / "rows.txt").write_bytes(b"\n".join(lines))
     (tmp_path / "more.txt").write_bytes("\n".join(TEXTS * 5).encode())
@@ -188,13 +188,13 @@ def series(folder, lines):
 
 @pytest.mark.parametrize("case", NO_SERIES)
 def test_a_series_that_does_not_fit_is_refused_with_its_place(spark, tmp_path, settings, case):
-    lines, told = NO_SERIES[case]
-    with pytest.raises(BadData, match=told):
+    lines, message = NO_SERIES[case]
+    with pytest.raises(BadData, match=message):
         prepared(tmp_path, settings, series(tmp_path, lines), *WINDOWS)
     assert not list((settings.home / "datasets").rglob("*.parquet"))
 
 
-def test_steps_in_any_order_are_sorted_and_those_that_come_again_put_aside(spark, tmp_path, settings):
+def test_steps_in_any_order_are_sorted_and_those_that_come_again_quarantined(spark, tmp_path, settings):
     again = ["2020-01-01 03:00,99,99", "soon,1,1", ",1,1", "2020-01-01 04:00,,1"]
     dataset = prepared(tmp_path, settings, series(tmp_path, [*HOURS[30:], *HOURS[:30], *again]), *WINDOWS)
     assert aside(dataset) == {

@@ -1,4 +1,4 @@
-"""Recipes that cannot be meant: every fault is told before anything runs, with its line and what would do."""
+"""Recipes that cannot be meant: every fault is reported before anything runs, with its line and what would do."""
 
 import json
 import re
@@ -72,11 +72,11 @@ def checked(capfd):
 
 
 @pytest.mark.parametrize("case", FAULTS)
-def test_a_fault_is_told_with_its_line_and_what_would_do(checked, tmp_path, case):
-    changes, line, told = FAULTS[case]
+def test_a_fault_is_reported_with_its_line_and_what_would_do(checked, tmp_path, case):
+    changes, line, message = FAULTS[case]
     code, faults = checked(write(tmp_path, WHOLE, *changes))
     assert code == 2
-    assert any(fault["where"].endswith(f"mine.yaml:{line}") and told in fault["message"] for fault in faults), faults
+    assert any(fault["where"].endswith(f"mine.yaml:{line}") and message in fault["message"] for fault in faults), faults
 
 
 @pytest.mark.parametrize("chosen", ["categories", "[label]"])
@@ -100,7 +100,7 @@ UNFIT = {
     "images of a table": ([*ENCODED], 8, "takes one input that is image"),
     "images that are not scaled": ([UNSCALED], 7, "scale: {column: image, method: unit}"),
     "a target that is not there": ([("target: label", "target: lable")], 7, "no column 'lable'"),
-    "no rows of test": ([NO_TEST], 5, "gives no rows to test"),
+    "no rows of test": ([NO_TEST], 5, "has no rows for test"),
     "no rows of valid to keep the best by": ([NO_VALID, ("seed: 3", "seed: 3, keep: best")], 5, "no rows to valid"),
     "a mark that is misspelt": ([("test/accuracy", "test/acuracy")], 13, "did you mean test/accuracy?"),
     "a mark of another task": ([("test/accuracy", "test/rmse")], 13, "no such metric of this task"),
@@ -110,14 +110,14 @@ UNFIT = {
 
 
 @pytest.mark.parametrize("case", UNFIT)
-def test_what_does_not_fit_the_data_is_told_before_they_are_read_and_leaves_nothing(here, tmp_path, case):
-    changes, line, told = UNFIT[case]
+def test_what_does_not_fit_the_data_is_refused_before_they_are_read_and_leaves_nothing(here, tmp_path, case):
+    changes, line, message = UNFIT[case]
     file = write(tmp_path, WHOLE, *changes)
     for verb in ("check", "run"):
         answer = here(tmp_path / "home", verb, str(file), code=2)
         (fault,) = answer["faults"]
         assert fault["where"].endswith(f"mine.yaml:{line}"), fault
-        assert told in fault["message"], fault
+        assert message in fault["message"], fault
         assert len(answer["stderr"].splitlines()) <= 1
     assert not list(tmp_path.rglob("tracking.db"))
 
@@ -142,16 +142,16 @@ UNREADABLE = {
 @pytest.mark.parametrize("case", UNREADABLE)
 def test_a_file_that_is_no_recipe_is_refused_and_nothing_is_run(checked, tmp_path, monkeypatch, case):
     monkeypatch.chdir(tmp_path)
-    content, told = UNREADABLE[case]
+    content, message = UNREADABLE[case]
     (tmp_path / "mine.yaml").write_bytes(content)
     code, faults = checked(tmp_path / "mine.yaml")
     assert code == 2
-    assert re.search(told, faults[0]["message"])
+    assert re.search(message, faults[0]["message"])
     assert [path.name for path in tmp_path.iterdir()] == ["mine.yaml"]
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("fit.epochs=many", "valid integer"),
         ("fit.epochz=3", "did you mean 'epochs'"),
@@ -161,22 +161,22 @@ def test_a_file_that_is_no_recipe_is_refused_and_nothing_is_run(checked, tmp_pat
         ("fit.epochs=__import__('os').system('touch owned')", "valid integer"),
     ],
 )
-def test_a_wrong_setting_is_told_as_such(checked, tmp_path, setting, told):
+def test_a_wrong_setting_is_reported_as_such(checked, tmp_path, setting, message):
     code, faults = checked(write(tmp_path), "--set", setting)
     assert code == 2
     assert faults[0]["where"].startswith("--set ")
-    assert told in faults[0]["message"]
+    assert message in faults[0]["message"]
 
 
 @pytest.mark.parametrize("task", ["cluster, against", "reduce, colour"])
-def test_a_class_column_that_does_not_exist_is_told_with_those_there_are(tmp_path, task):
+def test_a_class_column_that_does_not_exist_is_refused_with_those_there_are(tmp_path, task):
     parts = parts_of(load(str(write(tmp_path, WHOLE, ("classify, target: label", f"{task}: labels")))))
     with pytest.raises(BadData, match=re.escape("no column 'labels'; it has ['image', 'label']")):
         parts.signature(manifest(image(1, 8, 8), target(3)))
 
 
 @pytest.mark.parametrize(
-    ("network", "data", "told"),
+    ("network", "data", "message"),
     [
         ("cnn/lenet, channels: [4, 8]", image(1, 2, 2), "images of (2, 2); it needs 8x8 at the least"),
         ("cnn/lenet, channels: [4, 8]", number("a"), "takes one input that is image; the dataset has numbers"),
@@ -184,7 +184,7 @@ def test_a_class_column_that_does_not_exist_is_told_with_those_there_are(tmp_pat
         ("mlp/mlp", tokens(3, 5), "cannot read the sequences ['tokens']"),
     ],
 )
-def test_a_network_that_does_not_fit_the_data_is_told_with_what_there_is(tmp_path, network, data, told):
+def test_a_network_that_does_not_fit_the_data_is_refused_with_what_there_is(tmp_path, network, data, message):
     parts = parts_of(load(str(write(tmp_path, WHOLE, ("cnn/lenet, channels: [4, 8]", network)))))
-    with pytest.raises(BadData, match=re.escape(told)):
+    with pytest.raises(BadData, match=re.escape(message)):
         parts.build(signature(data, target(3)))

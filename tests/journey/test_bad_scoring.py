@@ -102,9 +102,9 @@ def test_columns_that_the_model_does_not_need_are_not_changed(model, tmp_path):
     pq.write_table(pa.table({**PASSED, **inputs()}), tmp_path / "new.parquet")
     score(uri, str(tmp_path / "new.parquet"), str(tmp_path / "scored"), settings)
     found = pq.read_table(tmp_path / "scored").sort_by("spent")
-    asked = pa.table({**PASSED, **inputs()}).sort_by("spent")
+    expected = pa.table({**PASSED, **inputs()}).sort_by("spent")
     for name in (*PASSED, *inputs()):
-        assert str(found[name].to_pylist()) == str(asked[name].to_pylist()), name
+        assert str(found[name].to_pylist()) == str(expected[name].to_pylist()), name
     assert found["prediction"].to_pylist() == ["yes", "no", "no"]
 
 
@@ -164,14 +164,14 @@ NO_INPUT = {
 @pytest.mark.bad_input
 @pytest.mark.parametrize("case", NO_INPUT)
 def test_an_input_that_does_not_fit_is_refused_and_leaves_nothing(model, tmp_path, case):
-    content, options, told = NO_INPUT[case]
-    with pytest.raises(BadData, match=told):
+    content, options, message = NO_INPUT[case]
+    with pytest.raises(BadData, match=message):
         scored(model, tmp_path, content, **options)
     assert [path.name for path in tmp_path.iterdir()] == [options.get("name", "new.csv")]
 
 
 @pytest.mark.bad_input
-def test_an_input_that_is_not_there_is_told(model, tmp_path):
+def test_a_missing_input_is_refused(model, tmp_path):
     uri, settings = model
     with pytest.raises(BadData, match=r"none\.parquet: cannot be read as a table"):
         score(uri, str(tmp_path / "none.parquet"), str(tmp_path / "scored"), settings)
@@ -179,7 +179,7 @@ def test_an_input_that_is_not_there_is_told(model, tmp_path):
 
 
 @pytest.mark.fault
-def test_a_cluster_that_is_gone_while_the_table_is_read_is_told_as_such(spark, model, tmp_path):
+def test_a_cluster_that_is_gone_while_the_table_is_read_is_reported_as_such(spark, model, tmp_path):
     # as the watch over the workers does it when none is left
     is_over = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Tables as they come: each is refused with its place and what was expected, or its bad rows are put aside."""
+"""Tables as they come: each is refused with its place and what was expected, or its bad rows are quarantined."""
 
 import csv
 import gzip
@@ -39,7 +39,7 @@ def prepared(folder, settings, content, steps=STEPS, name="rows.csv", **fields):
     file.write_text(
         yaml.safe_dump({"about": "a test", "data": {"name": "mine", "source": source, "steps": steps}}, sort_keys=False)
     )
-    made = prepare.prepare(load(str(file)), settings, say=lambda told: None)
+    made = prepare.prepare(load(str(file)), settings, say=lambda message: None)
     dataset = Dataset.open(made.path, settings.store)
     assert verify(dataset) == []
     return dataset
@@ -90,8 +90,8 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_table_that_does_not_fit_is_refused_and_nothing_is_written(spark, tmp_path, settings, case):
-    content, fields, told = REFUSED[case]
-    with pytest.raises(BadData, match=told):
+    content, fields, message = REFUSED[case]
+    with pytest.raises(BadData, match=message):
         prepared(tmp_path, settings, content, **fields)
     left = [path for path in (settings.home / "datasets").rglob("*") if path.is_file()]
     assert left == []
@@ -123,7 +123,7 @@ ASIDE = {
 }
 
 
-def test_each_row_that_does_not_fit_is_put_aside_with_its_line_and_reason(spark, tmp_path, settings):
+def test_each_row_that_does_not_fit_is_quarantined_with_its_line_and_reason(spark, tmp_path, settings):
     columns = {
         "id": COLUMNS["id"] | {"nullable": True},
         "wind": COLUMNS["wind"],
@@ -135,8 +135,8 @@ def test_each_row_that_does_not_fit_is_put_aside_with_its_line_and_reason(spark,
     content = b"\n".join([b"id,wind,label,at", *raw(good).splitlines(), *lines])
     dataset = prepared(tmp_path, settings, content, columns=columns)
     kept = pq.read_table(dataset.folder / "quarantine").to_pylist()
-    told = {row["sample_id"]: row["reason"] for row in kept}
-    assert told == {f"rows.csv:{42 + at}": reason for at, (_, reason) in enumerate(ASIDE.values())}
+    reasons = {row["sample_id"]: row["reason"] for row in kept}
+    assert reasons == {f"rows.csv:{42 + at}": reason for at, (_, reason) in enumerate(ASIDE.values())}
     assert sum(split.rows for split in dataset.manifest.splits.values()) == 40
     reasons = [reason for _, reason in ASIDE.values()]
     assert dataset.manifest.quarantine == {reason: reasons.count(reason) for reason in sorted(reasons)}

@@ -19,7 +19,7 @@ from millstream.tracking.recipe.loader import load
 from millstream.tracking.settings import Settings
 from millstream.tracking.verification.verify import verify
 from tests import spark_cluster
-from tests.journey.command import ROOT, answer, environment, started, told
+from tests.journey.command import ROOT, answer, completed, environment, started
 
 pytestmark = pytest.mark.spark
 DIGITS = ("cnn/lenet-digits", "--set", "data.source.limit=300")
@@ -68,7 +68,7 @@ def described(home, name):
 def prepared_here(settings, *words):
     """The same, prepared on this machine alone."""
     name, *sets = [word for word in words if word != "--set"]
-    prepared = prepare.prepare(load(name, sets=sets), settings, say=lambda told: None)
+    prepared = prepare.prepare(load(name, sets=sets), settings, say=lambda message: None)
     return described(settings.home, prepared.dataset)
 
 
@@ -98,21 +98,21 @@ def test_a_cluster_makes_the_version_of_one_machine_though_a_worker_dies(
 
 @pytest.mark.slow
 def test_digits_give_the_same_version_on_a_cluster(spark, cluster, tmp_path, settings):
-    told(tmp_path, "prepare", *DIGITS, "--master", cluster.master, **cluster.environment)
+    completed(tmp_path, "prepare", *DIGITS, "--master", cluster.master, **cluster.environment)
     assert described(tmp_path, "digits") == prepared_here(settings, *DIGITS)
 
 
 @pytest.mark.slow
 def test_ranks_on_the_hosts_of_a_cluster_end_with_the_weights_of_one_process(spark, cluster, tmp_path):
     exact = ("--set", "fit.exact=true", "--set", "fit.threads=1", "--set", "fit.epochs=2", "--fresh")
-    told(tmp_path, "prepare", *DIGITS)
-    alone = told(tmp_path, "train", *DIGITS, *exact)
+    completed(tmp_path, "prepare", *DIGITS)
+    alone = completed(tmp_path, "train", *DIGITS, *exact)
     hosts = {"PYSPARK_PYTHON": sys.executable}  # where Millstream and torch are installed
-    both = told(tmp_path, "train", *DIGITS, *exact, "--devices", "2", "--master", cluster.master, **hosts)
+    both = completed(tmp_path, "train", *DIGITS, *exact, "--devices", "2", "--master", cluster.master, **hosts)
     assert both["weights"] == alone["weights"]
     assert both["metrics"]["test/accuracy"] == alone["metrics"]["test/accuracy"]
     wrong = (*DIGITS, *exact, "--set", "fit.batch_size=3", "--devices", "2", "--master", cluster.master)
-    refused = told(tmp_path, "train", *wrong, code=2, **hosts)
+    refused = completed(tmp_path, "train", *wrong, code=2, **hosts)
     assert "lanes" in refused["faults"][0]["message"]
 
 
@@ -127,7 +127,9 @@ def test_trees_grow_together_on_the_hosts_of_a_cluster(spark, here, cluster, tmp
     here(tmp_path, "prepare", *DIGITS)
     alone = here(tmp_path, "train", *DIGITS, *trees, "--fresh")
     hosts = {"PYSPARK_PYTHON": sys.executable}  # where Millstream and XGBoost are installed
-    both = told(tmp_path, "train", *DIGITS, *trees, "--fresh", "--devices", "2", "--master", cluster.master, **hosts)
+    both = completed(
+        tmp_path, "train", *DIGITS, *trees, "--fresh", "--devices", "2", "--master", cluster.master, **hosts
+    )
     assert both["metrics"]["test/accuracy"] == pytest.approx(alone["metrics"]["test/accuracy"], abs=0.05)
     assert both["metrics"]["test/loss"] == pytest.approx(alone["metrics"]["test/loss"], rel=0.1)
 
@@ -145,9 +147,9 @@ def test_spark_submit_finds_its_own_master(spark, cluster, recipe, tmp_path, set
 
 @pytest.mark.slow
 def test_a_model_scores_on_a_cluster_as_on_one_machine(spark, cluster, recipe, tmp_path):
-    found = told(tmp_path, "run", recipe)
+    found = completed(tmp_path, "run", recipe)
     table = str(Path(recipe).with_name("gusts.csv"))
-    scored = told(
+    scored = completed(
         tmp_path,
         "score",
         found["model_uri"],
@@ -172,8 +174,8 @@ def test_a_model_scores_on_a_cluster_as_on_one_machine(spark, cluster, recipe, t
         ("spark//127.0.0.1:7077", 2, "is no address of a master"),
     ],
 )
-def test_a_master_that_is_none_is_told(tmp_path, master, code, expected):
-    refused = told(tmp_path, "prepare", *DIGITS, "--master", master, code=code)
+def test_an_invalid_master_is_refused(tmp_path, master, code, expected):
+    refused = completed(tmp_path, "prepare", *DIGITS, "--master", master, code=code)
     assert expected in refused["stderr"]
     assert master in refused["faults"][0]["where"]
 
@@ -203,27 +205,27 @@ sys.meta_path.insert(0, Lacks())
     ],
     ids=["another version", "a package is missing", "no Python"],
 )
-def test_workers_with_another_python_are_told_before_any_work(cluster, tmp_path, changed, expected):
+def test_workers_with_another_python_are_reported_before_any_work(cluster, tmp_path, changed, expected):
     python = tmp_path / "nowhere" / "python"
     if changed is not None:
         python = spark_cluster.changed_python(tmp_path, changed)
     where = cluster.environment | {"PYSPARK_PYTHON": str(python)}
-    refused = told(tmp_path / "home", "prepare", *DIGITS, "--master", cluster.master, code=4, **where)
+    refused = completed(tmp_path / "home", "prepare", *DIGITS, "--master", cluster.master, code=4, **where)
     assert re.search(expected, refused["stderr"])
     assert not list((tmp_path / "home").glob("datasets/digits/*"))
 
 
 @pytest.mark.slow
 @pytest.mark.fault
-def test_a_cluster_without_workers_is_told_in_time(tmp_path):
+def test_a_cluster_without_workers_is_reported_in_time(tmp_path):
     with spark_cluster.cluster(tmp_path, workers=0) as idle:
-        refused = told(tmp_path / "home", "prepare", *DIGITS, "--master", idle.master, code=4, **idle.environment)
+        refused = completed(tmp_path / "home", "prepare", *DIGITS, "--master", idle.master, code=4, **idle.environment)
     assert "no worker took a job within 120 s" in refused["stderr"]
 
 
 @pytest.mark.slow
 @pytest.mark.fault
-def test_a_cluster_that_is_gone_in_the_middle_is_told_in_time(recipe, tmp_path):
+def test_a_cluster_that_is_gone_in_the_middle_is_reported_in_time(recipe, tmp_path):
     with spark_cluster.cluster(tmp_path, workers=1) as dying:
         job = started(tmp_path / "home", "prepare", recipe, "--master", dying.master, **dying.environment)
         assert next(line for line in job.stderr if line.startswith("split:"))

@@ -1,4 +1,4 @@
-"""One's own pictures of many sizes become a model that is given coarse pictures, and gives fine ones."""
+"""One's own images of many sizes become a model that takes coarse images and returns fine ones."""
 
 import numpy as np
 import pandas as pd
@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from millstream.training.tasks.super_resolve import psnr_y
-from tests.journey.command import told
+from tests.journey.command import completed
 
 RECIPE = """
 about: Finer views
@@ -36,20 +36,20 @@ def views(folder):
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_fine_pictures_are_scored_and_evaluated_as_they_were_tested(tmp_path):
+def test_fine_images_are_scored_and_evaluated_as_they_were_tested(tmp_path):
     views(tmp_path / "views")
     (tmp_path / "my.yaml").write_text(RECIPE, encoding="utf-8")
-    found = told(tmp_path / "home", "run", "my.yaml", cwd=tmp_path)
+    found = completed(tmp_path / "home", "run", "my.yaml", cwd=tmp_path)
     metrics = found["metrics"]
     assert metrics["test/psnr_y"] > metrics["test/bicubic_psnr_y"] + 0.2
-    again = told(tmp_path / "home", "evaluate", "models:/my@champion", cwd=tmp_path)["metrics"]
+    again = completed(tmp_path / "home", "evaluate", "models:/my@champion", cwd=tmp_path)["metrics"]
     assert {name: again[name] for name in ("test/psnr_y", "test/ssim")} == pytest.approx(
         {name: metrics[name] for name in ("test/psnr_y", "test/ssim")}
     )
 
     prepared = pd.read_parquet(f"{found['path']}/split=test")
     prepared[["sample_id", "coarse"]].to_parquet(tmp_path / "coarse.parquet")
-    told(tmp_path / "home", "score", "models:/my@champion", "coarse.parquet", "scored", cwd=tmp_path)
+    completed(tmp_path / "home", "score", "models:/my@champion", "coarse.parquet", "scored", cwd=tmp_path)
     scored = pd.read_parquet(tmp_path / "scored").set_index("sample_id")
     decibels = []
     for row in prepared.itertuples():
@@ -57,5 +57,5 @@ def test_fine_pictures_are_scored_and_evaluated_as_they_were_tested(tmp_path):
         inside = np.s_[:, : row.picture_height // 2 * 2, : row.picture_width // 2 * 2]
         pair = [torch.from_numpy(one[inside] / 255) for one in (fine, true.reshape(4, 50, 44)[:3])]
         decibels.append(float(psnr_y(*pair, 2)))
-    # beside a smaller picture its frame goes on mirrored, where the test had nothing
+    # beside a smaller image its frame is its mirror image, where the test had nothing
     assert np.mean(decibels) == pytest.approx(metrics["test/psnr_y"], abs=0.5)

@@ -1,4 +1,4 @@
-"""What is wrong is told with its place and the right exit code, and nothing is lost."""
+"""Faults are reported with its place and the right exit code, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMALL = ("--set", "data.source.limit=300", "--set", "fit.epochs=1", "--set", "fi
 def prepared(tmp_path_factory, spark):
     home = tmp_path_factory.mktemp("a home")
     located = load("cnn/lenet-digits", sets=["data.source.limit=300"])
-    prepare.prepare(located, Settings.read({"MILLSTREAM_HOME": str(home)}), say=lambda told: None)
+    prepare.prepare(located, Settings.read({"MILLSTREAM_HOME": str(home)}), say=lambda message: None)
     return home
 
 
@@ -61,19 +61,19 @@ def test_a_loss_that_is_no_number_stops_training_with_the_samples(here, home):
 
 @pytest.mark.bad_input
 @pytest.mark.spark
-def test_a_dataset_that_was_not_prepared_is_told_with_the_command_that_does(here, home):
+def test_a_dataset_that_was_not_prepared_is_refused_with_the_command_that_does(here, home):
     refused = here(home, "train", "cnn/lenet-digits", "--set", "data.source.limit=301", code=3)
     assert "millstream prepare cnn/lenet-digits" in refused["stderr"]
 
 
 @pytest.mark.bad_input
-def test_a_missing_origin_file_is_told_with_its_name(here, tmp_path):
+def test_a_missing_origin_file_is_refused_with_its_name(here, tmp_path):
     refused = here(tmp_path, "prepare", "cnn/lenet-mnist", code=3, MILLSTREAM_MIRROR=str(tmp_path), no_proxy="*")
     assert "mnist/" in refused["stderr"]
 
 
 @pytest.mark.fault
-def test_a_tracking_server_that_is_not_there_is_told_before_any_work(here, tmp_path):
+def test_a_tracking_server_that_is_not_there_is_reported_before_any_work(here, tmp_path):
     gone = "http://127.0.0.1:9"
     refused = here(tmp_path, "run", "rl/dqn-cartpole", "--budget", "smoke", code=4, MLFLOW_TRACKING_URI=gone)
     assert refused["faults"][0]["where"] == gone
@@ -81,7 +81,7 @@ def test_a_tracking_server_that_is_not_there_is_told_before_any_work(here, tmp_p
 
 @pytest.mark.fault
 @pytest.mark.security
-def test_an_s3_server_that_is_not_there_is_told_without_the_secret(here, tmp_path):
+def test_an_s3_server_that_is_not_there_is_reported_without_the_secret(here, tmp_path):
     secrets = {"AWS_ACCESS_KEY_ID": "a-key", "AWS_SECRET_ACCESS_KEY": "a-secret"}
     gone = {"MILLSTREAM_STORE": "s3://bucket/store", "AWS_ENDPOINT_URL": "http://127.0.0.1:9", **secrets}
     refused = here(tmp_path, "verify", "digits", code=4, **gone)
@@ -91,7 +91,7 @@ def test_an_s3_server_that_is_not_there_is_told_without_the_secret(here, tmp_pat
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_a_run_on_a_disk_that_is_full_is_told_so_and_goes_on_when_there_is_room(
+def test_a_run_on_a_disk_that_is_full_is_reported_and_resumes_when_there_is_room(
     here, prepared, disk_of, tmp_path, soak
 ):
     """Wherever the disk is full: in the tracking store, a checkpoint, an artifact, the model."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.journey.command import told
+from tests.journey.command import completed
 from tests.pipelines.steps.test_rolling import SAME_SECOND
 
 FEATURES = [
@@ -22,7 +22,7 @@ FEATURES = [
 @pytest.mark.slow
 @pytest.mark.spark
 def test_every_row_has_the_features_that_the_handbook_published(settings, tmp_path):
-    found = told(tmp_path / "home", "prepare", "data/fraud")
+    found = completed(tmp_path / "home", "prepare", "data/fraud")
     assert found["rows"] == {"train": 67_240, "valid": 66_975, "test": 67_080}
     made = pd.concat(pd.read_parquet(file) for file in (tmp_path / "home" / "datasets").rglob("split=*/*.parquet"))
     made = made.set_index("TRANSACTION_ID").sort_index()

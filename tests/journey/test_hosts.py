@@ -52,7 +52,7 @@ def trained(hosts, recipe, *words, **environment):
 
 @pytest.mark.fault
 @pytest.mark.slow
-def test_a_run_whose_state_is_on_the_first_host_alone_goes_on_with_its_best_weights(here, hosts, recipe):
+def test_a_run_whose_state_is_on_the_first_host_alone_is_resumed_with_its_best_weights(here, hosts, recipe):
     best = [word for word in EXACT if word != "--fresh"] + ["--set", "fit.keep=best", "--set", "fit.epochs=6"]
     stopped, other = trained(hosts, recipe, *best)
     first_line(stopped, "epoch")
@@ -63,7 +63,7 @@ def test_a_run_whose_state_is_on_the_first_host_alone_goes_on_with_its_best_weig
     assert not list(hosts[1].disk.rglob("*.ckpt"))
     first, second = trained(hosts, recipe, *best)
     both = answer(first)
-    assert "goes on from step" in both["stderr"]
+    assert "resumes from step" in both["stderr"]
     assert second.communicate(timeout=60) is not None
     assert second.returncode == 0
     assert both["weights"] == here(recipe.parent, "train", str(recipe), *best, "--fresh")["weights"]
@@ -74,7 +74,7 @@ def first_line(process, start):
     return next(line for line in process.stderr if line.startswith(start))
 
 
-def test_one_process_on_each_host_gives_the_bits_of_one_process(here, hosts, recipe):
+def test_one_process_on_each_host_has_the_bits_of_one_process(here, hosts, recipe):
     assert "OMP_NUM_THREADS" not in os.environ
     first, second = trained(hosts, recipe, *EXACT)
     both = answer(first)

@@ -43,7 +43,7 @@ def members(group):
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_ctrl_c_during_a_preparation_is_told_without_a_trace_and_leaves_nothing(tmp_path, soak):
+def test_ctrl_c_during_a_preparation_is_reported_without_a_trace_and_leaves_nothing(tmp_path, soak):
     generator = random.Random(0)
     moments = [("prepare", "split:", 0.0, signal.SIGINT)]
     if soak:
@@ -56,10 +56,10 @@ def test_ctrl_c_during_a_preparation_is_told_without_a_trace_and_leaves_nothing(
     for at, (verb, line, delay_s, number) in enumerate(moments):
         home = Path(tmp_path / str(at))
         process = terminal(home, verb, *DATA)
-        said = ""
-        while not said.startswith(line):
-            said = process.stderr.readline()
-            assert said, f"ended before {line}"
+        logged = ""
+        while not logged.startswith(line):
+            logged = process.stderr.readline()
+            assert logged, f"ended before {line}"
         time.sleep(delay_s)
         os.killpg(process.pid, number)
         out, err = process.communicate(timeout=WITHIN_S)

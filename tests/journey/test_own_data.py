@@ -59,7 +59,7 @@ def test_ones_own_table_becomes_a_model_that_scores_new_rows(here, tmp_path, spa
 
 @pytest.mark.slow
 @pytest.mark.spark
-def test_ones_own_pictures_become_a_model(here, tmp_path, spark):
+def test_ones_own_images_become_a_model(here, tmp_path, spark):
     found = run(here, tmp_path, "Cats and dogs")
     assert found["metrics"]["test/accuracy"] == 1.0
     manifest = Dataset.open(found["path"], tmp_path / "home" / "datasets").manifest

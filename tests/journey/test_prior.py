@@ -1,4 +1,4 @@
-"""A model of balanced rows gives back the chances of the world, also where it is served."""
+"""A model of balanced rows predicts the probabilities of the world, also where it is served."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def recipe_of(folder, method):
 @pytest.mark.parametrize(
     ("method", "names"), [("undersample", ("no", "yes")), ("weights", ("no", "yes")), ("undersample", ("0.0", "1.0"))]
 )
-def test_chances_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path, method, names):
+def test_probabilities_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path, method, names):
     pulses(tmp_path, names)
     located = recipe_of(tmp_path, method)
-    prepared = prepare.prepare(located, settings, say=lambda told: None)
+    prepared = prepare.prepare(located, settings, say=lambda message: None)
     dataset = Dataset.open(prepared.path, settings.store)
     parts = parts_of(located)
     signature = parts.signature(dataset.manifest)

@@ -16,7 +16,7 @@ import pytest
 from millstream.pipelines import prepare
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.settings import Settings
-from tests.journey.command import ROOT, answer, environment, started, told
+from tests.journey.command import ROOT, answer, completed, environment, started
 from tests.journey.test_resume import run_of
 
 DATA = """
@@ -88,7 +88,7 @@ def home(tmp_path_factory, spark):
     for name, text in {"lenet": LENET, "gan": GAN, "vae": VAE, "gru": gru}.items():
         (home / f"{name}.yaml").write_text(text)
     settings = Settings.read({"MILLSTREAM_HOME": str(home)})
-    prepare.prepare(load(str(home / "lenet.yaml")), settings, say=lambda told: None)
+    prepare.prepare(load(str(home / "lenet.yaml")), settings, say=lambda message: None)
     return home
 
 
@@ -105,16 +105,16 @@ def losses(home, run):
 def test_two_ranks_learn_what_one_does_within_float_noise(home):
     recipe = str(home / "lenet.yaml")
     plain = ("--set", "network.dropout=0.0")  # draws of dropout are a rank's own, unless training is exact
-    alone = told(home, "train", recipe, *plain, "--fresh")
-    both = told(home, "train", recipe, *plain, "--fresh", "--devices", "2")
+    alone = completed(home, "train", recipe, *plain, "--fresh")
+    both = completed(home, "train", recipe, *plain, "--fresh", "--devices", "2")
     assert both["metrics"].keys() == alone["metrics"].keys()
     for name, value in alone["metrics"].items():
         assert both["metrics"][name] == pytest.approx(value, abs=2e-4), name
     one, two = losses(home, alone["run_id"]), losses(home, both["run_id"])
     assert one.keys() == two.keys()
     assert all(two[step] == pytest.approx(one[step], abs=1e-4) for step in one)
-    # one run, whose model says what the ranks have measured
-    again = told(home, "evaluate", both["model_uri"])
+    # one run, whose model has what the ranks have measured
+    again = completed(home, "evaluate", both["model_uri"])
     assert again["metrics"]["test/accuracy"] == both["metrics"]["test/accuracy"]
 
 
@@ -122,7 +122,7 @@ def test_two_ranks_learn_what_one_does_within_float_noise(home):
 @pytest.mark.spark
 @pytest.mark.parametrize("name", ["gan", "vae"])
 def test_tasks_with_their_own_ways_train_in_ranks(home, name):
-    found = told(home, "train", str(home / f"{name}.yaml"), "--fresh", "--devices", "2")
+    found = completed(home, "train", str(home / f"{name}.yaml"), "--fresh", "--devices", "2")
     assert found["weights"]
     assert all(value == value for value in found["metrics"].values())
 
@@ -137,7 +137,7 @@ def test_ranks_grow_the_same_trees_together(here, home, external):
         "fit={seed: 7, batch_size: 24}",
     )
     words = (str(home / "lenet.yaml"), *trees, "--set", f"network.external={external}", "--fresh")
-    both = told(home, "train", *words, "--devices", "2")
+    both = completed(home, "train", *words, "--devices", "2")
     alone = here(home, "train", *words)
     assert both["metrics"].keys() == alone["metrics"].keys()
     assert both["metrics"]["test/accuracy"] == pytest.approx(alone["metrics"]["test/accuracy"], abs=0.02)
@@ -151,31 +151,31 @@ def test_ranks_grow_the_same_trees_together(here, home, external):
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_exact_training_of_two_ranks_that_goes_on_as_one_gives_the_bits_of_one(home):
+def test_exact_training_of_two_ranks_that_is_resumed_as_one_has_the_bits_of_one(home):
     recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true")
     run = interrupted(home, "train", recipe, *exact, "--fresh", "--devices", "2")
-    resumed = told(home, "train", recipe, *exact, "--resume", run)
+    resumed = completed(home, "train", recipe, *exact, "--resume", run)
     assert resumed["run_id"] == run
-    assert resumed["weights"] == told(home, "train", recipe, *exact, "--fresh")["weights"]
+    assert resumed["weights"] == completed(home, "train", recipe, *exact, "--fresh")["weights"]
 
 
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.spark
 @pytest.mark.parametrize("name", ["lenet", "gru"])
-def test_exact_training_gives_the_same_bits_at_two_and_four_ranks_and_over_a_change_of_their_number(home, name):
+def test_exact_training_has_the_same_bits_at_two_and_four_ranks_and_over_a_change_of_their_number(home, name):
     recipe, exact = str(home / f"{name}.yaml"), ("--set", "fit.exact=true", "--set", "fit.epochs=11")
     if name == "gru":
-        told(home, "prepare", recipe)
-    wanted = told(home, "train", recipe, *exact, "--fresh")
+        completed(home, "prepare", recipe)
+    wanted = completed(home, "train", recipe, *exact, "--fresh")
     for ranks in ("2", "4"):
-        assert told(home, "train", recipe, *exact, "--fresh", "--devices", ranks)["weights"] == wanted["weights"]
+        assert completed(home, "train", recipe, *exact, "--fresh", "--devices", ranks)["weights"] == wanted["weights"]
     stopped = started(home, "train", recipe, *exact, "--fresh", "--devices", "4")
     run = run_of(stopped, home)
     stopped.send_signal(signal.SIGTERM)
     ended = answer(stopped, 143)
     assert "state saved" in ended["stderr"]
-    resumed = told(home, "train", recipe, *exact, "--resume", run, "--devices", "2")
+    resumed = completed(home, "train", recipe, *exact, "--resume", run, "--devices", "2")
     assert resumed["weights"] == wanted["weights"]
     assert max(losses(home, run)) >= 199
 
@@ -183,11 +183,11 @@ def test_exact_training_gives_the_same_bits_at_two_and_four_ranks_and_over_a_cha
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.spark
-def test_ranks_stopped_inside_an_epoch_go_on_as_one_with_the_same_batches(home):
+def test_ranks_stopped_inside_an_epoch_are_resumed_as_one_with_the_same_batches(home):
     recipe, plain = str(home / "lenet.yaml"), ("--set", "network.dropout=0.0")
-    whole = told(home, "train", recipe, *plain, "--fresh")
+    whole = completed(home, "train", recipe, *plain, "--fresh")
     run = interrupted(home, "train", recipe, *plain, "--fresh", "--devices", "2")
-    resumed = told(home, "train", recipe, *plain, "--resume", run)
+    resumed = completed(home, "train", recipe, *plain, "--resume", run)
     assert resumed["run_id"] == run
     one, both = losses(home, whole["run_id"]), losses(home, run)
     assert one.keys() == both.keys()
@@ -212,9 +212,9 @@ def test_a_rank_that_dies_or_hangs_ends_all_and_is_named(home, what, soak):
         assert "rank" in refused["stderr"]
         assert any("1" in fault["where"] + fault["message"] for fault in refused["faults"])
         assert not lost.is_running() or lost.status() == psutil.STATUS_ZOMBIE
-        # nothing is lost: it goes on by itself with the same command, with another number of ranks
+        # nothing is lost: it is resumed by itself with the same command, with another number of ranks
         resumed = started(home, "train", recipe, *exact)
-        while "goes on from step" not in (line := resumed.stderr.readline()):
+        while "resumes from step" not in (line := resumed.stderr.readline()):
             assert resumed.poll() is None
         assert run in line
         while not resumed.stderr.readline().startswith("epoch"):
@@ -224,7 +224,7 @@ def test_a_rank_that_dies_or_hangs_ends_all_and_is_named(home, what, soak):
 
 
 def interrupted(home, *words):
-    """The id of a run that was told to stop inside an epoch."""
+    """The id of a run that was stopped inside an epoch."""
     stopped = started(home, *words)
     run = run_of(stopped, home)
     stopped.send_signal(signal.SIGINT)
@@ -283,7 +283,7 @@ def test_ranks_that_torchrun_started_find_each_other(home):
         text=True,
     )
     assert found.returncode == 0, found.stderr[-6000:]
-    wanted = told(home, "train", recipe, "--set", "fit.exact=true", "--fresh")["weights"]
+    wanted = completed(home, "train", recipe, "--set", "fit.exact=true", "--fresh")["weights"]
     answers = [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
     assert [one["weights"] for one in answers] == [wanted]
 
@@ -312,7 +312,7 @@ def test_what_cannot_be_split_is_refused_once_with_what_would_do(here, home, wor
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.spark
-def test_what_only_the_second_rank_refuses_is_told_by_it(home, tmp_path):
+def test_what_only_the_second_rank_refuses_is_reported_by_it(home, tmp_path):
     first, second = by_hand(home, 0), by_hand(home, 1, MILLSTREAM_STORE=str(tmp_path))
     refused = answer(second, 3)
     assert refused["stderr"].count("not prepared yet") == 1
@@ -336,5 +336,5 @@ def test_ranks_that_slurm_started_find_each_other(home):
     assert out == ""
     assert (
         found["weights"]
-        == told(home, "train", str(home / "lenet.yaml"), "--set", "fit.exact=true", "--fresh")["weights"]
+        == completed(home, "train", str(home / "lenet.yaml"), "--set", "fit.exact=true", "--fresh")["weights"]
     )

@@ -89,14 +89,14 @@ def tried(here, place: Place, call: str, answer: str, times: int, wanted: dict[s
     """The exit code of a training whose server answers so; and what it must leave, whatever came of it."""
     with place.front.failing(call, answer, times):
         found = here(place.home, *place.words, code=(0, 4), MLFLOW_TRACKING_URI=place.front.uri)
-    said = found["stderr"]
-    assert "Traceback" not in said
+    stderr = found["stderr"]
+    assert "Traceback" not in stderr
     assert PASSWORD not in json.dumps(found)
     if "faults" in found:
         (fault,) = found["faults"]
         assert fault["where"] == f"http://***@127.0.0.1:{place.front.port}"
         assert "tracking server" in fault["message"]
-        assert "epoch" not in said  # nobody has trained for nothing
+        assert "epoch" not in stderr  # nobody has trained for nothing
         left = checks(place.settings, send_spool=True)  # at most the end of a run that had begun
         assert [one for one in left if one.name == "metrics" and not one.ok] == []
         return 4
@@ -104,9 +104,9 @@ def tried(here, place: Place, call: str, answer: str, times: int, wanted: dict[s
     assert all(PASSWORD not in file.read_text() for file in waiting)
     if not found["model_uri"].startswith("models:/"):
         assert (Path(found["model_uri"]) / "MLmodel").exists()
-        assert f"the model is kept in {found['model_uri']}" in said
+        assert f"the model is kept in {found['model_uri']}" in stderr
     if waiting:
-        assert "`millstream doctor --send` sends it" in said
+        assert "`millstream doctor --send` sends it" in stderr
         (sent,) = [one for one in checks(place.settings, send_spool=True) if one.name == "metrics"]
         assert sent.ok, sent.found
     assert list((place.home / "spool").iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 from millstream.pipelines import prepare
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.settings import Settings
-from tests.journey.command import answer, started, told, wait_for
+from tests.journey.command import answer, completed, started, wait_for
 
 DATA = """
 data:
@@ -72,13 +72,13 @@ def home(tmp_path_factory, spark):
     for name, text in RECIPES.items():
         (home / f"{name}.yaml").write_text(text)
     prepare.prepare(
-        load(str(home / "lenet.yaml")), Settings.read({"MILLSTREAM_HOME": str(home)}), say=lambda told: None
+        load(str(home / "lenet.yaml")), Settings.read({"MILLSTREAM_HOME": str(home)}), say=lambda message: None
     )
     return home
 
 
 class Unbroken:
-    """One training of each recipe that nobody disturbs, beside those that are broken off."""
+    """One training of each recipe that nobody disturbs, beside those that are interrupted."""
 
     def __init__(self, home):
         self.home, self.running, self.ended = home, {}, {}
@@ -102,7 +102,7 @@ def unbroken(home):
 @pytest.mark.fault
 @pytest.mark.spark
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "mean")) for name in RECIPES])
-def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken, name, soak):
+def test_a_run_killed_inside_an_epoch_is_resumed_to_the_same_weights(home, unbroken, name, soak):
     recipe, generator = str(home / f"{name}.yaml"), random.Random(name)
     for _ in range(20 if soak else 1):  # five recipes: 100 kills
         killed = started(home, "train", recipe, "--fresh")
@@ -112,9 +112,9 @@ def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken
         killed.send_signal(signal.SIGKILL)
         killed.communicate()
         # one of them by its name, the others by the same command again
-        resumed = told(home, "train", recipe, *(("--resume", run) if name == "gan" else ()))
+        resumed = completed(home, "train", recipe, *(("--resume", run) if name == "gan" else ()))
         assert resumed["run_id"] == run
-        assert name == "gan" or f"run {run} was broken off and goes on from step" in resumed["stderr"]
+        assert name == "gan" or f"run {run} was interrupted and resumes from step" in resumed["stderr"]
         assert resumed["weights"] == unbroken.answer(name)["weights"]
         assert resumed["metrics"] == unbroken.answer(name)["metrics"]
 
@@ -124,20 +124,20 @@ def test_a_run_killed_inside_an_epoch_goes_on_to_the_same_weights(home, unbroken
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
 )
-def test_a_run_that_is_told_to_stop_saves_its_state(home, unbroken, number, code):
+def test_a_run_that_is_stopped_saves_its_state(home, unbroken, number, code):
     recipe = str(home / "mean.yaml")
     stopped = started(home, "train", recipe, "--fresh")
     run = run_of(stopped, home)
     stopped.send_signal(number)
-    told_then = answer(stopped, code)
-    assert "state saved" in told_then["stderr"]
-    assert told(home, "train", recipe, "--resume", run)["weights"] == unbroken.answer("mean")["weights"]
+    saved = answer(stopped, code)
+    assert "state saved" in saved["stderr"]
+    assert completed(home, "train", recipe, "--resume", run)["weights"] == unbroken.answer("mean")["weights"]
 
 
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.spark
-def test_of_two_commands_one_goes_on_and_one_starts_anew(home, unbroken):
+def test_of_two_commands_one_resumes_and_one_starts_a_run_of_its_own(home, unbroken):
     recipe = str(home / "mean.yaml")
     killed = started(home, "train", recipe, "--fresh")
     run = run_of(killed, home)
@@ -152,7 +152,7 @@ def test_of_two_commands_one_goes_on_and_one_starts_anew(home, unbroken):
 @pytest.mark.fault
 @pytest.mark.slow
 @pytest.mark.spark
-def test_a_run_goes_on_over_a_damaged_checkpoint(home, unbroken):
+def test_a_run_is_resumed_over_a_damaged_checkpoint(home, unbroken):
     recipe = str(home / "mean.yaml")
     killed = started(home, "train", recipe, "--fresh")
     run = run_of(killed, home)
@@ -161,7 +161,7 @@ def test_a_run_goes_on_over_a_damaged_checkpoint(home, unbroken):
     killed.communicate()
     newest = max((home / "checkpoints" / run).glob("step-*.ckpt"))
     newest.write_bytes(newest.read_bytes()[:-1] + b"!")
-    resumed = told(home, "train", recipe)
+    resumed = completed(home, "train", recipe)
     assert resumed["run_id"] == run
     assert f"{newest}: not a whole checkpoint" in resumed["stderr"]
     assert resumed["weights"] == unbroken.answer("mean")["weights"]

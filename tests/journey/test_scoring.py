@@ -46,14 +46,14 @@ fit: {epochs: 30, batch_size: 16, seed: 1, threads: 1, optimizer: {name: adam, l
 
 def trained(settings, file):
     located = load(str(file))
-    prepared = prepare.prepare(located, settings, say=lambda told: None)
+    prepared = prepare.prepare(located, settings, say=lambda message: None)
     dataset = Dataset.open(prepared.path, settings.store)
     with Run.start(settings, located) as run:
         return train(located, run, dataset), dataset
 
 
 def alone(settings, uri, raw):
-    """What the model gives in this process."""
+    """The predictions of the model in this process."""
     return model_folder.load(model_logging.model_folder(uri, settings)).predict(raw)
 
 
@@ -110,7 +110,7 @@ def test_a_regressor_scores_in_raw_units(spark, settings, tmp_path, monkeypatch)
 
 
 MOONS = """
-about: nobody says what the rows are
+about: nobody labels the rows
 data:
   source: {{name: generated, kind: moons, rows: 500, noise: 0.1}}
   steps:
@@ -148,7 +148,7 @@ def test_models_without_a_target_score_new_rows(spark, settings, tmp_path):
 
 
 @pytest.mark.spark
-def test_a_vae_scores_pictures(spark, settings, tmp_path):
+def test_a_vae_scores_images(spark, settings, tmp_path):
     (tmp_path / "vae.yaml").write_text(RECIPES["vae"])
     found, dataset = trained(settings, tmp_path / "vae.yaml")
     raw = pq.read_table(dataset.verified(dataset.shards("test")[0])).to_pandas()[["sample_id", "image"]]

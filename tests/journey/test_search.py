@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from tests.journey.command import started, told, wait_for
+from tests.journey.command import completed, started, wait_for
 from tests.tracking.recipes import WHOLE, write
 
 SMALL = ("{name: digits}", "{name: digits, limit: 300}")
@@ -26,8 +26,8 @@ def test_a_search_that_is_killed_ends_as_an_unbroken_one(tmp_path, soak):
     wait_for(killed, tmp_path, TRAINED, count=after)
     killed.kill()
     killed.wait()
-    found = told(tmp_path, "search", file, *words)
-    unbroken = told(tmp_path, "search", file, *words, "--fresh")
+    found = completed(tmp_path, "search", file, *words)
+    unbroken = completed(tmp_path, "search", file, *words, "--fresh")
     assert found["run_id"] != unbroken["run_id"]
     assert [(one["values"], one["metrics"]) for one in found["trials"]] == [
         (one["values"], one["metrics"]) for one in unbroken["trials"]

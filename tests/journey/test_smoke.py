@@ -38,12 +38,12 @@ def test_a_recipe_goes_the_whole_way(name, spark, session_home, monkeypatch, cap
         cli(["run", name, "--budget", "smoke", "--json"])
     out, err = capfd.readouterr()
     assert ended.value.code == 0, err[-3000:]
-    told = json.loads(out.splitlines()[-1])
+    result = json.loads(out.splitlines()[-1])
     if not load(name).recipe.trains:
-        assert told["rows"]["train"] > 0
+        assert result["rows"]["train"] > 0
         return
-    assert told["model_uri"]
-    measured = {name: value for name, value in told["metrics"].items() if name.startswith("test/")}
+    assert result["model_uri"]
+    measured = {name: value for name, value in result["metrics"].items() if name.startswith("test/")}
     assert measured
     assert all(math.isfinite(value) for value in measured.values())
-    assert told["marks"].keys() <= told["metrics"].keys()  # a mark that nothing is held against is never reached
+    assert result["marks"].keys() <= result["metrics"].keys()  # a mark that nothing is held against is never reached

@@ -46,7 +46,7 @@ def recipe_of(folder):
 @pytest.mark.spark
 def test_a_mixed_row_is_learned_from_as_the_share_of_each_class(spark, settings, tmp_path):
     located = recipe_of(tmp_path)
-    prepared = prepare.prepare(located, settings, say=lambda told: None)
+    prepared = prepare.prepare(located, settings, say=lambda message: None)
     dataset = Dataset.open(prepared.path, settings.store)
     parts = parts_of(located)
     task = parts.build(parts.signature(dataset.manifest))
@@ -62,8 +62,8 @@ def test_a_mixed_row_is_learned_from_as_the_share_of_each_class(spark, settings,
     test = splits.loader("test").whole()
     assert ((test.truth == 0) | (test.truth == 1)).all()
     found = measured(task, test)
-    told = task.eval().network(*test.arguments).argmax(dim=1)
-    assert found["test/accuracy"] == pytest.approx((told == test.truth.argmax(dim=1)).float().mean())
+    predicted = task.eval().network(*test.arguments).argmax(dim=1)
+    assert found["test/accuracy"] == pytest.approx((predicted == test.truth.argmax(dim=1)).float().mean())
     model_folder.save(tmp_path / "model", located, task, dataset.manifest)
     served = model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": [-2.0, 2.0]}))
     assert set(served["prediction"]) <= {"no", "yes"}

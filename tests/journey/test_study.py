@@ -12,7 +12,7 @@ import pytest
 from millstream.tracking.comparison.finished_runs import PARENT
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.settings import Settings
-from tests.journey.command import answer, started, told, wait_for
+from tests.journey.command import answer, completed, started, wait_for
 from tests.tracking.recipes import WHOLE, write
 
 SMALL = ("{name: digits}", "{name: digits, limit: 300}")
@@ -34,7 +34,7 @@ def test_ctrl_c_loses_no_combination_of_a_study(here, home, spark):
     wait_for(stopped, home, "checkpoints/*/model/weights.pt")  # the first one is trained
     stopped.send_signal(signal.SIGINT)
     answer(stopped, code=130)
-    found = told(home, "study", file)
+    found = completed(home, "study", file)
     assert [row["values"] for row in found["rows"]] == [{"fit.init": name} for name in ("zeros", "he", "xavier")]
     assert Path(found["figure"]).read_bytes().startswith(b"\x89PNG")
     assert len(Path(found["table"]).read_text().splitlines()) == 4

@@ -16,7 +16,7 @@ from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import flatten
 from millstream.tracking.settings import Settings
-from tests.journey.command import ROOT, environment, told
+from tests.journey.command import ROOT, completed, environment
 
 SMALL = ("--set", "data.source.limit=600")
 PYFUNC = """
@@ -37,7 +37,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(home):
-    return told(home, "run", "cnn/lenet-digits", *SMALL)
+    return completed(home, "run", "cnn/lenet-digits", *SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -112,13 +112,13 @@ def test_the_model_is_registered_without_code_under_both_aliases(home, run):
 
 
 @pytest.mark.spark
-def test_evaluate_score_and_a_plain_pyfunc_tell_the_same(here, home, run, raw_test, tmp_path):
+def test_evaluate_score_and_a_plain_pyfunc_predict_the_same(here, home, run, raw_test, tmp_path):
     raw, truth = raw_test
     measured = here(home, "evaluate", run["model_uri"])
     assert measured["rows"] == 120
     assert {name: run["metrics"][name] for name in measured["metrics"]} == measured["metrics"]
 
-    scored = told(home, "score", run["model_uri"], str(raw), str(tmp_path / "scored"))
+    scored = completed(home, "score", run["model_uri"], str(raw), str(tmp_path / "scored"))
     assert scored["rows"] == 120
     table = pd.read_parquet(tmp_path / "scored").set_index("sample_id")
     assert accuracy_score(truth[table.index], table["prediction"]) == pytest.approx(

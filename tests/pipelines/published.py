@@ -41,11 +41,11 @@ def rows(spark):
 
 
 def publish_whole(store, whole):
-    """The place of a version that is cut, shuffled and put aside as `prepare` does it."""
+    """The place of a version that is cut, shuffled and quarantined as `prepare` does it."""
     with store.staging("made", "v1") as staged:
         splits = publish.write_splits(whole, staged, {name: {None: rows} for name, rows in COUNTS.items()}, 0)
-        quarantine, put_aside = publish.write_refused(whole.refused, staged)
-        return staged.commit(manifest_of(splits, quarantine=quarantine, put_aside=put_aside))
+        quarantine, refused = publish.write_refused(whole.refused, staged)
+        return staged.commit(manifest_of(splits, quarantine=quarantine, put_aside=refused))
 
 
 def publish_rows(store, frame, *, version="v1"):

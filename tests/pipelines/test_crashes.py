@@ -18,7 +18,7 @@ from millstream.tracking.dataset.version import Dataset, versions
 from millstream.tracking.errors import BadEnvironment
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.verification.verify import verify
-from tests.journey.command import ROOT, answer, environment, started, told
+from tests.journey.command import ROOT, answer, completed, environment, started
 from tests.pipelines.crashing import publish
 
 pytestmark = [pytest.mark.fault, pytest.mark.spark]
@@ -74,9 +74,9 @@ def test_a_prepare_killed_at_each_stage_leaves_whole_versions_and_the_next_one_e
         process.communicate()
         for version in versions(where, "digits"):
             assert [one for one in faults(where, str(version), tmp_path) if "not in the manifest" not in one] == []
-    made = told(tmp_path / "home", "prepare", *SMALL, **variables)
+    made = completed(tmp_path / "home", "prepare", *SMALL, **variables)
     time.sleep(2)  # Java outlives a killed driver by a moment, and its workers may still write
-    again = told(tmp_path / "home", "prepare", *SMALL, **variables)
+    again = completed(tmp_path / "home", "prepare", *SMALL, **variables)
     assert (again["reused"], again["version"]) == (True, made["version"])
     assert faults(where, f"digits/{made['version']}", tmp_path) == []
     kept = {name.partition("/")[0] for name in files_below(place(where) / "digits")} - {"latest", ".latest.crc"}
@@ -118,11 +118,11 @@ def test_prepares_that_meet_end_well_and_leave_nothing(kind, request, tmp_path):
     assert kept == found
 
 
-def test_a_disk_that_is_full_is_told_with_the_path_and_what_is_missing(spark, disk_of, settings):
+def test_a_disk_that_is_full_is_reported_with_the_path_and_what_is_missing(spark, disk_of, settings):
     small_disk = disk_of(16)
     full = settings.model_copy(update={"store": str(small_disk)})
     with pytest.raises(BadEnvironment) as refused:
-        prepare.prepare(load("cnn/lenet-digits"), full, say=lambda told: None)
+        prepare.prepare(load("cnn/lenet-digits"), full, say=lambda message: None)
     (fault,) = refused.value.faults
     assert fault.where.startswith(str(small_disk))
     assert int(fault.message.partition(" are missing")[0].rpartition(" ")[2]) > 0
@@ -131,7 +131,7 @@ def test_a_disk_that_is_full_is_told_with_the_path_and_what_is_missing(spark, di
 
 
 @pytest.mark.security
-def test_what_is_published_has_the_rights_that_the_umask_gives(tmp_path):
+def test_what_is_published_has_the_rights_that_the_umask_allows(tmp_path):
     before = os.umask(0o077)
     try:
         publish(LocalStore(tmp_path / "store"), "v1", 2)

@@ -24,7 +24,7 @@ PAIRS = {
     "missing in another column": ({"a": None, "b": 1.0}, {"a": 1.0, "b": None}, 0),
     "lists that end elsewhere": ({"s": [1, 2], "t": []}, {"s": [1], "t": [2]}, 0),
     "a missing text and an empty one": ({"text": None}, {"text": ""}, 0),
-    "equal pictures": ({"image": b"abcd"}, {"image": b"abcd"}, 1),
+    "equal images": ({"image": b"abcd"}, {"image": b"abcd"}, 1),
 }
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.spark
 ROWS = [{"wind": float(at), "split": split} for at, split in enumerate(("train", "test", "train", "valid"))]
 
 
-def quiet(told):
+def quiet(message):
     pass
 
 
@@ -27,8 +27,8 @@ def begun(spark):
 
 
 def test_a_step_that_changes_no_row_leaves_the_rows_in_memory(spark):
-    pictures = [{"split": split, "image": bytes(4)} for split in ("train", "test")]
-    flow = Flow(table(spark, pictures, image(1, 2, 2))).settled()
+    rows = [{"split": split, "image": bytes(4)} for split in ("train", "test")]
+    flow = Flow(table(spark, rows, image(1, 2, 2))).settled()
     for name, step in (("rebalance", Rebalance(method="none")), ("scale", Scale(column="image", method="unit"))):
         after, done = flow.through(name, step, 3, quiet)
         assert after.table.frame is flow.kept
@@ -38,21 +38,21 @@ def test_a_step_that_changes_no_row_leaves_the_rows_in_memory(spark):
 
 
 def test_steps_that_add_columns_are_done_with_the_next_that_does_not(spark):
-    flow, told = begun(spark), []
+    flow, messages = begun(spark), []
     first = flow.kept
     for name in ("double", "more"):
-        flow, done = flow.through("features", Features(add={name: {"expression": "wind * 2"}}), 1, told.append)
+        flow, done = flow.through("features", Features(add={name: {"expression": "wind * 2"}}), 1, messages.append)
         assert (flow.kept, done.record.rows_out) == (first, 4)
-    flow, done = flow.through("filter", Filter(keep="more > 1"), 1, told.append)
+    flow, done = flow.through("filter", Filter(keep="more > 1"), 1, messages.append)
     assert flow.kept is flow.table.frame
     assert not first.is_cached
     assert flow.rows == {"train": 1, "test": 1, "valid": 1}
     assert (done.record.rows_in, done.record.rows_out) == (4, 3)
-    assert told[0] == "features: 4 rows in, 4 out, with the next step"
-    assert "4 rows in, 3 out" in told[2]
+    assert messages[0] == "features: 4 rows in, 4 out, with the next step"
+    assert "4 rows in, 3 out" in messages[2]
 
 
-def test_what_such_steps_left_to_be_looked_at_is_told_before_a_row_is_lost(spark):
+def test_doubts_that_such_steps_left_are_reported_before_a_row_is_lost(spark):
     holed = Features(add={"odd": {"expression": "CASE WHEN wind > 0 THEN 1 END"}})
     flow, _ = begun(spark).through("features", holed, 1, quiet)
     with pytest.raises(BadData, match="null in 1 rows"):
@@ -76,7 +76,7 @@ def test_steps_that_choose_among_rows_go_over_them_once_with_those_before(spark,
     assert (done.record.rows_in, done.record.rows_out) == (4, after.table.frame.count())
 
 
-def test_a_row_that_no_period_holds_is_told_when_it_spoils_a_feature(spark):
+def test_a_row_that_no_period_holds_is_reported_when_it_spoils_a_feature(spark):
     rows = [{"wind": 1.0, "at": datetime(2018, 1, day, tzinfo=UTC)} for day in (1, 2, 3)]
     at = Column(name="at", dtype="datetime64[us]", role="key", meaning="number")
     holed = Features(add={"odd": {"expression": "CASE WHEN day(at) > 1 THEN 1 END"}})

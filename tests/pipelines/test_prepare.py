@@ -38,7 +38,7 @@ def located(folder, change=None, **sections):
     return load(str(path), sets=change or ())
 
 
-def quiet(told):
+def quiet(message):
     pass
 
 
@@ -56,18 +56,18 @@ def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path)
     assert sorted(left) == sorted([first.version, "latest"])
 
 
-def test_the_command_that_makes_a_version_is_told_whole(settings, tmp_path):
+def test_the_command_that_makes_a_version_is_recorded_whole(settings, tmp_path):
     folder = tmp_path / "my recipes"
     folder.mkdir()
-    asked = located(folder, change=["data.source.limit=90", "about=a 'limited' test"])
+    recipe = located(folder, change=["data.source.limit=90", "about=a 'limited' test"])
     with pytest.raises(BadData, match="not prepared yet") as refused:
-        prepare.find(asked, settings)
+        prepare.find(recipe, settings)
     command = shlex.split(refused.value.faults[0].message.split("`")[1])
     assert command[:4] == ["millstream", "prepare", str(folder / "recipe.yaml"), "--budget"]
-    assert load(command[2], budget=command[4], sets=command[6::2]).resolved() == asked.resolved()
+    assert load(command[2], budget=command[4], sets=command[6::2]).resolved() == recipe.resolved()
 
 
-def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(spark, settings, tmp_path):
+def test_a_column_of_train_alone_is_stored_as_the_manifest_declares_in_every_split(spark, settings, tmp_path):
     steps = [RECIPE["data"]["steps"][0], {"rebalance": {"method": "weights"}}]
     data = {"source": {"name": "digits", "limit": 60}, "steps": steps}
     prepared = prepare.prepare(located(tmp_path, data=data), settings, say=quiet)
@@ -77,7 +77,7 @@ def test_a_column_of_train_alone_is_stored_as_the_manifest_says_in_every_split(s
 def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_path, monkeypatch):
     from millstream.pipelines.sources.digits import Digits
 
-    read, told = Digits.read, {}
+    read, published = Digits.read, {}
     for partitions in (1, 7):
 
         def cut(self, spark, files, seed, partitions=partitions):
@@ -88,8 +88,8 @@ def test_version_and_digest_do_not_depend_on_partitions(spark, settings, tmp_pat
         own = settings.model_copy(update={"store": str(tmp_path / f"store{partitions}")})
         prepared = prepare.prepare(located(tmp_path), own, say=quiet)
         splits = Dataset.open("digits", own.store).manifest.splits
-        told[partitions] = (prepared.version, {name: (split.digest, split.rows) for name, split in splits.items()})
-    assert told[1] == told[7]
+        published[partitions] = (prepared.version, {name: (split.digest, split.rows) for name, split in splits.items()})
+    assert published[1] == published[7]
 
 
 @pytest.mark.parametrize(
@@ -134,17 +134,17 @@ def test_an_order_of_steps_that_leaks_is_refused_before_anything_runs(tmp_path):
 
 
 @pytest.mark.bad_input
-def test_all_faults_of_the_data_section_are_told_at_once(tmp_path):
+def test_all_faults_of_the_data_section_are_reported_at_once(tmp_path):
     steps = [{"splitt": {"by": "hash"}}, {"split": {"by": "hsh", "tst": 0.1}}]
     found = prepare.faults(located(tmp_path, data={"source": {"name": "digit"}, "steps": steps}))
-    told = "\n".join(map(str, found))
+    report = "\n".join(map(str, found))
     for expected in (
         "did you mean 'digits'",
         "did you mean 'split'",
         "did you mean 'test'",
         "'hash', 'stratified', 'given' or 'time'",
     ):
-        assert expected in told
+        assert expected in report
     with pytest.raises(WrongRecipe):
         prepare.prepare(located(tmp_path, data={"source": {"name": "digit"}}), None, say=quiet)
 
@@ -159,7 +159,7 @@ def test_rows_without_a_split_are_refused_and_nothing_is_left(spark, settings, t
     assert not list(Path(settings.store).rglob("*.parquet"))
 
 
-def test_the_manifest_says_what_each_step_did_and_learned(spark, settings, tmp_path):
+def test_the_manifest_records_what_each_step_did_and_learned(spark, settings, tmp_path):
     prepared = prepare.prepare(located(tmp_path), settings, say=quiet)
     manifest = Dataset.open(prepared.path, settings.store).manifest
     first = manifest.steps[0]
@@ -176,7 +176,7 @@ def test_the_manifest_says_what_each_step_did_and_learned(spark, settings, tmp_p
     ],
 )
 def test_what_spark_proves_is_what_verify_counts_again(spark, settings, tmp_path, split):
-    """Groups, times, parents and neighbours, those of rows of rows too, and the rows put aside."""
+    """Groups, times, parents and neighbours, those of rows of rows too, and the quarantined rows."""
     lines = [f"2020-01-01 00:00:{at % 60:02d}.000001,w{at % 40},{at / 7},{at % 3 // 2}" for at in range(240)]
     days = [line.replace("2020-01-01", f"2020-{1 + at // 28:02d}-{1 + at % 28:02d}") for at, line in enumerate(lines)]
     (tmp_path / "rows.csv").write_text("\n".join(["when,who,x,label", *days]) + "\n")

@@ -1,4 +1,4 @@
-"""CSV files whose values go on over several lines, as pandas writes them and Python's csv module reads them."""
+"""CSV files whose values span several lines, as pandas writes them and Python's csv module reads them."""
 
 import csv
 import gzip
@@ -16,10 +16,10 @@ from tests.pipelines.made import rows_of
 
 pytestmark = pytest.mark.spark
 
-COLUMNS = {"who": {"type": "string"}, "said": {"type": "string", "nullable": True}, "pay": {"type": "double"}}
-SAID = ["plain", "two\nlines", 'a "quoted"\nword, and\n\nmore', "", '"\n"', "ends\n.", "größe", '",",\n""']
+COLUMNS = {"who": {"type": "string"}, "text": {"type": "string", "nullable": True}, "pay": {"type": "double"}}
+TEXTS = ["plain", "two\nlines", 'a "quoted"\nword, and\n\nmore', "", '"\n"', "ends\n.", "größe", '",",\n""']
 FRAME = pd.DataFrame(
-    {"who": [f"w{at:02d}" for at in range(80)], "said": SAID * 10, "pay": [at / 4 for at in range(80)]}
+    {"who": [f"w{at:02d}" for at in range(80)], "text": TEXTS * 10, "pay": [at / 4 for at in range(80)]}
 )
 
 
@@ -50,11 +50,11 @@ def tasks(request, spark):
 @pytest.mark.parametrize("ends", ["\n", "\r\n"], ids=["unix", "windows"])
 def test_rows_are_those_that_were_written_and_named_by_their_first_line(spark, tmp_path, tasks, ends):
     text = FRAME.to_csv(index=False).replace("\n", ends)
-    found = rows_of(read(spark, tmp_path / "rows.csv", text), "sample_id", "who", "said", "pay")
+    found = rows_of(read(spark, tmp_path / "rows.csv", text), "sample_id", "who", "text", "pay")
     assert (spark.read.text(str(tmp_path / "rows.csv")).rdd.getNumPartitions() > 30) == (tasks == "many tasks")
     expected = [
-        (f"rows.csv:{line}", who, said.replace("\r\n", "\n") or None, float(pay))
-        for line, (who, said, pay) in oracle(text)[1:]
+        (f"rows.csv:{line}", who, text.replace("\r\n", "\n") or None, float(pay))
+        for line, (who, text, pay) in oracle(text)[1:]
     ]
     assert found == sorted(expected)
 
@@ -63,13 +63,13 @@ def test_packed_files_in_other_letters_and_with_other_signs_are_read_so_too(spar
     text = FRAME.to_csv(index=False, sep=";", decimal=",", na_rep="?").replace(";;", ";?;")
     fields = {"delimiter": ";", "decimal": ",", "encoding": "latin-1", "null": "?", "key": "who"}
     table = read(spark, tmp_path / "rows.csv.gz", gzip.compress(text.encode("latin-1")), **fields)
-    assert rows_of(table, "who", "said", "pay") == [
-        (who, said or None, pay) for who, said, pay in FRAME.itertuples(index=False)
+    assert rows_of(table, "who", "text", "pay") == [
+        (who, text or None, pay) for who, text, pay in FRAME.itertuples(index=False)
     ]
 
 
 @pytest.mark.bad_input
-def test_a_quote_that_is_never_closed_puts_its_line_aside_and_reading_goes_on(spark, tmp_path, tasks):
+def test_a_quote_that_is_never_closed_quarantines_its_line_and_reading_continues(spark, tmp_path, tasks):
     good = FRAME.to_csv(index=False)
     begin = good.index("w40,")
     text = (
@@ -89,25 +89,25 @@ def test_a_quote_that_is_never_closed_puts_its_line_aside_and_reading_goes_on(sp
 
 
 @pytest.mark.bad_input
-def test_a_row_over_several_lines_that_does_not_fit_is_put_aside_whole(spark, tmp_path, tasks):
+def test_a_row_over_several_lines_that_does_not_fit_is_quarantined_whole(spark, tmp_path, tasks):
     text = FRAME.to_csv(index=False).replace('w41,"two\nlines",10.25', 'w41,"two\nlines",much')
     table = read(spark, tmp_path / "rows.csv", text)
     line = next(line for line, row in oracle(text) if row[0] == "w41")
-    told = [(f"rows.csv:{line}", MISFIT, 'w41,"two\nlines",much')]
-    assert [tuple(row) for row in table.refused.collect()] == told
+    expected = [(f"rows.csv:{line}", MISFIT, 'w41,"two\nlines",much')]
+    assert [tuple(row) for row in table.refused.collect()] == expected
     assert table.frame.count() == len(FRAME) - 1
 
 
 def test_names_and_types_are_found_in_such_a_file(spark, tmp_path, tasks):
-    text = FRAME.rename(columns={"said": "what\nwas said"}).to_csv(index=False)
+    text = FRAME.rename(columns={"text": "a\ntext"}).to_csv(index=False)
     table = read(spark, tmp_path / "rows.csv", text, columns="inferred")
     assert {one.name: one.dtype for one in table.columns} == {
         "who": "string",
-        "what\nwas said": "string",
+        "a\ntext": "string",
         "pay": "float64",
     }
-    found = {row["who"]: (row["what\nwas said"], row["pay"]) for row in table.frame.collect()}
-    assert found == {who: (said or None, pay) for who, said, pay in FRAME.itertuples(index=False)}
+    found = {row["who"]: (row["a\ntext"], row["pay"]) for row in table.frame.collect()}
+    assert found == {who: (text or None, pay) for who, text, pay in FRAME.itertuples(index=False)}
 
 
 def test_published_lists_of_row_numbers_are_refused_for_such_a_file(spark, tmp_path):
@@ -121,7 +121,5 @@ def test_published_lists_of_row_numbers_are_refused_for_such_a_file(spark, tmp_p
     folds = {"file": {"name": "folds.tar"}, "train": "train", "test": "test", "fold": 0}
     columns = {"who": {"type": "string"}, "pay": {"type": "double"}}
     source = Table(files=[{"name": "rows.csv"}], columns=columns, header=False, folds=folds)
-    with pytest.raises(
-        BadData, match=r"rows\.csv:2: a row goes on over several lines, and lists of row numbers count lines"
-    ):
+    with pytest.raises(BadData, match=r"rows\.csv:2: a row spans several lines, and lists of row numbers count lines"):
         source.read(spark, {"rows.csv": path, "folds.tar": tmp_path / "folds.tar"}, 0)

@@ -101,24 +101,24 @@ def table(spark, accounts, *columns):
 def test_every_step_keeps_them(spark, soak):
     def check(accounts):
         whole = table(spark, accounts, *COLUMNS)
-        for told, step in STEPS.items():
+        for name, step in STEPS.items():
             given_ = whole
-            if told == "mixup":
+            if name == "mixup":
                 one_hot = Encode(columns=("label",), method="onehot")
                 given_ = one_hot.apply(whole, one_hot.fit(whole, 0), 0)
-            flow, _ = Flow.of(given_).through(told.partition(" ")[0], step, 0, lambda _: None)
-            rows = flow.table.frame.select("sample_id", "acct", "listed", *(["twice"] if told == "features" else []))
+            flow, _ = Flow.of(given_).through(name.partition(" ")[0], step, 0, lambda _: None)
+            rows = flow.table.frame.select("sample_id", "acct", "listed", *(["twice"] if name == "features" else []))
             found = rows.collect()
-            assert found, told
+            assert found, name
             for row in found:
                 at = int(row["sample_id"].partition("+")[0][1:])
-                assert (row["acct"], row["listed"]) == (accounts[at], [accounts[at], 2**60 + 1]), (told, row)
-                assert told != "features" or row["twice"] == (accounts[at] or 0)
+                assert (row["acct"], row["listed"]) == (accounts[at], [accounts[at], 2**60 + 1]), (name, row)
+                assert name != "features" or row["twice"] == (accounts[at] or 0)
 
     run_examples(check, soak)
 
 
-def test_as_categories_they_are_told_by_all_their_digits(spark, soak):
+def test_as_categories_they_are_distinguished_by_all_their_digits(spark, soak):
     def check(accounts):
         whole = table(spark, accounts, PLACE, LABEL)
         index, onehot = (Encode(columns=("place",), method=method) for method in ("index", "onehot"))

@@ -28,7 +28,7 @@ def server(tmp_path):
 
 
 @pytest.mark.fault
-def test_a_run_that_finished_while_its_store_was_gone_does_not_go_on_by_itself(shared, located):
+def test_a_run_that_finished_while_its_store_was_gone_is_not_resumed_by_itself(shared, located):
     run_id = left(shared, located, "gone")  # marked as killed, as it is found by the next look
     shared.spool.mkdir(exist_ok=True)
     file_of(shared, run_id).write_text('[["train/loss", 2.0, 5, 2]]\n{"status": "FINISHED", "at": 1000}\n')
@@ -53,7 +53,7 @@ def test_a_run_that_ended_without_its_store_is_marked_as_it_ended(settings, loca
     assert client.get_run(run_id).info.status == "FINISHED"
 
 
-def test_what_a_run_left_is_not_sent_while_another_process_goes_on_with_it(shared, located):
+def test_what_a_run_left_is_not_sent_while_another_process_continues_it(shared, located):
     run_id = left(shared, located, "sent by the other")
     shared.spool.mkdir(exist_ok=True)
     file_of(shared, run_id).write_text('[["train/loss", 2.0, 5, 2]]\n')

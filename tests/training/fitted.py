@@ -34,7 +34,7 @@ FIT: dict[str, Any] = {"epochs": 4, "batch_size": 16, "seed": 7, "engine": "arro
 
 @dataclass
 class Remembered:
-    """What the training asks of a run."""
+    """What the training needs of a run."""
 
     folder: Path
     resumed: bool = False
@@ -97,7 +97,7 @@ def state(network: Any) -> dict[str, Tensor]:
 
 
 def rows(folder: Path, *, spoil: Iterable[int] = ()) -> Dataset:
-    """Three classes, told by the largest of three numbers; `spoil` names train rows that hold an infinity."""
+    """Three classes, determined by the largest of three numbers; `spoil` names train rows that hold an infinity."""
     draw = np.random.default_rng(3)
     splits = {}
     for split, count in ROWS.items():
@@ -109,8 +109,8 @@ def rows(folder: Path, *, spoil: Iterable[int] = ()) -> Dataset:
     return make_dataset(folder, splits, [number("a"), number("b"), number("c"), target(3)], shard_rows=25)
 
 
-def pictures(folder: Path) -> Dataset:
-    """Two classes, told by which half of an 8x8 picture is the brighter one."""
+def images(folder: Path) -> Dataset:
+    """Two classes, determined by which half of an 8x8 image is the brighter one."""
     draw = np.random.default_rng(3)
     splits = {}
     for split, count in ROWS.items():
@@ -125,7 +125,7 @@ def pictures(folder: Path) -> Dataset:
 
 def located(folder: Path, **sections: Any) -> Located:
     """A recipe of these sections, with `fit` over the small defaults."""
-    told = {
+    base = {
         "about": "a test",
         "data": {"source": {"name": "digits"}},
         "task": {"name": "classify", "target": "label"},
@@ -133,7 +133,7 @@ def located(folder: Path, **sections: Any) -> Located:
     }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "recipe.yaml"
-    file.write_text(yaml.safe_dump(told | sections | {"fit": FIT | sections.get("fit", {})}))
+    file.write_text(yaml.safe_dump(base | sections | {"fit": FIT | sections.get("fit", {})}))
     found = load(str(file))
     assert found.faults == ()
     return found

@@ -1,4 +1,4 @@
-"""Small signatures for tests: what a dataset of images, a table or of texts tells a network."""
+"""Small signatures for tests: what a network knows of a dataset of images, a table or of texts."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import torch
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import TrainingFailed
 from millstream.training.checkpoints import archive
-from millstream.training.memory import told_when_short
+from millstream.training.memory import report_out_of_memory
 from tests.datasets import make_dataset
 
 LEAK = """
@@ -18,7 +18,7 @@ import pytorch_lightning as lightning
 import torch
 from tests.training.fitted import fitted, rows
 from millstream.tracking.errors import TrainingFailed
-from millstream.training.memory import told_when_short
+from millstream.training.memory import report_out_of_memory
 
 class Leak(lightning.Callback):
     held = []
@@ -31,7 +31,7 @@ class Leak(lightning.Callback):
 
 folder = Path(sys.argv[1])
 try:
-    with told_when_short("a recipe"):
+    with report_out_of_memory("a recipe"):
         fitted(folder, rows(folder / "rows"), Leak())
 except TrainingFailed as failed:
     print(failed)
@@ -57,8 +57,8 @@ def stream(name, epochs):
     return feed.memory
 
 def peak():
-    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(told["VmHWM"].split()[0]) / 1024
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 BUDGET, MEMORY = float(sys.argv[2]), "streamed"
 keep_freed_memory()
@@ -90,7 +90,7 @@ def test_what_is_streamed_takes_no_more_memory_than_was_allowed(tmp_path):
 
 
 @pytest.mark.fault
-def test_a_host_without_memory_is_told_with_what_to_lower_and_the_checkpoint_is_kept(tmp_path):
+def test_a_host_without_memory_is_reported_with_what_to_lower_and_the_checkpoint_is_kept(tmp_path):
     found = subprocess.run([sys.executable, "-c", LEAK, str(tmp_path)], capture_output=True, text=True)
     assert found.returncode == 5, found.stderr[-3000:]
     assert "a recipe: no memory left on the host" in found.stdout
@@ -99,8 +99,8 @@ def test_a_host_without_memory_is_told_with_what_to_lower_and_the_checkpoint_is_
     assert archive.step_of(newest) == 5  # the end of the first epoch
 
 
-def test_a_device_without_memory_is_told_apart_from_other_errors():
-    with pytest.raises(TrainingFailed, match="no memory left on the device"), told_when_short("a recipe"):
+def test_a_device_without_memory_is_distinguished_from_other_errors():
+    with pytest.raises(TrainingFailed, match="no memory left on the device"), report_out_of_memory("a recipe"):
         raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(RuntimeError, match="shapes"), told_when_short("a recipe"):
+    with pytest.raises(RuntimeError, match="shapes"), report_out_of_memory("a recipe"):
         raise RuntimeError("shapes do not match")

@@ -46,9 +46,9 @@ class Toy(nn.Module):
         self.head = nn.Linear(4, VOCABULARY)
 
     def forward(self, source, wanted):
-        said_BE = self.embedding(source.values).sum(dim=1)
+        read_BE = self.embedding(source.values).sum(dim=1)
         before_BT = functional.pad(wanted.values, (1, 0), value=BEGIN)[:, :-1]
-        return self.head(said_BE[:, None] + self.embedding(before_BT))
+        return self.head(read_BE[:, None] + self.embedding(before_BT))
 
 
 def task():

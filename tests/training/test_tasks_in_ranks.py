@@ -34,12 +34,12 @@ def of_two():
         for rank in range(2)
     ]
     try:
-        said = [one.communicate(timeout=WITHIN_S)[0] for one in started]
+        outputs = [one.communicate(timeout=WITHIN_S)[0] for one in started]
     finally:
         for one in started:
             one.kill()
     assert [one.returncode for one in started] == [0, 0]
-    return [json.loads(one.splitlines()[-1]) for one in said]
+    return [json.loads(one.splitlines()[-1]) for one in outputs]
 
 
 def test_metrics_of_two_ranks_are_those_of_one_also_where_a_rank_has_no_row(of_two):

@@ -52,14 +52,14 @@ def scale(boxes_N4: Boxes, parameters: Parameters, size: Size) -> Boxes:
 
 def fetched(boxes_N4: Boxes, rows_HW: Boxes, columns_HW: Boxes) -> Boxes:
     """Smallest boxes of whole pixels around the pixels that were fetched from inside the old boxes."""
-    found = np.zeros((len(boxes_N4), 4))
+    moved_N4 = np.zeros((len(boxes_N4), 4))
     for at, (x0, y0, x1, y1) in enumerate(boxes_N4.astype(np.float64)):
         # a pixel's centre is at its index + 0.5
         inside_HW = (columns_HW + 0.5 >= x0) & (columns_HW + 0.5 < x1) & (rows_HW + 0.5 >= y0) & (rows_HW + 0.5 < y1)
         rows, columns = np.flatnonzero(inside_HW.any(axis=1)), np.flatnonzero(inside_HW.any(axis=0))
         if len(rows):
-            found[at] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
-    return found
+            moved_N4[at] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return moved_N4
 
 
 def within(moved_N4: Boxes, before_N4: Boxes, size: Size) -> Boxes:

@@ -71,8 +71,8 @@ def elastic(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Imag
     """
     rows_HW, columns_HW = _sources(image_CHW.shape[1:], parameters)
     fetched = [
-        ndimage.map_coordinates(one.astype(np.float64), (rows_HW, columns_HW), order=order, mode="constant")
-        for one in image_CHW
+        ndimage.map_coordinates(channel.astype(np.float64), (rows_HW, columns_HW), order=order, mode="constant")
+        for channel in image_CHW
     ]
     return as_dtype(np.stack(fetched), image_CHW.dtype)
 

@@ -52,7 +52,7 @@ def numbers_of(columns: Iterable[Column]) -> list[Column]:
 def candidates(columns: Iterable[Column], modalities: Iterable[Modality]) -> dict[str, Modality]:
     """Augmentable columns by name: those of one of `modalities`, and all numbers of a table together."""
     columns, wanted = tuple(columns), tuple(modalities)
-    found = {column.name: modality for column in columns if (modality := of(column)) is not None}
+    by_name = {column.name: modality for column in columns if (modality := of(column)) is not None}
     if numbers_of(columns):
-        found.setdefault(NUMBERS, "table")
-    return {name: modality for name, modality in found.items() if modality in wanted}
+        by_name.setdefault(NUMBERS, "table")
+    return {name: modality for name, modality in by_name.items() if modality in wanted}

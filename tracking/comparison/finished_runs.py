@@ -45,8 +45,8 @@ def newest(settings: Settings, recipes: Sequence[str], budget: str | None = None
     client = open_store(settings)
     experiments = client.search_experiments()
     wanted = [one for one in experiments if not recipes or one.name in recipes]
-    found = [_newest(client, one.experiment_id, budget) for one in wanted]
-    return [one for one in found if one is not None]
+    runs = [_newest(client, one.experiment_id, budget) for one in wanted]
+    return [one for one in runs if one is not None]
 
 
 def of_model(uri: str, settings: Settings) -> Finished:
@@ -67,23 +67,23 @@ def of_model(uri: str, settings: Settings) -> Finished:
     return replace(parsed(run), recipe=uri)
 
 
-def together(found: Iterable[Finished]) -> list[list[Finished]]:
+def together(runs: Iterable[Finished]) -> list[list[Finished]]:
     """Groups of at least two runs with the same dataset version and task."""
     groups = defaultdict(list)
-    for one in found:
-        groups[one.beside].append(one)
+    for run in runs:
+        groups[run.beside].append(run)
     return [group for group in groups.values() if len(group) > 1]
 
 
-def check_together(found: Sequence[Finished], recipes: Sequence[str], budget: str | None) -> None:
+def check_together(runs: Sequence[Finished], recipes: Sequence[str], budget: str | None) -> None:
     """Raises WrongRecipe if one of `recipes` has no finished run, or dataset versions or tasks differ."""
-    had = {one.recipe for one in found}
+    had = {run.recipe for run in runs}
     what = f"a finished run of budget {budget}" if budget else "a finished run"
     message = f"has no model from {what} on a dataset; `millstream run` makes one, or compare with --train"
     WrongRecipe.unless_empty(Fault(where=f"recipe {name}", message=message) for name in recipes if name not in had)
     for common, values in (
-        ("dataset version", {one.recipe: f"{one.dataset}/{one.version}" for one in found}),
-        ("task", {one.recipe: one.task for one in found}),
+        ("dataset version", {run.recipe: f"{run.dataset}/{run.version}" for run in runs}),
+        ("task", {run.recipe: run.task for run in runs}),
     ):
         if len(set(values.values())) > 1:
             listed = "; ".join(f"{recipe} has {value}" for recipe, value in values.items())

@@ -100,7 +100,7 @@ class Placed(BaseModel, frozen=True):
 
 def chosen(measured: Sequence[Measured], metric: str | None) -> str:
     """The ranking metric, without `test/`. Raises WrongRecipe if not all models have the requested one."""
-    shared = set.intersection(*(set(one.metrics) for one in measured))
+    shared = set.intersection(*(set(model.metrics) for model in measured))
     if metric is not None:
         name = metric.removeprefix("test/")
         if name not in shared:
@@ -117,22 +117,22 @@ def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
     """
     sign = -1 if metric in LESS_IS_BETTER else 1
     ranked = sorted(measured, key=partial(_rank, metric, sign))
-    statistics = [statistic(metric, one.outcomes) for one in ranked]
-    known = [one for one in statistics if one is not None]
+    statistics = [statistic(metric, model.outcomes) for model in ranked]
+    known = [model for model in statistics if model is not None]
     if len(known) < len(statistics):
-        return [_row(at, one, metric) for at, one in enumerate(ranked, 1)]
+        return [_row(at, model, metric) for at, model in enumerate(ranked, 1)]
     seed = key("compare", ranked[0].run.version, metric)
     draws_RM = resampled(known, ranked[0].rows, seed)
-    tests = [_against(ranked[0], one, metric, draws_RM[:, [0, at]]) for at, one in enumerate(ranked[1:], 1)]
-    adjusted = holm([one.p for one in tests])
-    against = [None, *(one.model_copy(update={"p_adjusted": p}) for one, p in zip(tests, adjusted, strict=True))]
-    return [_row(at + 1, one, metric, middle(draws_RM[:, at]), against[at]) for at, one in enumerate(ranked)]
+    tests = [_against(ranked[0], model, metric, draws_RM[:, [0, at]]) for at, model in enumerate(ranked[1:], 1)]
+    adjusted = holm([model.p for model in tests])
+    against = [None, *(model.model_copy(update={"p_adjusted": p}) for model, p in zip(tests, adjusted, strict=True))]
+    return [_row(at + 1, model, metric, middle(draws_RM[:, at]), against[at]) for at, model in enumerate(ranked)]
 
 
-def _rank(metric: str, sign: int, one: Measured) -> tuple[bool, float, str]:
-    value = one.metrics[metric]
+def _rank(metric: str, sign: int, model: Measured) -> tuple[bool, float, str]:
+    value = model.metrics[metric]
     # NaN would break the sort order
-    return math.isnan(value), 0.0 if math.isnan(value) else -sign * value, one.run.recipe
+    return math.isnan(value), 0.0 if math.isnan(value) else -sign * value, model.run.recipe
 
 
 def log(rows: Sequence[Placed], settings: Settings) -> list[Placed]:
@@ -145,16 +145,16 @@ def log(rows: Sequence[Placed], settings: Settings) -> list[Placed]:
     client.log_figure(run_id, figure(rows), "figures/leaderboard.png")
     client.log_text(run_id, table(rows), "leaderboard.csv")
     client.set_terminated(run_id)
-    return [one.model_copy(update={"leaderboard": run_id}) for one in rows]
+    return [row.model_copy(update={"leaderboard": run_id}) for row in rows]
 
 
 def table(rows: Sequence[Placed]) -> str:
     """The rows as CSV, with metrics and test results."""
     flat = []
-    for one in rows:
-        fields = one.model_dump(exclude={"metrics", "against_best", "leaderboard"})
-        against = one.against_best.model_dump() if one.against_best else {}
-        flat.append(fields | one.metrics | {f"best_{name}": value for name, value in against.items()})
+    for row in rows:
+        fields = row.model_dump(exclude={"metrics", "against_best", "leaderboard"})
+        against = row.against_best.model_dump() if row.against_best else {}
+        flat.append(fields | row.metrics | {f"best_{name}": value for name, value in against.items()})
     names = dict.fromkeys(name for row in flat for name in row)
     out = io.StringIO()
     writer = csv.DictWriter(out, list(names), restval="")
@@ -173,26 +173,26 @@ def _against(best: Measured, other: Measured, metric: str, draws_R2: Floats) -> 
 
 def _row(
     place: int,
-    one: Measured,
+    model: Measured,
     metric: str,
     between: tuple[float | None, float | None] = (None, None),
     against: Against | None = None,
 ) -> Placed:
     return Placed(
         place=place,
-        recipe=one.run.recipe,
+        recipe=model.run.recipe,
         metric=metric,
-        value=one.metrics[metric],
+        value=model.metrics[metric],
         low=between[0],
         high=between[1],
         against_best=against,
-        metrics={f"test/{name}": value for name, value in one.metrics.items()},
-        rows=one.rows,
-        train_seconds=one.run.train_seconds,
-        score_seconds=one.score_seconds,
-        dataset=one.run.dataset,
-        version=one.run.version,
-        budget=one.run.budget,
-        run_id=one.run.run_id,
-        model_uri=one.run.model_uri,
+        metrics={f"test/{name}": value for name, value in model.metrics.items()},
+        rows=model.rows,
+        train_seconds=model.run.train_seconds,
+        score_seconds=model.score_seconds,
+        dataset=model.run.dataset,
+        version=model.run.version,
+        budget=model.run.budget,
+        run_id=model.run.run_id,
+        model_uri=model.run.model_uri,
     )

@@ -69,11 +69,11 @@ def statistic(metric: str, outcomes: Outcomes) -> Statistic | None:
 def resampled(statistics: Sequence[Statistic], rows: int, seed: int, resamples: int = RESAMPLES) -> Floats:
     """Each statistic on the same `resamples` bootstrap samples of `rows` rows, (R, M)."""
     generator = np.random.default_rng(seed)
-    found = np.empty((resamples, len(statistics)))
+    resamples_RS = np.empty((resamples, len(statistics)))
     for at in range(resamples):
         counts_N = np.bincount(generator.integers(rows, size=rows), minlength=rows).astype(float)
-        found[at] = [of(counts_N) for of in statistics]
-    return found
+        resamples_RS[at] = [of(counts_N) for of in statistics]
+    return resamples_RS
 
 
 def middle(values_R: Floats) -> tuple[float, float]:
@@ -97,7 +97,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     factors = np.arange(len(p_values), 0, -1)
     adjusted = np.empty(len(p_values))
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(np.asarray(p_values, float)[order] * factors))
-    return [float(one) for one in adjusted]
+    return [float(p) for p in adjusted]
 
 
 def _mean(values_N: NDArray[Any]) -> Statistic:

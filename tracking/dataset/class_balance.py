@@ -47,7 +47,7 @@ class Plan(BaseModel, frozen=True, extra="forbid"):
         widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
         table = [
             "  ".join(
-                [row[0].ljust(widths[0]), *(one.rjust(wide) for one, wide in zip(row[1:], widths[1:], strict=True))]
+                [row[0].ljust(widths[0]), *(cell.rjust(wide) for cell, wide in zip(row[1:], widths[1:], strict=True))]
             )
             for row in rows
         ]

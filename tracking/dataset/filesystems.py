@@ -72,8 +72,8 @@ class Remote:
     def iterdir(self) -> Iterator[Remote]:
         """Raises FileNotFoundError if it does not exist."""
         with answering(self.url):
-            found = self.system.ls(self.url, detail=False)
-        for name in sorted({path.rstrip("/").rpartition("/")[2] for path in found}):
+            paths = self.system.ls(self.url, detail=False)
+        for name in sorted({path.rstrip("/").rpartition("/")[2] for path in paths}):
             yield self / name
 
     def files(self) -> dict[str, dict[str, Any]]:

@@ -57,7 +57,7 @@ def _in_its_split(shard: Shard) -> Shard:
     return shard
 
 
-def _put_aside(shard: Shard) -> Shard:
+def _quarantine_file(shard: Shard) -> Shard:
     if not ASIDE_FILE.fullmatch(shard.file):
         raise ValueError(f"{shard.file!r} is no file of quarantined rows: expected {ASIDE_FILE.pattern}")
     return shard
@@ -93,7 +93,7 @@ class Manifest(Record):
     checks: tuple[Check, ...]
     quarantine: dict[str, int] = Field(description="quarantined rows, by reason")
     parents: tuple[str, ...] = Field((), description="dataset versions that this version was derived from")
-    put_aside: tuple[Annotated[Shard, AfterValidator(_put_aside)], ...] = Field(
+    put_aside: tuple[Annotated[Shard, AfterValidator(_quarantine_file)], ...] = Field(
         (), description="files of the quarantined rows; empty if there are none, or in older manifests"
     )
 

@@ -124,13 +124,13 @@ class Cache:
     def _make_room(self, wanted: int) -> None:
         """Evict the least recently used copies as needed; the caller holds the lock."""
         _sweep(self.folder / "held")
-        found = []
+        files = []
         for path in self.folder.glob("*.pa*"):
             with suppress(FileNotFoundError):  # a `.part` file may just have been renamed
                 facts = path.stat()
-                found.append((facts.st_mtime_ns, facts.st_size, path, facts.st_nlink > 1))
-        total = sum(size for _, size, _, _ in found)
-        for _, size, path, in_use in sorted(found, key=lambda one: one[0]):
+                files.append((facts.st_mtime_ns, facts.st_size, path, facts.st_nlink > 1))
+        total = sum(size for _, size, _, _ in files)
+        for _, size, path, in_use in sorted(files, key=lambda file: file[0]):
             if total + wanted <= self.limit:
                 return
             if not in_use and _removed(path):
@@ -172,9 +172,9 @@ def _sha256_of(path: Path) -> str:
 
 
 def _compare(content: bytes, wanted: Wanted) -> None:
-    found = hashlib.sha256(content).hexdigest()
-    if len(content) != wanted.size or found != wanted.sha256:
-        message = f"{len(content)} bytes, sha256 {found[:12]}; the manifest has {wanted.size} bytes, "
+    digest = hashlib.sha256(content).hexdigest()
+    if len(content) != wanted.size or digest != wanted.sha256:
+        message = f"{len(content)} bytes, sha256 {digest[:12]}; the manifest has {wanted.size} bytes, "
         message += f"{wanted.sha256[:12]}: the shard was changed or damaged, delete the version and prepare it again"
         raise BadData.at(wanted.where, message)
 

@@ -23,7 +23,7 @@ def opened(dataset: Dataset, shard: Shard) -> Iterator[pq.ParquetFile]:
         dataset.release(shard)
 
 
-def put_aside(dataset: Dataset, file: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+def quarantined(dataset: Dataset, file: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """These columns of a quarantine file, in record batches. Raises errors of Arrow and the file system."""
     path = dataset.folder / file
     if isinstance(path, Remote):

@@ -107,8 +107,8 @@ class Signature(Record):
         Raises BadData if there are other inputs or none.
         """
         if len(self.inputs) != 1 or self.inputs[0].meaning != meaning:
-            found = ", ".join(f"{one.name} ({one.meaning}, {one.shape})" for one in self.inputs) or "none"
-            raise BadData.at("network", f"takes one input that is {meaning}; the dataset has {found}")
+            fields = ", ".join(f"{field.name} ({field.meaning}, {field.shape})" for field in self.inputs) or "none"
+            raise BadData.at("network", f"takes one input that is {meaning}; the dataset has {fields}")
         return self.inputs[0]
 
 
@@ -116,15 +116,15 @@ def fields_of(columns: list[Column]) -> list[InputField]:
     numbers = tuple(c for c in columns if c.layout == "scalar" and c.meaning == "number")
     categories = tuple(c for c in columns if c.layout == "scalar" and c.meaning == "category")
     rest = [c for c in columns if c not in numbers and c not in categories and c.dtype != "string"]
-    found = [field_of(column) for column in rest]
+    fields = [field_of(column) for column in rest]
     if numbers:
-        found.append(
+        fields.append(
             InputField(name="numbers", meaning="number", dtype="float32", shape=(len(numbers),), columns=numbers)
         )
     if categories:
         shape = (len(categories),)
-        found.append(InputField(name="categories", meaning="category", dtype="int64", shape=shape, columns=categories))
-    return found
+        fields.append(InputField(name="categories", meaning="category", dtype="int64", shape=shape, columns=categories))
+    return fields
 
 
 def field_of(column: Column) -> InputField:

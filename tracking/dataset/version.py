@@ -59,11 +59,11 @@ class Dataset:
             return self._verified[shard.file]
         path = self.folder / shard.file
         try:
-            size, found = path.stat().st_size, sha256_of(path)
+            size, digest = path.stat().st_size, sha256_of(path)
         except OSError as error:
             raise BadData.at(path, f"cannot be read ({error.strerror}); `millstream prepare` makes it again") from None
-        if size != shard.bytes or found != shard.sha256:
-            message = f"{size} bytes, sha256 {found[:12]}; the manifest has {shard.bytes} bytes, {shard.sha256[:12]}"
+        if size != shard.bytes or digest != shard.sha256:
+            message = f"{size} bytes, sha256 {digest[:12]}; the manifest has {shard.bytes} bytes, {shard.sha256[:12]}"
             raise BadData.at(
                 path, f"{message}: the shard was changed or damaged, delete the version and prepare it again"
             )
@@ -97,8 +97,8 @@ def versions(store: str | Place, name: str) -> Iterator[Place]:
     """Folders of all published versions of a dataset: those with a manifest."""
     folder = place(store) / name
     if folder.is_dir():
-        found: list[Place] = list(folder.iterdir())
-        for version in sorted(found, key=lambda one: one.name):
+        folders: list[Place] = list(folder.iterdir())
+        for version in sorted(folders, key=lambda one: one.name):
             if version.name != LATEST and (version / manifest.FILE).is_file():
                 yield version
 

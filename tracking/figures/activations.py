@@ -46,7 +46,7 @@ def feature_maps(image_CHW: NDArray[Any], maps: Mapping[str, NDArray[Any]]) -> F
         shown = maps_Dhw[:COLUMNS]
         low, high = (edge(shown, axis=(1, 2), keepdims=True) for edge in (np.min, np.max))
         beside.imshow(mosaic(colormaps["viridis"]((shown - low) / np.maximum(high - low, TINY))[..., :3], COLUMNS))
-        size = " x ".join(str(one) for one in maps_Dhw.shape)
+        size = " x ".join(str(side) for side in maps_Dhw.shape)
         beside.set_title(f"{layer}: {size}", fontsize=7, loc="left", parse_math=False)
     return figure
 
@@ -56,8 +56,8 @@ def activation_maps(images_NCHW: NDArray[Any], maps_NHW: NDArray[Any], titles: S
     plain = [_coloured(_within(image_CHW)[None])[0] for image_CHW in images_NCHW]
     spoken = colormaps["inferno"](maps_NHW.clip(0, 1))[..., :3]
     pairs = [
-        np.concatenate([one, COVERED * over + (1 - COVERED) * one.mean(axis=2, keepdims=True)], axis=1)
-        for one, over in zip(plain, spoken, strict=True)
+        np.concatenate([image, COVERED * over + (1 - COVERED) * image.mean(axis=2, keepdims=True)], axis=1)
+        for image, over in zip(plain, spoken, strict=True)
     ]
     columns = min(COLUMNS // 2, len(pairs))
     rows = -(-len(pairs) // columns)
@@ -65,7 +65,7 @@ def activation_maps(images_NCHW: NDArray[Any], maps_NHW: NDArray[Any], titles: S
     axes.axis("off")
     height, width = maps_NHW.shape[1], 2 * maps_NHW.shape[2]
     band = -(-height // 4)  # for the titles
-    tiles = np.stack([np.pad(one, [(band, 0), (0, 0), (0, 0)], constant_values=1) for one in pairs])
+    tiles = np.stack([np.pad(image, [(band, 0), (0, 0), (0, 0)], constant_values=1) for image in pairs])
     axes.imshow(mosaic(tiles, columns))
     for at, title in enumerate(titles):
         row, column = divmod(at, columns)

@@ -23,14 +23,14 @@ def leaderboard(rows: Sequence[Any]) -> Figure:
     figure = Figure(figsize=(11, 1.6 + 0.45 * len(rows)), layout="constrained")
     left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=[2, 1, 1])
     first, places = rows[0], range(len(rows))
-    for at, one in enumerate(rows):
-        if one.low is not None:
-            left.plot([one.low, one.high], [at, at], color=_colour(one), linewidth=2)
-    _points(left, rows, [one.value for one in rows])
-    _points(middle, rows, [one.train_seconds for one in rows])
-    _points(right, rows, [1e6 * one.score_seconds for one in rows])
+    for at, row in enumerate(rows):
+        if row.low is not None:
+            left.plot([row.low, row.high], [at, at], color=_colour(row), linewidth=2)
+    _points(left, rows, [row.value for row in rows])
+    _points(middle, rows, [row.train_seconds for row in rows])
+    _points(right, rows, [1e6 * row.score_seconds for row in rows])
     left.set_xlabel(f"{first.metric} on {first.rows:,} test rows; line: 95 % of resamples", parse_math=False)
-    left.set_yticks(places, [one.recipe for one in rows])
+    left.set_yticks(places, [row.recipe for row in rows])
     left.set_ylim(len(rows) - 0.4, -0.6)
     for axes, label in ((middle, "seconds of training"), (right, "microseconds to score a row")):
         axes.set_xscale("log")
@@ -48,9 +48,9 @@ def leaderboard(rows: Sequence[Any]) -> Figure:
 
 
 def _points(axes: Axes, rows: Sequence[Any], values: Sequence[float | None]) -> None:
-    for at, (one, value) in enumerate(zip(rows, values, strict=True)):
+    for at, (row, value) in enumerate(zip(rows, values, strict=True)):
         if value is not None:
-            axes.plot(value, at, "o", color=_colour(one))
+            axes.plot(value, at, "o", color=_colour(row))
             axes.annotate(f"{value:.4g}", (value, at), (0, 6), textcoords="offset points", ha="center", fontsize=7)
 
 

@@ -57,10 +57,10 @@ def _course(panel: Axes, value_N: Any, metric: str, *, largest: bool) -> None:
 
 
 def _over(panel: Axes, values: Sequence[Any], value_N: Any) -> None:
-    numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
-    labels = [] if numbers else sorted({str(one) for one in values})
-    places = list(values) if numbers else [labels.index(str(one)) for one in values]
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    labels = [] if numbers else sorted({str(value) for value in values})
+    places = list(values) if numbers else [labels.index(str(value)) for value in values]
     panel.scatter(places, value_N, c=np.arange(len(values)), cmap="Blues", vmin=-len(values) / 2, edgecolors="grey")
     panel.margins(x=0.15)
     if labels:
-        panel.set_xticks(range(len(labels)), [short(one) for one in labels], rotation=30, ha="right")
+        panel.set_xticks(range(len(labels)), [short(value) for value in labels], rotation=30, ha="right")

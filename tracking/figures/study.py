@@ -42,7 +42,7 @@ def study(
     for panel, metric in zip(drawn, metrics, strict=False):
         series = _series(axes[first], first, others, rows, metric)
         if all(number is not None for number in numbers) and len(numbers) > 2:
-            _lines(panel, [float(one or 0) for one in numbers], series, log=log)
+            _lines(panel, [float(number or 0) for number in numbers], series, log=log)
         else:
             _bars(panel, axes[first], series)
         panel.set_xlabel(first, parse_math=False)
@@ -63,13 +63,13 @@ def _series(
     labels: Sequence[str], first: str, others: Sequence[str], rows: Rows, metric: str
 ) -> dict[str, list[list[float]]]:
     """Per combination of the other axes, the values at each label of the first axis, one per repetition."""
-    found: dict[str, list[list[float]]] = {}
+    series: dict[str, list[list[float]]] = {}
     for labelled, metrics in rows:
-        values = found.setdefault(_name(labelled, others), [[] for _ in labels])
+        values = series.setdefault(_name(labelled, others), [[] for _ in labels])
         value = metrics.get(metric, math.nan)
         if math.isfinite(value):
             values[labels.index(labelled[first])].append(value)
-    return found
+    return series
 
 
 def _lines(panel: Axes, numbers: Sequence[float], series: Mapping[str, list[list[float]]], *, log: bool) -> None:
@@ -78,7 +78,7 @@ def _lines(panel: Axes, numbers: Sequence[float], series: Mapping[str, list[list
         panel.errorbar(numbers, means, spread, marker="o", color=_colour(at, len(series)), label=name, capsize=3)
     if log:
         panel.set_xscale("log")
-        panel.set_xticks(numbers, [f"{one:g}" for one in numbers])
+        panel.set_xticks(numbers, [f"{number:g}" for number in numbers])
         panel.minorticks_off()
 
 
@@ -95,7 +95,7 @@ def _bars(panel: Axes, labels: Sequence[str], series: Mapping[str, list[list[flo
             if math.isfinite(mean):
                 text = panel.annotate(f"{mean:.3g}", (float(place), 0), (0, 3), textcoords="offset points", fontsize=7)
                 text.set(ha="center", bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8})
-    panel.set_xticks(range(len(labels)), [short(one) for one in labels], rotation=30, ha="right")
+    panel.set_xticks(range(len(labels)), [short(label) for label in labels], rotation=30, ha="right")
 
 
 def _courses(panel: Axes, shown: Sequence[str], curves: Sequence[tuple[Labels, Course]], curve: str) -> None:
@@ -104,18 +104,18 @@ def _courses(panel: Axes, shown: Sequence[str], curves: Sequence[tuple[Labels, C
     for labelled, course in curves:
         grouped.setdefault(_name(labelled, shown), []).append(dict(course))
     for at, (name, courses) in enumerate(grouped.items()):
-        steps = sorted(set.intersection(*(set(one) for one in courses)))
-        means = [float(np.mean([one[step] for one in courses])) for step in steps]
+        steps = sorted(set.intersection(*(set(course) for course in courses)))
+        means = [float(np.mean([course[step] for course in courses])) for step in steps]
         panel.plot(steps, means, color=_colour(at, len(grouped)), label=name, linewidth=1.2)
     panel.set_xlabel("step")
     panel.set_ylabel(curve, parse_math=False)
 
 
 def _spread(values: list[list[float]]) -> tuple[list[float], Any]:
-    means = [float(np.mean(one)) if one else math.nan for one in values]
-    below = [mean - min(one) if one else 0.0 for mean, one in zip(means, values, strict=True)]
-    above = [max(one) - mean if one else 0.0 for mean, one in zip(means, values, strict=True)]
-    return means, ([below, above] if any(len(one) > 1 for one in values) else None)
+    means = [float(np.mean(repetitions)) if repetitions else math.nan for repetitions in values]
+    below = [mean - min(repetitions) if repetitions else 0.0 for mean, repetitions in zip(means, values, strict=True)]
+    above = [max(repetitions) - mean if repetitions else 0.0 for mean, repetitions in zip(means, values, strict=True)]
+    return means, ([below, above] if any(len(repetitions) > 1 for repetitions in values) else None)
 
 
 def _name(labelled: Labels, axes: Sequence[str]) -> str:

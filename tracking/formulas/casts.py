@@ -71,8 +71,8 @@ def _cast(kind: str, source: str) -> Callable[[Cells], Cells] | None:
         ("timestamp", "bigint"): lambda values: values // 1_000_000,
         ("timestamp", "double"): lambda values: values / 1e6,
     }
-    found = times.get((source, kind))
-    return (lambda own: Cells(found(own.values), own.known)) if found else None
+    between = times.get((source, kind))
+    return (lambda own: Cells(between(own.values), own.known)) if between else None
 
 
 def _number(values: NDArray[Any], source: str, kind: str) -> NDArray[Any]:
@@ -122,9 +122,9 @@ def _from_text(kind: str) -> Callable[[Cells], Cells] | None:
     read = _float if kind == "double" else lambda text: _whole(text, np.iinfo(INTS[kind]))
 
     def of_texts(own: Cells) -> Cells:
-        found = [read(text) for text in own.values]
-        known = np.array([one is not None for one in found], bool)
-        return Cells(np.array([0 if one is None else one for one in found], dtype_of(kind)), own.known & known)
+        read_texts = [read(text) for text in own.values]
+        known = np.array([one is not None for one in read_texts], bool)
+        return Cells(np.array([0 if one is None else one for one in read_texts], dtype_of(kind)), own.known & known)
 
     return of_texts
 
@@ -140,10 +140,10 @@ def _whole(text: str, info: Any) -> int | None:
 
 def _float(text: str) -> float | None:
     plain = text.strip(_BLANKS)
-    if found := _FLOAT.fullmatch(plain):
-        return float(found[1])
-    if found := _HEX.fullmatch(plain):
-        return float.fromhex(found[1])
+    if match := _FLOAT.fullmatch(plain):
+        return float(match[1])
+    if match := _HEX.fullmatch(plain):
+        return float.fromhex(match[1])
     sign, name = (plain[0], plain[1:]) if plain[:1] in ("+", "-") else ("", plain)
     value = _NAMED.get(name.lower())
     if value is None or (sign and np.isnan(value) and plain[1:] != "NaN"):

@@ -39,14 +39,14 @@ def is_decimal(kind: str) -> bool:
 
 def scale_of(kind: str) -> int:
     """Number of decimal places."""
-    found = _DECIMAL.fullmatch(kind)
-    return int(found[2]) if found else 0
+    decimal = _DECIMAL.fullmatch(kind)
+    return int(decimal[2]) if decimal else 0
 
 
 def most_of(kind: str) -> int:
     """10**precision: exclusive bound of a decimal's unscaled integer."""
-    found = _DECIMAL.fullmatch(kind)
-    return 10 ** int(found[1]) if found else 0
+    decimal = _DECIMAL.fullmatch(kind)
+    return 10 ** int(decimal[1]) if decimal else 0
 
 
 def quotient(number: int, by: int) -> int:

@@ -52,7 +52,7 @@ class Formula(BaseModel, frozen=True, extra="forbid"):
             return Cells(cells, np.full(rows, self.value is not None))
         parts = [part.of_cells(columns, rows) for part in self.of]
         with np.errstate(all="ignore"):
-            found = OPERATORS[self.operator].computed(self.type, [part.type for part in self.of], parts)
-        values = found.values.copy()  # an operator may return its input unchanged
-        values[~found.known] = filler(self.type)
-        return Cells(values, found.known)
+            computed = OPERATORS[self.operator].computed(self.type, [part.type for part in self.of], parts)
+        values = computed.values.copy()  # an operator may return its input unchanged
+        values[~computed.known] = filler(self.type)
+        return Cells(values, computed.known)

@@ -69,8 +69,8 @@ def log(x: Floats) -> Floats:
     low = np.where(k == 0, f - s * (f - r), dk * _LN2_HI - ((s * (f - r) - dk * _LN2_LO) - f))
     wide = np.where(k == 0, f - (half - s * (half + r)), dk * _LN2_HI - ((half - (s * (half + r) + dk * _LN2_LO)) - f))
     is_wide = ((high - 0x6147A) | (0x6B851 - high)) > 0
-    found = np.where((0x000FFFFF & (2 + high)) < 3, near, np.where(is_wide, wide, low))
-    return np.where(np.isfinite(x), found, x)
+    result = np.where((0x000FFFFF & (2 + high)) < 3, near, np.where(is_wide, wide, low))
+    return np.where(np.isfinite(x), result, x)
 
 
 def log10(x: Floats) -> Floats:
@@ -81,8 +81,8 @@ def log10(x: Floats) -> Floats:
     i = (k < 0).astype(np.int64)
     y = _with_high(y, (high & 0x000FFFFF) | ((0x3FF - i) << 20))
     exponent = (k + i).astype(np.float64)
-    found = exponent * _LOG10_2_LO + _1_LN10 * log(y) + exponent * _LOG10_2_HI
-    return np.where(np.isfinite(x), found, x)
+    result = exponent * _LOG10_2_LO + _1_LN10 * log(y) + exponent * _LOG10_2_HI
+    return np.where(np.isfinite(x), result, x)
 
 
 def log1p(x: Floats) -> Floats:
@@ -110,9 +110,9 @@ def log1p(x: Floats) -> Floats:
     wide = np.where(
         k == 0, f - (half - s * (half + r)), dk * _LN2_HI - ((half - (s * (half + r) + (dk * _LN2_LO + c))) - f)
     )
-    found = np.where(hu == 0, near, wide)
-    found = np.where(size < 0x3E200000, np.where(size < 0x3C900000, x, x - x * x * 0.5), found)
-    return np.where(np.isfinite(x), found, x)
+    result = np.where(hu == 0, near, wide)
+    result = np.where(size < 0x3E200000, np.where(size < 0x3C900000, x, x - x * x * 0.5), result)
+    return np.where(np.isfinite(x), result, x)
 
 
 def exp(x: Floats) -> Floats:
@@ -127,10 +127,10 @@ def exp(x: Floats) -> Floats:
     whole = k.astype(np.int32)
     scaled = 1.0 - ((low - (y * c) / (2.0 - c)) - high)
     deep = np.ldexp(scaled, whole + 1000) * 2.0**-1000
-    found = np.where(k == 0, 1.0 - ((y * c) / (c - 2.0) - y), np.where(k >= -1021, np.ldexp(scaled, whole), deep))
-    found = np.where(size < 0x3E300000, 1.0 + x, found)
-    found = np.where(x > 7.09782712893383973096e02, np.inf, np.where(x < -7.45133219101941108420e02, 0.0, found))
-    return np.where(np.isnan(x), x, found)
+    result = np.where(k == 0, 1.0 - ((y * c) / (c - 2.0) - y), np.where(k >= -1021, np.ldexp(scaled, whole), deep))
+    result = np.where(size < 0x3E300000, 1.0 + x, result)
+    result = np.where(x > 7.09782712893383973096e02, np.inf, np.where(x < -7.45133219101941108420e02, 0.0, result))
+    return np.where(np.isnan(x), x, result)
 
 
 def of_floats(function: Callable[[Floats], Floats], above: float | None = None) -> Any:
@@ -148,8 +148,8 @@ def logarithm(kind: str, types: Sequence[str], parts: Sequence[Cells]) -> Cells:
     """To a base, which is the first argument."""
     base, own = parts
     fits = ~(base.values <= 0) & ~(own.values <= 0)
-    found = log(np.where(fits, own.values, 1.0)) / log(np.where(fits, base.values, 1.0))
-    return Cells(found, base.known & own.known & fits)
+    result = log(np.where(fits, own.values, 1.0)) / log(np.where(fits, base.values, 1.0))
+    return Cells(result, base.known & own.known & fits)
 
 
 LOG_2 = float(log(np.array([2.0]))[0])
@@ -205,8 +205,8 @@ def rounded(kind: str, types: Sequence[str], parts: Sequence[Cells]) -> Cells:
             for value, to in rows
         ]
         return within(objects(cut, len(cut)), own.known, kind)
-    found = [value if to >= 0 else rescaled(value, 0, to) * 10**-to for value, to in rows]
-    return Cells(np.array(found, object).astype(own.values.dtype), own.known)
+    values = [value if to >= 0 else rescaled(value, 0, to) * 10**-to for value, to in rows]
+    return Cells(np.array(values, object).astype(own.values.dtype), own.known)
 
 
 def _rounded(value: float, places: int) -> float:

@@ -60,18 +60,18 @@ def _numbers(kind: str, types: Types) -> bool:
 
 
 def _arithmetic(kind: str, types: Types, parts: Sequence[Cells], function: Callable[[Any, Any], Any]) -> Cells:
-    one, other = parts
-    known = one.known & other.known
+    left, right = parts
+    known = left.known & right.known
     if not is_decimal(kind):
-        return Cells(function(one.values, other.values), known)
+        return Cells(function(left.values, right.values), known)
     scales = [scale_of(part) for part in types]
     if function is operator.mul:
-        found, scale = one.values * other.values, sum(scales)
+        results, scale = left.values * right.values, sum(scales)
     else:
         scale = max(scales)
         aligned = [part.values * 10 ** (scale - own) for part, own in zip(parts, scales, strict=True)]
-        found = function(*aligned)
-    return within(objects((rescaled(value, scale, scale_of(kind)) for value in found), len(found)), known, kind)
+        results = function(*aligned)
+    return within(objects((rescaled(value, scale, scale_of(kind)) for value in results), len(results)), known, kind)
 
 
 def _arithmetical(function: Callable[[Any, Any], Any]) -> Operator:
@@ -79,27 +79,27 @@ def _arithmetical(function: Callable[[Any, Any], Any]) -> Operator:
 
 
 def _divide(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
-    one, other = parts
-    known = one.known & other.known & (other.values != 0).astype(bool)
+    left, right = parts
+    known = left.known & right.known & (right.values != 0).astype(bool)
     if not is_decimal(kind):
-        return Cells(np.divide(one.values, other.values, out=np.zeros_like(one.values), where=known), known)
+        return Cells(np.divide(left.values, right.values, out=np.zeros_like(left.values), where=known), known)
     # Spark divides to 38 decimal places, and rounds again
     up = 38 + scale_of(types[1]) - scale_of(types[0])
-    pairs = zip(one.values, other.values, known, strict=True)
-    found = [rescaled(quotient(a * 10**up, b), 38, scale_of(kind)) if is_known else 0 for a, b, is_known in pairs]
-    return within(objects(found, len(found)), known, kind)
+    pairs = zip(left.values, right.values, known, strict=True)
+    quotients = [rescaled(quotient(a * 10**up, b), 38, scale_of(kind)) if is_known else 0 for a, b, is_known in pairs]
+    return within(objects(quotients, len(quotients)), known, kind)
 
 
 def _integral_divide(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
-    one, other = parts
-    by = np.where(other.values == 0, 1, other.values)
-    return Cells((one.values - np.fmod(one.values, by)) // by, one.known & other.known & (other.values != 0))
+    left, right = parts
+    by = np.where(right.values == 0, 1, right.values)
+    return Cells((left.values - np.fmod(left.values, by)) // by, left.known & right.known & (right.values != 0))
 
 
 def _remainder(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
-    one, other = parts
-    by = np.where(other.values == 0, 1, other.values).astype(other.values.dtype)
-    return Cells(np.fmod(one.values, by), one.known & other.known & (other.values != 0))
+    left, right = parts
+    by = np.where(right.values == 0, 1, right.values).astype(right.values.dtype)
+    return Cells(np.fmod(left.values, by), left.known & right.known & (right.values != 0))
 
 
 def _pmod(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
@@ -108,44 +108,44 @@ def _pmod(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
     return Cells(np.where(rest.values < 0, np.fmod(rest.values + by, by), rest.values), rest.known)
 
 
-def equal(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+def equal(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
     """NaN equals NaN."""
-    found = one == other
-    if one.dtype.kind == "f":
-        found = found | (np.isnan(one) & np.isnan(other))
-    return np.asarray(found, bool)
+    result_N = left == right
+    if left.dtype.kind == "f":
+        result_N = result_N | (np.isnan(left) & np.isnan(right))
+    return np.asarray(result_N, bool)
 
 
-def less(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
+def less(left: NDArray[Any], right: NDArray[Any]) -> NDArray[np.bool_]:
     """NaN is greater than any other value."""
-    found = one < other
-    if one.dtype.kind == "f":
-        found = found | (~np.isnan(one) & np.isnan(other))
-    return np.asarray(found, bool)
+    result_N = left < right
+    if left.dtype.kind == "f":
+        result_N = result_N | (~np.isnan(left) & np.isnan(right))
+    return np.asarray(result_N, bool)
 
 
 def _null_safe(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
-    one, other = parts
-    both = one.known & other.known
-    return Cells(np.where(both, equal(one.values, other.values), one.known == other.known), np.ones(len(both), bool))
+    left, right = parts
+    both = left.known & right.known
+    return Cells(np.where(both, equal(left.values, right.values), left.known == right.known), np.ones(len(both), bool))
 
 
 def _and(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
-    one, other = parts
-    is_false = (one.known & ~one.values) | (other.known & ~other.values)
-    return Cells(one.values & other.values & one.known & other.known, is_false | (one.known & other.known))
+    left, right = parts
+    is_false = (left.known & ~left.values) | (right.known & ~right.values)
+    return Cells(left.values & right.values & left.known & right.known, is_false | (left.known & right.known))
 
 
 def _or(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
-    one, other = parts
-    is_true = (one.known & one.values) | (other.known & other.values)
-    return Cells(is_true, is_true | (one.known & other.known))
+    left, right = parts
+    is_true = (left.known & left.values) | (right.known & right.values)
+    return Cells(is_true, is_true | (left.known & right.known))
 
 
 def _in(kind: str, types: Types, parts: Sequence[Cells]) -> Cells:
     own, listed = parts[0], parts[1:]
-    is_there = reduce(operator.or_, (equal(own.values, one.values) & one.known for one in listed))
-    all_known = reduce(operator.and_, (one.known for one in listed))
+    is_there = reduce(operator.or_, (equal(own.values, cells.values) & cells.known for cells in listed))
+    all_known = reduce(operator.and_, (cells.known for cells in listed))
     return Cells(is_there & own.known, own.known & (is_there | all_known))
 
 

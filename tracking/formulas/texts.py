@@ -13,8 +13,8 @@ from millstream.tracking.formulas.cells import objects
 
 def _each(function: Callable[..., Any], dtype: Any = object) -> Callable[..., NDArray[Any]]:
     def of_rows(*parts: NDArray[Any]) -> NDArray[Any]:
-        found = [function(*row) for row in zip(*(part.tolist() for part in parts), strict=True)]
-        return objects(found, len(found)) if dtype is object else np.array(found, dtype)
+        results = [function(*row) for row in zip(*(part.tolist() for part in parts), strict=True)]
+        return objects(results, len(results)) if dtype is object else np.array(results, dtype)
 
     return of_rows
 

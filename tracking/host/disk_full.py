@@ -16,7 +16,7 @@ _MESSAGES = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "database or 
 
 def is_full(error: BaseException | None) -> bool:
     """Whether an error, or one of its causes, is due to a full disk."""
-    return any(_is_of_full_disk(one) for one in causes(error))
+    return any(_is_of_full_disk(cause) for cause in causes(error))
 
 
 def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
@@ -28,7 +28,7 @@ def no_room(folder: Path, wanted: int, setting: str = "MILLSTREAM_HOME") -> str:
 
 def refusal(error: BaseException, home: Path) -> Refusal:
     """Error for a command that failed on a full disk, unless it was reported closer to the file."""
-    named = [one.filename for one in causes(error) if isinstance(one, OSError) and one.filename]
+    named = [cause.filename for cause in causes(error) if isinstance(cause, OSError) and cause.filename]
     free = shutil.disk_usage(home).free if home.exists() else 0
     message = f"the disk is full: {free} bytes are free for what {home} holds"
     return BadEnvironment.at(

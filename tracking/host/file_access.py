@@ -29,7 +29,7 @@ def refusal(error: BaseException, store: Path | None) -> Refusal | None:
 
 def denied(path: Path) -> str:
     """Why a file (or its parent folder) cannot be used, with the remedy."""
-    there = next((one for one in (path, *path.parents) if os.path.lexists(one)), path)
+    there = next((parent for parent in (path, *path.parents) if os.path.lexists(parent)), path)
     whose = "it belongs to" if there == path else f"{there} belongs to"
     message = f"{user(os.geteuid())} may not read and write it: {whose} {owner(there)}"
     return f"{message}; have its owner share it (chmod g+rwX, umask 002), or set MILLSTREAM_HOME to a folder of yours"
@@ -52,10 +52,10 @@ def is_writable(*paths: Path) -> bool:
 
 def _denied(error: BaseException | None, store: Path | None) -> Iterator[Path]:
     """Files that the error and its causes report as denied."""
-    for one in causes(error):
-        if isinstance(one, OSError) and one.errno in _DENIED and isinstance(one.filename, str | Path):
-            yield Path(one.filename)
-        elif store is not None and any(words in str(one) for words in _SQLITE):
+    for cause in causes(error):
+        if isinstance(cause, OSError) and cause.errno in _DENIED and isinstance(cause.filename, str | Path):
+            yield Path(cause.filename)
+        elif store is not None and any(words in str(cause) for words in _SQLITE):
             yield store if store.exists() and not is_writable(store) else store.parent
 
 

@@ -61,7 +61,7 @@ def roll(series_TK: NDArray[Any]) -> Markup:
 def histogram(spreads: Mapping[str, Spread]) -> Markup:
     """Histogram of shares of rows: bars for the first split, lines for the others, all with the first split's bins."""
     first = next(iter(spreads.values()))
-    tallest = max(max(_shares(one)) for one in spreads.values())
+    tallest = max(max(_shares(spread)) for spread in spreads.values())
     width = (WIDTH - 4) / len(first.bins)
     drawn = [
         Markup('<rect class="bar s0" x="{:.2f}" y="{:.1f}" width="{:.2f}" height="{:.1f}"/>').format(

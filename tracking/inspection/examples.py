@@ -32,9 +32,9 @@ class Examples:
         self.label = label(manifest)
         counts = manifest.splits["train"].class_counts
         names = self.label.classes or () if self.label else ()
-        largest = sorted(names, key=lambda one: -counts.get(one, 0))[:CLASSES]
+        largest = sorted(names, key=lambda class_: -counts.get(class_, 0))[:CLASSES]
         self.groups: dict[str, _Lowest] = {
-            name: _Lowest(OF_EACH) for name in ([one for one in names if one in largest] or [EVERY_ROW])
+            name: _Lowest(OF_EACH) for name in ([class_ for class_ in names if class_ in largest] or [EVERY_ROW])
         }
         self.made = _Lowest(CHANGED)
 
@@ -58,9 +58,9 @@ class Examples:
     def families(self, dataset: Dataset, shards: Sequence[Shard]) -> list[tuple[Row | None, Row]]:
         """Augmented rows with their parents; None for a parent that is not in these shards of train."""
         children = self.made.rows
-        parents = find(dataset, {one["parent_id"] for one in children if one["parent_id"]}, {"train": shards})
+        parents = find(dataset, {child["parent_id"] for child in children if child["parent_id"]}, {"train": shards})
         small = {name: small_row(row, self.columns) for name, row in parents.items()}
-        return [(small.get(one["parent_id"]), one) for one in children]
+        return [(small.get(child["parent_id"]), child) for child in children]
 
     def _take(
         self, lowest: _Lowest, piece: pa.RecordBatch, draws: NDArray[np.float64], mine: NDArray[np.bool_]
@@ -93,7 +93,12 @@ class _Lowest:
 def label(manifest: Manifest) -> Column | None:
     """The column that example rows are grouped by: the first scalar target with classes."""
     return next(
-        (one for one in manifest.columns if one.role == "target" and one.classes and one.layout == "scalar"), None
+        (
+            column
+            for column in manifest.columns
+            if column.role == "target" and column.classes and column.layout == "scalar"
+        ),
+        None,
     )
 
 

@@ -11,31 +11,31 @@ from millstream.tracking.inspection.statistics import Summary
 QUARTILES = ("least", "25 %", "median", "75 %", "greatest")
 
 
-def figures(column: Column, found: Mapping[str, Summary]) -> dict[str, list[str]]:
+def figures(column: Column, summaries: Mapping[str, Summary]) -> dict[str, list[str]]:
     """{statistic: its value in each split}; empty for a column without numbers or missing values."""
     facts: dict[str, list[str]] = {}
     shown = shower(column.dtype)
-    every = list(found.values())
-    if any(one.missing for one in every):
-        facts["missing"] = [f"{one.missing:,} ({one.missing / max(1, one.rows):.1%})" for one in every]
-    if any(one.spread for one in every):
+    every = list(summaries.values())
+    if any(summary.missing for summary in every):
+        facts["missing"] = [f"{summary.missing:,} ({summary.missing / max(1, summary.rows):.1%})" for summary in every]
+    if any(summary.spread for summary in every):
         of = {"characters": "characters, ", "tokens": "tokens, "}.get(every[0].measured, "")
-        facts[f"{of}mean"] = [shown(one.spread.mean) if one.spread else "" for one in every]
-        facts["deviation"] = [_apart(column, one.spread.deviation) if one.spread else "" for one in every]
+        facts[f"{of}mean"] = [shown(summary.spread.mean) if summary.spread else "" for summary in every]
+        facts["deviation"] = [_apart(column, summary.spread.deviation) if summary.spread else "" for summary in every]
         for at, name in enumerate(QUARTILES):
-            facts[name] = [shown(one.spread.quartiles[at]) if one.spread else "" for one in every]
+            facts[name] = [shown(summary.spread.quartiles[at]) if summary.spread else "" for summary in every]
     return facts
 
 
-def ends(column: Column, found: Mapping[str, Summary]) -> tuple[str, str]:
+def ends(column: Column, summaries: Mapping[str, Summary]) -> tuple[str, str]:
     """Labels of the ends of a histogram; with ≤ or ≥ where values lie beyond."""
-    spread = next((one.spread for one in found.values() if one.spread), None)
+    spread = next((summary.spread for summary in summaries.values() if summary.spread), None)
     if spread is None:
         return "", ""
     shown = shower(column.dtype)
     low, high = spread.edges[0], spread.edges[-1]
-    least = min(one.spread.quartiles[0] for one in found.values() if one.spread)
-    most = max(one.spread.quartiles[4] for one in found.values() if one.spread)
+    least = min(summary.spread.quartiles[0] for summary in summaries.values() if summary.spread)
+    most = max(summary.spread.quartiles[4] for summary in summaries.values() if summary.spread)
     return ("≤ " if least < low else "") + shown(max(low, least)), ("≥ " if most > high else "") + shown(
         min(high, most)
     )

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from millstream.tracking.dataset.filesystems import files_below
 from millstream.tracking.dataset.manifest import ASIDE, Shard, Source
-from millstream.tracking.dataset.shard_reader import opened, put_aside
+from millstream.tracking.dataset.shard_reader import opened, quarantined
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData
 
@@ -29,7 +29,7 @@ def lineage(dataset: Dataset, sample_id: str) -> tuple[list[Row], dict[str, Any]
     """
     chain: list[Row] = []
     wanted: str | None = sample_id
-    while wanted is not None and wanted not in [one["sample_id"] for one in chain]:
+    while wanted is not None and wanted not in [row["sample_id"] for row in chain]:
         row = find(dataset, [wanted]).get(wanted)
         if row is None:
             break  # the parent was dropped from this version, when classes were rebalanced
@@ -47,20 +47,20 @@ def find(
 ) -> dict[str, Row]:
     """Rows by sample id, in the whole version or in these shards. Reads only ids, until all samples are found."""
     wanted = set(sample_ids)
-    found: dict[str, Row] = {}
+    rows_by_id: dict[str, Row] = {}
     for split, shards in (within or {name: dataset.shards(name) for name in dataset.manifest.splits}).items():
         for shard in shards:
-            if wanted <= found.keys():
-                return found
+            if wanted <= rows_by_id.keys():
+                return rows_by_id
             with opened(dataset, shard) as parquet:
                 ids = parquet.read(columns=["sample_id"]).column(0)
                 places = pc.indices_nonzero(pc.is_in(ids, value_set=pa.array(sorted(wanted)))).to_pylist()
                 rows = parquet.read().take(places).to_pylist() if places else []
-            found |= {
+            rows_by_id |= {
                 row["sample_id"]: {"split": split, "file": shard.file, "row": at, **row, "op": _op(row["op"])}
                 for at, row in zip(places, rows, strict=True)
             }
-    return found
+    return rows_by_id
 
 
 def refused(dataset: Dataset, sample_id: str) -> str | None:
@@ -68,10 +68,10 @@ def refused(dataset: Dataset, sample_id: str) -> str | None:
     names = files_below(dataset.folder / ASIDE) if dataset.manifest.quarantine else []
     for file in (f"{ASIDE}/{name}" for name in names if name.endswith(".parquet")):
         try:
-            for piece in put_aside(dataset, file, ["sample_id", "reason"]):
-                found = piece.filter(pc.equal(piece.column("sample_id"), sample_id))
-                if found.num_rows:
-                    return str(found.column("reason")[0].as_py())
+            for piece in quarantined(dataset, file, ["sample_id", "reason"]):
+                matching = piece.filter(pc.equal(piece.column("sample_id"), sample_id))
+                if matching.num_rows:
+                    return str(matching.column("reason")[0].as_py())
         except (pa.ArrowException, OSError, KeyError) as error:
             raise BadData.at(dataset.folder / file, f"cannot be read ({error}); prepare the dataset again") from None
     return None

@@ -62,7 +62,7 @@ class Look:
             ],
             "splits": {name: _split(manifest, name) | {"read": len(self.read[name])} for name in manifest.splits},
             "statistics": {
-                column: {split: one.model_dump(mode="json") for split, one in found.items()}
+                column: {split: summary.model_dump(mode="json") for split, summary in found.items()}
                 for column, found in self.summaries.items()
             },
             "steps": [step.model_dump(mode="json", exclude={"version"}) for step in manifest.steps],
@@ -142,7 +142,7 @@ def _chosen(dataset: Dataset, split: str, most_bytes: int | None) -> list[Shard]
         return list(shards)
     chosen: list[Shard] = []
     digest, left = dataset.manifest.splits[split].digest, most_bytes
-    for shard in sorted(shards, key=lambda one: key(digest, one.file, "inspected shards")):
+    for shard in sorted(shards, key=lambda shard: key(digest, shard.file, "inspected shards")):
         left -= shard.bytes
         if left < 0 and chosen:
             break

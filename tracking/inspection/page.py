@@ -110,20 +110,20 @@ def _classes(manifest: Manifest) -> Iterator[dict[str, Any]]:
         yield {"name": name, "bar": bar, "counts": [of.get(name, 0) for of in counts.values()]}
 
 
-def _column(column: Column, found: Mapping[str, Summary]) -> dict[str, Any]:
-    spreads = {split: one.spread for split, one in found.items() if one.spread is not None}
-    first = next(iter(found.values()))
+def _column(column: Column, summaries: Mapping[str, Summary]) -> dict[str, Any]:
+    spreads = {split: summary.spread for split, summary in summaries.items() if summary.spread is not None}
+    first = next(iter(summaries.values()))
     most = max(first.frequent.values(), default=0)
     about = [column.role, f"{column.dtype} {column.shape or ''}".strip(), column.meaning, column.unit]
     names = column.role == "key" and first.different == first.rows  # all unique: no frequent values
     shown = MOST_CATEGORIES if first.measured == "values" else MOST_WORDS
     return {
         "column": column,
-        "about": " · ".join(one for one in about if one),
-        "splits": list(found),
+        "about": " · ".join(summary for summary in about if summary),
+        "splits": list(summaries),
         "histogram": drawings.histogram(spreads) if "train" in spreads else None,
-        "ends": ends(column, found),
-        "figures": figures(column, found),
+        "ends": ends(column, summaries),
+        "figures": figures(column, summaries),
         "frequent": [
             (name, n, drawings.bar(n / max(1, most)))
             for name, n in list(first.frequent.items())[: 0 if names else shown]

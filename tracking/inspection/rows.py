@@ -34,7 +34,7 @@ class Drawer:
     def gallery(self) -> dict[str, list[Markup]]:
         """Rendered rows by class; empty if no column can be drawn."""
         groups = self.look.examples.items() if self.drawn else ()
-        return {name: [self.row(one) for one in rows] for name, rows in groups if rows}
+        return {name: [self.row(row) for row in rows] for name, rows in groups if rows}
 
     def family(self, parent: Row | None, child: Row) -> dict[str, Any]:
         """An augmented row and its parent: both drawn, or the values that differ."""
@@ -42,7 +42,7 @@ class Drawer:
         text = op if isinstance(op, str) else json.dumps(op, ensure_ascii=False)
         facts = {"name": child["sample_id"], "parent": child["parent_id"], "op": cut(text, LONG)}
         if self.drawn:
-            return facts | {"drawn": [self.row(one) for one in (parent, child) if one], "changes": []}
+            return facts | {"drawn": [self.row(relative) for relative in (parent, child) if relative], "changes": []}
         return facts | {"drawn": [], "changes": self._changes(parent, child)}
 
     def row(self, row: Row) -> Markup:
@@ -70,7 +70,7 @@ class Drawer:
             low, high = self._range(column)
             masks = [row[mask.name] for mask in self.masks if row[mask.name] is not None]
             yield drawings.image_markup(value, low, high)
-            for mask in (one for one in masks if one.shape[-2:] == value.shape[-2:]):
+            for mask in (candidate for candidate in masks if candidate.shape[-2:] == value.shape[-2:]):
                 yield drawings.image_markup(value, low, high, mask.reshape(-1, *mask.shape[-2:]).max(axis=0))
         elif column.meaning == "video" and value.ndim == 4:
             low, high = self._range(column)
@@ -101,8 +101,10 @@ class Drawer:
 def _tokens(numbers: list[int], vocabulary: tuple[str, ...]) -> Markup:
     tokens = [vocabulary[at] if 0 <= at < len(vocabulary) else f"#{at}" for at in numbers[:MOST_TOKENS]]
     spans = [
-        Markup('<span class="{}">{}</span>').format("marker" if one in (BEGIN, END) else "", one.replace(SPACE, " "))
-        for one in tokens
+        Markup('<span class="{}">{}</span>').format(
+            "marker" if token in (BEGIN, END) else "", token.replace(SPACE, " ")
+        )
+        for token in tokens
     ]
     return Markup('<div class="tokens"><bdi>{}</bdi></div>').format(Markup("").join(spans))
 

@@ -64,16 +64,16 @@ class Moments:
 
     def add(self, values: NDArray[Any], draws: Numbers_N) -> None:
         """`values` (N,) or (N, D): D numbers per row. Non-finite ones are skipped."""
-        found = values.astype(np.float64, copy=False)
-        found = found[np.isfinite(found)]
-        if not found.size:
+        finite = values.astype(np.float64, copy=False)
+        finite = finite[np.isfinite(finite)]
+        if not finite.size:
             return
-        mean, count = float(found.mean()), found.size
+        mean, count = float(finite.mean()), finite.size
         apart, total = mean - self.mean, self.count + count
-        self.squares += float(np.square(found - mean).sum()) + apart**2 * self.count * count / total
+        self.squares += float(np.square(finite - mean).sum()) + apart**2 * self.count * count / total
         self.mean += apart * count / total
         self.count = total
-        self.low, self.high = min(self.low, float(found.min())), max(self.high, float(found.max()))
+        self.low, self.high = min(self.low, float(finite.min())), max(self.high, float(finite.max()))
         self.sample.add(values, draws)
 
     def kept(self) -> Numbers_N:

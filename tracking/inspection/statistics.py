@@ -72,9 +72,9 @@ def gathering(column: Column) -> Gathering:
 
 def summaries(gathered: Mapping[str, Gathering]) -> dict[str, Summary]:
     """Statistics of one column by split; histograms of all splits share their bins."""
-    kept = [one.numbers.kept() for one in gathered.values()]
+    kept = [statistics.numbers.kept() for statistics in gathered.values()]
     edges = edges_of(np.concatenate(kept)) if any(map(len, kept)) else np.empty(0)
-    return {split: one.summary(one.numbers.spread(edges)) for split, one in gathered.items()}
+    return {split: statistics.summary(statistics.numbers.spread(edges)) for split, statistics in gathered.items()}
 
 
 class _Rows:

@@ -26,7 +26,7 @@ def _step_into(tree: Any, name: str) -> Any:
     if isinstance(tree, list):
         if name.isdigit():
             return tree[int(name)]
-        named = [one for one in tree if isinstance(one, dict) and name in one]
+        named = [step for step in tree if isinstance(step, dict) and name in step]
         if not named:
             raise LookupError(f"no {name!r} in the list")
         return _step_into(named[0], name)
@@ -42,7 +42,7 @@ def canonical(tree: Any, field: str) -> str:
     path = []
     for name in field.split("."):
         if isinstance(tree, list) and not name.isdigit():
-            at = next((i for i, one in enumerate(tree) if isinstance(one, dict) and name in one), None)
+            at = next((i for i, step in enumerate(tree) if isinstance(step, dict) and name in step), None)
             if at is None:
                 return field
             path.append(str(at))

@@ -154,12 +154,12 @@ def _shipped() -> dict[str, Path]:
 
 def summaries() -> list[dict[str, Any]]:
     """Summary of each shipped recipe, for listings."""
-    found = []
+    rows = []
     for name in catalogue():
         recipe = load(name).recipe
         source = (recipe.data.source["name"] if recipe.data.name is None else recipe.data.name) if recipe.data else None
         environment = recipe.environment or {}
-        found.append(
+        rows.append(
             {
                 "name": name,
                 "family": name.partition("/")[0],
@@ -170,7 +170,7 @@ def summaries() -> list[dict[str, Any]]:
                 "pass": recipe.marks,
             }
         )
-    return found
+    return rows
 
 
 def _file(name: str) -> Path:

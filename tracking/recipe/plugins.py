@@ -64,8 +64,8 @@ def suggest(wrong: str, known: Iterable[str]) -> str:
 
 def _below(folder: Traversable, family: str) -> Iterator[str]:
     """Module names below a folder; works for zipped packages too, as on the workers of a cluster."""
-    for one in folder.iterdir():
-        if one.is_dir():
-            yield from _below(one, f"{family}{one.name}/")
-        elif one.name.endswith(".py") and not one.name.startswith("_"):
-            yield f"{family}{one.name.removesuffix('.py')}"
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _below(path, f"{family}{path.name}/")
+        elif path.name.endswith(".py") and not path.name.startswith("_"):
+            yield f"{family}{path.name.removesuffix('.py')}"

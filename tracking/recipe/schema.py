@@ -153,14 +153,14 @@ class Located:
     @property
     def words(self) -> list[str]:
         """Command-line arguments that select this recipe again: by name if it is shipped, by file otherwise."""
-        sets = [word for one in self.sets for word in ("--set", one)]
+        sets = [word for setting in self.sets for word in ("--set", setting)]
         # only shipped recipes have a family
         return [self.name if "/" in self.name else str(self.file), "--budget", self.budget, *sets]
 
     def section(self, name: str) -> dict[str, Any]:
         """A section as written, so that its fields can be validated even if another section is invalid."""
-        found = self.sections.get(name)
-        return found if isinstance(found, dict) else {}
+        fields = self.sections.get(name)
+        return fields if isinstance(fields, dict) else {}
 
     def where(self, field: str) -> str:
         """`file:line` of a dotted field, of its nearest written parent, or the `--set` option that set it."""
@@ -191,11 +191,13 @@ def config_of(
     try:
         config = model.model_validate(values)
     except ValidationError as error:
-        found: dict[tuple[str, str | None], list[Any]] = {}
-        for one in error.errors():
-            path = ".".join([field] * bool(field) + _written(model, values, one))
-            found.setdefault((path, None if one["msg"].startswith(_WANTED) else one["msg"]), []).append(one)
-        return None, [_fault(model, path, message, located) for (path, _), message in found.items()]
+        errors: dict[tuple[str, str | None], list[Any]] = {}
+        for problem in error.errors():
+            path = ".".join([field] * bool(field) + _written(model, values, problem))
+            errors.setdefault((path, None if problem["msg"].startswith(_WANTED) else problem["msg"]), []).append(
+                problem
+            )
+        return None, [_fault(model, path, message, located) for (path, _), message in errors.items()]
     endless = [located.fault(at, f"expected a finite number; found {given}") for at, given in _endless(config, field)]
     return (None, endless) if endless else (config, [])
 
@@ -218,11 +220,11 @@ def _single(value: float) -> float:
 
 def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], float]:
     """Comparison and limit of a pass mark such as '>= 0.989'. Raises ValueError with the expected form."""
-    found = _MARK.fullmatch(mark.strip())
+    match = _MARK.fullmatch(mark.strip())
     try:
-        if not found:
+        if not match:
             raise ValueError
-        return _COMPARE[found[1]], float(found[2])
+        return _COMPARE[match[1]], float(match[2])
     except ValueError:
         raise ValueError(f"{metric}: expected '>= number' or '<= number', found {mark!r}") from None
 
@@ -239,13 +241,13 @@ def _endless(value: Any, path: str) -> Iterator[tuple[str, float]]:
         inside = value.items()
     elif isinstance(value, list | tuple):
         inside = enumerate(value)
-    for step, one in inside:
-        yield from _endless(one, f"{path}.{step}" if path else str(step))
+    for step, field in inside:
+        yield from _endless(field, f"{path}.{step}" if path else str(step))
 
 
 def _is_free(annotation: Any) -> bool:
     """Whether a field accepts anything: such sections are validated by the package that owns them."""
-    return annotation is Any or any(_is_free(one) for one in get_args(annotation))
+    return annotation is Any or any(_is_free(argument) for argument in get_args(annotation))
 
 
 def _written(model: type[BaseModel], values: Any, error: Any) -> list[str]:
@@ -275,8 +277,8 @@ def _fault(model: type[BaseModel], path: str, errors: list[Any], located: Locate
         return located.fault(path, "required, and missing")
     if error["type"] == "value_error":
         return located.fault(path or "recipe", error["msg"].removeprefix("Value error, "))
-    first, *others = dict.fromkeys(one["msg"] for one in errors)
-    wanted = " or ".join([first, *(one.removeprefix(_WANTED) for one in others)])
+    first, *others = dict.fromkeys(problem["msg"] for problem in errors)
+    wanted = " or ".join([first, *(problem.removeprefix(_WANTED) for problem in others)])
     shown = json.dumps(given, default=str)
     return located.fault(path, wanted if len(shown) > 60 else f"{wanted}; found {shown}")
 
@@ -299,7 +301,7 @@ def _model_at(model: type[BaseModel], loc: tuple[Any, ...]) -> type[BaseModel] |
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [found for one in getattr(annotation, "__args__", ()) for found in _models_in(one)]
+    return [found for argument in getattr(annotation, "__args__", ()) for found in _models_in(argument)]
 
 
 def _with_name(section: dict[str, Any]) -> dict[str, Any]:

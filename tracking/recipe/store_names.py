@@ -23,8 +23,8 @@ def registered_name(recipe: str) -> str:
 def unfit(recipe: str) -> str | None:
     """Why the recipe's name fits no experiment or registered model, with the remedy; None if it does."""
     advice = f"{recipe!r} names the experiment and the registered model: rename the file"
-    if found := _NOT_IN_ADDRESSES.search(recipe):
-        return f"{advice}, without {found[0]!r}"
+    if match := _NOT_IN_ADDRESSES.search(recipe):
+        return f"{advice}, without {match[0]!r}"
     if len(recipe) > LONGEST_NAME:
         return f"{advice}, with at most {LONGEST_NAME} letters instead of {len(recipe)}"
     if not recipe.strip() or recipe.startswith("..") or recipe == ".":
@@ -37,7 +37,7 @@ def param_name(path: str, taken: Container[str] = ()) -> str:
 
     A name that was cut, or that is in `taken`, ends with a hash of the whole path, so that names stay unique.
     """
-    clean = "".join(one if one.isalnum() or one in "_-./ :" else "_" for one in path)
+    clean = "".join(letter if letter.isalnum() or letter in "_-./ :" else "_" for letter in path)
     if posixpath.normpath(clean) != clean or clean.startswith(("..", "/")) or clean == ".":
         clean = re.sub(r"[/.]", "_", clean)  # as a file path it would leave the folder
     if len(clean) <= LONGEST_NAME and clean not in taken:

@@ -47,7 +47,11 @@ class Study(BaseModel, frozen=True, extra="forbid"):
     def _has_values(cls, vary: Any) -> Any:
         for axis, values in vary.items() if isinstance(vary, dict) else ():
             changes = values.values() if isinstance(values, dict) else ()
-            if not values or not isinstance(values, list | dict) or not all(isinstance(one, dict) for one in changes):
+            if (
+                not values
+                or not isinstance(values, list | dict)
+                or not all(isinstance(change, dict) for change in changes)
+            ):
                 raise ValueError(f"{axis}: expected a list of values or {{name: {{field: value}}}}, found {values!r}")
         return vary
 

@@ -78,20 +78,20 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(one, _join(path, str(at))) for at, one in enumerate(node.value)]
+            return [self.value(item, _join(path, str(at))) for at, item in enumerate(node.value)]
         if node.tag.endswith(":timestamp"):
             return node.value  # a date is kept as text
         return _construct(node)
 
     def _mapping(self, node: yaml.MappingNode, path: str) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            if key in found:
+            if key in mapping:
                 self._fault(key_node, f"{_join(path, key)}: given twice; keep one")
-            found[key] = self.value(value_node, _join(path, key))
+            mapping[key] = self.value(value_node, _join(path, key))
             self.lines[_join(path, key)] = key_node.start_mark.line + 1
-        return found
+        return mapping
 
     def _fault(self, node: yaml.Node, message: str) -> None:
         self.faults.append(Fault(where=f"{self.where}:{node.start_mark.line + 1}", message=message))

@@ -40,8 +40,8 @@ def location(file: Path, name: str) -> Path:
 
 def present(path: Path, file: Path) -> Path:
     """Current path of an artifact that the store in `file` has at `path`."""
-    found = _OF_RUN.fullmatch(str(path))
-    return _present(path, file.parent / FOLDER / found["below"]) if found else path
+    match = _OF_RUN.fullmatch(str(path))
+    return _present(path, file.parent / FOLDER / match["below"]) if match else path
 
 
 def folder_of(artifact_uri: str, tracking_uri: str) -> str:

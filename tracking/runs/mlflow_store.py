@@ -112,14 +112,14 @@ def _made_whole(file: Path) -> Iterator[None]:
 def experiment(client: Client, settings: Settings, name: str) -> str:
     """ID of an experiment, created if needed; a SQLite store has its artifacts next to it."""
     with alone(settings.home / LOCK):
-        found = client.get_experiment_by_name(name)
-        if found is not None and found.lifecycle_stage == LifecycleStage.DELETED:
-            words = f"mlflow experiments restore --experiment-id {found.experiment_id}"
+        existing = client.get_experiment_by_name(name)
+        if existing is not None and existing.lifecycle_stage == LifecycleStage.DELETED:
+            words = f"mlflow experiments restore --experiment-id {existing.experiment_id}"
             message = f"experiment {name!r} was deleted and lies in the trash; `{words}` restores it, `mlflow gc"
-            message += f" --experiment-ids {found.experiment_id}` removes it for good, or rename the recipe's file"
+            message += f" --experiment-ids {existing.experiment_id}` removes it for good, or rename the recipe's file"
             raise BadEnvironment.at(shown(client.uri), message)
-        if found is not None:
-            return str(found.experiment_id)
+        if existing is not None:
+            return str(existing.experiment_id)
         file = sqlite_file(settings.tracking_uri)
         folder = artifact_paths.location(file, name) if file else None
         return str(client.create_experiment(name, artifact_location=folder.as_uri() if folder else None))

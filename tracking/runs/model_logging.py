@@ -120,7 +120,7 @@ def _files(uri: str, settings: Settings) -> Path:
         return Path(uri)
     client = open_store(settings)
     if ":/" not in uri:
-        names = [one.name for one in client.search_registered_models()]
+        names = [model.name for model in client.search_registered_models()]
         message = (
             "neither a folder nor the address of a model: give models:/NAME/VERSION, models:/NAME@champion or a folder"
         )

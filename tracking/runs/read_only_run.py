@@ -23,8 +23,8 @@ class Follower:
     @classmethod
     def of(cls, description: str, settings: Settings) -> Self:
         """The run described by `described`."""
-        found = json.loads(description)
-        return cls(found["id"], settings.checkpoints / found["id"], found["resumed"])
+        facts = json.loads(description)
+        return cls(facts["id"], settings.checkpoints / facts["id"], facts["resumed"])
 
     def metrics(self, values: Any, step: int = 0) -> None:
         pass

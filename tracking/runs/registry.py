@@ -47,7 +47,7 @@ def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None) ->
 def _check_arrived(client: Client, run_id: str, folder: Path, to: str) -> None:
     """Raises StoreError if a file of a folder is missing in the store: MLflow accepts any successful response, such as
     a proxy's login page."""
-    held = {one.path for one in client.list_artifacts(run_id, to)}
+    held = {artifact.path for artifact in client.list_artifacts(run_id, to)}
     for path in folder.iterdir():
         name = f"{to}/{path.name}"
         if path.is_dir():
@@ -88,9 +88,9 @@ def _version(client: Client, run_id: str, entry: Entry) -> str:
 def _registered(client: Client, run_id: str, entry: Entry) -> str | None:
     """Version of a run's model that is already registered, if any."""
     source = _source(client, run_id)
-    for found in client.search_model_versions(f"run_id = '{run_id}'"):
-        if (found.name, found.source) == (entry.name, source):
-            return str(found.version)
+    for version in client.search_model_versions(f"run_id = '{run_id}'"):
+        if (version.name, version.source) == (entry.name, source):
+            return str(version.version)
     return None
 
 

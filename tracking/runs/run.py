@@ -54,11 +54,11 @@ Sent = TypeVar("Sent")
 class Run:
     """A run in the store. As a context it ends as finished, failed, or stopped with the command to resume it."""
 
-    def __init__(self, client: Client, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> None:
+    def __init__(self, client: Client, settings: Settings, stored: MlflowRun, located: Located, hold: Hold) -> None:
         self.client = client
         self.settings = settings
-        self.id = str(found.info.run_id)
-        self.name = str(found.info.run_name)
+        self.id = str(stored.info.run_id)
+        self.name = str(stored.info.run_name)
         self.located = located
         self.resumed = False
         """Whether it was resumed."""
@@ -80,29 +80,29 @@ class Run:
         """
         client = open_store(settings)
         tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
-        found = client.create_run(experiment(client, settings, located.name), tags=tags)
-        hold = _held(settings, found)
+        stored = client.create_run(experiment(client, settings, located.name), tags=tags)
+        hold = _held(settings, stored)
         try:
             for params in _params(located.resolved()):
-                client.log_batch(found.info.run_id, params=params)
-            client.log_text(found.info.run_id, _yaml(located), "recipe.yaml")
-            client.log_text(found.info.run_id, _installed(), "environment.txt")
+                client.log_batch(stored.info.run_id, params=params)
+            client.log_text(stored.info.run_id, _yaml(located), "recipe.yaml")
+            client.log_text(stored.info.run_id, _installed(), "environment.txt")
         except StoreError:
             with suppress(StoreError):  # the first error is raised below
-                client.set_terminated(found.info.run_id, "FAILED")
+                client.set_terminated(stored.info.run_id, "FAILED")
             hold.release()
             raise
-        return cls(client, settings, found, located, hold)
+        return cls(client, settings, stored, located, hold)
 
     @classmethod
     def resume(cls, settings: Settings, located: Located, run_id: str) -> Self:
         """Reopen a run that was stopped, killed or failed. Raises WrongRecipe if no run has this ID, it belongs to
         another recipe, or another process works on it."""
         client = open_store(settings)
-        found = named(client, located, run_id)
-        hold = _held(settings, found)
+        stored = named(client, located, run_id)
+        hold = _held(settings, stored)
         _send_left(client, settings, run_id)
-        return cls._again(client, settings, found, located, hold)
+        return cls._again(client, settings, stored, located, hold)
 
     @classmethod
     def unfinished(
@@ -123,24 +123,26 @@ class Run:
         within = [experiment(client, settings, located.name)]
         run_lock.reap(client, settings, within)
         runs = _with_tags(client, within, tags)
-        for found in runs[:1] if only_newest else runs:
-            folder = settings.checkpoints / str(found.info.run_id)
+        for stored in runs[:1] if only_newest else runs:
+            folder = settings.checkpoints / str(stored.info.run_id)
             is_left = (
-                found.info.status == "KILLED" and has_state(folder) and file_access.is_writable(*run_lock.files(folder))
+                stored.info.status == "KILLED"
+                and has_state(folder)
+                and file_access.is_writable(*run_lock.files(folder))
             )
             hold = Hold.take(folder) if is_left else None
             if hold is None:
                 continue
-            _send_left(client, settings, str(found.info.run_id))
+            _send_left(client, settings, str(stored.info.run_id))
             # another process may have finished it before this lock, or while the store was down
-            if client.get_run(found.info.run_id).info.status == "KILLED":
-                return cls._again(client, settings, found, located, hold)
+            if client.get_run(stored.info.run_id).info.status == "KILLED":
+                return cls._again(client, settings, stored, located, hold)
             hold.release()
         return None
 
     @classmethod
-    def _again(cls, client: Client, settings: Settings, found: MlflowRun, located: Located, hold: Hold) -> Self:
-        run = cls(client, settings, found, located, hold)
+    def _again(cls, client: Client, settings: Settings, stored: MlflowRun, located: Located, hold: Hold) -> Self:
+        run = cls(client, settings, stored, located, hold)
         run.resumed = True
         client.update_run(run.id, status="RUNNING")
         for name in ENDED & client.get_run(run.id).data.tags.keys():
@@ -190,7 +192,8 @@ class Run:
         self.tag(dataset=manifest.name, dataset_version=manifest.version)
         self.text("manifest.json", manifest.text())
         self.text(
-            "leakage.txt", "".join(f"{one.name}: {one.ok} {json.dumps(one.figures)}\n" for one in manifest.checks)
+            "leakage.txt",
+            "".join(f"{check.name}: {check.ok} {json.dumps(check.figures)}\n" for check in manifest.checks),
         )
         for at, plan in enumerate(plans(manifest.steps), 1):
             self.figure(f"balance_{at}", balance(plan))
@@ -266,7 +269,7 @@ def _params(resolved: dict[str, Any]) -> Iterator[list[Param]]:
     """Params of the resolved recipe, flattened, in batches that the store accepts."""
     params = [Param(name, value[:MAX_PARAM_VAL_LENGTH]) for name, value in flatten(resolved).items()]
     while params:
-        letters = accumulate(len(one.key) + len(one.value) for one in params[:MAX_PARAMS_TAGS_PER_BATCH])
+        letters = accumulate(len(param.key) + len(param.value) for param in params[:MAX_PARAMS_TAGS_PER_BATCH])
         fitting = max(1, sum(total <= LETTERS_AT_ONCE for total in letters))
         yield params[:fitting]
         del params[:fitting]
@@ -278,17 +281,17 @@ def out_of_reach(
     """Runs with these tags that were (or may have been) interrupted but cannot be resumed here, with the reason;
     stops at the newest finished run."""
     client = open_store(settings)
-    for found in _with_tags(client, [experiment(client, settings, located.name)], tags):
-        folder = settings.checkpoints / str(found.info.run_id)
-        if found.info.status == "FINISHED":
+    for stored in _with_tags(client, [experiment(client, settings, located.name)], tags):
+        folder = settings.checkpoints / str(stored.info.run_id)
+        if stored.info.status == "FINISHED":
             return
-        name = f"run {found.info.run_id} of host {_host(found)}"
-        if run_lock.may_run_elsewhere(settings, found):
+        name = f"run {stored.info.run_id} of host {_host(stored)}"
+        if run_lock.may_run_elsewhere(settings, stored):
             yield f"{name} is not known to have ended, and its state is not in {folder.parent}"
-        elif found.info.status == "KILLED" and not has_state(folder):
-            yield f"{name} was broken off, and no checkpoint of it is in {folder.parent}"
-        elif found.info.status == "KILLED" and not file_access.is_writable(*run_lock.files(folder)):
-            yield f"{name} was broken off, and {folder} belongs to {file_access.owner(folder)}"
+        elif stored.info.status == "KILLED" and not has_state(folder):
+            yield f"{name} was interrupted, and no checkpoint of it is in {folder.parent}"
+        elif stored.info.status == "KILLED" and not file_access.is_writable(*run_lock.files(folder)):
+            yield f"{name} was interrupted, and {folder} belongs to {file_access.owner(folder)}"
 
 
 def _with_tags(client: Client, experiments: list[str], tags: Mapping[str, str]) -> list[MlflowRun]:
@@ -300,29 +303,29 @@ def _with_tags(client: Client, experiments: list[str], tags: Mapping[str, str]) 
 def named(client: Client, located: Located, run_id: str) -> MlflowRun:
     """The run of `--resume`. Raises WrongRecipe if no run has this ID, or it belongs to another recipe."""
     try:
-        found = client.get_run(run_id)
+        run = client.get_run(run_id)
     except StoreError as error:
         if not error.is_missing:
             raise
         raise WrongRecipe.at(f"--resume {run_id}", "no such run in the store; `millstream ui` shows them") from None
-    recipe = found.data.tags.get("recipe")
+    recipe = run.data.tags.get("recipe")
     if recipe != located.name:
         raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
-    return found
+    return run
 
 
-def _held(settings: Settings, found: MlflowRun) -> Hold:
-    run_id = str(found.info.run_id)
+def _held(settings: Settings, stored: MlflowRun) -> Hold:
+    run_id = str(stored.info.run_id)
     hold = Hold.take(settings.checkpoints / run_id)
     if hold is None:
-        message = f"another process works on it, on host {_host(found)}; wait for it, or start with --fresh"
+        message = f"another process works on it, on host {_host(stored)}; wait for it, or start with --fresh"
         raise WrongRecipe.at(f"run {run_id}", message)
     return hold
 
 
-def _host(found: MlflowRun) -> str:
+def _host(stored: MlflowRun) -> str:
     """Host of the last process that worked on a run."""
-    return str(found.data.tags.get("hosts", "unknown"))
+    return str(stored.data.tags.get("hosts", "unknown"))
 
 
 def _send_left(client: Client, settings: Settings, run_id: str) -> None:
@@ -338,17 +341,17 @@ def _send_left(client: Client, settings: Settings, run_id: str) -> None:
 
 def flatten(tree: Any) -> dict[str, str]:
     """Leaves of nested data by dotted path, as param names; lists of plain values are one leaf."""
-    found: dict[str, str] = {}
+    params: dict[str, str] = {}
     for path, leaf in _leaves(tree):
-        found[param_name(path, found)] = leaf
-    return found
+        params[param_name(path, params)] = leaf
+    return params
 
 
 def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
     inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(tree, dict):
         inside = tree.items()
-    elif isinstance(tree, list) and any(isinstance(one, dict | list) for one in tree):
+    elif isinstance(tree, list) and any(isinstance(item, dict | list) for item in tree):
         inside = enumerate(tree)
     if not inside:
         yield path, str(tree)
@@ -369,13 +372,13 @@ def _tags(located: Located) -> dict[str, str]:
 
 
 def _stack() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in STACK:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue  # petastorm is not part of the modern stack
-    return found
+    return versions
 
 
 def _code_version() -> str:
@@ -387,9 +390,9 @@ def _code_version() -> str:
 
 @cache
 def _installed() -> str:
-    read = (one.metadata for one in importlib.metadata.distributions())  # parsed on each access
-    found = {f"{one['Name']}=={one['Version']}" for one in read}
-    return "\n".join(sorted(found, key=str.lower)) + "\n"
+    read = (package.metadata for package in importlib.metadata.distributions())  # parsed on each access
+    packages = {f"{package['Name']}=={package['Version']}" for package in read}
+    return "\n".join(sorted(packages, key=str.lower)) + "\n"
 
 
 def _yaml(located: Located) -> str:

@@ -98,7 +98,7 @@ def may_run_elsewhere(settings: Settings, run: Run) -> bool:
 
 def files(folder: Path) -> list[Path]:
     """Files that this user must be able to write to take a run."""
-    return [one for one in (folder, folder / LOCK) if one.exists()]
+    return [path for path in (folder, folder / LOCK) if path.exists()]
 
 
 def reap(client: MlflowClient, settings: Settings, experiments: Iterable[str] | None = None) -> list[str]:

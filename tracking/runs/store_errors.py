@@ -140,11 +140,11 @@ def _words(error: Exception, status: int, uri: str) -> str:
 
 def _status(error: Exception) -> int:
     """HTTP status of a response; 0 if there was none, or it is unknown."""
-    for one in _kin(error):
-        if isinstance(one, requests.HTTPError) and one.response is not None:
-            return int(one.response.status_code)
-        if found := _STATUS.search(str(one)):
-            return int(next(filter(None, found.groups())))
+    for cause in _kin(error):
+        if isinstance(cause, requests.HTTPError) and cause.response is not None:
+            return int(cause.response.status_code)
+        if match := _STATUS.search(str(cause)):
+            return int(next(filter(None, match.groups())))
     if isinstance(error, RestException) and error.json.get("error_code"):
         return int(error.get_http_status_code())
     return 0
@@ -155,12 +155,12 @@ def _is_unanswered(error: Exception) -> bool:
 
 
 def _has(error: Exception, *kinds: type[BaseException]) -> bool:
-    return any(isinstance(one, kinds) for one in _kin(error))
+    return any(isinstance(cause, kinds) for cause in _kin(error))
 
 
 def _kin(error: BaseException) -> list[BaseException]:
     """An error with its cause and context."""
-    return [one for one in (error, error.__cause__, error.__context__) if one is not None]
+    return [cause for cause in (error, error.__cause__, error.__context__) if cause is not None]
 
 
 def _origin(error: BaseException) -> BaseException:

@@ -28,7 +28,7 @@ class Uses:
         digests = [split.digest for split in manifest.splits.values()]
         named = [
             *self.by_version.get(manifest.version, ()),
-            *(by for one in digests for by in self.by_digest.get(one, ())),
+            *(by for digest in digests for by in self.by_digest.get(digest, ())),
         ]
         return tuple(dict.fromkeys(named))
 
@@ -36,21 +36,21 @@ class Uses:
 def uses(settings: Settings) -> Uses:
     """All references in the tracking store. Raises BadEnvironment if it cannot be read completely."""
     client = open_store(settings)
-    found = Uses(defaultdict(list), defaultdict(list))
+    references = Uses(defaultdict(list), defaultdict(list))
     try:
         for run in _runs(client):
             by = f"run {run.info.run_id}"
             if version := run.data.tags.get("dataset_version"):
-                found.by_version[version].append(by)
+                references.by_version[version].append(by)
             for given in run.inputs.dataset_inputs if run.inputs else ():
-                found.by_digest[given.dataset.digest].append(by)
+                references.by_digest[given.dataset.digest].append(by)
         for model in _pages(client.search_model_versions):
             if version := model.tags.get("dataset_version"):
-                found.by_version[version].append(f"model {model.name}/{model.version}")
+                references.by_version[version].append(f"model {model.name}/{model.version}")
     except StoreError as error:
         (fault,) = error.faults
         raise StoreError.at(fault.where, f"cannot say which versions are in use: {fault.message}") from error
-    return found
+    return references
 
 
 def _runs(client: Client) -> Iterator[Any]:

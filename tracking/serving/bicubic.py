@@ -29,10 +29,10 @@ def resampling(before: int, after: int) -> NDArray[np.float64]:
     weights_AK = cubic(stretch * (centres_A[:, None] - pixels_AK))
     weights_AK /= weights_AK.sum(axis=1, keepdims=True)
     mirrored = np.concatenate([np.arange(before), np.arange(before)[::-1]])
-    found = np.zeros((after, before))
-    np.add.at(found, (np.arange(after)[:, None], mirrored[pixels_AK % (2 * before)]), weights_AK)
-    found.flags.writeable = False  # cached and shared by all callers
-    return found
+    matrix = np.zeros((after, before))
+    np.add.at(matrix, (np.arange(after)[:, None], mirrored[pixels_AK % (2 * before)]), weights_AK)
+    matrix.flags.writeable = False  # cached and shared by all callers
+    return matrix
 
 
 def cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:

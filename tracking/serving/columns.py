@@ -40,7 +40,7 @@ def as_text(value: Any) -> str:
 def token_numbers(texts: pd.Series[Any], vocabulary: Sequence[str], *, lower: bool, longest: int) -> pd.Series[Any]:
     """Character ids of each text, at most `longest`; 1 for a character not in the vocabulary."""
     numbers = {token: at for at, token in enumerate(vocabulary)}
-    return texts.map(lambda text: [numbers.get(one, 1) for one in normal(text, lower=lower)[:longest]])
+    return texts.map(lambda text: [numbers.get(character, 1) for character in normal(text, lower=lower)[:longest]])
 
 
 def normal(text: Any, *, lower: bool) -> str:

@@ -29,7 +29,7 @@ def forward(values: NDArray[Any], quantiles: Sequence[float], distribution: str)
 def backward(shares: NDArray[Any], quantiles: Sequence[float], distribution: str) -> NDArray[np.float64]:
     """Inverse of `forward`; values outside the range of train return as its minimum or maximum."""
     ends, share = np.asarray(quantiles, np.float64), shares.astype(np.float64)
-    found: NDArray[np.float64] = np.interp(
+    values_N: NDArray[np.float64] = np.interp(
         ndtr(share) if distribution == "normal" else share, np.linspace(0, 1, len(ends)), ends
     )
-    return found
+    return values_N

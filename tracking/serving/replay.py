@@ -135,15 +135,15 @@ def _changes_of(step: Step, manifest: Manifest) -> list[_Change]:
         return []
     computed = step.served.computed if step.served is not None else {}
     kinds: dict[str, Kind] = _transform(step.name).KINDS
-    found = [
+    changes = [
         _Change(name, facts.model_dump(), kinds[""], frozenset(facts.formula.inputs), is_computed=True)
         for name, facts in computed.items()
     ]
     for name, learned in step.learned.items():
         kind = kinds.get(learned.get("method", ""), kinds.get(""))
         if kind is not None and not _kept_raw(step, name, manifest):
-            found.append(_Change(name, learned, kind, frozenset([name])))
-    return found
+            changes.append(_Change(name, learned, kind, frozenset([name])))
+    return changes
 
 
 def _served(step: Step) -> Served | None:
@@ -177,7 +177,9 @@ def _kept_raw(step: Step, name: str, manifest: Manifest) -> bool:
     """Whether scale left a column unchanged: a tensor or target, whose affine map the feed applies."""
     if step.name != "scale":
         return False
-    return any(one.name == name and (one.layout == "tensor" or one.role == "target") for one in manifest.columns)
+    return any(
+        column.name == name and (column.layout == "tensor" or column.role == "target") for column in manifest.columns
+    )
 
 
 def _fillable(manifest: Manifest, expected: Sequence[Column]) -> set[str]:
@@ -186,7 +188,7 @@ def _fillable(manifest: Manifest, expected: Sequence[Column]) -> set[str]:
 
 
 def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[str]) -> list[Fault]:
-    found = []
+    faults = []
     for column in expected:
         values = frame[column.name]
         # times are read by formulas alone, whatever their unit
@@ -199,10 +201,10 @@ def _unreadable(frame: pd.DataFrame, expected: Sequence[Column], fillable: set[s
         wrong = np.flatnonzero(~is_good)
         if len(wrong):
             message = f"{values.iloc[wrong[0]]!r} in row {wrong[0]} is no finite number ({len(wrong)} such rows)"
-            found.append(Fault(where=f"input column {column.name!r}", message=message))
+            faults.append(Fault(where=f"input column {column.name!r}", message=message))
         else:
             frame[column.name] = numbers
-    return found
+    return faults
 
 
 def _normal(value: Any) -> Any:

@@ -32,7 +32,7 @@ def normal(text: Any, *, lower: bool) -> str:
 def learned_of(column: str, steps: Iterable[Step]) -> Mapping[str, Any] | None:
     """What the first tokenizing step of a text column has learned; None if there is none."""
     learned = (step.learned.get(column) for step in steps if step.name in MAKERS)
-    return next((one for one in learned if one is not None and "to" in one), None)
+    return next((candidate for candidate in learned if candidate is not None and "to" in candidate), None)
 
 
 def words(text: str) -> list[str]:
@@ -49,7 +49,7 @@ def merged(word: str, ranks: Mapping[tuple[str, str], int]) -> list[str]:
     """Subwords of a word after all merges that apply, in learned order (BPE, Sennrich et al. 2016, 1508.07909)."""
     pieces = list(word)
     while len(pieces) > 1:
-        pairs = [(ranks.get((one, other), len(ranks)), at) for at, (one, other) in enumerate(pairwise(pieces))]
+        pairs = [(ranks.get((left, right), len(ranks)), at) for at, (left, right) in enumerate(pairwise(pieces))]
         rank, at = min(pairs)
         if rank == len(ranks):
             break
@@ -73,7 +73,7 @@ class Reader:
     def of(cls, learned: Mapping[str, Any]) -> Reader:
         learned = {**_CHARACTERS, **learned}
         options = {name: learned[name] for name in ("by", "lower", "longest", "begin", "end")}
-        merges = tuple((one, other) for one, other in learned["merges"])
+        merges = tuple((left, right) for left, right in learned["merges"])
         return cls(vocabulary=tuple(learned["vocabulary"]), merges=merges, **options)
 
     def pieces(self, text: Any) -> list[str]:
@@ -81,13 +81,13 @@ class Reader:
         plain = normal(text, lower=self.lower)
         if self.by == "characters":
             return list(plain)
-        return words(plain) if self.by == "words" else [one for word in spaced(plain) for one in self._merged(word)]
+        return words(plain) if self.by == "words" else [piece for word in spaced(plain) for piece in self._merged(word)]
 
     def numbers(self, text: Any) -> list[int]:
         """Token ids, at most `longest` including markers; 1 for a token not in the vocabulary."""
         room = self.longest - self.begin - self.end
-        found = [self._numbers.get(piece, 1) for piece in self.pieces(text)[:room]]
-        return [*self._marker(BEGIN, self.begin), *found, *self._marker(END, self.end)]
+        tokens = [self._numbers.get(piece, 1) for piece in self.pieces(text)[:room]]
+        return [*self._marker(BEGIN, self.begin), *tokens, *self._marker(END, self.end)]
 
     def text(self, numbers: Iterable[int]) -> str:
         """A text that encodes to these token ids; unknown tokens become U+FFFD."""

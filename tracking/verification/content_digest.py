@@ -145,7 +145,7 @@ def _flagged(values: Bytes) -> Bytes:
 
 def _is_text(kind: pa.DataType) -> bool:
     texts = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(one(kind) for one in texts)
+    return any(is_kind(kind) for is_kind in texts)
 
 
 def _is_list(kind: pa.DataType) -> bool:

@@ -63,20 +63,20 @@ def of_groups(check: Check, groups: int, shared: int) -> Iterator[str]:
         yield f"{groups} groups, {shared} of them in two splits"
 
 
-def of_times(check: Check, found: Mapping[str, Ends]) -> Iterator[str]:
+def of_times(check: Check, ends_of: Mapping[str, Ends]) -> Iterator[str]:
     """Contradictions between rows and a time check: a split outside its range, or too close to the previous split."""
     try:
-        declared = {split: tuple(map(_moment, check.figures[split])) for split in found}
+        declared = {split: tuple(map(_moment, check.figures[split])) for split in ends_of}
         gap = float(check.figures["gap asked"].split()[0]) * timedelta(days=1) / timedelta(microseconds=1)
     except (KeyError, ValueError, TypeError, AttributeError, IndexError):
         yield "has no first and last time of each split, or no gap"
         return
-    for split, (first, last) in found.items():
+    for split, (first, last) in ends_of.items():
         if not declared[split][0] <= first <= last <= declared[split][-1]:
             yield f"{split} goes from {_formatted(check, split, first)} to {_formatted(check, split, last)}"
-    ordered = [split for split in SPLITS if split in found]
+    ordered = [split for split in SPLITS if split in ends_of]
     for before, after in pairwise(ordered):
-        apart = found[after][0] - found[before][1]
+        apart = ends_of[after][0] - ends_of[before][1]
         if apart <= 0 or apart < gap:
             yield f"{after} begins before {before} has ended, or nearer than the gap"
 
@@ -87,7 +87,7 @@ def origins(parents: pa.Array, ops: pa.Array) -> Hashes:
         return np.empty(0, np.uint64)
     made = pc.is_valid(ops)
     partnered = ops.filter(pc.fill_null(pc.match_substring_regex(ops, _PARTNER.pattern), False)).to_pylist()
-    others = pa.array([one for op in partnered for one in _partners(op)], pa.string())
+    others = pa.array([partner for op in partnered for partner in _partners(op)], pa.string())
     both = [row_hashes.of_values(each) for each in (parents.filter(made), others)]
     return np.unique(np.concatenate(both))
 
@@ -109,8 +109,8 @@ def _texts(config: Any) -> Iterator[str]:
     if isinstance(config, str):
         yield config
     elif isinstance(config, Mapping | list | tuple):
-        for one in config.values() if isinstance(config, Mapping) else config:
-            yield from _texts(one)
+        for part in config.values() if isinstance(config, Mapping) else config:
+            yield from _texts(part)
 
 
 def _moment(value: object) -> float:
@@ -129,11 +129,11 @@ def _formatted(check: Check, split: str, time: float) -> str:
 
 def _partners(op: str) -> Iterator[str]:
     """Ids of other rows in the ops of a row and of its ancestors."""
-    found: list[str] = []
+    partners: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
-        found.extend(value for name, value in pairs if name in _PARTNERS and isinstance(value, str))
+        partners.extend(value for name, value in pairs if name in _PARTNERS and isinstance(value, str))
 
     with suppress(ValueError):  # not JSON
         json.loads(op, object_pairs_hook=look)
-    return iter(found)
+    return iter(partners)

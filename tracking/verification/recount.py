@@ -90,8 +90,8 @@ def counted(manifest: Manifest, shard: Path, where: str) -> Counted:
             digest += batches_digest([piece])
     ids, families, contents, origins, groups = map(np.concatenate, hashes)
     many = (ids, families, contents, np.unique(origins), np.unique(groups))
-    found = {problem: rows for problem, rows in odd.items() if rows}
-    return Counted(found, 0 if found else digest, len(ids), ops, classes, *many, _both(times))
+    problems = {problem: rows for problem, rows in odd.items() if rows}
+    return Counted(problems, 0 if problems else digest, len(ids), ops, classes, *many, _both(times))
 
 
 class Recount:
@@ -145,18 +145,18 @@ class Recount:
             "what is synthetic was made from train": self._parents(),
         }
         where = f"{self.manifest.name}/{self.manifest.version}"
-        found = [Fault(where=where, message=f"{name} comes more than once") for name in self._named(doubled)]
+        contradicted = [Fault(where=where, message=f"{name} comes more than once") for name in self._named(doubled)]
         for name, counts in figures.items():
             if any(rows for figure, rows in counts.items() if figure not in FINE):
-                found.append(Fault(where=where, message=f"check {name!r}: {counts}; prepare it again"))
+                contradicted.append(Fault(where=where, message=f"check {name!r}: {counts}; prepare it again"))
         contents = self.contents.in_two_splits() if _inputs(self.manifest) else 0
         figures["equal inputs in two splits"] = {"contents": contents}
         for check in self.manifest.checks:
             known = figures.get(check.name, check.figures)  # checks that rows cannot show are trusted
             if check.figures != known or not check.ok:
                 recorded = f"the manifest has {check.figures}, {'ok' if check.ok else 'not ok'}"
-                found.append(Fault(where=where, message=f"check {check.name!r}: {known}; {recorded}"))
-        return [*found, *self._of_the_split(where), *self._other_classes()]
+                contradicted.append(Fault(where=where, message=f"check {check.name!r}: {known}; {recorded}"))
+        return [*contradicted, *self._of_the_split(where), *self._other_classes()]
 
     def _parents(self) -> dict[str, int]:
         """Number of rows that others derive from: in train, elsewhere, or no longer in any split."""
@@ -215,7 +215,7 @@ def _inputs(manifest: Manifest) -> list[str]:
 
 
 def _label(manifest: Manifest) -> Column | None:
-    labels = [one for one in manifest.columns if one.role == "target" and one.meaning == "category"]
+    labels = [column for column in manifest.columns if column.role == "target" and column.meaning == "category"]
     return labels[0] if len(labels) == 1 else None
 
 

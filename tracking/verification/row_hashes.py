@@ -26,10 +26,10 @@ _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 def of_rows(piece: pa.RecordBatch, names: Sequence[str]) -> Hashes:
     """Hash of the values of these columns, per row."""
-    found = np.zeros(len(piece), np.uint64)
+    hashes_N = np.zeros(len(piece), np.uint64)
     for name in names:
-        found = _mixed(found * np.uint64(31) + of_values(piece.column(piece.schema.get_field_index(name))))
-    return found
+        hashes_N = _mixed(hashes_N * np.uint64(31) + of_values(piece.column(piece.schema.get_field_index(name))))
+    return hashes_N
 
 
 def of_values(values: pa.Array) -> Hashes:
@@ -40,14 +40,14 @@ def of_values(values: pa.Array) -> Hashes:
     if pa.types.is_list(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind):
         rows = max(1, _BLOCK_BYTES * len(values) // max(1, values.nbytes))
         blocks = [values.slice(start, rows) for start in range(0, len(values), rows)]
-        found = np.concatenate([np.empty(0, np.uint64), *(_of_bytes(*contents(block)) for block in blocks)])
+        hashes_N = np.concatenate([np.empty(0, np.uint64), *(_of_bytes(*contents(block)) for block in blocks)])
     elif pa.types.is_floating(kind):
         numbers = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False) + 0.0
-        found = _mixed(np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64))
+        hashes_N = _mixed(np.where(np.isnan(numbers), np.nan, numbers).view(np.uint64))
     else:
         whole = values.cast(pa.timestamp("us", kind.tz)) if pa.types.is_timestamp(kind) else values
-        found = _mixed(whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64))
-    return found if values.null_count == 0 else np.where(_is_valid(values), found, _NULL)
+        hashes_N = _mixed(whole.cast(pa.int64()).fill_null(0).to_numpy(zero_copy_only=False).view(np.uint64))
+    return hashes_N if values.null_count == 0 else np.where(_is_valid(values), hashes_N, _NULL)
 
 
 def _of_bytes(content: memoryview, borders: NDArray[np.int64]) -> Hashes:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from millstream.tracking.dataset.filesystems import files_below
 from millstream.tracking.dataset.manifest import ASIDE, ASIDE_FILE, FILE, Shard
-from millstream.tracking.dataset.shard_reader import put_aside
+from millstream.tracking.dataset.shard_reader import quarantined
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.verification.content_digest import MODULUS, hexadecimal
@@ -41,32 +41,32 @@ def verify(dataset: Dataset, say: Say = lambda message: None) -> list[Fault]:
 
     Memory does not grow with the number of rows.
     """
-    found: list[Fault] = []
+    faults: list[Fault] = []
     files = files_below(dataset.folder)
     with Recount(dataset) as recount, _workers(dataset) as pool:
         for split in dataset.manifest.splits:
-            found += _split(dataset, split, recount, pool, say)
-        found += recount.faults()
-    return [*found, *_put_aside(dataset, files), *_strangers(dataset, files)]
+            faults += _split(dataset, split, recount, pool, say)
+        faults += recount.faults()
+    return [*faults, *_quarantine_faults(dataset, files), *_strangers(dataset, files)]
 
 
 def _split(dataset: Dataset, split: str, recount: Recount, pool: Executor, say: Say) -> list[Fault]:
     facts, where = dataset.manifest.splits[split], f"{dataset.folder}/split={split}"
-    found, total = list[Fault](), 0
+    faults, total = list[Fault](), 0
     for at, looked in enumerate(pool.map(partial(_shard, dataset), facts.shards), start=1):
-        found += looked.faults
+        faults += looked.faults
         total += looked.digest
         if looked.counted is not None:
             recount.add(split, looked.counted)
         if at % -(-len(facts.shards) // _REPORTS) == 0 or at == len(facts.shards):
             say(f"{split}: {at:,} of {len(facts.shards):,} shards")
-    if not found and hexadecimal(total % MODULUS) != facts.digest:
+    if not faults and hexadecimal(total % MODULUS) != facts.digest:
         message = f"the digest of its rows is {hexadecimal(total)}; the manifest has {facts.digest}"
-        found.append(Fault(where=where, message=message))
+        faults.append(Fault(where=where, message=message))
     rows = sum(shard.rows for shard in facts.shards)
     if rows != facts.rows:
-        found.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest has {facts.rows}"))
-    return found
+        faults.append(Fault(where=where, message=f"{rows} rows in its shards; the manifest has {facts.rows}"))
+    return faults
 
 
 def _workers(dataset: Dataset) -> Executor:
@@ -90,8 +90,8 @@ def _shard(dataset: Dataset, shard: Shard) -> _Looked:
     except BadData as error:
         return _Looked(list(error.faults))
     try:
-        if found := list(_footer(pq.read_metadata(path), shard, where)):
-            return _Looked(found)
+        if faults := list(_footer(pq.read_metadata(path), shard, where)):
+            return _Looked(faults)
         whole = counted(dataset.manifest, path, where)
         odd = [Fault(where=where, message=f"{problem} in {rows} rows") for problem, rows in whole.odd.items()]
         return _Looked(odd, whole.digest, whole)
@@ -111,7 +111,7 @@ def _footer(facts: Any, shard: Shard, where: str) -> Iterator[Fault]:
         yield Fault(where=where, message="holds keys of petastorm's own schema, which may hide code")
 
 
-def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
+def _quarantine_faults(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
     """Faults of the quarantine: files are compared if their hashes are known, and the reasons counted again."""
     changed = [fault for shard in dataset.manifest.put_aside for fault in _changed(dataset, shard)]
     if changed:
@@ -120,7 +120,7 @@ def _put_aside(dataset: Dataset, files: list[str]) -> Iterator[Fault]:
     counts: Counter[str] = Counter()
     for name in filter(ASIDE_FILE.fullmatch, files):
         try:
-            for piece in put_aside(dataset, name, ["reason"]):
+            for piece in quarantined(dataset, name, ["reason"]):
                 counts.update(piece.column(0).to_pylist())
         except (pa.ArrowException, OSError, KeyError) as error:
             where = str(dataset.folder / name)

@@ -17,7 +17,7 @@ from millstream.training.assembly import validate
 from millstream.training.assembly.dry_run import Unfit, rehearse, tried
 from millstream.training.config.fit import Fit
 from millstream.training.config.initialization import initialise
-from millstream.training.memory import told_when_short
+from millstream.training.memory import report_out_of_memory
 from millstream.training.task import Task
 
 
@@ -43,8 +43,8 @@ class Parts:
         """The task with initial weights, which depend on `fit.seed` alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(self.fit.seed, "weights"))
-            asked = self.task.asked_of_network(self.task_config, signature)
-            network = self.network.build(self.network_config, asked)
+            required = self.task.network_signature(self.task_config, signature)
+            network = self.network.build(self.network_config, required)
         if self.fit.init:
             initialise(network, self.fit.init, self.fit.seed)
         if self.fit.channels_last:
@@ -60,7 +60,7 @@ def task_on(parts: Parts, signature: Signature, located: Located) -> Task:
         if not signature.inputs:
             message = "the data have no column to read; give one the role input, as a number or encoded"
             raise BadData.at("network", message)
-        with told_when_short(located.name), tried():
+        with report_out_of_memory(located.name), tried():
             task = parts.build(signature)
             rehearse(task)
         return task

@@ -80,9 +80,9 @@ class Model:
         With the `params` `generate` and `seed`, a generative model returns that many samples instead: the columns of
         `task.generated`. Raises BadData naming every column that is missing or of another shape.
         """
-        asked = params or {}
-        if self.task.generated and asked.get("generate"):
-            drawn = self.task.generate(int(asked["generate"]), int(asked.get("seed", 0)))
+        given = params or {}
+        if self.task.generated and given.get("generate"):
+            drawn = self.task.generate(int(given["generate"]), int(given.get("seed", 0)))
             return pd.DataFrame({name: list(values) for name, values in drawn.items()})
         prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
         pieces = [self._predict(piece) for piece in _pieces(prepared)]

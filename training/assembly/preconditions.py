@@ -33,13 +33,13 @@ def split_faults(located: Located, needed: Mapping[str, str]) -> Iterator[Fault]
     """Faults for required splits that the recipe's split step leaves empty; splits of the source are unknown here."""
     steps = located.section("data").get("steps")
     for at, step in enumerate(steps if isinstance(steps, list | tuple) else ()):
-        asked = step.get("split") if isinstance(step, dict) else None
-        if not isinstance(asked, dict) or asked.get("by") not in ("hash", "stratified", "time"):
+        split = step.get("split") if isinstance(step, dict) else None
+        if not isinstance(split, dict) or split.get("by") not in ("hash", "stratified", "time"):
             continue
-        given = asked.get("periods") or {name for name in ("valid", "test") if asked.get(name)}
+        given = split.get("periods") or {name for name in ("valid", "test") if split.get(name)}
         for name, why in needed.items():
             if name not in given:
-                yield located.fault(f"data.steps.{at}.split", f"gives no rows to {name}, and {why}; split some off")
+                yield located.fault(f"data.steps.{at}.split", f"has no rows for {name}, and {why}; split some off")
 
 
 def metric_faults(
@@ -49,10 +49,10 @@ def metric_faults(
     known: dict[str, list[str]] = {split: task.measures(split) for split in ("valid", "test") if split in splits}
     if "valid" in known:
         known[BEST] = known["valid"]
-    asked = {f"pass.{name}": name for name in _marks(located)} | {f"--metric {name}": name for name in more}
+    requested = {f"pass.{name}": name for name in _marks(located)} | {f"--metric {name}": name for name in more}
     if fit.watches:
-        asked["fit.monitor"] = fit.monitor
-    for field, name in asked.items():
+        requested["fit.monitor"] = fit.monitor
+    for field, name in requested.items():
         stage, _, metric = name.partition("/")
         if stage in known and metric not in known[stage]:
             there = [f"{stage}/{one}" for one in sorted(known[stage])]

@@ -44,10 +44,14 @@ def _optimizer_faults(fit: Fit, known: Iterable[str], located: Located) -> list[
 
 def _own_step_faults(fit: Fit, located: Located) -> list[Fault]:
     """Faults for options that require a step on the mean of `rows`, requested of a task with its own steps."""
-    asked = {"accumulate": fit.accumulate > 1, "compile": fit.compile, "optimizer.name": fit.optimizer.name == "lbfgs"}
+    requested = {
+        "accumulate": fit.accumulate > 1,
+        "compile": fit.compile,
+        "optimizer.name": fit.optimizer.name == "lbfgs",
+    }
     task = located.section("task")["name"]
     message = f"the task {task} steps in a way of its own, which this has no hold on; leave it out"
-    return [located.fault(f"fit.{field}", message) for field, is_asked in asked.items() if is_asked]
+    return [located.fault(f"fit.{field}", message) for field, is_requested in requested.items() if is_requested]
 
 
 def part_config(package: str, located: Located, section: str) -> tuple[tuple[Any, Any] | None, list[Fault]]:
@@ -90,8 +94,8 @@ def _fields(config: BaseModel, path: str) -> list[dict[str, Any]]:
         inner = value if isinstance(value, BaseModel) else None
         shown = getattr(inner, "name", "") if inner else value
         if not (name == "name" and inner is None and "." in path):
-            told = {"value": shown, "about": about.description or "", "choices": _choices(about.annotation)}
-            found.append({"field": f"{path}.{name}", **told})
+            facts = {"value": shown, "about": about.description or "", "choices": _choices(about.annotation)}
+            found.append({"field": f"{path}.{name}", **facts})
         found += _fields(inner, f"{path}.{name}") if inner else []
     return found
 

@@ -37,5 +37,5 @@ class Best(Watch):
             archive.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)
 
 
-def _say(told: str) -> None:
-    sys.stderr.write(f"{told}\n")
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")

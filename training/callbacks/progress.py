@@ -29,11 +29,11 @@ class Bar(lightning.Callback):
     def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, outputs: Any, batch: Any, index: int) -> None:
         if self.bar:
             done = trainer.current_epoch * self.steps + index + 1
-            self.bar.update(self.row, completed=done, description=_told(trainer) if index % 20 == 0 else None)
+            self.bar.update(self.row, completed=done, description=_logged(trainer) if index % 20 == 0 else None)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
         if not self.bar:
-            message = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {_told(trainer)}"
+            message = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {_logged(trainer)}"
             self.console.print(message, highlight=False, soft_wrap=True)
 
     def teardown(self, trainer: lightning.Trainer, task: Any, stage: str) -> None:
@@ -42,6 +42,6 @@ class Bar(lightning.Callback):
             self.bar = None
 
 
-def _told(trainer: lightning.Trainer) -> str:
+def _logged(trainer: lightning.Trainer) -> str:
     shown = {name: float(value) for name, value in trainer.callback_metrics.items() if name.count("/") == 1}
     return "  ".join(f"{name} {value:.4g}" for name, value in sorted(shown.items()))

@@ -99,5 +99,5 @@ class FeedFigures(lightning.Callback):
         if isinstance(feed, Feed) and trainer.logger is not None:
             figures = feed.statistics
             seconds = max(1e-9, time.monotonic() - self.started)
-            told = {"feed/rows_per_s": figures.rows / seconds, "feed/wait": figures.wait_s / seconds}
-            trainer.logger.log_metrics(told, step=trainer.global_step)
+            speed = {"feed/rows_per_s": figures.rows / seconds, "feed/wait": figures.wait_s / seconds}
+            trainer.logger.log_metrics(speed, step=trainer.global_step)

@@ -93,12 +93,12 @@ def is_whole(path: Path, say: Callable[[str], None], then: str) -> bool:
     try:
         load(path)
     except TrainingFailed as damaged:
-        told = str(damaged)
+        message = str(damaged)
         if path.exists():
             aside = path.with_name(f"{path.name}{DAMAGED}")
             path.replace(aside)
-            told += f"; it is now called {aside.name}"
-        say(f"{told}, and {then}")
+            message += f"; it is now called {aside.name}"
+        say(f"{message}, and {then}")
         return False
     return True
 
@@ -126,8 +126,8 @@ def save(content: dict[str, Any], path: Path) -> None:
     except (OSError, RuntimeError) as error:
         beside.unlink(missing_ok=True)
         if is_full(error):  # torch closes its archive after a failed write; that fails too and raises its own error
-            told = no_room(path.parent, _size(content))
-            raise BadEnvironment.at(path, f"{told} and resume: the checkpoint before is kept") from error
+            message = no_room(path.parent, _size(content))
+            raise BadEnvironment.at(path, f"{message} and resume: the checkpoint before is kept") from error
         raise
     finally:
         beside.unlink(missing_ok=True)
@@ -144,8 +144,8 @@ def copy(path: Path, folder: Path) -> None:
         return
     except OSError as error:
         if is_full(error):
-            told = no_room(folder, path.stat().st_size)
-            raise BadEnvironment.at(folder / path.name, f"{told} and resume") from error
+            message = no_room(folder, path.stat().st_size)
+            raise BadEnvironment.at(folder / path.name, f"{message} and resume") from error
         raise
     finally:
         beside.unlink(missing_ok=True)
@@ -216,8 +216,8 @@ def _broken(file: IO[bytes]) -> str | None:
     if size < SEAL_BYTES + 22:
         return f"cut off after {size} bytes"
     file.seek(-SEAL_BYTES, os.SEEK_END)
-    told = file.read()
-    if _hash(file, size - SEAL_BYTES).encode() != told:
+    seal = file.read()
+    if _hash(file, size - SEAL_BYTES).encode() != seal:
         return "its bytes are not those that were written (SHA-256)"
     return None
 

@@ -106,12 +106,12 @@ class Fit(Reading, frozen=True, extra="forbid"):
     @property
     def watches(self) -> list[str]:
         """The requested options that depend on `monitor`."""
-        asked = {
+        requested = {
             "keep: best": self.keep == "best",
             "early_stop": self.early_stop is not None,
             "schedule: plateau": self.schedule.name == "plateau",
         }
-        return [name for name, is_asked in asked.items() if is_asked]
+        return [name for name, is_requested in requested.items() if is_requested]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -130,12 +130,12 @@ class Fit(Reading, frozen=True, extra="forbid"):
             (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
         ]
         if isinstance(self.average, SWA) and self.average.start > 1 - 1 / self.epochs:
-            told = f"{self.average.start:g} of {self.epochs} epochs leaves none to take the mean of"
-            checks.append((True, f"average: start: {told}"))
+            message = f"{self.average.start:g} of {self.epochs} epochs leaves none to take the mean of"
+            checks.append((True, f"average: start: {message}"))
         if self.watches and self.validate_every > self.epochs:
-            told = f"{self.validate_every} is more than the {self.epochs} epochs, and {self.watches[0]} looks at valid"
-            checks.append((True, f"validate_every: {told}"))
-        found = [told for is_wrong, told in checks if is_wrong]
+            message = f"{self.validate_every} exceeds the {self.epochs} epochs, and {self.watches[0]} needs validation"
+            checks.append((True, f"validate_every: {message}"))
+        found = [message for is_wrong, message in checks if is_wrong]
         if found:
             raise ValueError("; ".join(found))
         return self

@@ -11,7 +11,7 @@ from millstream.training.feed.batch import Batch, Ragged
 SHOWN = 32
 
 
-def picture(batch: Batch, signature: Signature) -> Figure:
+def batch_figure(batch: Batch, signature: Signature) -> Figure:
     """Figure of the first rows: images as a grid with their classes, tables as a heat map, tokens as lines of text."""
     count = max(1, len(signature.inputs))
     figure = Figure(figsize=(10, 5.5 * count), layout="constrained")

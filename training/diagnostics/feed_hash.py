@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
-from millstream.training.diagnostics.batch_image import picture
+from millstream.training.diagnostics.batch_image import batch_figure
 from millstream.training.feed.batch import Batch, Ragged
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import Reading
@@ -57,7 +57,7 @@ def walk(
     wait = sum(feed.statistics.wait_s for feed in feeds) / seconds
     if show is not None:
         feeds[0].seek(epoch)
-        picture(next(iter(feeds[0])), signature).savefig(show, dpi=120)
+        batch_figure(next(iter(feeds[0])), signature).savefig(show, dpi=120)
     return Walked(
         hash=digest.hexdigest(), batches=batches, samples=samples, rows_per_s=samples / seconds, wait=min(1.0, wait)
     )

@@ -24,6 +24,6 @@ def checks() -> Iterator[Check]:
 def feed_checks(dataset: Dataset, parts: Parts, say: Callable[[str], None]) -> Iterator[Check]:
     """Throughput of each stage between disk and weights by itself, with advice for the slowest."""
     for part in limits(dataset, parts, parts.fit, say):
-        told = f"{part.rows_per_s:,.0f} rows/s" + (f" on {part.seen}" if part.seen else "")
-        told += ": the limit" if part.is_limit else ""
-        yield Check(name=f"feed: {part.name}", ok=True, found=told, mend=part.advice if part.is_limit else "")
+        message = f"{part.rows_per_s:,.0f} rows/s" + (f" on {part.seen}" if part.seen else "")
+        message += ": the limit" if part.is_limit else ""
+        yield Check(name=f"feed: {part.name}", ok=True, found=message, mend=part.advice if part.is_limit else "")

@@ -22,7 +22,7 @@ MORE_S = 5.0
 
 
 @contextmanager
-def told_once(place: Ranks) -> Iterator[None]:
+def report_once(place: Ranks) -> Iterator[None]:
     """Raises Ended, with the same answer and exit code, for an error of this rank that rank 0 reports too.
 
     An error of one rank alone (a file missing on its host) is reported by that rank.
@@ -38,12 +38,12 @@ def told_once(place: Ranks) -> Iterator[None]:
         words = str(refused)
         if place.is_first:
             _within(lambda: store.set(REFUSED, words), refused)
-        elif refused.faults[0].where != place.name and _within(lambda: _said(store), refused) == words:
+        elif refused.faults[0].where != place.name and _within(lambda: _first_error(store), refused) == words:
             raise Ended(refused.answer, refused.exit_code) from None
         raise
 
 
-def _said(store: Store) -> str:
+def _first_error(store: Store) -> str:
     """The error of rank 0."""
     store.wait([REFUSED], timedelta(seconds=HEARD_WITHIN_S))
     return str(store.get(REFUSED).decode())
@@ -53,14 +53,14 @@ def _within(ask: Callable[[], str | None], refused: Refusal) -> str | None:
     """The store's answer; None without one, as the store may be lost with rank 0 or its host."""
     heard: list[str | None] = []
 
-    def asked() -> None:
+    def read() -> None:
         with suppress(DistError):  # the store is lost: no answer
             heard.append(ask())
 
     # a store whose host lost power does not return within its timeout
-    asking = threading.Thread(target=asked, daemon=True)
-    asking.start()
-    asking.join(HEARD_WITHIN_S + MORE_S)
-    if asking.is_alive():  # torch may block on it at process exit
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(HEARD_WITHIN_S + MORE_S)
+    if reader.is_alive():  # torch may block on it at process exit
         watchdog.start(LEAVE_WITHIN_S, refused)
     return heard[0] if heard else None

@@ -36,12 +36,12 @@ def read(environment: Mapping[str, str]) -> Numbers | None:
 
 
 def _checked(environment: Mapping[str, str], names: tuple[str, ...], advice: str) -> Numbers:
-    said = {name: environment.get(name, "") for name in names}
-    shown = ", ".join(f"{name}={value}" for name, value in said.items() if value)
-    if missing := [name for name, value in said.items() if not value]:
-        message = f"{shown} is a part of what says which rank this is; {', '.join(missing)} missing"
+    given = {name: environment.get(name, "") for name in names}
+    shown = ", ".join(f"{name}={value}" for name, value in given.items() if value)
+    if missing := [name for name, value in given.items() if not value]:
+        message = f"{shown} is only a part of the rank's description; {', '.join(missing)} missing"
         raise WrongRecipe.at("environment", f"{message}; {advice}")
-    numbers = list(said.values())[:4]
+    numbers = list(given.values())[:4]
     if not all(one.isdecimal() for one in numbers):
         raise WrongRecipe.at("environment", f"{shown}: not all are whole numbers; {advice}")
     rank, ranks, local_rank, local_ranks = map(int, numbers)

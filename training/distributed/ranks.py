@@ -127,9 +127,9 @@ class Ranks:
         """The maximum of the ranks' values, on all ranks."""
         if self.is_alone:
             return value
-        told = torch.tensor([value])
-        dist.all_reduce(told, dist.ReduceOp.MAX, group=self._group)
-        return int(told)
+        largest = torch.tensor([value])
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self._group)
+        return int(largest)
 
     def gather(self, text: str) -> list[str]:
         """The text of each rank in order, on all ranks."""
@@ -139,9 +139,9 @@ class Ranks:
         longest = self.agree(len(content))
         mine = torch.zeros(longest, dtype=torch.uint8)
         mine[: len(content)] = content
-        told = [torch.zeros_like(mine) for _ in range(self.ranks)]
-        dist.all_gather(told, mine, group=self._group)
-        return [bytes(one.tolist()).rstrip(b"\0").decode() for one in told]
+        gathered = [torch.zeros_like(mine) for _ in range(self.ranks)]
+        dist.all_gather(gathered, mine, group=self._group)
+        return [bytes(one.tolist()).rstrip(b"\0").decode() for one in gathered]
 
     def broadcast(self, content: bytes) -> bytes:
         """The bytes of rank 0, on all ranks."""
@@ -156,11 +156,11 @@ class Ranks:
 
     def same(self, facts: Mapping[str, str]) -> None:
         """Raises WrongRecipe on every rank, with all differences, unless all ranks have the same facts."""
-        told = [json.loads(one) for one in self.gather(json.dumps(dict(facts)))]
+        by_rank = [json.loads(one) for one in self.gather(json.dumps(dict(facts)))]
         found = []
         for name in facts:
             values: dict[str, list[int]] = {}
-            for rank, one in enumerate(told):
+            for rank, one in enumerate(by_rank):
                 values.setdefault(one.get(name, "unknown"), []).append(rank)
             if len(values) > 1:
                 shown = "; ".join(f"ranks {', '.join(map(str, ranks))}: {value}" for value, ranks in values.items())

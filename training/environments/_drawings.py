@@ -19,7 +19,7 @@ class CartPole:
     POLE = 1.0
     """length in metres"""
 
-    def picture(self, observation: NDArray[Any]) -> NDArray[np.uint8]:
+    def rendered(self, observation: NDArray[Any]) -> NDArray[np.uint8]:
         """Image (H, W, 3) of (cart position in m, its speed, pole angle in rad clockwise, its speed)."""
         scale = self.WIDTH / (2.2 * self.REACH)
         ground = self.HEIGHT * 0.75

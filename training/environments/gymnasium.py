@@ -86,7 +86,7 @@ def identity(config: Config) -> dict[str, str]:
 
 def draw(config: Config, observation: NDArray[Any]) -> NDArray[np.uint8] | None:
     if config.id == "CartPole-v1":
-        return CARTPOLE.picture(observation)
+        return CARTPOLE.rendered(observation)
     if observation.dtype == np.uint8 and observation.ndim == 3 and len(observation) in CHANNELS:
         return np.broadcast_to(np.moveaxis(observation, 0, -1)[..., :3], (*observation.shape[1:], 3))
     return None

@@ -62,11 +62,11 @@ def _of_images(network: nn.Module, classes: Sequence[str], looked: Looked) -> di
         return {}
     images_BCHW = looked.inputs[0]
     maps, scores_BK = maps_of(network, convolutions, images_BCHW)
-    told_B = scores_BK.argmax(dim=1)
-    spoken_BHW = grad_cam(maps, scores_BK, told_B, (images_BCHW.shape[2], images_BCHW.shape[3]))
+    predicted_B = scores_BK.argmax(dim=1)
+    spoken_BHW = grad_cam(maps, scores_BK, predicted_B, (images_BCHW.shape[2], images_BCHW.shape[3]))
     titles = [
-        f"{classes[told]} ({'right' if told == true else classes[true]})"
-        for told, true in zip(told_B.tolist(), looked.true_B.tolist(), strict=True)
+        f"{classes[predicted]} ({'right' if predicted == true else classes[true]})"
+        for predicted, true in zip(predicted_B.tolist(), looked.true_B.tolist(), strict=True)
     ]
     names = list(maps)
     chosen = dict.fromkeys(names[round(at * (len(names) - 1) / (LAYERS - 1))] for at in range(LAYERS))
@@ -117,17 +117,17 @@ def grad_cam(maps: dict[str, Tensor], scores_BK: Tensor, chosen_B: Tensor, size:
 def _of_tokens(network: Any, signature: Signature, looked: Looked) -> Figure:
     (tokens,) = looked.inputs
     with torch.no_grad():
-        weights_BT, told_B = network.attended(tokens), network(tokens).argmax(dim=1)
+        weights_BT, predicted_B = network.attended(tokens), network(tokens).argmax(dim=1)
     vocabulary, classes = signature.inputs[0].columns[0].vocabulary or (), signature.classes
     sentences = []
-    for tokens_T, length, weights_T, told, true in zip(
+    for tokens_T, length, weights_T, predicted, true in zip(
         tokens.values.tolist(),
         tokens.lengths_B.tolist(),
         as_numpy(weights_BT),
-        told_B.tolist(),
+        predicted_B.tolist(),
         looked.true_B.tolist(),
         strict=True,
     ):
-        title = classes[told] if told == true else f"{classes[told]}, true is {classes[true]}"
+        title = classes[predicted] if predicted == true else f"{classes[predicted]}, true is {classes[true]}"
         sentences.append((title, [vocabulary[token] for token in tokens_T[:length]], weights_T[:length]))
     return attended_words(sentences)

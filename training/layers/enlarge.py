@@ -52,7 +52,7 @@ def enlargement(signature: Signature, network: str) -> tuple[int, int]:
     fine = target.shape[1:] if target is not None and target.meaning == "image" else ()
     factors = {large // small for large, small in zip(fine, coarse, strict=False) if large % small == 0}
     if len(factors) != 1 or fine != tuple(side * max(factors) for side in coarse):
-        found = f"a target of {fine}" if fine else "no target that is a picture"
-        message = f"{found} for pictures of {tuple(coarse)}; the step coarsen makes sides that fit"
+        found = f"a target of {fine}" if fine else "no target that is an image"
+        message = f"{found} for images of {tuple(coarse)}; the step coarsen makes sides that fit"
         raise BadData.at(f"network {network}", message)
     return channels, factors.pop()

@@ -21,8 +21,8 @@ def cut(maps_BCHW: Tensor, starts_2BP: Tensor, side: int) -> Tensor:
     return found_BPSSC.flatten(end_dim=1).permute(0, 3, 1, 2).contiguous()
 
 
-def tiled(tell: Callable[[Tensor], Tensor], x_BCHW: Tensor, side: int, margin: int) -> Tensor:
-    """Predictions (B, K, H, W) for whole images, assembled from `tell` applied to tiles (B, C, side, side).
+def tiled(predict: Callable[[Tensor], Tensor], x_BCHW: Tensor, side: int, margin: int) -> Tensor:
+    """Predictions (B, K, H, W) for whole images, assembled from `predict` applied to tiles (B, C, side, side).
 
     The outer `margin` pixels of each tile's prediction are discarded, since they lack context on one side; the adjacent
     tile predicts them. The image is padded by reflection. A network whose receptive field reaches at most `margin`
@@ -34,11 +34,13 @@ def tiled(tell: Callable[[Tensor], Tensor], x_BCHW: Tensor, side: int, margin: i
     down = mirrored(height, margin, rows * step + margin).to(x_BCHW.device)
     along = mirrored(width, margin, columns * step + margin).to(x_BCHW.device)
     wider_BCHW = x_BCHW[:, :, down][:, :, :, along]
-    told = [
-        torch.cat([_middle(tell, wider_BCHW, row * step, column * step, side, margin) for column in range(columns)], 3)
+    predicted = [
+        torch.cat(
+            [_middle(predict, wider_BCHW, row * step, column * step, side, margin) for column in range(columns)], 3
+        )
         for row in range(rows)
     ]
-    return torch.cat(told, dim=2)[:, :, :height, :width]
+    return torch.cat(predicted, dim=2)[:, :, :height, :width]
 
 
 def mirrored(size: int, before: int, until: int) -> Tensor:
@@ -49,7 +51,7 @@ def mirrored(size: int, before: int, until: int) -> Tensor:
 
 
 def _middle(
-    tell: Callable[[Tensor], Tensor], wider_BCHW: Tensor, top: int, left: int, side: int, margin: int
+    predict: Callable[[Tensor], Tensor], wider_BCHW: Tensor, top: int, left: int, side: int, margin: int
 ) -> Tensor:
-    told_BKSS = tell(wider_BCHW[:, :, top : top + side, left : left + side])
-    return told_BKSS[:, :, margin : side - margin, margin : side - margin]
+    predicted_BKSS = predict(wider_BCHW[:, :, top : top + side, left : left + side])
+    return predicted_BKSS[:, :, margin : side - margin, margin : side - margin]

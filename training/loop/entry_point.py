@@ -8,11 +8,11 @@ from typing import Any
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe.schema import Located
-from millstream.tracking.runs.read_only_run import Follower, telling
+from millstream.tracking.runs.read_only_run import Follower, described
 from millstream.tracking.runs.run import Run
 from millstream.tracking.settings import Settings
 from millstream.training.assembly.build import parts_of
-from millstream.training.distributed.deduplicate_errors import told_once
+from millstream.training.distributed.deduplicate_errors import report_once
 from millstream.training.distributed.launch import launch
 from millstream.training.distributed.ranks import here, restarts
 from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
@@ -61,11 +61,11 @@ def here_as_rank(
     Ended for an error that rank 0 reports.
     """
     place = here()
-    with told_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
+    with report_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
         # a newly joined host counts from 0
         restarted = place.agree(restarts()) > 0
         own = open_run(restarted) if place.is_first else None
-        told = place.gather(telling(own) if own else "")[0]
-        with own or Follower.of(told, settings) as run, place.watched():
+        description = place.gather(described(own) if own else "")[0]
+        with own or Follower.of(description, settings) as run, place.watched():
             result = train(located, run, dataset, place=place, **options)
     return result if place.is_first else None

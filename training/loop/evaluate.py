@@ -47,10 +47,12 @@ def measure(
 def dataset_of(manifest: Manifest, settings: Settings) -> Dataset:
     """The dataset version that a model was trained on. Raises BadData when it is missing, or has changed."""
     dataset = Dataset.open(f"{manifest.name}/{manifest.version}", settings.store, settings.cache)
-    told = {split: facts.digest for split, facts in manifest.splits.items()}
+    trained = {split: facts.digest for split, facts in manifest.splits.items()}
     found = {split: facts.digest for split, facts in dataset.manifest.splits.items()}
-    if told != found:
-        raise BadData.at(dataset.folder, f"digests {found}; the model was trained on {told}, prepare its recipe again")
+    if trained != found:
+        raise BadData.at(
+            dataset.folder, f"digests {found}; the model was trained on {trained}, prepare its recipe again"
+        )
     return dataset
 
 

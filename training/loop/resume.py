@@ -47,11 +47,11 @@ def begin(
         found = Run.unfinished(settings, located, same, _has_state, only_newest=fresh)
     if found is not None:
         step = archive.step_of(archive.newest_first(found.folder)[0])
-        say(f"run {found.id} was broken off and goes on from step {step}; --fresh starts anew")
+        say(f"run {found.id} was interrupted and resumes from step {step}; --fresh starts again")
         return found
     if not fresh:
         report_out_of_reach(located, settings, dataset, say)
-    return _said(Run.start(settings, located, parent=parent), say)
+    return _announced(Run.start(settings, located, parent=parent), say)
 
 
 def report_out_of_reach(
@@ -78,7 +78,7 @@ def again(
     run_lock.reap(client, settings, [experiment(client, settings, located.name)])
     before = named(client, located, run_id)
     if "identity" not in before.data.tags:  # training has not begun: the preparation created the run
-        return _said(Run.resume(settings, located, run_id), say)
+        return _announced(Run.resume(settings, located, run_id), say)
     folder = settings.checkpoints / run_id
     newest = archive.newest_whole(folder, say)
     if newest is None:
@@ -86,15 +86,15 @@ def again(
             f"no checkpoint of it is in {folder} (it was trained on host {before.data.tags.get('hosts')}, and has "
         )
         raise WrongRecipe.at(
-            f"--resume {run_id}", f"{message}none, or they are gone); leave --resume out to train anew"
+            f"--resume {run_id}", f"{message}none, or they are gone); leave --resume out to train from the start"
         )
     source = source_of(located, parts_of(located), dataset)
     Provenance.of(located, source.identity).check(archive.load(newest).get(KEY, {}))
     is_finished = before.info.status == "FINISHED"
     if not is_finished and before.data.tags.get("settings") == located.fingerprint:
-        return _said(Run.resume(settings, located, run_id), say)
+        return _announced(Run.resume(settings, located, run_id), say)
     why = "is finished and stays as it is" if is_finished else "has other settings"
-    say(f"run {run_id} {why}: a run of its own goes on from step {archive.step_of(newest)}")
+    say(f"run {run_id} {why}: a run of its own resumes from step {archive.step_of(newest)}")
     same = {"identity": identity(located, dataset), "resumed_from": run_id}
     own = Run.unfinished(settings, located, same, _has_state)
     if own is None:
@@ -103,10 +103,10 @@ def again(
         for path in (newest, folder / archive.BEST):
             archive.copy(path, own.folder)
         own.resumed = True
-    return _said(own, say)
+    return _announced(own, say)
 
 
-def _said(run: Run, say: Callable[[str], None]) -> Run:
+def _announced(run: Run, say: Callable[[str], None]) -> Run:
     say(f"run {run.id}")
     return run
 

@@ -32,7 +32,7 @@ from millstream.training.explain.loss_surface import surface
 from millstream.training.loop.job import Job
 from millstream.training.loop.resume import ROOT, facts, identity
 from millstream.training.loop.trainer import fitting
-from millstream.training.memory import is_out_of_memory, keep_freed_memory, told_when_short
+from millstream.training.memory import is_out_of_memory, keep_freed_memory, report_out_of_memory
 from millstream.training.optimization.lane_gradients import ByLane
 
 
@@ -70,7 +70,7 @@ def train(
     job.source.log(run)
     history = History()
     trainer = fitting(job, history)
-    with told_when_short(located.name), _broken(job):
+    with report_out_of_memory(located.name), _broken(job):
         if isinstance(job.task.network, Estimator):
             _fit_whole(job)
         else:
@@ -104,7 +104,7 @@ def _broken(job: Job) -> Iterator[None]:
     except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:
         if not job.place.is_alone or is_out_of_memory(error) or is_full(error):
             raise
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "nothing is said"
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
         own = [one for one in traceback.extract_tb(error.__traceback__) if Path(one.filename).is_relative_to(ROOT)]
         message = f"{type(error).__name__}: {first}; look at the network, the task and the data that they are given"
         raise TrainingFailed.at(f"{own[-1].filename}:{own[-1].lineno}", message) from error
@@ -130,7 +130,7 @@ def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
     name = job.place.gather(name)[0]
     trainer.fit(job.task, datamodule=job.source, ckpt_path=job.folder / name if name else None, weights_only=True)
     if isinstance(job.task.gradients, ByLane) and job.place.is_first:
-        job.task.gradients.tell()
+        job.task.gradients.report()
     if job.fit.keep == "best":
         job.task.network.load_state_dict(_best(job))
 
@@ -180,8 +180,8 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
         found |= {name: float(value) for name, value in values.items()}
     found |= {f"best/{name.removeprefix('valid/')}": v for name, v in found.items() if name.startswith("valid/")}
     # the trainer's logger has already logged those of the splits
-    told = {name: value for name, value in found.items() if not name.startswith(("valid/", "test/"))}
-    job.run.metrics(told, step=trainer.global_step)
+    finals = {name: value for name, value in found.items() if not name.startswith(("valid/", "test/"))}
+    job.run.metrics(finals, step=trainer.global_step)
     return found
 
 
@@ -220,5 +220,5 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
     )
 
 
-def _say(told: str) -> None:
-    sys.stderr.write(f"{told}\n")
+def _say(message: str) -> None:
+    sys.stderr.write(f"{message}\n")

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import Categorical, MixtureSameFamily, Normal
 from torch.nn import functional
 
-Law = MixtureSameFamily
+Distribution = MixtureSameFamily
 HALVINGS = 40
 """Bisection steps for a quantile; they exhaust single precision."""
 
@@ -32,9 +32,9 @@ class Gaussian(BaseModel, frozen=True, extra="forbid"):
     def outputs(self) -> int:
         return 2
 
-    def law(self, told_BP: Tensor) -> Law:
-        mean_BK, spread_BK = told_BP.float().chunk(2, dim=1)
-        return law(torch.zeros_like(mean_BK), mean_BK, functional.softplus(spread_BK) + self.floor)
+    def distribution(self, outputs_BP: Tensor) -> Distribution:
+        mean_BK, spread_BK = outputs_BP.float().chunk(2, dim=1)
+        return mixture(torch.zeros_like(mean_BK), mean_BK, functional.softplus(spread_BK) + self.floor)
 
 
 class Mixture(BaseModel, frozen=True, extra="forbid"):
@@ -51,9 +51,9 @@ class Mixture(BaseModel, frozen=True, extra="forbid"):
     def outputs(self) -> int:
         return 3 * self.parts
 
-    def law(self, told_BP: Tensor) -> Law:
-        logits_BK, mean_BK, spread_BK = told_BP.float().chunk(3, dim=1)
-        return law(logits_BK, mean_BK, functional.softplus(spread_BK) + self.floor)
+    def distribution(self, outputs_BP: Tensor) -> Distribution:
+        logits_BK, mean_BK, spread_BK = outputs_BP.float().chunk(3, dim=1)
+        return mixture(logits_BK, mean_BK, functional.softplus(spread_BK) + self.floor)
 
 
 class Dropout(BaseModel, frozen=True, extra="forbid"):
@@ -72,30 +72,30 @@ class Dropout(BaseModel, frozen=True, extra="forbid"):
     def outputs(self) -> int:
         return 1
 
-    def law(self, told_BP: Tensor) -> Law:
-        mean_BK = told_BP.float()
-        return law(torch.zeros_like(mean_BK), mean_BK, torch.full_like(mean_BK, self.precision**-0.5))
+    def distribution(self, outputs_BP: Tensor) -> Distribution:
+        mean_BK = outputs_BP.float()
+        return mixture(torch.zeros_like(mean_BK), mean_BK, torch.full_like(mean_BK, self.precision**-0.5))
 
 
 AnyHead = Annotated[Gaussian | Mixture | Dropout, Field(discriminator="name")]
 
 
-def law(logits_BK: Tensor, mean_BK: Tensor, deviation_BK: Tensor) -> Law:
+def mixture(logits_BK: Tensor, mean_BK: Tensor, deviation_BK: Tensor) -> Distribution:
     """Mixture of K normal distributions with the weights softmax(logits)."""
     shares = Categorical(logits=logits_BK, validate_args=False)
     return MixtureSameFamily(shares, Normal(mean_BK, deviation_BK, validate_args=False), validate_args=False)
 
 
-def quantile(law_B: Law, share: float) -> Tensor:
+def quantile(distribution_B: Distribution, share: float) -> Tensor:
     """Quantile (B,) at the level `share`.
 
     The quantile of a mixture lies between those of its components, and is found by bisection.
     """
-    parts = law_B.component_distribution
+    parts = distribution_B.component_distribution
     ends_BK = parts.icdf(torch.full_like(parts.mean, share))
     low_B, high_B = ends_BK.amin(dim=1), ends_BK.amax(dim=1)
     for _ in range(HALVINGS):
         middle_B = (low_B + high_B) / 2
-        is_under = law_B.cdf(middle_B) < share  # type: ignore[no-untyped-call]
+        is_under = distribution_B.cdf(middle_B) < share  # type: ignore[no-untyped-call]
         low_B, high_B = torch.where(is_under, middle_B, low_B), torch.where(is_under, high_B, middle_B)
     return (low_B + high_B) / 2

@@ -52,7 +52,7 @@ class ByLane:
             start += one.numel()
         return total_P[-1]
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Report the fraction of time spent on the reduction to stderr."""
         share = self.exchange_s / max(1e-9, time.monotonic() - self.began)
         message = f"exact: {share:.1%} of the time went into gathering and summing {self.lanes} lanes' gradients"

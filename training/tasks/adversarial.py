@@ -70,14 +70,14 @@ class Adversarial(Task):
         """
         made = self._made(len(batch.mask_B))
 
-        def told_apart() -> Iterator[Tensor]:
+        def discriminator_losses() -> Iterator[Tensor]:
             real_loss_B = real_loss(self.network(batch.arguments[0]), self.config.smoothing)
             yield batch.mean(real_loss_B + made_loss(self.network(made.detach())))
 
         def fooled() -> Iterator[Tensor]:
             yield batch.mean(fooling_loss(self.network(made)))
 
-        yield Update("discriminator", told_apart, "train/loss")
+        yield Update("discriminator", discriminator_losses, "train/loss")
         if self.due("generator", batch):
             yield Update("generator", fooled, "train/generator_loss")
 
@@ -90,8 +90,8 @@ class Adversarial(Task):
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         real_B, made_B = output
-        told_B = torch.cat([real_B > 0, made_B < 0])
-        metrics.update(told_B[torch.cat([batch.mask_B, batch.mask_B])].float())
+        right_B = torch.cat([real_B > 0, made_B < 0])
+        metrics.update(right_B[torch.cat([batch.mask_B, batch.mask_B])].float())
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
         return {"real": as_numpy(torch.sigmoid(self.network(inputs[0]).double()))}

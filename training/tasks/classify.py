@@ -65,7 +65,7 @@ class Classify(Task):
         """Raises WrongRecipe for a target with fewer than two classes, and for soft labels with an estimator."""
         self.classes = signature.classes
         if len(self.classes) < BINARY:
-            message = f"{config.target} has {len(self.classes)} classes, and it takes two to tell apart"
+            message = f"{config.target} has {len(self.classes)} classes, and it takes two to distinguish"
             raise WrongRecipe.at(
                 "task classify", f"{message}; encode it by index, or take the task regress for a number"
             )
@@ -89,7 +89,7 @@ class Classify(Task):
         found: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(count, average="micro"),
             "macro_f1": MulticlassF1Score(count, average="macro"),
-            "calibration_error": _OfChances(MulticlassCalibrationError(count)),
+            "calibration_error": _OfProbabilities(MulticlassCalibrationError(count)),
         }
         if count == BINARY:
             found |= {"auc": _OfSecondClass(Auc()), "ap": _OfSecondClass(AveragePrecision())}
@@ -107,16 +107,16 @@ class Classify(Task):
         scores_BK, target_B = output[batch.mask_B], whole(batch.truth[batch.mask_B])
         found = {"correct": scores_BK.argmax(dim=1) == target_B}
         if len(self.classes) == BINARY:
-            found |= {"chance": _second(scores_BK), "positive": target_B == 1}
+            found |= {"probability": _second(scores_BK), "positive": target_B == 1}
         return found
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        chances_BK = torch.softmax((self.network(*inputs) + self.shift_K).double(), dim=1)
-        best_B = chances_BK.argmax(dim=1)
+        probability_BK = torch.softmax((self.network(*inputs) + self.shift_K).double(), dim=1)
+        best_B = probability_BK.argmax(dim=1)
         return {
             "prediction": [self.classes[at] for at in best_B.tolist()],
-            "probability": as_numpy(chances_BK.gather(1, best_B[:, None])[:, 0]),
-            "probabilities": list(as_numpy(chances_BK)),
+            "probability": as_numpy(probability_BK.gather(1, best_B[:, None])[:, 0]),
+            "probabilities": list(as_numpy(probability_BK)),
         }
 
     def figures(self) -> dict[str, Figure]:
@@ -145,7 +145,7 @@ def prior_shift(shares: Shares | None) -> Tensor:
     return torch.tensor([math.log(given / trained) if given and trained else 0.0 for given, trained in pairs])
 
 
-class _OfChances(Metric):
+class _OfProbabilities(Metric):
     """Applies a metric of class probabilities to logits (B, K)."""
 
     def __init__(self, inner: Metric) -> None:
@@ -153,9 +153,9 @@ class _OfChances(Metric):
         self.inner = inner
 
     def update(self, scores_BK: Tensor, target_B: Tensor) -> None:
-        self.inner.update(self.chances(scores_BK), target_B)
+        self.inner.update(self.probabilities(scores_BK), target_B)
 
-    def chances(self, scores_BK: Tensor) -> Tensor:
+    def probabilities(self, scores_BK: Tensor) -> Tensor:
         # not left to the metric: it mistakes logits that all lie in [0, 1] for probabilities
         return torch.softmax(scores_BK, dim=1)
 
@@ -168,10 +168,10 @@ class _OfChances(Metric):
         self.inner.reset()
 
 
-class _OfSecondClass(_OfChances):
+class _OfSecondClass(_OfProbabilities):
     """Applies a binary metric to the probability of the second class."""
 
-    def chances(self, scores_BK: Tensor) -> Tensor:
+    def probabilities(self, scores_BK: Tensor) -> Tensor:
         return _second(scores_BK)
 
 

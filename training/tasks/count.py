@@ -41,7 +41,7 @@ class Count(Task):
         if signature.target.columns[0].affine is not None:
             raise WrongRecipe.at("task count", f"{config.target} is scaled, and then no count; leave that step out")
         if isinstance(network, Estimator):
-            raise WrongRecipe.at("task count", "an estimator tells a number and no rate; take a network")
+            raise WrongRecipe.at("task count", "an estimator predicts a number and no rate; take a network")
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         log_rate_B = self.network(*batch.arguments)[:, 0]

@@ -54,7 +54,7 @@ class Density(Task):
         log_B = self.network(*batch.arguments)
         if log_B.shape != batch.mask_B.shape:
             message = (
-                f"gives {tuple(log_B.shape)} for {len(batch.mask_B)} rows; the task density asks for log p(x) of each"
+                f"returns {tuple(log_B.shape)} for {len(batch.mask_B)} rows; the task density needs log p(x) of each"
             )
             raise BadData.at("network", message)
         return -log_B, log_B

@@ -21,7 +21,7 @@ from millstream.tracking.figures.calibration import calibration
 from millstream.training.config.fit import Fit
 from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
-from millstream.training.objectives.distributions import AnyHead, Dropout, Law, quantile
+from millstream.training.objectives.distributions import AnyHead, Distribution, Dropout, quantile
 from millstream.training.objectives.mc_dropout import leaves_out, passes
 from millstream.training.tasks.regress import Regress
 from millstream.training.tensors import as_numpy
@@ -45,32 +45,34 @@ class Distributional(Regress):
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
-        self.chances = CatMetric()
+        self.cumulative = CatMetric()
         if signature.target is None or signature.target.shape or signature.classes:
             raise WrongRecipe.at("task distributional", f"{config.target} is not one number a row; take another target")
         if isinstance(network, Estimator):
-            raise WrongRecipe.at("task distributional", "an estimator tells a number and no law of it; take a network")
+            raise WrongRecipe.at(
+                "task distributional", "an estimator predicts a number and no distribution; take a network"
+            )
         if isinstance(config.head, Dropout) and not leaves_out(network):
             raise WrongRecipe.at(
                 "task distributional", "head dropout: the network leaves no units out; set its dropout"
             )
 
     @classmethod
-    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
-        return signature.telling(config.head.outputs)
+    def network_signature(cls, config: Config, signature: Signature) -> Signature:
+        return signature.with_outputs(config.head.outputs)
 
-    def law(self, inputs: tuple[Tensor, ...]) -> Law:
+    def distribution(self, inputs: tuple[Tensor, ...]) -> Distribution:
         """The predictive distribution of each row, in units of the scaled target."""
         head = self.config.head
         if isinstance(head, Dropout) and not self.training:
-            told: Tensor = passes(self.network, inputs, head.passes, self.fit.seed)[:, 0]
-            return head.law(told)
-        law: Law = head.law(self.network(*inputs))
-        return law
+            outputs: Tensor = passes(self.network, inputs, head.passes, self.fit.seed)[:, 0]
+            return head.distribution(outputs)
+        distribution: Distribution = head.distribution(self.network(*inputs))
+        return distribution
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        law = self.law(batch.arguments)
-        return -law.log_prob(batch.truth), law  # type: ignore[no-untyped-call]
+        distribution = self.distribution(batch.arguments)
+        return -distribution.log_prob(batch.truth), distribution  # type: ignore[no-untyped-call]
 
     def metrics(self) -> dict[str, Metric]:
         return {
@@ -80,44 +82,46 @@ class Distributional(Regress):
         }
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
-        law, real, true = output, batch.mask_B, batch.truth
-        low, high = self.ends(law)
-        found = self.outcomes(law, batch)
+        distribution, real, true = output, batch.mask_B, batch.truth
+        low, high = self.ends(distribution)
+        found = self.outcomes(distribution, batch)
         metrics["log_likelihood"].update(found["log_likelihood"])
-        metrics["rmse"].update(self.raw(law.mean)[real], self.raw(true)[real])
+        metrics["rmse"].update(self.raw(distribution.mean)[real], self.raw(true)[real])
         metrics["coverage"].update(found["coverage"])
-        self.note(self.raw(law.mean)[real], self.raw(true)[real], batch, self.raw(low)[real], self.raw(high)[real])
+        self.note(
+            self.raw(distribution.mean)[real], self.raw(true)[real], batch, self.raw(low)[real], self.raw(high)[real]
+        )
         if self.trainer.testing:
-            self.chances.update(law.cdf(true)[real])
+            self.cumulative.update(distribution.cdf(true)[real])
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        law, real, true = output, batch.mask_B, batch.truth
-        low, high = self.ends(law)
+        distribution, real, true = output, batch.mask_B, batch.truth
+        low, high = self.ends(distribution)
         return {
-            "log_likelihood": self.raw_log_likelihood(law.log_prob(true))[real],
+            "log_likelihood": self.raw_log_likelihood(distribution.log_prob(true))[real],
             "coverage": ((low <= true) & (true <= high))[real].float(),
-            "squared": (self.raw(law.mean) - self.raw(true))[real].square(),
+            "squared": (self.raw(distribution.mean) - self.raw(true))[real].square(),
         }
 
     def raw_log_likelihood(self, scaled: Tensor) -> Tensor:
         """log p of the target in raw units, from that of the scaled target: y = scaled / factor + offset."""
         return scaled + math.log(self.affine.factor)
 
-    def ends(self, law: Law) -> tuple[Tensor, Tensor]:
+    def ends(self, distribution: Distribution) -> tuple[Tensor, Tensor]:
         """Lower and upper bound of the interval, in units of the scaled target."""
         outside = (1 - self.config.interval) / 2
-        return quantile(law, outside), quantile(law, 1 - outside)
+        return quantile(distribution, outside), quantile(distribution, 1 - outside)
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        law = self.law(inputs)
-        low, high = self.ends(law)
+        distribution = self.distribution(inputs)
+        low, high = self.ends(distribution)
         found = {
-            "prediction": self.raw(law.mean.double()),
-            "deviation": law.stddev.double() / self.affine.factor,
+            "prediction": self.raw(distribution.mean.double()),
+            "deviation": distribution.stddev.double() / self.affine.factor,
             "low": self.raw(low.double()),
             "high": self.raw(high.double()),
         }
         return {name: as_numpy(values) for name, values in found.items()}
 
     def figures(self) -> dict[str, Figure]:
-        return {**super().figures(), "calibration": calibration(as_numpy(torch.as_tensor(self.chances.compute())))}
+        return {**super().figures(), "calibration": calibration(as_numpy(torch.as_tensor(self.cumulative.compute())))}

@@ -43,17 +43,17 @@ class Ordinal(Task):
         if len(self.classes) < 2 or (signature.target is not None and signature.target.shape):
             raise WrongRecipe.at("task ordinal", f"{config.target} is no class by number; encode it by index")
         if isinstance(network, Estimator):
-            raise WrongRecipe.at("task ordinal", "an estimator tells classes without an order; take a network")
+            raise WrongRecipe.at("task ordinal", "an estimator predicts classes without an order; take a network")
         super().__init__(config, Thresholds(network, len(self.classes)), signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
 
     @classmethod
-    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
-        return signature.telling(1)
+    def network_signature(cls, config: Config, signature: Signature) -> Signature:
+        return signature.with_outputs(1)
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        log_chances_BK = self.network(*batch.arguments)
-        return functional.nll_loss(log_chances_BK, batch.truth, reduction="none"), log_chances_BK
+        log_probability_BK = self.network(*batch.arguments)
+        return functional.nll_loss(log_probability_BK, batch.truth, reduction="none"), log_probability_BK
 
     def metrics(self) -> dict[str, Metric]:
         count = len(self.classes)
@@ -64,22 +64,22 @@ class Ordinal(Task):
         }
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
-        told_B, true_B = output[batch.mask_B].argmax(dim=1), batch.truth[batch.mask_B]
-        metrics.update(told_B, true_B)
+        predicted_B, true_B = output[batch.mask_B].argmax(dim=1), batch.truth[batch.mask_B]
+        metrics.update(predicted_B, true_B)
         if self.trainer.testing:
-            self.confusion.update(told_B, true_B)
+            self.confusion.update(predicted_B, true_B)
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         off_B = output[batch.mask_B].argmax(dim=1) - batch.truth[batch.mask_B]
         return {"correct": off_B == 0, "absolute": off_B.abs()}
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        chances_BK = self.network(*inputs).double().exp()
-        best_B = chances_BK.argmax(dim=1)
+        probability_BK = self.network(*inputs).double().exp()
+        best_B = probability_BK.argmax(dim=1)
         return {
             "prediction": [self.classes[at] for at in best_B.tolist()],
-            "probability": as_numpy(chances_BK.gather(1, best_B[:, None])[:, 0]),
-            "probabilities": list(as_numpy(chances_BK)),
+            "probability": as_numpy(probability_BK.gather(1, best_B[:, None])[:, 0]),
+            "probabilities": list(as_numpy(probability_BK)),
         }
 
     def figures(self) -> dict[str, Figure]:
@@ -102,10 +102,10 @@ class Thresholds(nn.Module):
         return torch.cat([self.lowest[None], self.lowest + functional.softplus(self.gaps).cumsum(0)])
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        return log_chances(self.network(*inputs), self.rising)
+        return log_probabilities(self.network(*inputs), self.rising)
 
 
-def log_chances(score_B1: Tensor, rising: Tensor) -> Tensor:
+def log_probabilities(score_B1: Tensor, rising: Tensor) -> Tensor:
     """log(sigmoid(t_k - s) - sigmoid(t_(k-1) - s)), (B, K), with t_0 = -inf and t_K = inf, without cancellation.
 
     sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).

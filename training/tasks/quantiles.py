@@ -56,51 +56,51 @@ class Quantiles(Regress):
         if signature.target is None or signature.target.shape or signature.classes:
             raise WrongRecipe.at("task quantiles", f"{config.target} is not one number a row; take another target")
         if isinstance(network, Estimator):
-            raise WrongRecipe.at("task quantiles", "an estimator tells one number and no quantiles; take a network")
+            raise WrongRecipe.at("task quantiles", "an estimator predicts one number and no quantiles; take a network")
 
     @classmethod
-    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
-        return signature.telling(len(config.shares))
+    def network_signature(cls, config: Config, signature: Signature) -> Signature:
+        return signature.with_outputs(len(config.shares))
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
-        told_BQ = self.network(*batch.arguments)
-        return pinball(told_BQ, batch.truth, self.shares_Q), told_BQ
+        predicted_BQ = self.network(*batch.arguments)
+        return pinball(predicted_BQ, batch.truth, self.shares_Q), predicted_BQ
 
     def metrics(self) -> dict[str, Metric]:
         means = {name: MeanMetric(nan_strategy="disable") for name in ("pinball", "coverage")}
         return {**means, "mae": MeanAbsoluteError()}
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
-        told_BQ, true_B = self._told(output, batch)
+        predicted_BQ, true_B = self._raw_pairs(output, batch)
         found = self.outcomes(output, batch)
         metrics["pinball"].update(found["pinball"])
         metrics["coverage"].update(found["coverage"])
-        metrics["mae"].update(self._middle(told_BQ), true_B)
-        self.note(self._middle(told_BQ), true_B, batch, told_BQ[:, 0], told_BQ[:, -1])
+        metrics["mae"].update(self._middle(predicted_BQ), true_B)
+        self.note(self._middle(predicted_BQ), true_B, batch, predicted_BQ[:, 0], predicted_BQ[:, -1])
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        told_BQ, true_B = self._told(output, batch)
-        is_inside_B = (told_BQ[:, 0] <= true_B) & (true_B <= told_BQ[:, -1])
+        predicted_BQ, true_B = self._raw_pairs(output, batch)
+        is_inside_B = (predicted_BQ[:, 0] <= true_B) & (true_B <= predicted_BQ[:, -1])
         return {
-            "pinball": pinball(told_BQ, true_B, self.shares_Q),
+            "pinball": pinball(predicted_BQ, true_B, self.shares_Q),
             "coverage": is_inside_B.float(),
-            "absolute": (self._middle(told_BQ) - true_B).abs(),
+            "absolute": (self._middle(predicted_BQ) - true_B).abs(),
         }
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        told_BQ = self.raw(self.network(*inputs).double()).sort(dim=1).values
-        return {"prediction": as_numpy(self._middle(told_BQ)), "quantiles": list(as_numpy(told_BQ))}
+        predicted_BQ = self.raw(self.network(*inputs).double()).sort(dim=1).values
+        return {"prediction": as_numpy(self._middle(predicted_BQ)), "quantiles": list(as_numpy(predicted_BQ))}
 
-    def _told(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _raw_pairs(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sorted predicted quantiles and targets of the unmasked rows, in raw units."""
-        told_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
-        return told_BQ.sort(dim=1).values, true_B
+        predicted_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
+        return predicted_BQ.sort(dim=1).values, true_B
 
-    def _middle(self, told_BQ: Tensor) -> Tensor:
-        return told_BQ[:, len(self.config.shares) // 2]
+    def _middle(self, predicted_BQ: Tensor) -> Tensor:
+        return predicted_BQ[:, len(self.config.shares) // 2]
 
 
-def pinball(told_BQ: Tensor, true_B: Tensor, shares_Q: Tensor) -> Tensor:
+def pinball(predicted_BQ: Tensor, true_B: Tensor, shares_Q: Tensor) -> Tensor:
     """Mean over Q of share * (true - predicted) where too low, (1 - share) * (predicted - true) elsewhere, (B,)."""
-    short_BQ = true_B[:, None] - told_BQ
+    short_BQ = true_B[:, None] - predicted_BQ
     return torch.maximum(shares_Q * short_BQ, (shares_Q - 1) * short_BQ).mean(dim=1)

@@ -22,7 +22,7 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.figures.latent import latent
 from millstream.tracking.figures.samples import samples
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import joined, pictures, width
+from millstream.training.estimator import as_images, joined, width
 from millstream.training.explain.tsne_map import neighbour_map
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.neighbourhood import NeighbourAccuracy, Trustworthiness
@@ -32,7 +32,7 @@ from millstream.training.tensors import as_numpy
 
 MEASURED = ("number", "vector", "series", "image", "video", "mask")
 SHOWN = 2_000
-PICTURES = 10
+IMAGES = 10
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -111,7 +111,7 @@ class Reduce(Task):
         found = self.figures_of_network()
         if codes_NZ.shape[1] > 1:
             found["codes"] = latent(codes_NZ, colours, classes)
-        first, again = (pictures(one[:PICTURES], self.signature) for one in (x_ND, again_ND))
+        first, again = (as_images(one[:IMAGES], self.signature) for one in (x_ND, again_ND))
         if first is not None and again is not None:
             message = "test images, and what their codes give"
             found["reconstructions"] = samples(np.concatenate([first, again]), len(first), title=message)

@@ -111,8 +111,8 @@ class Regress(Task):
         if not self.course:
             return {}
         chosen = np.unique(np.linspace(0, len(self.course) - 1, FRAMES).astype(int)).tolist()
-        pictures = [self._drawn(self.course[at], f"valid, look {at + 1} of {len(self.course)}") for at in chosen]
-        return {"fit": frames.film([frames.pixels(one) for one in pictures], FRAME_S)}
+        figures = [self._drawn(self.course[at], f"validation {at + 1} of {len(self.course)}") for at in chosen]
+        return {"fit": frames.film([frames.pixels(one) for one in figures], FRAME_S)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["course"] = self.course
@@ -133,8 +133,8 @@ class Regress(Task):
     def _drawn(self, curve: Tensor, title: str) -> Figure:
         # the input as the network reads it, the target in raw units
         names = self.signature.inputs[0].columns[0].name, self.signature.target.columns[0].name  # type: ignore[union-attr]
-        seen, true, told, *band = as_numpy(curve.T)
-        return fit_of(seen, true, told, names, band=(band[0], band[1]) if band else None, title=title)
+        seen, true, predicted, *band = as_numpy(curve.T)
+        return fit_of(seen, true, predicted, names, band=(band[0], band[1]) if band else None, title=title)
 
 
 def squared(guess: Tensor, true: Tensor) -> Tensor:

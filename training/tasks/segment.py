@@ -74,7 +74,7 @@ class Segment(Task):
         self.shown: list[tuple[Tensor, Tensor, Tensor]] = []
 
     @classmethod
-    def asked_of_network(cls, config: Config, signature: Signature) -> Signature:
+    def network_signature(cls, config: Config, signature: Signature) -> Signature:
         """With tiles, the signature of a network whose input has the size of a tile."""
         if config.tile is None:
             return signature
@@ -118,25 +118,28 @@ class Segment(Task):
         return {"iou": BinaryJaccardIndex(), "dice": BinaryF1Score(), "accuracy": BinaryAccuracy()}
 
     def outcomes(self, output: Tensor, batch: Batch) -> dict[str, Tensor]:
-        told, true = (torch.sigmoid(output[batch.mask_B]) > 1 / 2), (batch.truth[batch.mask_B] > 0)
-        pixels = {"shared": told & true, "told": told, "true": true}
+        predicted, true = (torch.sigmoid(output[batch.mask_B]) > 1 / 2), (batch.truth[batch.mask_B] > 0)
+        pixels = {"shared": predicted & true, "predicted": predicted, "true": true}
         return {name: found.flatten(start_dim=1).sum(dim=1) for name, found in pixels.items()}
 
     def measure(self, metrics: MetricCollection, output: Tensor, batch: Batch) -> None:
-        chances, true = torch.sigmoid(output[batch.mask_B].detach()), batch.truth[batch.mask_B].clamp(max=1)
-        metrics.update(chances, true.long())
+        probabilities, true = torch.sigmoid(output[batch.mask_B].detach()), batch.truth[batch.mask_B].clamp(max=1)
+        metrics.update(probabilities, true.long())
         if self.trainer.testing and sum(len(images) for images, _, _ in self.shown) < SHOWN:
-            self.shown.append((batch.arguments[0][batch.mask_B], true[:, 0], chances[:, 0]))
+            self.shown.append((batch.arguments[0][batch.mask_B], true[:, 0], probabilities[:, 0]))
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        chances_BN = torch.sigmoid(self.scores(*inputs).double()).flatten(start_dim=1)
-        return {"probabilities": list(as_numpy(chances_BN)), "share": as_numpy((chances_BN > 1 / 2).double().mean(1))}
+        probability_BN = torch.sigmoid(self.scores(*inputs).double()).flatten(start_dim=1)
+        return {
+            "probabilities": list(as_numpy(probability_BN)),
+            "share": as_numpy((probability_BN > 1 / 2).double().mean(1)),
+        }
 
     def figures(self) -> dict[str, Figure]:
         if not self.shown:
             return {}
-        images, true, told = (as_numpy(torch.cat(parts)[:SHOWN]) for parts in zip(*self.shown, strict=True))
-        return {"overlays": overlays(images, true, told)}
+        images, true, predicted = (as_numpy(torch.cat(parts)[:SHOWN]) for parts in zip(*self.shown, strict=True))
+        return {"overlays": overlays(images, true, predicted)}
 
 
 def cross_entropy(scores_B1HW: Tensor, true_B1HW: Tensor, positive: Tensor) -> Tensor:
@@ -145,8 +148,8 @@ def cross_entropy(scores_B1HW: Tensor, true_B1HW: Tensor, positive: Tensor) -> T
     return each.flatten(start_dim=1).mean(dim=1)
 
 
-def soft_dice(chances_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
+def soft_dice(probability_B1HW: Tensor, true_B1HW: Tensor) -> Tensor:
     """2 |A and B| / (|A| + |B|) of each row, (B,), with probabilities instead of a binary mask."""
-    both = (chances_B1HW * true_B1HW).flatten(start_dim=1).sum(dim=1)
-    all_of_them = (chances_B1HW + true_B1HW).flatten(start_dim=1).sum(dim=1)
+    both = (probability_B1HW * true_B1HW).flatten(start_dim=1).sum(dim=1)
+    all_of_them = (probability_B1HW + true_B1HW).flatten(start_dim=1).sum(dim=1)
     return (2 * both + SMOOTH) / (all_of_them + SMOOTH)

@@ -59,7 +59,7 @@ class SuperResolve(Task):
         columns = [field.columns[0] for field in (*signature.inputs, signature.target) if field is not None]
         wrong = [column.name for column in columns if column.affine != Affine(factor=1 / PEAK)]
         if wrong or columns[-1].shape[0] != self.channels + 1:
-            message = f"{wrong or columns[-1].name}: expected pictures from `coarsen`, each with `scale` by `unit`"
+            message = f"{wrong or columns[-1].name}: expected images from `coarsen`, each with `scale` by `unit`"
             raise BadData.at("task super_resolve", message)
         self.shown: list[tuple[Tensor, ...]] = []
 
@@ -67,12 +67,12 @@ class SuperResolve(Task):
         """In training, losses over patches; otherwise over each whole image, one at a time and without its padding."""
         if self.training:
             return self.of_patches(*self.patches(batch)).reshape(len(batch.mask_B), -1).mean(dim=1), []
-        pairs = pictures(batch, self.factor)
-        told = [self.network(coarse_Chw[None])[0] for coarse_Chw, _ in pairs]
-        losses = [float(self.difference(one, true).mean()) for one, (_, true) in zip(told, pairs, strict=True)]
+        pairs = image_pairs(batch, self.factor)
+        predicted = [self.network(coarse_Chw[None])[0] for coarse_Chw, _ in pairs]
+        losses = [float(self.difference(one, true).mean()) for one, (_, true) in zip(predicted, pairs, strict=True)]
         found_B = torch.zeros(len(batch.mask_B), device=batch.mask_B.device)
         found_B[batch.mask_B] = found_B.new_tensor(losses)
-        return found_B, told
+        return found_B, predicted
 
     def patches(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Low-resolution patches, and high-resolution ones with the padding mask, (B P, ...), at uniform positions."""
@@ -92,8 +92,8 @@ class SuperResolve(Task):
         pixels_N = there_N1HW.flatten(start_dim=1).sum(dim=1).clamp(min=1) * self.channels
         return off_NCHW.flatten(start_dim=1).sum(dim=1) / pixels_N
 
-    def difference(self, told: Tensor, true: Tensor) -> Tensor:
-        off = told - true
+    def difference(self, predicted: Tensor, true: Tensor) -> Tensor:
+        off = predicted - true
         return off.square() if self.config.loss == "mse" else off.abs()
 
     def metrics(self) -> dict[str, Metric]:
@@ -102,21 +102,23 @@ class SuperResolve(Task):
         return {name: MeanMetric(nan_strategy="ignore") for name in names}
 
     def measure(self, metrics: MetricCollection, output: list[Tensor], batch: Batch) -> None:
-        for told, (coarse_Chw, true) in zip(output, pictures(batch, self.factor), strict=True):
+        for predicted, (coarse_Chw, true) in zip(output, image_pairs(batch, self.factor), strict=True):
             bicubic = enlarged(coarse_Chw[None], self.factor)[0]
-            for prefix, one in (("", told), ("bicubic_", bicubic)):
+            for prefix, one in (("", predicted), ("bicubic_", bicubic)):
                 metrics[f"{prefix}psnr_y"].update(psnr_y(one, true, self.factor))
                 metrics[f"{prefix}ssim"].update(ssim_y(one, true, self.factor))
-            metrics["pattern"].update(pattern(told, true, self.factor))
+            metrics["pattern"].update(pattern(predicted, true, self.factor))
             if self.trainer.testing and len(self.shown) < SHOWN:
-                self.shown.append((bicubic, told, true))
+                self.shown.append((bicubic, predicted, true))
 
     def outcomes(self, output: list[Tensor], batch: Batch) -> dict[str, Tensor]:
-        pairs = [(told, true) for told, (_, true) in zip(output, pictures(batch, self.factor), strict=True)]
-        of_picture = {"psnr_y": psnr_y, "ssim": ssim_y, "pattern": pattern}
+        pairs = [
+            (predicted, true) for predicted, (_, true) in zip(output, image_pairs(batch, self.factor), strict=True)
+        ]
+        of_image = {"psnr_y": psnr_y, "ssim": ssim_y, "pattern": pattern}
         return {
-            name: torch.tensor([float(of(told, true, self.factor)) for told, true in pairs])
-            for name, of in of_picture.items()
+            name: torch.tensor([float(of(predicted, true, self.factor)) for predicted, true in pairs])
+            for name, of in of_image.items()
         }
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
@@ -138,7 +140,7 @@ def sizes(fine_BCHW: Tensor) -> tuple[Tensor, Tensor]:
     return there_BHW[:, :, 0].sum(dim=1), there_BHW[:, 0].sum(dim=1)
 
 
-def pictures(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
+def image_pairs(batch: Batch, factor: int) -> list[tuple[Tensor, Tensor]]:
     """Low- and high-resolution image of each unmasked row, (C, h, w) and (C, H, W), without padding."""
     coarse_BChw, fine_BCHW = batch.arguments[0][batch.mask_B], batch.truth[batch.mask_B]
     heights, widths = (side.tolist() for side in sizes(fine_BCHW))
@@ -156,31 +158,31 @@ def turned(coarse: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
     return (coarse.transpose(2, 3).contiguous(), fine.transpose(2, 3).contiguous()) if over else (coarse, fine)
 
 
-def luma(picture_CHW: Tensor) -> Tensor:
+def luma(image_CHW: Tensor) -> Tensor:
     """Luma as integers from 16 to 235, (H, W), as MATLAB's `rgb2ycbcr` returns for a uint8 image."""
-    weights_C = picture_CHW.new_tensor(LUMA if len(picture_CHW) == len(LUMA) else (sum(LUMA),), dtype=torch.float64)
-    return (16 + torch.einsum("chw,c->hw", picture_CHW.double().clamp(0, 1), weights_C)).round()
+    weights_C = image_CHW.new_tensor(LUMA if len(image_CHW) == len(LUMA) else (sum(LUMA),), dtype=torch.float64)
+    return (16 + torch.einsum("chw,c->hw", image_CHW.double().clamp(0, 1), weights_C)).round()
 
 
-def psnr_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
+def psnr_y(predicted_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
     """10 log10(255^2 / mean squared error) of the luma, in dB; images have values in [0, 1]."""
-    off = inner(luma(told_CHW) - luma(true_CHW), border)
+    off = inner(luma(predicted_CHW) - luma(true_CHW), border)
     return 10 * torch.log10(PEAK**2 / off.square().mean())
 
 
-def ssim_y(told_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
+def ssim_y(predicted_CHW: Tensor, true_CHW: Tensor, border: int) -> Tensor:
     """The structural similarity of the luma, with the paper's window of 11 pixels and deviation 1.5."""
-    told, true = (inner(luma(one), border)[None, None] for one in (told_CHW, true_CHW))
-    _, map_11HW = structural_similarity_index_measure(told, true, data_range=PEAK, return_full_image=True)
+    predicted, true = (inner(luma(one), border)[None, None] for one in (predicted_CHW, true_CHW))
+    _, map_11HW = structural_similarity_index_measure(predicted, true, data_range=PEAK, return_full_image=True)
     # only windows inside the image, as in the paper: torchmetrics pads by reflection
     return inner(map_11HW[0, 0], WINDOW // 2).mean()
 
 
-def pattern(told_CHW: Tensor, true_CHW: Tensor, factor: int) -> Tensor:
+def pattern(predicted_CHW: Tensor, true_CHW: Tensor, factor: int) -> Tensor:
     """Periodic error such as a checkerboard (Odena et al. 2016, doi:10.23915/distill.00003), in grey levels: standard
     deviation, over the factor x factor positions in a low-resolution pixel, of the mean luma error there. It is 0 for
     errors that are independent of the position in the low-resolution pixel."""
-    off_HW = inner(luma(told_CHW) - luma(true_CHW), factor)
+    off_HW = inner(luma(predicted_CHW) - luma(true_CHW), factor)
     height, width = (side // factor for side in off_HW.shape)
     cells = off_HW[: height * factor, : width * factor].reshape(height, factor, width, factor)
     return cells.mean(dim=(0, 2)).std(correction=0)

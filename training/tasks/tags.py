@@ -43,7 +43,7 @@ class Tags(Task):
         if found is None or len(found.shape) != 1 or found.shape[0] < 2:
             raise WrongRecipe.at("task tags", f"{config.target} is no vector of tags; take another target")
         if isinstance(network, Estimator):
-            raise WrongRecipe.at("task tags", "an estimator tells one class a row; take a network")
+            raise WrongRecipe.at("task tags", "an estimator predicts one class a row; take a network")
         self.tags = signature.classes or tuple(str(at) for at in range(found.shape[0]))
         super().__init__(config, network, signature, fit)
 
@@ -65,13 +65,16 @@ class Tags(Task):
         metrics.update(torch.sigmoid(output[real].detach()), batch.truth[real].long())
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
-        is_told_BK, has_BK = torch.sigmoid(output[batch.mask_B]) > 1 / 2, batch.truth[batch.mask_B] > 0
-        return {"correct": (is_told_BK == has_BK).all(dim=1)}
+        is_predicted_BK, has_BK = torch.sigmoid(output[batch.mask_B]) > 1 / 2, batch.truth[batch.mask_B] > 0
+        return {"correct": (is_predicted_BK == has_BK).all(dim=1)}
 
     def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        chances_BK = torch.sigmoid(self.network(*inputs).double())
-        told = [[tag for tag, is_told in zip(self.tags, row, strict=True) if is_told] for row in chances_BK > 0.5]
-        return {"prediction": told, "probabilities": list(as_numpy(chances_BK))}
+        probability_BK = torch.sigmoid(self.network(*inputs).double())
+        predicted = [
+            [tag for tag, is_predicted in zip(self.tags, row, strict=True) if is_predicted]
+            for row in probability_BK > 0.5
+        ]
+        return {"prediction": predicted, "probabilities": list(as_numpy(probability_BK))}
 
 
 def cross_entropy(scores_BK: Tensor, has_BK: Tensor) -> Tensor:

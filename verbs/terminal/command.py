@@ -57,7 +57,7 @@ def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], cl
             "--json", "as_json", is_flag=True, help="The last line on stdout is the result as one JSON object."
         )
         @wraps(work)
-        def told(as_json: bool, **options: Any) -> None:
+        def run_verb(as_json: bool, **options: Any) -> None:
             with _stdout_kept(as_json) as out:
                 result, code = _done(work, options)
                 if as_json:
@@ -67,7 +67,7 @@ def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], cl
                     show(result)
             sys.exit(code)
 
-        return group.command(work.__name__.rstrip("_"), epilog=CODES)(told)
+        return group.command(work.__name__.rstrip("_"), epilog=CODES)(run_verb)
 
     return command
 
@@ -86,7 +86,7 @@ class Verbs(click.Group):
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
             raise  # click's own control flow
         except (KeyboardInterrupt, Exception) as error:  # of a verb without a result: `ui`
-            ctx.exit(_broken_off(error)[1])
+            ctx.exit(_interrupted(error)[1])
 
 
 class _Failed(dict[str, Any]):
@@ -97,11 +97,11 @@ def _done(work: Work, options: dict[str, Any]) -> tuple[Any, int]:
     try:
         result = work(**options)
     except (KeyboardInterrupt, SystemExit, Exception) as error:
-        return _broken_off(error)
+        return _interrupted(error)
     return (result.result, result.exit_code) if isinstance(result, Answer) else (result, 0)
 
 
-def _broken_off(error: BaseException) -> tuple[_Failed, int]:
+def _interrupted(error: BaseException) -> tuple[_Failed, int]:
     """Report of an error, and the exit code."""
     if isinstance(error, Ended):
         return _Failed(error.answer), error.exit_code
@@ -126,14 +126,14 @@ def _broken_off(error: BaseException) -> tuple[_Failed, int]:
 
 def _unforeseen(error: BaseException) -> Refusal:
     """Report of an unexpected error: one line, and the file with its traceback."""
-    said = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
-    named = next((one.filename for one in causes(error) if isinstance(one, OSError) and one.filename), None)
+    text = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}" if str(error).strip() else repr(error)
+    named = next((cause.filename for cause in causes(error) if isinstance(cause, OSError) and cause.filename), None)
     with tempfile.NamedTemporaryFile("w", prefix="millstream-", suffix=".txt", encoding="utf-8", delete=False) as file:
         file.writelines(traceback.format_exception(error))
     if named is not None:
-        return BadEnvironment.at(named, f"{said}; look at the file, its folder and its owner (trace: {file.name})")
+        return BadEnvironment.at(named, f"{text}; look at the file, its folder and its owner (trace: {file.name})")
     where = traceback.extract_tb(error.__traceback__)[-1]
-    message = f"{said}; this was not foreseen: report it with the trace in {file.name}"
+    message = f"{text}; an unexpected error, report it with the trace in {file.name}"
     return BadEnvironment.at(f"{where.filename}:{where.lineno}", message)
 
 
@@ -174,7 +174,7 @@ def _stdout_kept(as_json: bool) -> Iterator[Any]:
 def _plain(result: Any) -> Any:
     if hasattr(result, "model_dump"):
         return result.model_dump(mode="json")
-    return [_plain(one) for one in result] if isinstance(result, list) else result
+    return [_plain(item) for item in result] if isinstance(result, list) else result
 
 
 def code(trained: Any, require_pass: bool) -> int:

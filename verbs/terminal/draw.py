@@ -27,10 +27,10 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     for row in rows:
         # Text: a label with brackets in it is shown, not read as markup
         drawn.add_row(*(Text(printable(str(cell))) for cell in row))
-    tell(drawn)
+    echo(drawn)
 
 
-def tell(what: Any, *, markup: bool = True) -> None:
+def echo(what: Any, *, markup: bool = True) -> None:
     from rich.console import Console
 
     shown = printable(what) if isinstance(what, str) else what
@@ -50,7 +50,7 @@ def histogram(bins: Sequence[int]) -> str:
     """A histogram in one line of at most 14 characters."""
     width = -(-len(bins) // 14)
     sums = [sum(bins[at : at + width]) for at in range(0, len(bins), width)]
-    return "".join("▁▂▃▄▅▆▇█"[min(7, 8 * one // max(1, max(sums)))] for one in sums)
+    return "".join("▁▂▃▄▅▆▇█"[min(7, 8 * count // max(1, max(sums)))] for count in sums)
 
 
 def mib(size: int) -> str:

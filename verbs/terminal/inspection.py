@@ -5,45 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.verbs.terminal.draw import bar, histogram, short, table, tell
+from millstream.verbs.terminal.draw import bar, echo, histogram, short, table
 
 MOST_SHOWN, MOST_ACROSS = 20, 8
 """Classes, and columns of a row, shown in the terminal; `--json` and `--html` have more."""
 
 
-def inspected(told: Mapping[str, Any]) -> None:
-    if "sample" in told:
-        _lineage(told)
+def inspected(report: Mapping[str, Any]) -> None:
+    if "sample" in report:
+        _lineage(report)
         return
-    facts = [(name, told[name]) for name in ("path", "created", "seed")]
-    table(f"{told['dataset']}/{told['version']}", ("what", "found"), [("from", told["source"]["origin"]), *facts])
+    facts = [(name, report[name]) for name in ("path", "created", "seed")]
+    table(f"{report['dataset']}/{report['version']}", ("what", "found"), [("from", report["source"]["origin"]), *facts])
     splits = [
-        (k, f"{v['rows']:,}", f"{v['read']} of {v['shards']}", v["digest"][:12]) for k, v in told["splits"].items()
+        (k, f"{v['rows']:,}", f"{v['read']} of {v['shards']}", v["digest"][:12]) for k, v in report["splits"].items()
     ]
     table("splits", ("split", "rows", "shards read", "digest"), splits)
-    _class_balance(told["splits"])
-    _columns(told)
+    _class_balance(report["splits"])
+    _columns(report)
     steps = [
-        (one["name"], f"{one['rows_in']:,}", f"{one['rows_out']:,}", _learned(one["learned"])) for one in told["steps"]
+        (step["name"], f"{step['rows_in']:,}", f"{step['rows_out']:,}", _learned(step["learned"]))
+        for step in report["steps"]
     ]
     table("steps", ("step", "rows in", "rows out", "learned on train"), steps)
-    table("checks", ("check", "ok", "figures"), [(one["name"], one["ok"], one["figures"]) for one in told["checks"]])
-    if told["quarantine"]:
-        most = max(told["quarantine"].values())
-        aside = [(reason, f"{count:,}", bar(count / most)) for reason, count in told["quarantine"].items()]
-        table("put aside", ("reason", "rows", ""), aside)
-    if told["examples"]:
-        names = list(told["examples"][0])[:MOST_ACROSS]
-        table("rows", names, [[short(row.get(name), 40) for name in names] for row in told["examples"]])
+    table(
+        "checks",
+        ("check", "ok", "figures"),
+        [(check["name"], check["ok"], check["figures"]) for check in report["checks"]],
+    )
+    if report["quarantine"]:
+        most = max(report["quarantine"].values())
+        aside = [(reason, f"{count:,}", bar(count / most)) for reason, count in report["quarantine"].items()]
+        table("quarantined", ("reason", "rows", ""), aside)
+    if report["examples"]:
+        names = list(report["examples"][0])[:MOST_ACROSS]
+        table("rows", names, [[short(row.get(name), 40) for name in names] for row in report["examples"]])
 
 
-def _lineage(told: Mapping[str, Any]) -> None:
-    chain = [told["sample"], *told["ancestors"]]
-    rows = [(name, *(_cell(name, one.get(name, "")) for one in chain)) for name in chain[0]]
-    table("lineage", ("", "sample", *["parent"] * len(told["ancestors"])), rows)
-    place = told["source"]["place"]
-    where = ", ".join(f"{name} {value}" for name, value in place.items()) if place else told["source"]["origin"]
-    tell(f"from {told['source']['name']}: {where}", markup=False)
+def _lineage(report: Mapping[str, Any]) -> None:
+    chain = [report["sample"], *report["ancestors"]]
+    rows = [(name, *(_cell(name, row.get(name, "")) for row in chain)) for name in chain[0]]
+    table("lineage", ("", "sample", *["parent"] * len(report["ancestors"])), rows)
+    place = report["source"]["place"]
+    where = ", ".join(f"{name} {value}" for name, value in place.items()) if place else report["source"]["origin"]
+    echo(f"from {report['source']['name']}: {where}", markup=False)
 
 
 def _cell(name: str, value: Any) -> str:
@@ -69,20 +74,20 @@ def _class_balance(splits: Mapping[str, Any]) -> None:
         table(f"rows of each class{more}", ("class", "in train", *splits), rows)
 
 
-def _columns(told: Mapping[str, Any]) -> None:
+def _columns(report: Mapping[str, Any]) -> None:
     from millstream.tracking.inspection.figures import shower
 
     rows = []
-    for column in told["columns"]:
-        one, show = told["statistics"][column["name"]]["train"], shower(column["dtype"])
-        spread, shape = one["spread"], f" {tuple(column['shape'])}" if column["shape"] else ""
-        frequent = [f"{short(name, 16)} {count:,}" for name, count in list(one["frequent"].items())[:3] if count]
-        what = f"{one['measured']}: " if one["measured"] in ("characters", "tokens") else ""
+    for column in report["columns"]:
+        facts, show = report["statistics"][column["name"]]["train"], shower(column["dtype"])
+        spread, shape = facts["spread"], f" {tuple(column['shape'])}" if column["shape"] else ""
+        frequent = [f"{short(name, 16)} {count:,}" for name, count in list(facts["frequent"].items())[:3] if count]
+        what = f"{facts['measured']}: " if facts["measured"] in ("characters", "tokens") else ""
         figures = what + "  ".join(map(show, spread["quartiles"][::2])) if spread else ", ".join(frequent)
         drawn = histogram(spread["bins"]) if spread else ""
         kind = f"{column['role']} {column['dtype']}{shape}"
         mean = show(spread["mean"]) if spread else ""
-        rows.append((column["name"], kind, f"{one['missing']:,}", mean, figures, drawn))
+        rows.append((column["name"], kind, f"{facts['missing']:,}", mean, figures, drawn))
     headings = ("column", "kind", "missing", "mean", "least, median, greatest, or most frequent", "in train")
     table("columns", headings, rows)
 

@@ -5,40 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from millstream.verbs.terminal.draw import Row, marks, mib, plain, table, tell
+from millstream.verbs.terminal.draw import Row, echo, marks, mib, plain, table
 
 
-def recipes(found: list[dict[str, Any]]) -> None:
+def recipes(summaries: list[dict[str, Any]]) -> None:
     rows = [
-        (one["name"], one["source"], one["task"], " ".join(one["budgets"]), marks(one["pass"]), one["about"])
-        for one in found
+        (
+            recipe["name"],
+            recipe["source"],
+            recipe["task"],
+            " ".join(recipe["budgets"]),
+            marks(recipe["pass"]),
+            recipe["about"],
+        )
+        for recipe in summaries
     ]
     table("recipes", ("recipe", "data", "task", "budgets", "pass mark", "about"), rows)
 
 
-def faults(told: Mapping[str, Any]) -> None:
-    if told["ok"]:
-        tell("[green]no faults[/green]")
-    for fault in told["faults"]:
-        tell(f"{fault['where']}: {fault['message']}", markup=False)
+def faults(report: Mapping[str, Any]) -> None:
+    if report["ok"]:
+        echo("[green]no faults[/green]")
+    for fault in report["faults"]:
+        echo(f"{fault['where']}: {fault['message']}", markup=False)
 
 
 def pruned(result: Any) -> None:
-    told = plain(result)
-    verdict = "removed" if told["done"] else "would go"
-    rows = [(one["dataset"], one["version"], mib(one["bytes"]), verdict) for one in told["goes"]]
+    report = plain(result)
+    verdict = "removed" if report["done"] else "would go"
+    rows = [(version["dataset"], version["version"], mib(version["bytes"]), verdict) for version in report["goes"]]
     rows += [
-        (one["dataset"], one["version"], mib(one["bytes"]), f"stays: {', '.join(one['why'])}") for one in told["stays"]
+        (version["dataset"], version["version"], mib(version["bytes"]), f"stays: {', '.join(version['why'])}")
+        for version in report["stays"]
     ]
     table("versions", ("dataset", "version", "MiB", ""), rows)
-    if told["goes"] and not told["done"]:
-        tell(f"{mib(sum(one['bytes'] for one in told['goes']))} MiB; --yes removes them", markup=False)
+    if report["goes"] and not report["done"]:
+        echo(f"{mib(sum(version['bytes'] for version in report['goes']))} MiB; --yes removes them", markup=False)
 
 
-def checked(told: Mapping[str, Any]) -> None:
-    faults(told)
-    if "fields" in told:
-        rows = [(one["field"], one["value"], _meaning(one)) for one in told["fields"]]
+def checked(report: Mapping[str, Any]) -> None:
+    faults(report)
+    if "fields" in report:
+        rows = [(field["field"], field["value"], _meaning(field)) for field in report["fields"]]
         table("fields", ("field", "value", "meaning"), rows)
 
 
@@ -47,27 +55,29 @@ def _meaning(field: Mapping[str, Any]) -> str:
 
 
 def prepared(result: Any) -> None:
-    told = plain(result)
-    if told["dataset"]:
-        table("prepared", ("what", "found"), rows_of(told))
+    report = plain(result)
+    if report["dataset"]:
+        table("prepared", ("what", "found"), rows_of(report))
 
 
-def rows_of(told: Mapping[str, Any]) -> list[Row]:
-    rows = "  ".join(f"{split} {count:,}" for split, count in told["rows"].items())
-    again = " (was there already)" if told["reused"] else ""
-    more = [("put aside", f"{told['quarantined']:,} rows")] if told["quarantined"] else []
-    return [("dataset", f"{told['dataset']}/{told['version']}{again}"), ("rows", rows), *more]
+def rows_of(report: Mapping[str, Any]) -> list[Row]:
+    rows = "  ".join(f"{split} {count:,}" for split, count in report["rows"].items())
+    again = " (was there already)" if report["reused"] else ""
+    more = [("quarantined", f"{report['quarantined']:,} rows")] if report["quarantined"] else []
+    return [("dataset", f"{report['dataset']}/{report['version']}{again}"), ("rows", rows), *more]
 
 
 def scored(result: Any) -> None:
-    told = plain(result)
-    tell(f"{told['rows']:,} rows scored in {told['seconds']:.1f} s: {told['output']}", markup=False)
+    report = plain(result)
+    echo(f"{report['rows']:,} rows scored in {report['seconds']:.1f} s: {report['output']}", markup=False)
 
 
 def walked(result: Any) -> None:
     table("feed", ("what", "found"), list(plain(result).items()))
 
 
-def checks(told: Mapping[str, Any]) -> None:
-    rows = [("ok" if one["ok"] else "WRONG", one["name"], one["found"], one["mend"]) for one in told["checks"]]
+def checks(report: Mapping[str, Any]) -> None:
+    rows = [
+        ("ok" if check["ok"] else "WRONG", check["name"], check["found"], check["mend"]) for check in report["checks"]
+    ]
     table("doctor", ("", "check", "found", "what to do"), rows)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from millstream.experiments.search.space import Point, Space
-from millstream.experiments.search.trials import Told, best, draw, gauss, uniform
+from millstream.experiments.search.trials import Trial, best, draw, gauss, uniform
 
 POPULATION = 8
 BLEND = 0.5
@@ -18,12 +18,12 @@ MUTATION = 0.1
 """Standard deviation of a mutation, in units of the cube's side."""
 
 
-def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
+def propose(space: Space, trials: Sequence[Trial], seed: int) -> Point:
     """The point of the next trial; the first population is uniformly random."""
-    at, axes = len(told), len(space.fields)
+    at, axes = len(trials), len(space.fields)
     if at < POPULATION:
         return uniform(seed, at, axes)
-    alive = best(told, POPULATION)
+    alive = best(trials, POPULATION)
     mother, father = (_winner(alive, seed, at, name) for name in ("mother", "father"))
     return tuple(
         _gene(mother.point[axis], father.point[axis], count, axes, (seed, at, axis))
@@ -31,7 +31,7 @@ def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
     )
 
 
-def _winner(alive: Sequence[Told], seed: int, at: int, name: str) -> Told:
+def _winner(alive: Sequence[Trial], seed: int, at: int, name: str) -> Trial:
     """The better one of two random trials (binary tournament); `alive` is sorted."""
     first, second = (int(draw(seed, at, name, turn) * len(alive)) for turn in range(2))
     return alive[min(first, second)]

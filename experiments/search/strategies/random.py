@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from millstream.experiments.search.space import Point, Space
-from millstream.experiments.search.trials import Told, uniform
+from millstream.experiments.search.trials import Trial, uniform
 
 
-def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
+def propose(space: Space, trials: Sequence[Trial], seed: int) -> Point:
     """The point of the next trial."""
-    return uniform(seed, len(told), len(space.fields))
+    return uniform(seed, len(trials), len(space.fields))

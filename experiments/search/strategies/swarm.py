@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from millstream.experiments.search.space import Point, Space
-from millstream.experiments.search.trials import Told, best, draw, uniform
+from millstream.experiments.search.trials import Trial, best, draw, uniform
 
 PARTICLES = 8
 INERTIA = 0.7298
 PULL = 1.49618
 
 
-def propose(space: Space, told: Sequence[Told], seed: int) -> Point:
+def propose(space: Space, trials: Sequence[Trial], seed: int) -> Point:
     """The point of the next trial: the particles take turns.
 
     A particle's velocity is its last displacement, so clipping at a face of the cube also clips the velocity.
     """
-    at = len(told)
+    at = len(trials)
     if at < PARTICLES:
         return uniform(seed, at, len(space.fields))
-    own = told[at % PARTICLES :: PARTICLES]
+    own = trials[at % PARTICLES :: PARTICLES]
     here, before = own[-1].point, own[-2 if len(own) > 1 else -1].point
-    (best_own,), (best_all,) = best(own, 1), best(told, 1)
+    (best_own,), (best_all,) = best(own, 1), best(trials, 1)
     moved = []
     for axis, place in enumerate(here):
         to_own = PULL * draw(seed, at, axis, "own") * (best_own.point[axis] - place)

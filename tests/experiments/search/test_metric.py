@@ -11,7 +11,7 @@ def located(folder, text, *sets):
     return load(str(write(folder, text)), sets=sets)
 
 
-def test_the_pass_mark_says_what_is_compared_on_the_valid_split(tmp_path):
+def test_the_pass_mark_decides_what_is_compared_on_the_valid_split(tmp_path):
     assert metric_of(located(tmp_path, MARKED), None, None) == ("valid/accuracy", True)
     # episodes of the test would choose among policies, too
     assert metric_of(load("rl/dqn-cartpole"), None, None) == ("valid/return", True)
@@ -25,7 +25,7 @@ def test_without_a_mark_it_is_what_the_training_watches(tmp_path):
 
 
 @pytest.mark.parametrize(("metric", "largest"), [("valid/rmse", False), ("valid/auc", True), ("valid/nll", False)])
-def test_a_metric_that_is_asked_for_has_the_direction_of_its_kind(tmp_path, metric, largest):
+def test_a_requested_metric_has_the_direction_of_its_kind(tmp_path, metric, largest):
     recipe = located(tmp_path, MARKED)
     assert metric_of(recipe, metric, None) == (metric, largest)
     assert metric_of(recipe, metric, "max" if not largest else "min") == (metric, not largest)

@@ -61,11 +61,11 @@ def lab(settings, tmp_path, monkeypatch):
     return made
 
 
-def told(found):
+def results(found):
     return [(row.values, row.metrics, row.failed) for row in found.trials]
 
 
-def test_trials_are_runs_inside_one_and_the_best_of_them_is_told(lab):
+def test_trials_are_runs_inside_one_and_the_best_of_them_is_returned(lab):
     found = lab.search(trials=3)
     assert found.best.value == max(row.metrics["valid/accuracy"] for row in found.trials)
     (at,) = {row.run_id for row in found.trials if row.values == found.best.values}
@@ -97,10 +97,10 @@ def test_a_search_that_is_stopped_ends_as_an_unbroken_one(lab):
     assert sorted(lab.ran.values()) == [*[1] * (len(lab.ran) - 1), 2]
     unbroken = lab.search(fresh=True)
     assert unbroken.run_id != found.run_id
-    assert told(unbroken) == told(found)
+    assert results(unbroken) == results(found)
 
 
-def test_more_trials_go_on_after_those_that_are_there(lab):
+def test_more_trials_continue_after_those_that_are_there(lab):
     few = lab.search(trials=2)
     ran = lab.ran.total()
     more = lab.search(trials=3)
@@ -111,7 +111,7 @@ def test_more_trials_go_on_after_those_that_are_there(lab):
     assert lab.search(trials=1, strategy="random").run_id != few.run_id
 
 
-def test_a_trial_that_breaks_is_told_and_the_others_go_on(lab):
+def test_a_trial_that_fails_is_reported_and_the_others_continue(lab):
     lab.break_at[2] = TrainingFailed.at("step 3", "the loss is nan")
     found = lab.search(trials=3, metric="valid/loss")
     assert [row.failed for row in found.trials] == [None, "step 3: the loss is nan", None]
@@ -119,7 +119,7 @@ def test_a_trial_that_breaks_is_told_and_the_others_go_on(lab):
 
 
 @pytest.mark.parametrize("kind", [WrongRecipe, BadData, TrainingFailed])
-def test_a_trial_that_fails_is_a_row_with_its_reason_also_when_the_search_goes_on(lab, kind):
+def test_a_trial_that_fails_is_a_row_with_its_reason_also_when_the_search_is_resumed(lab, kind):
     broken = kind.at("here", "is wrong")
     lab.break_at = {2: broken}
     found = lab.search(trials=3, strategy="random")
@@ -127,11 +127,11 @@ def test_a_trial_that_fails_is_a_row_with_its_reason_also_when_the_search_goes_o
     lab.break_at = {lab.ran.total() + 1: broken}
     again = lab.search(trials=4, strategy="random")
     assert [row.failed for row in again.trials] == [None, "here: is wrong", None, None]
-    assert told(again)[:3] == told(found)
+    assert results(again)[:3] == results(found)
     assert lab.ran.total() == 3 + 2
 
 
-def test_what_the_environment_lacks_ends_the_search_which_goes_on_when_it_is_mended(lab):
+def test_what_the_environment_lacks_ends_the_search_which_is_resumed_when_it_is_repaired(lab):
     lab.break_at = {2: BadEnvironment.at("disk", "is full")}
     with pytest.raises(BadEnvironment, match="is full"):
         lab.search(trials=3)

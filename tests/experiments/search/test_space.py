@@ -12,7 +12,7 @@ SHARES = some.floats(0, 1, exclude_max=True)
 
 
 @given(SHARES, some.floats(1e-6, 1e3), some.floats(1.01, 1e6), some.booleans())
-def test_a_number_lies_in_its_range_and_can_be_said_in_four_digits(share, low, factor, log):
+def test_a_number_lies_in_its_range_and_can_be_written_in_four_digits(share, low, factor, log):
     found = Range(low=low, high=low * factor, log=log).at(share)
     assert low <= found <= low * factor
     assert found in (low, low * factor) or float(f"{found:.4g}") == found
@@ -44,7 +44,7 @@ def test_a_point_is_a_value_for_each_field():
     assert space.choices == (None, 2)
 
 
-def test_what_is_asked_for_takes_the_place_of_what_the_recipe_says(tmp_path):
+def test_a_requested_range_takes_the_place_of_the_recipes(tmp_path):
     section = "search: {fit.optimizer.lr: {low: 0.001, high: 0.1}, fit.batch_size: [32, 64]}\n"
     located = load(str(write(tmp_path, WHOLE + section)))
     space, faults = space_of(located, {"fit.batch_size": {"low": 8, "high": 16}})
@@ -53,7 +53,7 @@ def test_what_is_asked_for_takes_the_place_of_what_the_recipe_says(tmp_path):
     assert space.fields["fit.optimizer.lr"] == Range(low=0.001, high=0.1)
 
 
-def test_where_nothing_is_said_the_rate_of_the_recipe_is_the_middle(tmp_path):
+def test_without_a_range_the_rate_of_the_recipe_is_the_middle(tmp_path):
     located = load(str(write(tmp_path, WHOLE)))
     space, _ = space_of(located, {})
     (span,) = space.fields.values()
@@ -61,7 +61,7 @@ def test_where_nothing_is_said_the_rate_of_the_recipe_is_the_middle(tmp_path):
 
 
 @pytest.mark.bad_input
-def test_an_estimator_of_which_nothing_is_said_names_the_command_that_lists_its_fields(tmp_path):
+def test_an_estimator_without_a_range_names_the_command_that_lists_its_fields(tmp_path):
     sets = ["network.name=classical/tree"]
     located = load(str(write(tmp_path, WHOLE)), budget="smoke", sets=sets)
     _, (fault,) = space_of(located, {})
@@ -71,7 +71,7 @@ def test_an_estimator_of_which_nothing_is_said_names_the_command_that_lists_its_
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("field", "told"),
+    ("field", "message"),
     [
         ("{low: 2, high: 1}", "expected low < high"),
         ("{low: 0, high: 1, log: true}", "expected low > 0"),
@@ -80,16 +80,16 @@ def test_an_estimator_of_which_nothing_is_said_names_the_command_that_lists_its_
         ("many", "or a list, found 'many'"),
     ],
 )
-def test_a_range_that_is_none_is_told_with_its_line(tmp_path, field, told):
+def test_an_invalid_range_is_reported_with_its_line(tmp_path, field, message):
     file = write(tmp_path, WHOLE + f"search:\n  fit.batch_size: {field}\n")
     space, faults = space_of(load(str(file)), {})
     assert space is None
-    assert told in " ".join(one.message for one in faults)
+    assert message in " ".join(one.message for one in faults)
     assert {one.where for one in faults} == {f"{file}:{len(file.read_text().splitlines())}"}
 
 
 @pytest.mark.bad_input
-def test_an_estimator_needs_to_be_told_what_varies(tmp_path):
+def test_an_estimator_needs_a_declaration_of_what_varies(tmp_path):
     located = load(str(write(tmp_path, WHOLE, ("cnn/lenet, channels: [4, 8]", "classical/tree"))))
     space, (fault,) = space_of(located, {})
     assert space is None

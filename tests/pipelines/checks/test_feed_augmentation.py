@@ -42,7 +42,7 @@ def test_what_the_feed_can_do_is_left_alone(steps):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "message"),
     [
         ([NOISE, SCALE], r"scale changes the numbers ['wind'] behind it; put augment behind scale"),
         ([SWAP], "nothing makes tokens of 'text' behind it; put tokenize there, or use `where: spark`"),
@@ -50,11 +50,11 @@ def test_what_the_feed_can_do_is_left_alone(steps):
         ([SWAP, SWAP, TOKENS], "another augment changes 'text'; put the ops of both into one step"),
     ],
 )
-def test_what_it_cannot_is_told_with_what_to_do(steps, told):
+def test_what_it_cannot_do_is_refused_with_a_remedy(steps, message):
     found = feed_augmentation.faults(steps)
     assert len(found) == 1
     assert found[0].where == "step augment"
-    assert found[0].message.startswith(f"where: feed, and {told}")
+    assert found[0].message.startswith(f"where: feed, and {message}")
 
 
 SWAPPED = ("augment", Augment(ops=({"swap": 0.1},), where="feed"))
@@ -65,7 +65,7 @@ OWN = ("scale", Scale(column="rain", method="standard"))
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("steps", "told"),
+    ("steps", "message"),
     [
         ([SWAPPED], [(0, "where: feed, and nothing makes tokens of the texts behind it")]),
         ([NOISY, OWN, SCALED], [(0, "where: feed, and scale changes the numbers behind it")]),
@@ -74,8 +74,8 @@ OWN = ("scale", Scale(column="rain", method="standard"))
         ([("augment", Augment(ops=({"swap": 0.1},))), ("augment", None)], []),
     ],
 )
-def test_what_a_recipe_tells_is_refused_before_anything_runs(steps, told):
-    assert [(at, message.split(";")[0]) for at, message in feed_augmentation.of_order(steps)] == told
+def test_what_a_recipe_shows_is_refused_before_anything_runs(steps, message):
+    assert [(at, message.split(";")[0]) for at, message in feed_augmentation.of_order(steps)] == message
 
 
 @pytest.mark.spark

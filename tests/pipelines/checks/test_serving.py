@@ -30,7 +30,7 @@ from tests.pipelines.made import CITY, NUMBER, table
 from tests.training.signatures import manifest
 
 FARES = """
-about: A fare from what was told of the trip
+about: A fare from what is known of the trip
 data:
   name: fares
   source:
@@ -102,18 +102,18 @@ def fares(folder):
 
 
 @pytest.mark.spark
-def test_a_served_model_computes_features_of_a_row_and_asks_for_what_other_rows_decide(
+def test_a_served_model_computes_features_of_a_row_and_requires_what_other_rows_decide(
     spark, settings, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    raw, told, located = fares(tmp_path), [], load(str(tmp_path / "fares.yaml"))
-    prepared = prepare.prepare(located, settings, say=told.append)
+    raw, messages, located = fares(tmp_path), [], load(str(tmp_path / "fares.yaml"))
+    prepared = prepare.prepare(located, settings, say=messages.append)
     dataset = Dataset.open(prepared.path, settings.store)
     known = dataset.manifest
-    asked = ["km", "minutes", "zone", "at", "waves", "trips1", "usual1"]
-    assert sorted(column.name for column in replay.raw_columns(known)) == sorted(asked)
+    required = ["km", "minutes", "zone", "at", "waves", "trips1", "usual1"]
+    assert sorted(column.name for column in replay.raw_columns(known)) == sorted(required)
     assert replay.brought(known) == {"waves": "features", "trips1": "rolling", "usual1": "rolling"}
-    assert "features: the caller of a model has to bring waves" in told
+    assert "features: the caller of a model has to bring waves" in messages
 
     stored = pq.read_table(dataset.verified(dataset.shards("train")[0])).to_pandas()
     at = stored["sample_id"].str.rpartition(":")[2].astype(int) - 2
@@ -136,15 +136,15 @@ def test_a_served_model_computes_features_of_a_row_and_asks_for_what_other_rows_
         run_id = run.id
     tags = open_store(settings).get_run(run_id).data.tags
     assert tags["brought"] == "waves (features), trips1 (rolling), usual1 (rolling)"
-    assert model_logging.describe(trained.model_uri, settings).inputs.keys() == set(asked)
+    assert model_logging.describe(trained.model_uri, settings).inputs.keys() == set(required)
     model = model_folder.load(model_logging.model_folder(trained.model_uri, settings))
-    served[asked].to_parquet("new.parquet", coerce_timestamps="us")
+    served[required].to_parquet("new.parquet", coerce_timestamps="us")
     score(trained.model_uri, "new.parquet", "scored", settings)
     scored = pq.read_table("scored").to_pandas().sort_values("at")
-    alone = model.predict(served[asked].sort_values("at"))
+    alone = model.predict(served[required].sort_values("at"))
     np.testing.assert_allclose(scored["prediction"], alone["prediction"], rtol=1e-6)
     with pytest.raises(BadData, match="feature 'hour': is null in row 0"):
-        model.predict(served[asked].assign(at=pd.NaT))
+        model.predict(served[required].assign(at=pd.NaT))
 
 
 def test_what_a_step_of_today_declares_is_what_is_looked_up_for_older_manifests():
@@ -158,14 +158,14 @@ def test_what_a_step_of_today_declares_is_what_is_looked_up_for_older_manifests(
 @pytest.mark.bad_input
 @pytest.mark.spark
 @pytest.mark.parametrize("step", [Doubles(), Doubles(half=True), Adds()])
-def test_a_step_that_changes_inputs_and_says_that_it_does_not_is_refused(spark, step):
+def test_a_step_that_changes_inputs_but_declares_that_it_does_not_is_refused(spark, step):
     rows = table(spark, [{"wind": float(at), "city": "Graz"} for at in range(8)], NUMBER, CITY)
     with pytest.raises(BadData, match=r"step doubles: changes the inputs \['(wind|more)'\] and declares served: same"):
-        Flow.of(rows).through("doubles", step, 0, lambda told: None)
+        Flow.of(rows).through("doubles", step, 0, lambda message: None)
 
 
 @pytest.mark.spark
-def test_what_the_manifest_says_of_features_and_windows(spark):
+def test_the_record_of_features_and_windows_in_the_manifest(spark):
     rows = table(spark, [{"wind": 2.0, "city": "Graz"}], NUMBER, CITY)
     step = Features(
         add={
@@ -189,7 +189,7 @@ def known(*steps):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "message"),
     [
         (("spin", None), "step spin: does not say how it is served"),
         (
@@ -198,10 +198,10 @@ def known(*steps):
         ),
     ],
 )
-def test_a_step_that_serving_does_not_know_is_refused_by_name(step, told):
-    with pytest.raises(BadData, match=told):
+def test_a_step_that_serving_does_not_know_is_refused_by_name(step, message):
+    with pytest.raises(BadData, match=message):
         replay.replay(pd.DataFrame({"wind": [1.0]}), known(step))
-    with pytest.raises(BadData, match=told):
+    with pytest.raises(BadData, match=message):
         replay.raw_columns(known(step))
 
 

@@ -39,7 +39,7 @@ def refused(found):
 
 @examples(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS)
-def test_leaks_are_counted_as_their_definition_says(spark, drawn):
+def test_leaks_are_counted_by_their_definition(spark, drawn):
     rows = [
         {"sample_id": name if op is None else f"{name}+{at}", "parent_id": None if op is None else name, "op": op}
         | {"split": split, "wind": float(len(name))}
@@ -113,7 +113,7 @@ def test_a_split_by_time_keeps_its_order_and_gap(spark, hours, gap):
     assert found.ok, found.figures
 
 
-def test_groups_that_the_source_parts_are_told(spark):
+def test_groups_that_the_source_splits_are_reported(spark):
     rows = [{"city": city, "split": split} for city, split in (("Graz", "train"), ("Graz", "test"), ("Oslo", "test"))]
     (found,) = split_checks.splitting(table(spark, rows, CITY), Split(by="given", key="city"))
     assert (found.ok, found.figures) == (False, {"key": "city", "groups": 2, "shared": 1})
@@ -129,14 +129,14 @@ def test_a_step_has_to_learn_from_all_train_rows_and_no_others():
 
 
 def jpeg(pixels, quality):
-    """The picture written anew, as bytes of (3, H, W)."""
+    """The image saved again, as bytes of (3, H, W)."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file).convert("RGB")).transpose(2, 0, 1).tobytes()
 
 
-def pictures(count=12):
-    """Smooth pictures of a few blots each."""
+def images(count=12):
+    """Smooth images of a few blots each."""
     draw, (row, column) = np.random.default_rng(3), np.mgrid[:24, :24]
     for _ in range(count):
         blots = [
@@ -146,16 +146,16 @@ def pictures(count=12):
         yield np.clip(sum(blots), 0, 255).astype(np.uint8)
 
 
-def test_a_picture_written_anew_in_another_split_is_told(spark, monkeypatch):
+def test_an_image_saved_again_in_another_split_is_reported(spark, monkeypatch):
     rows = [
         {"sample_id": f"s{at:02}", "image": pixels.transpose(2, 0, 1).tobytes(), "split": "train" if at else "valid"}
-        for at, pixels in enumerate(pictures())
+        for at, pixels in enumerate(images())
     ]
-    again = [{"sample_id": f"t{at}", "image": jpeg(list(pictures())[at], 60), "split": "test"} for at in (3, 5)]
+    again = [{"sample_id": f"t{at}", "image": jpeg(list(images())[at], 60), "split": "test"} for at in (3, 5)]
     frame = table(spark, [*rows, *again], image(3, 24, 24), LABEL)
     near = figures(split_checks.leakage(frame))["nearly equal inputs in train and another split"]
     assert near == {"column": "image", "test": 2, "such as": ["t3 ~ s03"]}
-    assert "to look at: nearly equal" in "\n".join(split_checks.told(split_checks.leakage(frame)))
+    assert "to look at: nearly equal" in "\n".join(split_checks.summary(split_checks.leakage(frame)))
     monkeypatch.setattr(split_checks, "COMPARED", 13)
     near = figures(split_checks.leakage(frame))["nearly equal inputs in train and another split"]
     assert near == {
@@ -164,7 +164,7 @@ def test_a_picture_written_anew_in_another_split_is_told(spark, monkeypatch):
     }
 
 
-def test_a_text_with_another_ending_in_another_split_is_told(spark):
+def test_a_text_with_another_ending_in_another_split_is_reported(spark):
     texts = [
         ("train", "The quick brown fox jumps over it"),
         ("test", "the quick brown fox jumps over it."),
@@ -208,27 +208,27 @@ def visits(folder, **patients):
 def test_patients_in_two_given_splits_are_refused_and_nothing_is_published(settings, tmp_path, spark):
     located = visits(tmp_path, train=["ann", "bob", "cy", "dan"], test=["eve", "bob"])
     with pytest.raises(BadData, match=r"no group in two splits: .*'shared': 1.*split by: hash"):
-        prepare.prepare(located, settings, say=lambda told: None)
+        prepare.prepare(located, settings, say=lambda message: None)
     assert not list(settings.home.rglob("manifest.json"))
 
 
 def test_the_manifest_holds_the_proof_with_its_figures(settings, tmp_path, spark):
-    told = []
+    messages = []
     located = visits(tmp_path, train=["ann", "bob", "cy", "dan"], test=["eve", "flo"])
-    prepared = prepare.prepare(located, settings, say=told.append)
+    prepared = prepare.prepare(located, settings, say=messages.append)
     found = figures(Dataset.open(prepared.path, settings.store).manifest.checks)
     assert found["no group in two splits"] == {"key": "patient", "groups": 6, "shared": 0}
     assert found["statistics are fitted on train"] == {
         "2. encode": {"seen": 4, "train": 4},
         "3. scale": {"seen": 4, "train": 4},
     }
-    assert "leakage: 6 of 6 checks hold" in told
-    assert "to look at: equal inputs in two splits: contents 2" in told
+    assert "leakage: 6 of 6 checks hold" in messages
+    assert "to look at: equal inputs in two splits: contents 2" in messages
 
 
 def test_classes_that_look_alike_are_counted_by_column():
     column = Column(name="city", dtype="int64", role="input", meaning="category", classes=("Graz", "Wien", "graz"))
     found = list(split_checks.alike_classes([column], ()))
     assert [check.figures for check in found] == [{"column": "city", "classes": 2, "such as": ["'Graz' ~ 'graz'"]}]
-    assert "classes that look alike: column city, classes 2" in "\n".join(split_checks.told(found))
+    assert "classes that look alike: column city, classes 2" in "\n".join(split_checks.summary(found))
     assert list(split_checks.alike_classes([column.model_copy(update={"classes": ("Graz", "Wien")})], ())) == []

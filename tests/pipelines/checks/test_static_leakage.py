@@ -40,11 +40,11 @@ def faults(folder, *steps, columns=None):
 
 
 def features(**expressions_):
-    return {"features": {"add": {name: {"expression": told} for name, told in expressions_.items()}}}
+    return {"features": {"add": {name: {"expression": text} for name, text in expressions_.items()}}}
 
 
 @pytest.mark.parametrize(
-    ("steps", "step", "told"),
+    ("steps", "step", "message"),
     [
         ([features(cheat="paid * fraud"), SPLIT], "0.features", "cheat: is computed from the target fraud"),
         ([features(cheat="`FRAUD` + 1"), SPLIT], "0.features", "target fraud of its own row"),
@@ -94,8 +94,8 @@ def features(**expressions_):
         ([{"mixup": {}}, SPLIT], "0.mixup", "stands before the split"),
         ([{"decontaminate": {"then": "refuse"}}, SPLIT], "0.decontaminate", "stands before the split"),
         *[
-            ([features(ahead=told), BY_TIME], "0.features", "ahead: reads rows that come later")
-            for told in (
+            ([features(ahead=text), BY_TIME], "0.features", "ahead: reads rows that come later")
+            for text in (
                 "avg(paid) OVER (PARTITION BY card)",
                 "coalesce(lead(paid) OVER (PARTITION BY card ORDER BY time), 0)",
                 "sum(paid) OVER (PARTITION BY card ORDER BY time ROWS BETWEEN 1 PRECEDING AND 1 Following)",
@@ -109,10 +109,10 @@ def features(**expressions_):
         ([SPLIT, {"rebalance": {"method": "duplicate", "split": "test"}}], "1.rebalance.split", "no such field"),
     ],
 )
-def test_a_recipe_that_leaks_is_refused_with_the_step_that_does(tmp_path, steps, step, told):
+def test_a_recipe_that_leaks_is_refused_with_the_step_that_does(tmp_path, steps, step, message):
     (found,) = faults(tmp_path, *steps)
     assert found.startswith(f"data.steps.{step}")
-    assert told in found
+    assert message in found
 
 
 def test_what_a_feature_learned_of_the_target_is_followed(tmp_path):
@@ -160,7 +160,7 @@ MEAN, LAST = "avg(paid) OVER (PARTITION BY card)", "max(paid) OVER (PARTITION BY
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "split", "told"),
+    ("first", "second", "split", "message"),
     [
         (LAST, features(cheat="known + 1"), BY_TIME, "cheat: reads rows that come later"),
         (LAST, {"rolling": {**WINDOW, "value": "Known"}}, BY_TIME, "m1: reads rows that come later"),
@@ -168,10 +168,10 @@ MEAN, LAST = "avg(paid) OVER (PARTITION BY card)", "max(paid) OVER (PARTITION BY
         (MEAN, {"rolling": {**WINDOW, "value": "Known"}}, SPLIT, "m1: reads all rows of a group"),
     ],
 )
-def test_what_was_learned_of_other_rows_is_followed_from_step_to_step(tmp_path, first, second, split, told):
+def test_what_was_learned_of_other_rows_is_followed_from_step_to_step(tmp_path, first, second, split, message):
     known = {"features": {"add": {"Known": {"expression": first, "role": "key"}}}}
     (found,) = faults(tmp_path, known, second, split)
-    assert told in found
+    assert message in found
     assert found.startswith(f"data.steps.1.{next(iter(second))}: ")
 
 
@@ -185,15 +185,15 @@ def test_the_target_of_an_earlier_row_is_not_brought_back_to_its_own(tmp_path):
     assert "cheat: is computed from the target before" in found
 
 
-def hidden(told):
-    return {"features": {"add": {"Known": {"expression": told, "role": "key"}}}}
+def hidden(expression):
+    return {"features": {"add": {"Known": {"expression": expression, "role": "key"}}}}
 
 
 LAG, LEAD = (f"{function} OVER (PARTITION BY card ORDER BY time)" for function in ("lag(fraud)", "lead({})"))
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "message"),
     [
         (hidden("fraud * 2"), features(cheat="known + 1"), "target Known (of the step features before) of its own row"),
         (hidden(LAG), features(cheat=LEAD.format("known")), "target Known (of the step features before)"),
@@ -209,19 +209,19 @@ LAG, LEAD = (f"{function} OVER (PARTITION BY card ORDER BY time)" for function i
         ),
     ],
 )
-def test_the_target_is_followed_from_step_to_step(tmp_path, first, second, told):
+def test_the_target_is_followed_from_step_to_step(tmp_path, first, second, message):
     (found,) = faults(tmp_path, first, SPLIT, second)
-    assert told in found
+    assert message in found
     assert found.startswith(f"data.steps.2.{next(iter(second))}: ")
 
 
-def test_the_target_is_followed_where_only_the_source_says_which_it_is(settings, tmp_path):
+def test_the_target_is_followed_where_only_the_source_declares_which_it_is(settings, tmp_path):
     path = tmp_path / "recipe.yaml"
     steps = [hidden("label * 2"), features(cheat="known + 1"), SPLIT]
     data = {"source": {"name": "digits", "limit": 20}, "steps": steps}
     path.write_text(json.dumps({"about": "a test", "data": data}))
     with pytest.raises(BadData, match=r"step features: cheat: .* Known \(of the step features before\)"):
-        prepare.prepare(load(str(path)), settings, say=lambda told: None)
+        prepare.prepare(load(str(path)), settings, say=lambda message: None)
 
 
 @pytest.mark.parametrize(

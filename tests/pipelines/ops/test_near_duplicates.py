@@ -40,17 +40,17 @@ def brute_force(names, is_near):
     return {name: min(group) for name, group in groups.items()}
 
 
-def told(groups):
+def by_sample(groups):
     return {row.sample_id: row.group for row in groups.collect()}
 
 
-def test_the_hash_of_a_picture_is_that_of_its_cosines():
+def test_the_hash_of_an_image_is_that_of_its_cosines():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 28, 20), dtype=np.uint8)
-    assert perceptual_hash.picture_hash(pixels) % 2**64 == cosine_hash(pixels[0])
+    assert perceptual_hash.image_hash(pixels) % 2**64 == cosine_hash(pixels[0])
 
 
-def test_pictures_of_one_colour_are_all_equal():
-    hashes = {perceptual_hash.picture_hash(np.full((3, 9, 9), grey, np.uint8)) for grey in (1, 100, 255)}
+def test_images_of_one_colour_are_all_equal():
+    hashes = {perceptual_hash.image_hash(np.full((3, 9, 9), grey, np.uint8)) for grey in (1, 100, 255)}
     assert len(hashes) == 1
 
 
@@ -90,17 +90,17 @@ def buckets(request, monkeypatch):
 @pytest.mark.spark
 @pytest.mark.usefixtures("buckets")
 @pytest.mark.parametrize("distance", [0, 3, 6])
-def test_near_pictures_are_those_of_comparing_all(spark, distance):
+def test_near_images_are_those_of_comparing_all(spark, distance):
     draws = np.random.default_rng(1)
     bases = draws.integers(0, 256, (6, 16, 16))
-    pictures = [np.clip(base + draws.normal(0, noise, (16, 16)), 0, 255) for base in bases for noise in (0, 1, 4, 12)]
-    pixels = [picture.astype(np.uint8)[None] for picture in pictures]
-    ids = {f"s{at:02}": perceptual_hash.picture_hash(one) for at, one in enumerate(pixels)}
+    images = [np.clip(base + draws.normal(0, noise, (16, 16)), 0, 255) for base in bases for noise in (0, 1, 4, 12)]
+    pixels = [image.astype(np.uint8)[None] for image in images]
+    ids = {f"s{at:02}": perceptual_hash.image_hash(one) for at, one in enumerate(pixels)}
     expected = brute_force(list(ids), lambda a, b: ((ids[a] ^ ids[b]) % 2**64).bit_count() <= distance)
     rows = [{"sample_id": name, "image": one.tobytes()} for name, one in zip(ids, pixels, strict=True)]
     for partitions in (1, 5):
         made = table(spark, rows, image(1, 16, 16), partitions=partitions)
-        assert told(near_groups(made, "image", Near(distance=distance))) == expected
+        assert by_sample(near_groups(made, "image", Near(distance=distance))) == expected
     assert 6 <= len(set(expected.values())) < 24
 
 
@@ -121,12 +121,12 @@ def test_near_texts_are_those_of_comparing_all(spark, similarity):
     expected = brute_force(list(ids), lambda a, b: jaccard(ids[a], ids[b], 5) >= similarity)
     rows = [{"sample_id": name, "text": text} for name, text in zip(ids, texts, strict=True)]
     made = table(spark, rows, TEXT, partitions=3)
-    assert told(near_groups(made, "text", Near(similarity=similarity))) == expected
+    assert by_sample(near_groups(made, "text", Near(similarity=similarity))) == expected
     assert expected["s27"] == "s26"
 
 
 @pytest.mark.spark
 @pytest.mark.bad_input
-def test_a_column_that_is_neither_picture_nor_text_is_refused(spark):
+def test_a_column_that_is_neither_image_nor_text_is_refused(spark):
     with pytest.raises(BadData, match=r"'txt'.*'text'"):
         near_groups(table(spark, [{"text": "a"}], TEXT), "txt", Near())

@@ -76,13 +76,13 @@ def test_new_rows_lie_between_a_row_and_the_neighbour_that_they_name(balanced):
     assert Counter(row["label"] for row in rows.values()) == {"rare": 100, "common": 100}
     assert len(new) == 60
     for row in new:
-        told, parent = json.loads(row["op"]), rows[row["parent_id"]]
-        other = rows[told["neighbour"]]
-        assert (told["op"], told["seed"]) == ("smote", 1)
+        lineage, parent = json.loads(row["op"]), rows[row["parent_id"]]
+        other = rows[lineage["neighbour"]]
+        assert (lineage["op"], lineage["seed"]) == ("smote", 1)
         assert (parent["label"], other["label"]) == ("rare", "rare")
         for name in ("wind", "heat"):
-            assert row[name] == pytest.approx(parent[name] + told["u"] * (other[name] - parent[name]), rel=1e-12)
-        assert row["age"] == round(parent["age"] + told["u"] * (other["age"] - parent["age"]))
+            assert row[name] == pytest.approx(parent[name] + lineage["u"] * (other[name] - parent[name]), rel=1e-12)
+        assert row["age"] == round(parent["age"] + lineage["u"] * (other["age"] - parent["age"]))
         assert row["city"] in ("Graz", "Bonn", "Oslo")
     share = np.array([json.loads(row["op"])["u"] for row in new])
     assert 0.35 < share.mean() < 0.65  # uniform: .5 with a deviation of .29 / sqrt(60) = .037, four of them

@@ -74,7 +74,7 @@ def test_a_row_does_not_see_its_own_target_through_its_copies(spark, method):
     fold = "pmod(xxhash64(3L, 'encode fold', coalesce(parent_id, sample_id)), 5) AS fold"
     made = step.apply(rows, step.fit(rows, 3), 3).frame.selectExpr("city", "label", fold).toPandas()
     assert len(made) == 240
-    # no other fold knows the category, so that what is told is the mean of these folds
+    # no other fold knows the category, so that its encoding is the mean of these folds
     for at, mine in made.groupby("fold"):
         others = (made[made["fold"] != at]["label"] == "yes").mean()
         np.testing.assert_allclose(mine["city"], others, rtol=1e-6)

@@ -36,7 +36,7 @@ def left(settings, name="a"):
     return [one.name for one in versions(settings.store, name)]
 
 
-def test_what_is_named_anywhere_stays_and_tells_by_whom(settings):
+def test_what_is_named_anywhere_stays_and_shows_by_whom(settings):
     published(settings, "a", *[f"v{at}" for at in range(8)], latest="v1")
     published(settings, "b", "w0", latest="w0", parents=("a/v2",))
     client = open_store(settings)
@@ -86,7 +86,7 @@ def test_what_a_deleted_run_names_stays_since_it_may_be_restored(settings):
     }
 
 
-def test_as_many_of_the_newest_stay_as_were_asked_for(settings):
+def test_as_many_of_the_newest_stay_as_were_requested(settings):
     published(settings, "a", "v0", "v1", "v2", "v3", latest="v3")
     assert [one.version for one in prune(settings, "a", keep=3, yes=False).goes] == ["v0"]
 
@@ -102,7 +102,7 @@ def test_a_version_with_a_damaged_manifest_is_left_to_be_looked_at(settings, tmp
 
 
 @pytest.mark.fault
-def test_nothing_goes_when_the_tracking_store_cannot_be_asked(settings):
+def test_nothing_goes_when_the_tracking_store_cannot_be_reached(settings):
     published(settings, "a", "v0", "v1", latest="v1")
     gone = settings.model_copy(update={"tracking_uri": "http://127.0.0.1:9"})
     with pytest.raises(BadEnvironment, match=r"127\.0\.0\.1:9"):
@@ -111,13 +111,13 @@ def test_nothing_goes_when_the_tracking_store_cannot_be_asked(settings):
 
 
 @pytest.mark.bad_input
-def test_a_dataset_that_is_not_there_is_told_with_those_that_are(settings):
+def test_a_missing_dataset_is_refused_with_those_that_there_are(settings):
     published(settings, "a", "v0", latest="v0")
     with pytest.raises(BadData, match=r"\['a'\]"):
         prune(settings, "b", keep=1, yes=False)
 
 
-def test_the_command_removes_nothing_until_it_is_told_to(here, settings, tmp_path):
+def test_the_command_removes_nothing_until_it_is_confirmed(here, settings, tmp_path):
     published(settings, "a", "v0", "v1", latest="v1")
     dry = here(tmp_path / "home", "prune")
     assert (dry["done"], [one["version"] for one in dry["goes"]]) == (False, ["v0"])

@@ -35,10 +35,10 @@ def environment(home):
 
 @pytest.mark.fault
 @pytest.mark.spark
-def test_a_killed_prepare_leaves_no_half_version_and_the_next_gives_the_same_one(spark, settings, tmp_path, soak):
+def test_a_killed_prepare_leaves_no_half_version_and_the_next_publishes_the_same_one(spark, settings, tmp_path, soak):
     home, store = tmp_path / "home", tmp_path / "home" / "datasets"
     located = load("cnn/lenet-digits", sets=["data.source.limit=300"])
-    expected = Dataset.open(prepare.prepare(located, settings, say=lambda told: None).path, settings.store).manifest
+    expected = Dataset.open(prepare.prepare(located, settings, say=lambda message: None).path, settings.store).manifest
     generator = random.Random(0)
     for _ in range(100 if soak else 1):
         killed = subprocess.Popen(PREPARE, env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -94,7 +94,7 @@ def test_sweeps_that_meet_do_not_fail(tmp_path):
 
 
 @pytest.mark.bad_input
-def test_a_store_that_cannot_be_written_is_told_with_what_to_set(tmp_path):
+def test_a_store_that_cannot_be_written_is_refused_with_what_to_set(tmp_path):
     (tmp_path / "file").write_text("")
     store = LocalStore(tmp_path / "file")
     with pytest.raises(BadEnvironment, match="MILLSTREAM_STORE"), store.staging("data", "v1"):

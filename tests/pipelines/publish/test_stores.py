@@ -90,8 +90,8 @@ def test_the_content_is_the_same_on_every_store_and_however_spark_cuts_it(spark,
     again = LocalStore(tmp_path / "again")
     publish_whole(again, type(whole)(whole.frame.repartition(7), whole.columns))
     opened = [Dataset.open("made", one.where, cache) for one in (store, again)]
-    told = [{name: (split.digest, split.rows) for name, split in one.manifest.splits.items()} for one in opened]
-    assert told[0] == told[1]
+    contents = [{name: (split.digest, split.rows) for name, split in one.manifest.splits.items()} for one in opened]
+    assert contents[0] == contents[1]
     first, second = ([pq.read_table(one.verified(shard)) for shard in one.shards("train")] for one in opened)
     # in the same order
     assert [one.to_pylist() for one in first] == [one.to_pylist() for one in second]
@@ -99,12 +99,12 @@ def test_the_content_is_the_same_on_every_store_and_however_spark_cuts_it(spark,
 
 def test_the_same_rows_are_the_same_bytes_where_our_own_workers_write(few, reached, tmp_path):
     stores = LocalStore(tmp_path), RemoteStore(Remote(f"s3://bucket/{uuid.uuid4().hex}"))
-    told = []
+    hashes = []
     for store in stores:
         publish_rows(store, few)
         splits = Dataset.open("made", store.where).manifest.splits.values()
-        told.append([shard.sha256 for split in splits for shard in split.shards])
-    assert told[0] == told[1]
+        hashes.append([shard.sha256 for split in splits for shard in split.shards])
+    assert hashes[0] == hashes[1]
 
 
 def test_the_second_of_two_that_publish_one_version_finds_the_first_ones(few, store, cache):
@@ -204,7 +204,7 @@ def test_a_small_file_that_was_never_renamed_is_swept_when_its_process_is_dead(f
 
 
 @pytest.mark.bad_input
-def test_a_bucket_that_is_not_there_is_told(s3):
+def test_a_missing_bucket_is_reported(s3):
     store = RemoteStore(Remote("s3://nobodys-bucket/store"))
     with pytest.raises(BadEnvironment, match="bucket"), store.staging("made", "v1"):
         pass

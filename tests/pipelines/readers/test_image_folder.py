@@ -1,4 +1,4 @@
-"""Folders of pictures and of frames, wherever they lie: in the mirror, here, behind a URL."""
+"""Folders of images and of frames, wherever they lie: in the mirror, here, behind a URL."""
 
 import io
 import os
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.spark
 
 KINDS = pytest.mark.parametrize("kind", ["mirror", "here", "file", "s3"])
 NAMES = [f"{clip}/f{at}.png" for clip in ("a", "a-b") for at in range(2)]
-MORE = {"a/notes.txt": b"no picture", "a/below/f0.png": b"too deep", "f0.png": b"not deep enough"}
+MORE = {"a/notes.txt": b"no image", "a/below/f0.png": b"too deep", "f0.png": b"not deep enough"}
 ASIDE = {
-    "a/notes.txt": "is no picture of a format that is read",
+    "a/notes.txt": "is not an image in a supported format",
     "a/below/f0.png": "lies in a folder of a folder",
     "f0.png": "lies beside the folders",
 }
@@ -58,11 +58,11 @@ def folder(kind, request, tmp_path, settings, monkeypatch):
     if kind == "s3":
         below = uuid.uuid4().hex
         for name, content in CONTENTS.items():
-            request.getfixturevalue("s3").put(f"{below}/my pictures/{name}", content)
-        return f"s3a://bucket/{below}/my pictures/", settings
-    root = tmp_path / {"file": "else"}.get(kind, kind) / "my pictures"
+            request.getfixturevalue("s3").put(f"{below}/my images/{name}", content)
+        return f"s3a://bucket/{below}/my images/", settings
+    root = tmp_path / {"file": "else"}.get(kind, kind) / "my images"
     put(root)
-    return (root.as_uri() if kind == "file" else "my pictures"), settings
+    return (root.as_uri() if kind == "file" else "my images"), settings
 
 
 def read(spark, source, settings):
@@ -71,7 +71,7 @@ def read(spark, source, settings):
 
 
 @KINDS
-def test_pictures_are_read_from_a_folder_anywhere(spark, folder):
+def test_images_are_read_from_a_folder_anywhere(spark, folder):
     table = read(spark, Images(folder=folder[0], height=6, width=8, channels=1), folder[1])
     assert [(name, image[0]) for name, image in rows_of(table, "sample_id", "image")] == sorted(ROWS)
     assert [row[0] for row in rows_of(table, "label")] == [
@@ -93,18 +93,18 @@ def test_the_mirror_comes_before_the_current_folder(folder, tmp_path):
     source = Video(folder=folder[0], frames=1, height=6, width=8)
     found = origin_files.locate_all(source, folder[1])
     assert all(path.is_relative_to(tmp_path / "here") for path in found.values())
-    put(tmp_path / "mirror" / "my pictures")
-    (tmp_path / "mirror" / "my pictures" / "a" / "f2.png").write_bytes(png(9))
+    put(tmp_path / "mirror" / "my images")
+    (tmp_path / "mirror" / "my images" / "a" / "f2.png").write_bytes(png(9))
     found = origin_files.locate_all(source, folder[1])
-    root = tmp_path / "mirror" / "my pictures"
+    root = tmp_path / "mirror" / "my images"
     assert {file.name: path for file, path in found.items()} == {
-        f"my pictures/{name}": root / name for name in (*NAMES, "a/f2.png", *MORE)
+        f"my images/{name}": root / name for name in (*NAMES, "a/f2.png", *MORE)
     }
 
 
 @pytest.mark.parametrize("kind", ["here"])
-def test_links_are_followed_once_and_an_empty_folder_is_put_aside(spark, folder, tmp_path):
-    root = tmp_path / "here" / "my pictures"
+def test_links_are_followed_once_and_an_empty_folder_is_quarantined(spark, folder, tmp_path):
+    root = tmp_path / "here" / "my images"
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "1.BMP").write_bytes(png(9))
     (root / "linked").symlink_to(tmp_path / "elsewhere")
@@ -121,10 +121,10 @@ def test_links_are_followed_once_and_an_empty_folder_is_put_aside(spark, folder,
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("kind", ["here"])
-@pytest.mark.parametrize(("name", "told"), [("lost.png", "leads nowhere"), (b"\xff.png", "not UTF-8")])
-def test_a_name_of_which_nothing_can_be_read_is_refused(folder, tmp_path, name, told):
-    (tmp_path / "here" / "my pictures" / "a" / os.fsdecode(name)).symlink_to("nowhere")
-    with pytest.raises(BadData, match=told):
+@pytest.mark.parametrize(("name", "message"), [("lost.png", "leads nowhere"), (b"\xff.png", "not UTF-8")])
+def test_a_name_of_which_nothing_can_be_read_is_refused(folder, tmp_path, name, message):
+    (tmp_path / "here" / "my images" / "a" / os.fsdecode(name)).symlink_to("nowhere")
+    with pytest.raises(BadData, match=message):
         origin_files.locate_all(Images(folder=folder[0], height=6, width=8), folder[1])
 
 
@@ -133,12 +133,12 @@ def test_a_name_of_which_nothing_can_be_read_is_refused(folder, tmp_path, name, 
 @pytest.mark.parametrize(
     ("source", "fields", "things"),
     [
-        (Images, {}, ("a folder of pictures for each class", "no pictures")),
+        (Images, {}, ("a folder of images for each class", "no images")),
         (Video, {"frames": 1}, ("a folder of frames for each clip", "no frames")),
     ],
     ids=["images", "video"],
 )
-def test_a_folder_that_is_not_there_or_holds_nothing_is_told(folder, source, fields, things):
+def test_a_missing_or_empty_folder_is_refused(folder, source, fields, things):
     where = folder[0].rstrip("/")
     with pytest.raises(BadData, match=f"no such folder in .*; data.source.folder holds {things[0]}"):
         origin_files.locate_all(source(folder=f"{where}s", height=6, width=8, **fields), folder[1])
@@ -148,7 +148,7 @@ def test_a_folder_that_is_not_there_or_holds_nothing_is_told(folder, source, fie
 
 @pytest.fixture
 def hadoop(spark, tmp_path, monkeypatch):
-    """The URL of a folder on a Hadoop file system that nobody in this process has asked for yet."""
+    """The URL of a folder on a Hadoop file system that nobody in this process has accessed yet."""
     put(tmp_path / "disk")
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     configuration.set("fs.viewfs.mounttable.raw.link./data", (tmp_path / "disk").as_uri())
@@ -156,7 +156,7 @@ def hadoop(spark, tmp_path, monkeypatch):
     return "viewfs://raw/data"
 
 
-def test_pictures_on_a_hadoop_file_system_are_prepared_and_again_when_one_changed(hadoop, settings, tmp_path):
+def test_images_on_a_hadoop_file_system_are_prepared_and_again_when_one_changed(hadoop, settings, tmp_path):
     source = {"name": "images", "folder": hadoop, "height": 6, "width": 8, "channels": 1}
     recipe = located(tmp_path, data={"source": source, "steps": [{"split": {"by": "hash", "test": 0.5}}]})
     first = prepare.prepare(recipe, settings, say=quiet)

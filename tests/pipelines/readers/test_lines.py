@@ -25,7 +25,7 @@ def test_the_first_line_ends_as_spark_takes_it_and_has_no_mark(tmp_path, ending,
 
 
 @packed
-def test_the_first_line_is_read_in_the_encoding_that_is_said(tmp_path, ending):
+def test_the_first_line_is_read_in_the_declared_encoding(tmp_path, ending):
     path = written(tmp_path, ending, "größe,b\n1,2\n".encode("latin-1"))
     assert first_line(path, "latin-1") == "größe,b"
     with pytest.raises(BadData, match=rf"rows\.csv{ending}:1: not UTF-8 \(byte 2\)"):
@@ -34,7 +34,7 @@ def test_the_first_line_is_read_in_the_encoding_that_is_said(tmp_path, ending):
 
 @pytest.mark.bad_input
 @packed
-def test_a_file_without_a_line_is_told(tmp_path, ending):
+def test_a_file_without_a_line_is_refused(tmp_path, ending):
     with pytest.raises(BadData, match="empty; expected lines of text"):
         first_line(written(tmp_path, ending, b""))
 
@@ -50,7 +50,7 @@ def test_no_more_of_a_line_is_read_than_a_header_may_have(tmp_path, ending, monk
 @pytest.mark.bad_input
 @pytest.mark.parametrize("ending", [".gz", ".bz2"])
 @pytest.mark.parametrize("damage", ["other", "cut", "changed"])
-def test_a_packed_file_that_is_damaged_is_told(tmp_path, ending, damage):
+def test_a_packed_file_that_is_damaged_is_refused(tmp_path, ending, damage):
     path = written(tmp_path, ending, b"age,pay\n" * 40)
     whole = path.read_bytes()
     path.write_bytes({"other": b"age,pay\n", "cut": whole[:14], "changed": whole[:10] + b"\xff" * 30}[damage])

@@ -1,4 +1,4 @@
-"""Rows over several lines, against Python's csv module and a plain reading of what the module says."""
+"""Rows over several lines, against Python's csv module and a plain reading of the module's rule."""
 
 import csv
 import io
@@ -31,7 +31,7 @@ def in_pieces(pieces, is_row):
 
 
 def plainly(lines, delimiter, count, limit):
-    """What the module says, one sign after the other."""
+    """The module's rule, one sign after the other."""
     at = 0
     while at < len(lines):
         ends = next((end for end in range(at + 1, len(lines)) if lines[end].count('"') % 2), None)
@@ -82,7 +82,7 @@ def test_what_the_csv_module_writes_is_read_row_by_row(rows, delimiter, quoting)
 
 
 @given(lines=NASTY, count=st.integers(1, 4))
-def test_any_lines_are_joined_as_the_rule_says(lines, count):
+def test_any_lines_are_joined_by_the_rule(lines, count):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiline_csv, "LONGEST", LIMIT)
         assert list(joined(numbered(lines), Values(",", count))) == list(plainly(lines, ",", count, LIMIT))

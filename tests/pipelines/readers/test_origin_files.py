@@ -61,12 +61,12 @@ def test_a_name_cannot_lead_out_of_the_mirror(mirrored):
         locate(OriginFile("../secret"), mirrored)
 
 
-def test_a_missing_file_is_told_with_the_places_and_the_setting(mirrored):
+def test_a_missing_file_is_refused_with_the_places_and_the_setting(mirrored):
     with pytest.raises(BadData, match="MILLSTREAM_MIRROR"):
         locate(OriginFile("set/b.txt"), mirrored)
 
 
-def test_a_folder_is_told_as_one_with_what_would_do(mirrored, s3, tmp_path):
+def test_a_folder_is_refused_with_what_would_do(mirrored, s3, tmp_path):
     message = "is a folder; expected a file"
     with pytest.raises(BadData, match=f"set: {message}"):
         locate(OriginFile("set"), mirrored)
@@ -77,7 +77,7 @@ def test_a_folder_is_told_as_one_with_what_would_do(mirrored, s3, tmp_path):
 
 
 @pytest.mark.spark
-def test_a_folder_on_a_hadoop_file_system_is_told_and_not_copied(spark, mirrored, tmp_path):
+def test_a_folder_on_a_hadoop_file_system_is_refused_and_not_copied(spark, mirrored, tmp_path):
     configuration = spark.sparkContext._jsc.hadoopConfiguration()
     configuration.set("fs.viewfs.mounttable.folders.link./mirror", (tmp_path / "mirror").as_uri())
     reach(Remote("viewfs://folders/mirror"), lambda: spark)
@@ -123,7 +123,7 @@ def test_a_file_behind_a_url_with_another_hash_is_refused_and_not_kept(remote, m
     assert [path for path in mirrored.downloads.rglob("*") if path.is_file()] == []
 
 
-def test_a_url_where_nothing_is_is_told(remote, mirrored):
+def test_a_url_without_a_file_is_refused(remote, mirrored):
     with pytest.raises(BadData, match="is not there"):
         locate(OriginFile(f"{remote}.gz"), mirrored)
 
@@ -133,15 +133,15 @@ def test_a_url_cannot_lead_out_of_the_downloads(mirrored):
         locate(OriginFile("s3://bucket/../../secret"), mirrored)
 
 
-def test_pictures_that_a_table_on_s3_names_are_copied_beside_it(s3, mirrored, tmp_path):
+def test_images_that_a_table_on_s3_names_are_copied_beside_it(s3, mirrored, tmp_path):
     folder = f"s3://bucket/{tmp_path.name}"
     s3.put(f"{tmp_path.name}/index.csv", b"id\na\nb\n")
-    s3.put(f"{tmp_path.name}/pictures/a.png", b"a picture")
-    table = {"name": f"{folder}/index.csv", "image": "pictures/{id}.png"}
+    s3.put(f"{tmp_path.name}/images/a.png", b"an image")
+    table = {"name": f"{folder}/index.csv", "image": "images/{id}.png"}
     found = locate_all(Images(table=table, height=2, width=2), mirrored)
-    assert {file.name for file in found} == {f"{folder}/index.csv", f"{folder}/pictures/a.png"}
+    assert {file.name for file in found} == {f"{folder}/index.csv", f"{folder}/images/a.png"}
     index = next(path for path in found.values() if path.name == "index.csv")
-    assert (index.parent / "pictures" / "a.png").read_bytes() == b"a picture"
+    assert (index.parent / "images" / "a.png").read_bytes() == b"an image"
 
 
 CONTENT = b"abc" * 1000
@@ -225,7 +225,7 @@ def test_a_file_is_fetched_once_and_kept_when_its_hash_is_right(server, mirrored
         ("gone", RIGHT, "404.*MILLSTREAM_MIRROR"),
     ],
 )
-def test_a_download_that_is_not_what_was_said_leaves_nothing(server, mirrored, monkeypatch, kind, sha256, expected):
+def test_a_download_that_is_not_what_was_declared_leaves_nothing(server, mirrored, monkeypatch, kind, sha256, expected):
     with pytest.raises(BadData, match=expected):
         fetched(server, mirrored, monkeypatch, kind, sha256)
     assert not [one for one in mirrored.downloads.rglob("*") if one.is_file()]

@@ -69,12 +69,12 @@ def test_a_table_of_a_database_is_read(spark):
 
 @pytest.mark.security
 @pytest.mark.bad_input
-def test_a_database_that_cannot_be_read_is_told_without_the_password(spark):
+def test_a_database_that_cannot_be_read_is_reported_without_the_password(spark):
     secret = {"MILLSTREAM_JDBC_USER": "me", "MILLSTREAM_JDBC_PASSWORD": "open sesame"}
-    with pytest.raises(BadEnvironment) as told:
+    with pytest.raises(BadEnvironment) as refused:
         parquet_orc_jdbc.jdbc(spark, "jdbc:nosuch://host/db?password=open sesame", "people", secret)
-    assert "sesame" not in str(told.value)
-    assert "jdbc:nosuch://host/db" in str(told.value)
+    assert "sesame" not in str(refused.value)
+    assert "jdbc:nosuch://host/db" in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
@@ -86,8 +86,8 @@ def test_columns_are_inferred_from_all_rows_and_stand_in_the_table(spark, tmp_pa
     (tmp_path / name).write_text(lines[name])
     kind = name.partition(".")[2]
     table = read(spark, tmp_path / name, columns="inferred", target="age", format=kind)
-    told = {column.name: (column.dtype, column.role) for column in table.columns}
-    assert told == {"who": ("string", "key"), "age": ("int64", "target"), "pay": ("float64", "input")}
+    declared = {column.name: (column.dtype, column.role) for column in table.columns}
+    assert declared == {"who": ("string", "key"), "age": ("int64", "target"), "pay": ("float64", "input")}
     assert rows_of(table, "sample_id", "age", "pay") == [("a", 31, 2.0), ("b", 7, 2.5), ("c", 8, None)]
     with pytest.raises(BadData, match="wage"):
         read(spark, tmp_path / name, columns="inferred", target="wage", format=kind)
@@ -103,7 +103,7 @@ def test_columns_are_inferred_from_all_rows_and_stand_in_the_table(spark, tmp_pa
         ('{"who": "b", "at": "2020-01-01"}', "age is missing"),
     ],
 )
-def test_a_line_that_does_not_fit_is_put_aside(spark, tmp_path, line, reason):
+def test_a_line_that_does_not_fit_is_quarantined(spark, tmp_path, line, reason):
     (tmp_path / "a.jsonl").write_text('{"who": "a", "age": 31, "at": "2020-01-31"}\n' + line + "\n")
     table = read(spark, tmp_path / "a.jsonl", format="jsonl")
     assert rows_of(table, "sample_id") == [("a",)]
@@ -189,7 +189,7 @@ def test_a_fraction_is_no_whole_number(spark, tmp_path):
 
 
 @pytest.mark.bad_input
-def test_nanoseconds_are_told_where_columns_are_inferred(spark, tmp_path):
+def test_nanoseconds_are_reported_where_columns_are_inferred(spark, tmp_path):
     pq.write_table(pa.table({"who": ["a"], "at": pa.array([1], pa.timestamp("ns"))}), tmp_path / "a.parquet")
     with pytest.raises(BadData, match="times in nanoseconds"):
         read(spark, tmp_path / "a.parquet", columns="inferred", format="parquet")
@@ -208,7 +208,7 @@ def test_a_csv_file_may_have_decimal_commas_and_latin_letters(spark, tmp_path):
         read(spark, tmp_path / "a.csv", columns="inferred", **options)
 
 
-def test_a_column_called_split_says_the_split_of_its_row(spark, tmp_path):
+def test_a_column_called_split_has_the_split_of_its_row(spark, tmp_path):
     (tmp_path / "a.csv").write_text("who,split\na,train\nb,test\n")
     columns = {"who": {"type": "string"}, "split": {"type": "string"}}
     table = read(spark, tmp_path / "a.csv", columns=columns)
@@ -224,7 +224,7 @@ def test_names_that_spark_or_the_lineage_takes_for_others_are_refused(spark, tmp
     with pytest.raises(ValidationError, match="give them other names in the file"):
         Table(files=[{"name": "a.csv"}], columns={name: {"type": "string"} for name in names})
     pq.write_table(pa.table({"key": ["a"], **{name: ["b"] for name in names}}), tmp_path / "a.parquet")
-    # of columns that differ in case alone Spark itself says so
+    # of columns that differ in case alone Spark itself reports it
     with pytest.raises(BadData, match=r"give them other names in the file|column `age` already exists"):
         read(spark, tmp_path / "a.parquet", columns="inferred", key="key", format="parquet")
 

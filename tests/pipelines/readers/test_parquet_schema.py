@@ -41,9 +41,9 @@ OTHER = {
 def test_columns_have_the_types_that_spark_finds(spark, tmp_path, columns, store_schema):
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table(columns), path, store_schema=store_schema, coerce_timestamps=None)
-    found, asked = parquet_schema.read(spark, path), spark.read.parquet(str(path))
-    assert found.schema == asked.schema
-    assert found.collect() == asked.collect()
+    found, expected = parquet_schema.read(spark, path), spark.read.parquet(str(path))
+    assert found.schema == expected.schema
+    assert found.collect() == expected.collect()
     assert (parquet_schema.types_of(pq.read_schema(path)) is not None) == (
         columns is PLAIN or (not store_schema and "word" in columns)
     )

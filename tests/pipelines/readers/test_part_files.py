@@ -70,8 +70,8 @@ def test_a_row_is_named_by_its_part_and_its_line_there(spark, tmp_path, settings
     folder = tmp_path / "here" / "sales"
     folder.mkdir()
     for part, rows in (("000000_0", ["a", "odd", "b"]), ("000001_0", []), ("000002_0", ["c"])):
-        told = [{"who": who, "pay": 1} if who != "odd" else {"who": who, "pay": "x"} for who in rows]
-        lines = [json.dumps(one) if form == "jsonl" else f"{one['who']},{one['pay']}" for one in told]
+        written = [{"who": who, "pay": 1} if who != "odd" else {"who": who, "pay": "x"} for who in rows]
+        lines = [json.dumps(one) if form == "jsonl" else f"{one['who']},{one['pay']}" for one in written]
         (folder / part).write_text("".join(f"{line}\n" for line in lines))
     table = read(spark, source("sales", format=form, header=False, key=None), settings)
     assert rows_of(table, "sample_id", "who") == [("000000_0:1", "a"), ("000000_0:3", "b"), ("000002_0:1", "c")]
@@ -112,7 +112,7 @@ def test_a_folder_is_found_wherever_it_lies(spark, tmp_path, settings, request, 
     assert {row[0].rpartition(":")[0] for row in rows_of(found, "sample_id")} == {"more.csv", *parts} - {parts[0]}
 
 
-def test_columns_that_only_some_parts_have_are_no_matter_where_nobody_asks_for_them(spark, tmp_path, settings):
+def test_columns_that_only_some_parts_have_are_no_matter_where_nobody_needs_them(spark, tmp_path, settings):
     folder = tmp_path / "here" / "sales"
     folder.mkdir()
     frames = [{"who": ["a"], "pay": [1.5]}, {"pay": [2], "more": ["x"], "who": ["b"]}]
@@ -122,7 +122,7 @@ def test_columns_that_only_some_parts_have_are_no_matter_where_nobody_asks_for_t
     assert rows_of(found, "who", "pay") == [("a", 1.5), ("b", 2.0)]
 
 
-def test_an_empty_part_does_no_harm_and_an_empty_folder_is_told(spark, tmp_path, settings):
+def test_an_empty_part_does_no_harm_and_an_empty_folder_is_refused(spark, tmp_path, settings):
     folder = tmp_path / "here" / "sales"
     folder.mkdir()
     with pytest.raises(
@@ -145,7 +145,7 @@ def test_an_empty_part_does_no_harm_and_an_empty_folder_is_told(spark, tmp_path,
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("files", "entry", "told"),
+    ("files", "entry", "message"),
     [
         (
             ["y=1/part-0", "y=2/part-0"],
@@ -159,7 +159,7 @@ def test_an_empty_part_does_no_harm_and_an_empty_folder_is_told(spark, tmp_path,
     ids=["folders", "log", "hash", "hidden"],
 )
 @pytest.mark.parametrize("kind", ["here", "s3"])
-def test_a_folder_that_is_no_table_in_parts_is_told(tmp_path, settings, request, kind, files, entry, told):
+def test_a_folder_that_is_no_table_in_parts_is_refused(tmp_path, settings, request, kind, files, entry, message):
     name = "sales"
     if kind == "s3":
         name = f"s3://bucket/{uuid.uuid4().hex}/sales"
@@ -170,12 +170,12 @@ def test_a_folder_that_is_no_table_in_parts_is_told(tmp_path, settings, request,
             path = tmp_path / "here" / name / file
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("a,1\n")
-    with pytest.raises(BadData, match=told.replace("`sales", f"`{name}")):
+    with pytest.raises(BadData, match=message.replace("`sales", f"`{name}")):
         origin_files.locate_all(source({"name": name, **entry}, header=False), settings)
 
 
 @pytest.mark.bad_input
-def test_parts_with_another_header_are_told(spark, tmp_path, settings):
+def test_parts_with_another_header_are_reported(spark, tmp_path, settings):
     folder = tmp_path / "here" / "sales"
     folder.mkdir()
     (folder / "a").write_text("who,pay\na,1\n")
@@ -185,7 +185,7 @@ def test_parts_with_another_header_are_told(spark, tmp_path, settings):
     assert rows_of(read(spark, source("sales/a", "sales/b"), settings), "who") == [("a",), ("b",)]
 
 
-def test_a_folder_becomes_a_version_that_says_its_parts_and_another_when_one_comes(spark, tmp_path, settings):
+def test_a_folder_becomes_a_version_that_lists_its_parts_and_another_when_one_comes(spark, tmp_path, settings):
     folder = tmp_path / "mirror" / "sales"
     written(spark, folder, "parquet")
     table = {"name": "table", "files": [{"name": "sales"}], "format": "parquet", "key": "who", "columns": COLUMNS}
@@ -194,8 +194,8 @@ def test_a_folder_becomes_a_version_that_says_its_parts_and_another_when_one_com
     first = prepare.prepare(recipe, settings, say=quiet)
     dataset = Dataset.open(first.path, settings.store)
     parts = sorted(path for path in folder.iterdir() if path.suffix == ".parquet")
-    told = [(file.name, file.sha256, file.bytes) for file in dataset.manifest.source.files]
-    assert told == [(f"sales/{one.name}", origin_files.content_hash(one), one.stat().st_size) for one in parts]
+    recorded = [(file.name, file.sha256, file.bytes) for file in dataset.manifest.source.files]
+    assert recorded == [(f"sales/{one.name}", origin_files.content_hash(one), one.stat().st_size) for one in parts]
     assert sum(first.rows.values()) == len(ROWS)
     assert verify(dataset) == []
     assert prepare.find(recipe, settings).folder == dataset.folder

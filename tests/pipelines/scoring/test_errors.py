@@ -30,20 +30,20 @@ CASES = {
 
 
 @pytest.mark.bad_input
-@pytest.mark.parametrize("said", CASES)
-def test_an_error_of_values_is_the_tables_and_all_others_are_of_the_environment(said):
-    kind, told = CASES[said]
-    found = refusal("new.csv", Py4JError(WORKER.format(said)), lambda: [])
+@pytest.mark.parametrize("error", CASES)
+def test_an_error_of_values_is_the_tables_and_all_others_are_of_the_environment(error):
+    kind, message = CASES[error]
+    found = refusal("new.csv", Py4JError(WORKER.format(error)), lambda: [])
     assert type(found) is kind
-    assert told in str(found)
+    assert message in str(found)
     assert str(found).startswith("new.csv: " if kind is BadData else "spark: ")
     assert len(str(found).splitlines()) == 1
 
 
 @pytest.mark.fault
 def test_a_refusal_of_a_worker_keeps_its_kind_and_its_advice():
-    said = "millstream.tracking.errors.BadEnvironment: s3://bucket/out: cannot be written; make the bucket first"
-    found = refusal("new.csv", Py4JError(WORKER.format(said)), lambda: [])
+    error = "millstream.tracking.errors.BadEnvironment: s3://bucket/out: cannot be written; make the bucket first"
+    found = refusal("new.csv", Py4JError(WORKER.format(error)), lambda: [])
     assert type(found) is BadEnvironment
     assert str(found) == "new.csv: s3://bucket/out: cannot be written; make the bucket first"
 
@@ -58,8 +58,8 @@ def test_files_that_cannot_be_read_are_named_before_anything_else():
 @pytest.mark.bad_input
 @pytest.mark.parametrize("ends", [" Details:", " SQLSTATE: KD001"])
 def test_a_file_that_spark_names_is_named(ends):
-    said = f"SparkException: Encountered error while reading file file:///my data/a.b.orc.{ends}\nat x"
-    found = refusal("new", Py4JError(f"{said}\nCaused by: java.io.IOException: Malformed ORC\n"), lambda: [])
+    error = f"SparkException: Encountered error while reading file file:///my data/a.b.orc.{ends}\nat x"
+    found = refusal("new", Py4JError(f"{error}\nCaused by: java.io.IOException: Malformed ORC\n"), lambda: [])
     assert (type(found), found.faults[0].where) == (BadData, "/my data/a.b.orc")
     assert "Malformed ORC" in str(found)
 

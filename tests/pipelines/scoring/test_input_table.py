@@ -60,7 +60,7 @@ def source_of(path, **fields):
 
 
 def prepared(spark, path, source):
-    """What `prepare` reads, by key, and how many rows it puts aside."""
+    """What `prepare` reads, by key, and how many rows it quarantines."""
     with caching.released():
         table = source.read(spark, {path.name: path}, 0)
         rows = table.frame.select("sample_id", *INPUTS).collect()
@@ -229,7 +229,7 @@ def test_a_column_that_a_step_fills_may_be_absent(spark, tmp_path):
 
 
 @pytest.mark.bad_input
-def test_rows_that_prepare_would_put_aside_are_counted_by_column(spark, tmp_path):
+def test_rows_that_prepare_would_quarantine_are_counted_by_column(spark, tmp_path):
     path = tmp_path / "in.csv"
     columns = {"k": COLUMNS["k"], "x": {"type": "double"}, "n": {"type": "long"}, "word": COLUMNS["word"]}
     path.write_text("k,x,n,word\na,much,1,a\nb,inf,2,a\nc,3,,a\nd,more,4,a\ne,5\n")

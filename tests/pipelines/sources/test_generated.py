@@ -96,7 +96,7 @@ def test_images_of_another_shape_are_refused(spark, tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"kind": "spirals"}, "kind"),
         ({"kind": "moons", "steps": 9}, "moons has no such thing"),
@@ -104,8 +104,8 @@ def test_images_of_another_shape_are_refused(spark, tmp_path):
         ({"kind": "sinc", "rows": 0}, "rows"),
     ],
 )
-def test_a_wrong_setting_is_refused(fields, told):
-    with pytest.raises(ValidationError, match=told):
+def test_a_wrong_setting_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
         Generated(**{"rows": 5, **fields})
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.spark
 
 @pytest.fixture
 def folder(tmp_path):
-    root = tmp_path / "my pictures"
+    root = tmp_path / "my images"
     for name, colour in (("cats", (200, 0, 0)), ("dogs", (0, 0, 200))):
         (root / name).mkdir(parents=True)
         for at in range(3):
@@ -57,7 +57,7 @@ def test_folders_whose_names_are_one_text_are_one_class(spark, tmp_path):
     assert sorted(row[0] for row in rows_of(table, "label")) == [0, 1, 1]
 
 
-def test_pictures_that_keep_their_sizes_tell_them(spark, folder):
+def test_images_that_keep_their_sizes_store_them(spark, folder):
     rows = rows_of(read(spark, folder, height=11, width=21, resize="keep"), "image", "picture_height", "picture_width")
     assert [row[1:] for row in rows] == [(10, 20), (10, 21)] * 2
     assert [np.frombuffer(row[0], np.uint8).reshape(3, 11, 21).any(axis=0).sum() for row in rows] == [200, 210] * 2
@@ -67,7 +67,7 @@ def test_pictures_that_keep_their_sizes_tell_them(spark, folder):
     }
 
 
-def test_a_limit_takes_the_same_pictures_each_time_and_keeps_all_classes(spark, folder):
+def test_a_limit_takes_the_same_images_each_time_and_keeps_all_classes(spark, folder):
     everything = set(rows_of(read(spark, folder), "sample_id", "label"))
     for limit in (1, 4):
         first, again = (read(spark, folder, limit=limit) for _ in range(2))
@@ -78,24 +78,24 @@ def test_a_limit_takes_the_same_pictures_each_time_and_keeps_all_classes(spark, 
 
 
 @pytest.mark.bad_input
-def test_what_is_no_picture_is_put_aside_with_its_name(spark, folder):
+def test_what_is_no_image_is_quarantined_with_its_name(spark, folder):
     (folder / "cats" / "empty.png").write_bytes(b"")
     (folder / "cats" / "text.jpg").write_text("hello")
     whole = (folder / "dogs" / "0.png").read_bytes()
     (folder / "dogs" / "cut.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "cats" / "notes.txt").write_text("no picture")
+    (folder / "cats" / "notes.txt").write_text("no image")
     table = read(spark, folder)
     assert len(rows_of(table, "sample_id")) == 6
     assert {row.sample_id: row.reason for row in table.refused.collect()} == {
         "cats/empty.png": "the file is empty",
-        "cats/text.jpg": "no whole picture of a format that is read",
-        "dogs/cut.png": "no whole picture of a format that is read",
-        "cats/notes.txt": "is no picture of a format that is read",
+        "cats/text.jpg": "not a complete image in a supported format",
+        "dogs/cut.png": "not a complete image in a supported format",
+        "cats/notes.txt": "is not an image in a supported format",
     }
 
 
 @pytest.mark.bad_input
-def test_a_folder_without_pictures_is_told_with_what_was_expected(tmp_path):
+def test_a_folder_without_images_is_refused_with_what_was_expected(tmp_path):
     with pytest.raises(BadData, match="no such folder"):
         source(tmp_path / "none").listed_files({}, [Path()])
     with pytest.raises(BadData, match=r"expected <class>/<name>"):
@@ -103,7 +103,7 @@ def test_a_folder_without_pictures_is_told_with_what_was_expected(tmp_path):
 
 
 @pytest.mark.bad_input
-def test_pictures_come_from_one_place_alone():
+def test_images_come_from_one_place_alone():
     with pytest.raises(ValidationError, match="give one of them"):
         Images(height=4, width=6)
     with pytest.raises(ValidationError, match="give one of them"):
@@ -111,7 +111,7 @@ def test_pictures_come_from_one_place_alone():
 
 
 def cells(folder, rows):
-    """A table of pictures of which the left half is one object and the right another, with their masks."""
+    """A table of images of which the left half is one object and the right another, with their masks."""
     (folder / "cells" / "images").mkdir(parents=True)
     (folder / "cells" / "masks").mkdir()
     numbers = np.full((6, 8), 300, np.uint16)
@@ -135,7 +135,7 @@ def read_cells(spark, folder, settings, **fields):
 
 
 @pytest.mark.parametrize(("instances", "dtype"), [("semantic", np.uint8), ("labels", np.int32)])
-def test_a_table_names_pictures_masks_classes_and_splits(spark, tmp_path, settings, instances, dtype):
+def test_a_table_names_images_masks_classes_and_splits(spark, tmp_path, settings, instances, dtype):
     numbers = cells(tmp_path, ROWS)
     table = read_cells(spark, tmp_path, settings, instances=instances)
     rows = rows_of(table, "sample_id", "split", "label", "image", "mask")
@@ -151,7 +151,7 @@ def test_a_table_names_pictures_masks_classes_and_splits(spark, tmp_path, settin
     assert np.array_equal(mask[0], numbers > 0 if instances == "semantic" else numbers)
 
 
-def test_pictures_that_a_table_names_count_as_files_of_the_source(tmp_path, settings):
+def test_images_that_a_table_names_count_as_files_of_the_source(tmp_path, settings):
     cells(tmp_path, ROWS[:2])
     made = Images(table=TABLE, height=6, width=8)
     found = origin_files.locate_all(made, settings.model_copy(update={"mirror": tmp_path}))
@@ -162,7 +162,7 @@ def test_pictures_that_a_table_names_count_as_files_of_the_source(tmp_path, sett
 
 
 @pytest.mark.bad_input
-def test_a_row_without_its_picture_or_mask_is_put_aside(spark, tmp_path, settings):
+def test_a_row_without_its_image_or_mask_is_quarantined(spark, tmp_path, settings):
     rows = [
         *ROWS,
         ("c0", "flat", "train"),
@@ -177,9 +177,9 @@ def test_a_row_without_its_picture_or_mask_is_put_aside(spark, tmp_path, setting
     table = read_cells(spark, tmp_path, settings)
     assert rows_of(table, "sample_id") == [("images/c0.png",)]
     assert {row.sample_id: row.reason for row in table.refused.collect()} == {
-        "images/c1.png": "mask: has another size than its picture",
+        "images/c1.png": "mask: has another size than its image",
         "images/c2.png": "mask: the file cannot be read",
-        "images/c0.png#5": "the picture is named twice",
+        "images/c0.png#5": "the image is named twice",
         "images/gone.png": "the file cannot be read",
         "line#7": "leads out of the table's folder",
         "images/c3.png#8": "has no label",
@@ -201,7 +201,7 @@ def jpeg(colour):
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["bytes", "records"])
-def test_pictures_held_in_parquet_are_read(spark, tmp_path, nested):
+def test_images_held_in_parquet_are_read(spark, tmp_path, nested):
     content = [jpeg((200, 0, 0)), b"", jpeg((0, 0, 200)), None, jpeg((0, 9, 0))]
     path = tmp_path / "train.parquet"
     held = [None if one is None else {"bytes": one, "path": "x"} for one in content] if nested else content
@@ -227,7 +227,7 @@ def test_pictures_held_in_parquet_are_read(spark, tmp_path, nested):
         )
 
 
-def test_pictures_of_parquet_files_that_share_a_name_have_ids_of_their_own(spark, tmp_path):
+def test_images_of_parquet_files_that_share_a_name_have_ids_of_their_own(spark, tmp_path):
     files = {}
     for at, name in enumerate(("a/part.parquet", "b/part.parquet", "a/rest.parquet")):
         files[name] = tmp_path / name
@@ -256,7 +256,7 @@ def test_nuclei_are_read_with_their_masks(spark, settings):
         (np.frombuffer(mask, np.uint8).mean(), facts[Path(name).stem])
         for name, mask in rows_of(table, "sample_id", "mask")
     ]
-    # nearest pixels of a smaller picture: the share of nuclei stays that of the published table
+    # nearest pixels of a smaller image: the share of nuclei stays that of the published table
     assert np.abs(np.diff(np.array(shares), axis=1)).max() < 0.02
 
 

@@ -55,7 +55,7 @@ def test_each_piece_is_a_row_with_zeros_behind_its_steps(spark, tmp_path):
         (np.array(["text"]), "is no matrix of steps and keys"),
     ],
 )
-def test_a_piece_that_does_not_fit_is_put_aside(spark, tmp_path, piece, reason):
+def test_a_piece_that_does_not_fit_is_quarantined(spark, tmp_path, piece, reason):
     table = read(spark, tmp_path, [roll(4), piece], longest=10)
     assert [(row.sample_id, row.reason) for row in table.refused.collect()] == [("train/0001", reason)]
     assert len(rows_of(table, "sample_id")) == 3

@@ -54,7 +54,7 @@ def test_entities_are_series_of_their_own_in_any_order(spark, tmp_path):
 
 
 @pytest.mark.bad_input
-def test_a_time_that_comes_twice_or_cannot_be_read_is_put_aside(spark, tmp_path):
+def test_a_time_that_comes_twice_or_cannot_be_read_is_quarantined(spark, tmp_path):
     rows = [f"2020-01-01 0{hour}:00,{hour},0" for hour in range(9)]
     table = read(spark, tmp_path, *rows, "2020-01-01 03:00,99,0", "soon,5,0", ",5,0", "2020-01-01 04:00,,0")
     assert [load for (load,) in rows_of(table, "load")] == list(range(9))
@@ -81,7 +81,7 @@ def test_a_time_that_is_far_away_is_not_filled_up_to(spark, tmp_path):
         read(spark, tmp_path, *GAP, "9999-01-01 00:00,1,1", gaps="fill-forward")
 
 
-def test_a_gap_is_filled_or_marked_if_so_asked(spark, tmp_path):
+def test_a_gap_is_filled_or_marked_as_configured(spark, tmp_path):
     filled = read(spark, tmp_path, *GAP, gaps="fill-forward")
     assert rows_of(filled, "time", "load", "heat") == [
         ("2020-01-01T00:00:00", 1.0, 5.0),
@@ -99,12 +99,12 @@ def test_a_gap_is_filled_or_marked_if_so_asked(spark, tmp_path):
 @pytest.mark.parametrize("gaps", ["refuse", "fill-forward"])
 def test_another_frequency_is_refused_with_the_one_that_is_there(spark, tmp_path, gaps):
     rows = [f"2020-01-01 0{at // 4}:{at % 4 * 15:02d},{at},0" for at in range(9)]
-    with pytest.raises(BadData, match=r"00:15: 15min after the row before; frequency says 1h, most rows are 15min"):
+    with pytest.raises(BadData, match=r"00:15: 15min after the row before; frequency is 1h, most rows are 15min"):
         read(spark, tmp_path, *rows, gaps=gaps)
 
 
 @pytest.mark.bad_input
-def test_a_series_shorter_than_a_window_is_put_aside(spark, tmp_path):
+def test_a_series_shorter_than_a_window_is_quarantined(spark, tmp_path):
     rows = ["a,2020-01-01 00:00,1,0", *(f"b,2020-01-01 0{hour}:00,{hour},0" for hour in range(4))]
     fields = {"header": "city,when,load,heat", "entity": "city"}
     table = read(spark, tmp_path, *rows, window=3, **fields)
@@ -130,7 +130,7 @@ def test_times_may_have_a_format_and_parts_of_a_second(spark, tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"frequency": "hourly"}, "frequency"),
         ({"frequency": "0h"}, "is no step"),
@@ -138,13 +138,13 @@ def test_times_may_have_a_format_and_parts_of_a_second(spark, tmp_path):
         ({"columns": {"entity": {}}}, "'entity' is taken"),
     ],
 )
-def test_a_wrong_setting_is_refused(fields, told):
-    with pytest.raises(ValidationError, match=told):
+def test_a_wrong_setting_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
         source(**fields)
 
 
 @given(count=st.integers(1, 1000), unit=st.sampled_from(["ms", "s", "min", "h", "d", "w"]))
-def test_a_step_is_as_long_as_pandas_says(count, unit):
+def test_a_step_is_as_long_as_pandas_has_it(count, unit):
     assert source(frequency=f"{count}{unit}").step_us == pd.Timedelta(count, unit).value // 1000
 
 

@@ -70,7 +70,7 @@ def test_a_limit_keeps_the_proportion_and_the_same_rows(spark, tmp_path):
 @pytest.mark.parametrize(
     "content",
     [b"", b"no gzip", gzip.compress(b"\0\0\x08\x01\0\0\0\x09abc"), idx(np.zeros(3, np.uint8))[:-3]],
-    # an archive says when it was made: not in a name, which all processes have to agree on
+    # an archive holds the time of its making: not in a name, which all processes have to agree on
     ids=["empty", "no gzip", "rows missing", "cut off"],
 )
 def test_a_file_that_is_no_whole_idx_is_refused_by_name(tmp_path, content):
@@ -133,7 +133,7 @@ def test_columns_of_a_header_may_come_in_any_order_and_more_of_them(spark, tmp_p
     assert rows_of(table, "age", "pay", "city") == [(31, 2.5, "Graz")]
 
 
-def test_blanks_of_any_length_separate_values_if_so_asked(spark, tmp_path):
+def test_blanks_of_any_length_separate_values_as_configured(spark, tmp_path):
     table = read(spark, tmp_path, " 31 \t 2.5   Graz \n7\t1.0\tBonn\n", header=False, delimiter="whitespace")
     assert rows_of(table, "sample_id", "age", "city") == [("rows.csv:1", 31, "Graz"), ("rows.csv:2", 7, "Bonn")]
 
@@ -154,7 +154,7 @@ def test_blanks_of_any_length_separate_values_if_so_asked(spark, tmp_path):
         ("31,2.5,Gr\0az", "holds a NUL byte"),
     ],
 )
-def test_a_row_that_does_not_fit_is_put_aside_with_its_line_and_reason(spark, tmp_path, line, reason):
+def test_a_row_that_does_not_fit_is_quarantined_with_its_line_and_reason(spark, tmp_path, line, reason):
     table = read(spark, tmp_path, f"age,pay,city\n1,1,a\n{line}\n2,2,b\n")
     assert rows_of(table, "age") == [(1,), (2,)]
     refused = table.refused.collect()
@@ -163,7 +163,7 @@ def test_a_row_that_does_not_fit_is_put_aside_with_its_line_and_reason(spark, tm
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("", "empty"),
         ("age,pay,city\n", "only a header"),
@@ -174,8 +174,8 @@ def test_a_row_that_does_not_fit_is_put_aside_with_its_line_and_reason(spark, tm
         ("age,pay,cit\xe9\n".encode("latin-1"), "not UTF-8"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_with_its_place(spark, tmp_path, content, told):
-    with pytest.raises(BadData, match=told):
+def test_a_file_that_does_not_fit_is_refused_with_its_place(spark, tmp_path, content, message):
+    with pytest.raises(BadData, match=message):
         read(spark, tmp_path, content)
 
 
@@ -185,7 +185,7 @@ def test_a_byte_order_mark_is_no_part_of_the_header(spark, tmp_path):
 
 
 @pytest.mark.bad_input
-def test_a_row_that_is_no_utf8_is_put_aside(spark, tmp_path):
+def test_a_row_that_is_no_utf8_is_quarantined(spark, tmp_path):
     table = read(spark, tmp_path, b"age,pay,city\n1,1,a\n2,2,Gr\xe4z\n")
     assert [row.reason for row in table.refused.collect()] == ["is not UTF-8"]
 

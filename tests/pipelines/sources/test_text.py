@@ -34,7 +34,7 @@ def refused(table):
     ],
     ids=["empty", "blank", "NUL", "control", "latin-1", "1 MB"],
 )
-def test_a_line_that_is_no_text_is_put_aside(spark, tmp_path, line, reason):
+def test_a_line_that_is_no_text_is_quarantined(spark, tmp_path, line, reason):
     table = read(spark, tmp_path, b"one\n" + line + b"\nthree\n")
     assert rows_of(table, "sample_id", "text") == [("rows.txt:1", "one"), ("rows.txt:3", "three")]
     assert refused(table) == [("rows.txt:2", reason)]

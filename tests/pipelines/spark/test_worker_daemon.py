@@ -21,7 +21,7 @@ def test_all_stays_where_pyspark_is_in_an_archive_alone(tmp_path):
 
 
 @pytest.mark.spark
-def test_before_a_task_no_worker_reads_an_archive_anew(spark):
+def test_before_a_task_no_worker_reads_an_archive_again(spark):
     def looked(rows):
         import gc
 

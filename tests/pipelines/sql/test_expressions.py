@@ -116,22 +116,22 @@ OTHERS = [
 ]
 
 
-def tells(expression):
+def reads_own_target(expression):
     return bool({"y", expressions.EVERYTHING} & expressions.own_names_in(expression))
 
 
 @pytest.mark.parametrize("expression", LOOKING_BACK)
 def test_the_target_may_stand_where_earlier_rows_alone_are_read(expression):
-    assert not tells(expression)
+    assert not reads_own_target(expression)
 
 
 @pytest.mark.parametrize("expression", OWN_ROW + OTHERS)
-def test_what_reads_the_row_itself_or_is_not_understood_tells_the_target(expression):
-    assert tells(expression)
+def test_what_reads_the_row_itself_or_is_not_understood_reads_the_target(expression):
+    assert reads_own_target(expression)
 
 
 @pytest.mark.spark
-def test_a_row_changes_with_its_own_target_where_it_is_told_to_and_nowhere_else(spark):
+def test_a_row_changes_with_its_own_target_where_it_is_read_and_nowhere_else(spark):
     """Cards are equal, but that in card k the target of row k is another one."""
     days, changed = range(6), []
     for card in (-1, *days):
@@ -139,14 +139,16 @@ def test_a_row_changes_with_its_own_target_where_it_is_told_to_and_nowhere_else(
     rows = spark.createDataFrame(changed, "card int, day int, x double, y double")
     rows = rows.selectExpr("*", "timestamp_seconds(day * 86400) AS time").cache()
     written = [*LOOKING_BACK, *OWN_ROW]
-    made = rows.selectExpr("card AS _card", "day AS _day", *(f"{told} AS e{at}" for at, told in enumerate(written)))
+    made = rows.selectExpr(
+        "card AS _card", "day AS _day", *(f"{expression} AS e{at}" for at, expression in enumerate(written))
+    )
     found = made.toPandas().set_index(["_card", "_day"])
-    for at, told in enumerate(written):
+    for at, expression in enumerate(written):
         value = found[f"e{at}"].astype(object).where(found[f"e{at}"].notna(), None)
         differs = [value[-1, day] != value[day, day] for day in days]
-        if told == "hash(struct(*))":  # the card is in it
+        if expression == "hash(struct(*))":  # the card is in it
             continue
-        assert any(differs) == (told in OWN_ROW), told
+        assert any(differs) == (expression in OWN_ROW), expression
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,6 @@ def test_a_row_changes_with_its_own_target_where_it_is_told_to_and_nowhere_else(
         ("x + count(over) + (a)[1]", False, []),
     ],
 )
-def test_a_window_that_is_read_from_end_to_end_tells_what_it_is_grouped_by(expression, all_rows, groups):
+def test_a_window_that_is_read_from_end_to_end_reports_what_it_is_grouped_by(expression, all_rows, groups):
     assert expressions.reads_all_rows(expression) == all_rows
     assert list(expressions.groups_in(expression)) == groups

@@ -125,7 +125,7 @@ rows = st.lists(st.tuples(floats, floats, longs, longs, ints, texts, texts, time
 @pytest.fixture(scope="module")
 def formulas(spark):
     frame = spark.createDataFrame([], COLUMNS)
-    return {told: formula_of(frame, told, frame.columns) for told in KNOWN}
+    return {expression: formula_of(frame, expression, frame.columns) for expression in KNOWN}
 
 
 def arrow(drawn):
@@ -153,8 +153,8 @@ def alike(one, other):
     )
 
 
-def test_formulas_give_what_spark_gives(spark, formulas, soak, tmp_path):
-    assert [told for told, one in formulas.items() if one is None] == []
+def test_formulas_compute_what_spark_computes(spark, formulas, soak, tmp_path):
+    assert [expression for expression, one in formulas.items() if one is None] == []
 
     @settings(max_examples=30 if soak else 2, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(rows)
@@ -162,11 +162,11 @@ def test_formulas_give_what_spark_gives(spark, formulas, soak, tmp_path):
         table = arrow(drawn)
         frame = in_arrow(spark.range(0, 1, 1, 1), lambda _: iter(table.to_batches()), COLUMNS)
         # decimals and dates as the cells hold them
-        asked = [F.expr(told).alias(f"c{at}") for at, told in enumerate(formulas)]
-        found = [list(row) for row in frame.select(*asked).collect()]
+        columns = [F.expr(expression).alias(f"c{at}") for at, expression in enumerate(formulas)]
+        found = [list(row) for row in frame.select(*columns).collect()]
         served = to_pandas(table)
         wrong = []
-        for at, (told, one) in enumerate(formulas.items()):
+        for at, (expression, one) in enumerate(formulas.items()):
             cells = computed(one, served)
             got = column_of(cells, one.type)
             for row, (drawn_row, values) in enumerate(zip(drawn, found, strict=True)):
@@ -176,7 +176,7 @@ def test_formulas_give_what_spark_gives(spark, formulas, soak, tmp_path):
                 if expected is not None and one.type.startswith("decimal"):
                     expected = int(expected.scaleb(-expected.as_tuple().exponent))
                 if not alike(value, expected):
-                    wrong.append((told, drawn_row, value, expected))
+                    wrong.append((expression, drawn_row, value, expected))
             assert len(got) == len(drawn)
         assert not wrong, (len(wrong), sorted({one[0] for one in wrong}), wrong[:10])
 

@@ -49,9 +49,9 @@ def test_every_new_row_can_be_made_again_from_its_parent(spark):
     copies = [row for row in rows if row[1] is not None]
     assert (len(parents), len(copies)) == (6, 12)
     for sample_id, parent, op, content in copies:
-        told, pixels = json.loads(op), parents[parent]
-        assert sample_id == f"{parent}+augment-{told['copy']}"
-        for change in told["changes"]:
+        operation, pixels = json.loads(op), parents[parent]
+        assert sample_id == f"{parent}+augment-{operation['copy']}"
+        for change in operation["changes"]:
             ((name, parameters),) = change.items()
             pixels = CHANGES[name][1](pixels, parameters)
         assert pixels.tobytes() == bytes(content)
@@ -77,9 +77,9 @@ def test_masks_and_boxes_move_with_their_image(spark):
     changed = step.apply(table(spark, rows, image(1, 8, 8), MASK, BOXES), {}, 5)
     copies = copies_of(changed, "image", "area", "boxes")
     assert len(copies) == 18
-    for parent, told, *contents in copies:
+    for parent, operation, *contents in copies:
         at = int(parent[1:])
-        moved, (mask,), box = along(PIXELS[at], told["changes"], [masks[at]], boxes[at])
+        moved, (mask,), box = along(PIXELS[at], operation["changes"], [masks[at]], boxes[at])
         assert [one.tobytes() for one in (moved, mask, box)] == [bytes(one) for one in contents]
     assert len({bytes(copy[3]) for copy in copies}) > 6
 
@@ -89,21 +89,21 @@ def test_texts_are_changed_from_their_own_words(spark):
     step = Augment(copies=4, ops=({"synonyms": 1.0}, {"swap": 0.5}), synonyms={"big": ["large", "huge"]})
     changed = step.apply(table(spark, [{"text": one} for one in texts], TEXT), {}, 1)
     copies = copies_of(changed, "text")
-    for parent, told, content in copies:
+    for parent, operation, content in copies:
         original = texts[int(parent[1:])]
-        expected = original and through(changes(step.synonyms), original, told["changes"])
+        expected = original and through(changes(step.synonyms), original, operation["changes"])
         assert content == expected
     words = [Counter(content.split(" ")) for parent, _, content in copies if parent == "s0"]
     either = [Counter(["the", big, "dog", "runs"]) for big in ("large", "huge")]
     assert all(one in either for one in words)
 
 
-def test_series_are_changed_as_their_op_says(spark):
+def test_series_are_changed_by_their_op(spark):
     held = np.random.default_rng(2).normal(size=(4, 20, 2)).astype(np.float32)
     step = Augment(ops=({"warp": 0.2}, {"permute": 4}))
     changed = step.apply(table(spark, [{"signal": one.tobytes()} for one in held], SERIES), {}, 1)
-    for parent, told, content in copies_of(changed, "signal"):
-        expected = through(SERIES_CHANGES, held[int(parent[1:])], told["changes"])
+    for parent, operation, content in copies_of(changed, "signal"):
+        expected = through(SERIES_CHANGES, held[int(parent[1:])], operation["changes"])
         assert bytes(content) == expected.tobytes()
         assert expected.tobytes() != held[int(parent[1:])].tobytes()
 
@@ -124,19 +124,19 @@ def test_numbers_get_noise_of_the_deviation_that_train_has(spark):
     assert missing == [(None, None, "b")] * 5
 
 
-def test_another_step_says_itself_how_many_copies_a_row_gets(spark):
+def test_another_step_decides_how_many_copies_a_row_gets(spark):
     within = made(spark)
     rows = within.frame.where("sample_id IN ('s1', 's2')").withColumn("_copy", F.expr("explode(sequence(1, 3))"))
     new = rows_of(type(within)(STEP.made(within, rows, {}, 5, "rebalance"), within.columns), "sample_id", "op", "image")
     assert [row[0] for row in new] == [f"s{at}+rebalance-{copy}" for at in (1, 2) for copy in (1, 2, 3)]
     for sample_id, op, content in new:
-        told = json.loads(op)
-        assert told["op"] == "rebalance"
-        expected = through(CHANGES, PIXELS[int(sample_id[1])], told["changes"])
+        operation = json.loads(op)
+        assert operation["op"] == "rebalance"
+        expected = through(CHANGES, PIXELS[int(sample_id[1])], operation["changes"])
         assert bytes(content) == expected.tobytes()
 
 
-def test_two_steps_in_a_row_give_ids_of_their_own_and_tell_all_that_was_done(spark):
+def test_two_steps_in_a_row_give_ids_of_their_own_and_record_all_that_was_done(spark):
     once = augmented(spark, Augment(ops=({"shift": 2},)))
     twice = Augment(ops=({"noise": 0.05},)).apply(once, {}, 5)
     rows = rows_of(twice, "sample_id", "parent_id", "op", "image")
@@ -145,18 +145,18 @@ def test_two_steps_in_a_row_give_ids_of_their_own_and_tell_all_that_was_done(spa
     assert len(rows) == 24
     for _, parent, op, content in rows:
         if parent is not None:
-            told = json.loads(op)
-            changes_in_order = [*told.get("before", {}).get("changes", []), *told["changes"]]
+            operation = json.loads(op)
+            changes_in_order = [*operation.get("before", {}).get("changes", []), *operation["changes"]]
             assert through(CHANGES, PIXELS[int(parent[1:])], changes_in_order).tobytes() == bytes(content)
 
 
-def test_the_feeds_step_makes_no_rows_and_says_what_to_change(spark):
+def test_the_feeds_step_makes_no_rows_and_records_what_to_change(spark):
     step = Augment(ops=({"flip": 0.5},), where="feed")
     assert step.fit(made(spark), 5) == {"column": "image", "modality": "image"}
     assert augmented(spark, step).frame.count() == 6
     numbers = table(spark, [{"wind": 1.0}, {"wind": 4.0}, {"wind": None}], NUMBER)
-    told = Augment(ops=({"noise": 0.1},), where="feed").fit(numbers, 0)
-    assert told == {"column": "numbers", "modality": "table", "deviations": {"wind": 1.5}}
+    learned = Augment(ops=({"noise": 0.1},), where="feed").fit(numbers, 0)
+    assert learned == {"column": "numbers", "modality": "table", "deviations": {"wind": 1.5}}
     texts = table(spark, [{"text": "a b"}], TEXT)
     assert Augment(ops=({"swap": 1},), where="feed").fit(texts, 0) == {"column": "text", "modality": "text"}
 
@@ -177,7 +177,7 @@ def test_an_unknown_op_is_refused_with_the_nearest():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"ops": ({"shift": 1}, {"swap": 0.1})}, "not all of one kind"),
         ({"ops": ({"flip": 1.5},)}, "too strong: flip 1.5"),
@@ -191,8 +191,8 @@ def test_an_unknown_op_is_refused_with_the_nearest():
         ({"ops": ({"swap": 0.1},), "synonyms": {"a": ["b"]}}, "need each other"),
     ],
 )
-def test_what_cannot_go_together_is_refused_before_anything_runs(fields, told):
-    with pytest.raises(ValidationError, match=told):
+def test_what_cannot_go_together_is_refused_before_anything_runs(fields, message):
+    with pytest.raises(ValidationError, match=message):
         Augment(**fields)
 
 
@@ -226,9 +226,9 @@ AREA = MASK.model_copy(update={"meaning": "mask"})
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("where", ["spark", "feed"])
-@pytest.mark.parametrize("other", [AREA, FINE], ids=["a mask", "a finer picture to be told"])
+@pytest.mark.parametrize("other", [AREA, FINE], ids=["a mask", "a finer image as target"])
 @pytest.mark.parametrize("op", sorted(NEAREST))
-def test_no_picture_is_moved_away_from_what_shows_the_same(spark, where, other, op):
+def test_no_image_is_moved_away_from_what_shows_the_same(spark, where, other, op):
     cells = {
         "image": PIXELS[0].tobytes(),
         other.name: bytes(int(np.prod(other.shape)) * np.dtype(other.dtype).itemsize),

@@ -31,7 +31,7 @@ def arrays(found):
     ]
 
 
-def test_the_coarse_picture_is_resampled_and_the_fine_one_becomes_the_target(spark):
+def test_the_coarse_image_is_resampled_and_the_fine_one_becomes_the_target(spark):
     whole = np.random.default_rng(0).integers(0, 256, (3, 14, 9), np.uint8)
     found = Coarsen(scale=4).apply(table(spark, [{"image": whole.tobytes()}], image(3, 14, 9)), {}, 0)
     ((fine, coarse),) = arrays(found)
@@ -42,7 +42,7 @@ def test_the_coarse_picture_is_resampled_and_the_fine_one_becomes_the_target(spa
     assert roles == {"image": ("target", "uint8", (4, 12, 8)), "coarse": ("input", "float32", (3, 3, 2))}
 
 
-def test_a_picture_in_the_corner_of_its_frame_knows_nothing_of_what_is_beside_it(spark):
+def test_an_image_in_the_corner_of_its_frame_knows_nothing_of_what_is_beside_it(spark):
     whole = np.random.default_rng(1).integers(1, 256, (1, 12, 12), np.uint8)
     rows = [{"image": whole.tobytes(), SIZES[0]: 7, SIZES[1]: 10}]
     found = Coarsen(scale=3).apply(table(spark, rows, image(1, 12, 12), *KEPT), {}, 0)
@@ -58,14 +58,14 @@ def test_a_picture_in_the_corner_of_its_frame_knows_nothing_of_what_is_beside_it
 @pytest.mark.bad_input
 def test_what_cannot_be_made_coarse_is_refused(spark):
     made = table(spark, [{"image": b"\0" * 6, "wind": 1.0}], image(1, 2, 3), NUMBER)
-    with pytest.raises(BadData, match="'wind' is no picture of bytes"):
+    with pytest.raises(BadData, match="'wind' is not an image of bytes"):
         Coarsen(scale=2, column="wind").apply(made, {}, 0)
     with pytest.raises(BadData, match=r"\(2, 3\); expected 4 or more"):
         Coarsen(scale=4).apply(made, {}, 0)
 
 
 @pytest.mark.bad_input
-def test_a_picture_smaller_than_a_coarse_pixel_is_put_aside(spark):
+def test_an_image_smaller_than_a_coarse_pixel_is_quarantined(spark):
     rows = [{"image": bytes(36), SIZES[0]: height, SIZES[1]: 6} for height in (3, 2)]
     found = Coarsen(scale=3).apply(table(spark, rows, image(1, 6, 6), *KEPT), {}, 0)
     assert rows_of(found, "sample_id") == [("s0",)]
@@ -74,7 +74,7 @@ def test_a_picture_smaller_than_a_coarse_pixel_is_put_aside(spark):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("step", [Patch(size=2), Resize(height=2, width=2)])
-def test_frames_of_pictures_that_keep_their_sizes_are_left_whole(spark, step):
+def test_frames_of_images_that_keep_their_sizes_are_left_whole(spark, step):
     made = table(spark, [{"image": bytes(36), SIZES[0]: 3, SIZES[1]: 3}], image(1, 6, 6), *KEPT)
     with pytest.raises(BadData, match="another `resize` than keep"):
         step.apply(made, step.fit(made, 0), 0)

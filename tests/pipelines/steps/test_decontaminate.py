@@ -20,7 +20,7 @@ def made(spark, partitions=None):
 
 
 @pytest.mark.parametrize("partitions", [1, 5])
-def test_all_train_rows_that_valid_asks_nearly_so_are_put_aside(spark, partitions):
+def test_all_train_rows_nearly_equal_to_valid_rows_are_quarantined(spark, partitions):
     found = Decontaminate(then="put aside").apply(made(spark, partitions), {}, 0)
     assert rows_of(found, "sample_id") == [("s2",), ("s3",), ("s4",)]
     refused = {row.sample_id: row.reason for row in found.refused.collect()}
@@ -34,8 +34,8 @@ def test_rows_of_train_alone_are_not_looked_at(spark):
 
 
 @pytest.mark.bad_input
-def test_a_contaminated_train_split_is_refused_where_that_is_asked(spark):
+def test_a_contaminated_train_split_is_refused_where_that_is_configured(spark):
     with pytest.raises(BadData, match="2 train rows are nearly equal to one of valid or test, such as s0 to s3"):
         Decontaminate(then="refuse").apply(made(spark), {}, 0)
-    with pytest.raises(BadData, match="name a picture or a text"):
+    with pytest.raises(BadData, match="name an image or a text"):
         Decontaminate(then="refuse").apply(table(spark, [{"wind": 1.0, "split": "train"}], NUMBER), {}, 0)

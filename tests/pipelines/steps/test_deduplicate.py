@@ -42,9 +42,9 @@ def test_of_a_chain_of_near_texts_one_stays(spark):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [({"by": "exact", "columns": ("town",)}, r"'town'.*'city'"), ({"by": "image"}, r"inputs are \['wind', 'city'\]")],
 )
-def test_what_cannot_be_compared_is_refused_with_the_columns_there(spark, fields, told):
-    with pytest.raises(BadData, match=told):
+def test_what_cannot_be_compared_is_refused_with_the_columns_there(spark, fields, message):
+    with pytest.raises(BadData, match=message):
         Deduplicate(**fields).apply(table(spark, ROWS, NUMBER, CITY), {}, 0)

@@ -24,7 +24,7 @@ def test_unknown_and_missing_inputs_are_class_zero(spark):
     assert found.columns[0].classes == ("(unknown)", "Bonn", "Graz")
 
 
-def test_a_label_that_train_does_not_know_is_put_aside(spark):
+def test_a_label_that_train_does_not_know_is_quarantined(spark):
     step = Encode(columns=("label",))
     learned = step.fit(table(spark, [{"label": "b"}, {"label": "a"}], LABEL), 0)
     found = step.apply(table(spark, [{"label": "a"}, {"label": "z"}, {"label": None}], LABEL), learned, 0)
@@ -167,15 +167,15 @@ def test_of_a_class_the_share_of_the_positive_one_is_taken(spark, label):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"target": "cost"}, r"'cost'.*'label'"),
         ({"target": "label"}, "name the `positive` one"),
         ({"target": "label", "columns": ("label",), "positive": "x"}, "target is for inputs"),
     ],
 )
-def test_a_target_without_a_mean_is_refused(spark, fields, told):
-    with pytest.raises(BadData, match=told):
+def test_a_target_without_a_mean_is_refused(spark, fields, message):
+    with pytest.raises(BadData, match=message):
         Encode(**{"columns": ("city",), "method": "target", **fields}).fit(
             table(spark, [{"city": "a", "label": "x"}], CITY, LABEL), 0
         )
@@ -191,7 +191,7 @@ def test_classes_that_are_numbers_stand_by_their_value(spark, column):
     assert learned["grade"]["classes"] == ["1", "2", "3", "10", "30"]
 
 
-def test_classes_stand_in_the_order_that_was_asked_for(spark):
+def test_classes_stand_in_the_declared_order(spark):
     rows = table(spark, [{"label": one} for one in ("low", "high", "medium")], LABEL)
     step = Encode(columns=("label",), classes=("low", "medium", "high"))
     assert rows_of(step.apply(rows, step.fit(rows, 0), 0), "label") == [(0,), (2,), (1,)]

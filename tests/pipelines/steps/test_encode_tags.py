@@ -36,14 +36,14 @@ def test_tags_are_those_of_scikit_learn(spark, separator):
     assert vectors(step.apply(given, learned, 0)) == expected.tolist()
 
 
-def test_what_a_task_is_to_tell_has_the_tags_as_classes(spark):
+def test_a_target_has_the_tags_as_classes(spark):
     step = Encode(columns=("seen",), method="tags")
     found = step.apply(seen(spark, *LISTED), step.fit(seen(spark, *LISTED), 0), 0)
     signature = manifest(*found.columns).signature("seen")
     assert (signature.classes, signature.outputs, signature.target.dtype) == (("ball", "dog", "man"), 3, "float32")
 
 
-def test_a_target_that_cannot_be_told_is_put_aside_and_one_without_tags_is_not(spark):
+def test_a_target_that_cannot_be_encoded_is_quarantined_and_one_without_tags_is_not(spark):
     step = Encode(columns=("seen",), method="tags")
     found = step.apply(seen(spark, "dog", "dog,cat", None, "  "), step.fit(seen(spark, *LISTED), 0), 0)
     assert vectors(found) == [[0, 1, 0], [0, 0, 0]]
@@ -69,14 +69,14 @@ def test_serving_reads_an_input_as_the_step_did(spark):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("made", "told"),
+    ("made", "message"),
     [
         ([{"seen": "dog"}, {"seen": "dog,"}], r"have \['dog'\]; expected two or more, set apart by ','"),
         ([{"seen": ""}, {"seen": None}], "have no tag; expected two or more"),
     ],
 )
-def test_less_than_two_tags_are_nothing_to_tell_apart(spark, made, told):
-    with pytest.raises(BadData, match=told):
+def test_less_than_two_tags_are_nothing_to_distinguish(spark, made, message):
+    with pytest.raises(BadData, match=message):
         Encode(columns=("seen",), method="tags").fit(table(spark, made, SEEN), 0)
 
 

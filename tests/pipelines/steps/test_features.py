@@ -30,11 +30,13 @@ def test_a_feature_may_use_the_row_its_neighbours_and_the_features_before(spark)
 
 
 @pytest.mark.bad_input
-def test_every_expression_that_cannot_be_computed_is_told_at_once(spark):
+def test_every_expression_that_cannot_be_computed_is_reported_at_once(spark):
     step = Features(add={"a": {"expression": "wnd * 2"}, "b": {"expression": "wind *"}, "wind": {"expression": "1"}})
-    with pytest.raises(BadData) as told:
+    with pytest.raises(BadData) as refused:
         apply(spark, step)
-    assert [fault.where for fault in told.value.faults] == [f"step features, '{name}'" for name in ("a", "b", "wind")]
+    assert [fault.where for fault in refused.value.faults] == [
+        f"step features, '{name}'" for name in ("a", "b", "wind")
+    ]
 
 
 @pytest.mark.bad_input

@@ -101,7 +101,7 @@ def test_a_served_text_in_a_filled_column_of_numbers_is_still_refused(spark):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"columns": ("wnd",), "method": "mean"}, r"'wnd'.*'wind'"),
         ({"columns": ("city",), "method": "median"}, "texts have no median"),
@@ -109,8 +109,8 @@ def test_a_served_text_in_a_filled_column_of_numbers_is_still_refused(spark):
         ({"columns": ("city",), "method": "constant", "value": 3}, "3 does not fit its string values"),
     ],
 )
-def test_what_cannot_be_filled_is_refused_with_the_column(spark, fields, told):
-    with pytest.raises(BadData, match=told):
+def test_what_cannot_be_filled_is_refused_with_the_column(spark, fields, message):
+    with pytest.raises(BadData, match=message):
         Impute(**fields).fit(table(spark, [{"wind": None, "city": "a"}], NUMBER, CITY), 0)
 
 

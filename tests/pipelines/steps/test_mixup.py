@@ -46,14 +46,14 @@ def test_every_new_row_can_be_made_again_from_its_parent_and_partner(spark):
     new = {name: row for name, row in rows.items() if row[0] is not None}
     assert (len(rows), len(new)) == (120, 80)
     for name, (parent, op, wind, age, label, who) in new.items():
-        told = json.loads(op)
-        assert name == f"{parent}+mixup-{told['copy']}"
-        assert (told["op"], told["seed"], told["alpha"]) == ("mixup", 1, 0.2)
+        operation = json.loads(op)
+        assert name == f"{parent}+mixup-{operation['copy']}"
+        assert (operation["op"], operation["seed"], operation["alpha"]) == ("mixup", 1, 0.2)
         (*_, own_wind, own_age, own_label, own_who), (*_, other_wind, other_age, other_label, _) = (
             rows[parent],
-            rows[told["partner"]],
+            rows[operation["partner"]],
         )
-        share = told["share"]
+        share = operation["share"]
         if None in (own_wind, other_wind):
             assert wind is None
         else:
@@ -66,15 +66,15 @@ def test_every_new_row_can_be_made_again_from_its_parent_and_partner(spark):
 
 
 def test_each_row_is_a_partner_once_a_copy_and_never_its_own(spark):
-    told = [(row[1], json.loads(row[2])) for row in mixed(spark, copies=3) if row[1] is not None]
+    operations = [(row[1], json.loads(row[2])) for row in mixed(spark, copies=3) if row[1] is not None]
     for copy in (1, 2, 3):
-        pairs = [(parent, one["partner"]) for parent, one in told if one["copy"] == copy]
+        pairs = [(parent, one["partner"]) for parent, one in operations if one["copy"] == copy]
         assert set(Counter(partner for _, partner in pairs).values()) == {1}
         assert all(parent != partner for parent, partner in pairs)
-    assert len({(parent, one["partner"]) for parent, one in told}) > 100
+    assert len({(parent, one["partner"]) for parent, one in operations}) > 100
 
 
-def test_shares_are_drawn_from_their_law(spark):
+def test_shares_are_drawn_from_their_distribution(spark):
     found = [json.loads(row[2])["share"] for row in mixed(spark, copies=50, alpha=0.5) if row[2]]
     # Beta(a, a): mean 1/2, variance 1 / (4 (2 a + 1)); 2,000 draws, 4 deviations of the mean
     assert np.mean(found) == pytest.approx(0.5, abs=4 * (0.125 / 2000) ** 0.5)
@@ -85,14 +85,14 @@ def test_the_same_rows_are_mixed_whatever_the_partitions(spark):
     assert mixed(spark, 1, copies=2) == mixed(spark, 7, copies=2)
 
 
-def test_a_second_step_gives_ids_of_its_own_and_tells_what_was_done_before(spark):
+def test_a_second_step_makes_ids_of_its_own_and_records_what_was_done_before(spark):
     before = made(spark, 4)
     for _ in range(2):
         step = Mixup()
         before = step.apply(before, step.fit(before, 1), 1)
-    told = {row[0]: json.loads(row[1]) for row in rows_of(before, "sample_id", "op") if row[1]}
-    assert len(told) == 12
-    assert told["s0+mixup-1+mixup2-1"]["before"]["op"] == "mixup"
+    operations = {row[0]: json.loads(row[1]) for row in rows_of(before, "sample_id", "op") if row[1]}
+    assert len(operations) == 12
+    assert operations["s0+mixup-1+mixup2-1"]["before"]["op"] == "mixup"
 
 
 @pytest.mark.bad_input

@@ -18,7 +18,7 @@ def made(spark, count=2):
     wholes = [
         (draws.integers(0, 256, (3, 6, 9), np.uint8), draws.integers(0, 9, (1, 6, 9), np.int32)) for _ in range(count)
     ]
-    rows = [{"image": picture.tobytes(), "mask": mask.tobytes()} for picture, mask in wholes]
+    rows = [{"image": image.tobytes(), "mask": mask.tobytes()} for image, mask in wholes]
     return wholes, table(spark, rows, image(3, 6, 9), MASK)
 
 
@@ -41,6 +41,6 @@ def test_patches_are_the_pixels_of_their_places_masks_along_and_cover_all(spark,
 
 
 @pytest.mark.bad_input
-def test_patches_larger_than_the_picture_are_refused(spark):
+def test_patches_larger_than_the_image_are_refused(spark):
     with pytest.raises(BadData, match=r"'image': \(6, 9\).*expected equal ones of 7 or more"):
         Patch(size=7).apply(made(spark)[1], {}, 0)

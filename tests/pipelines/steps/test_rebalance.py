@@ -94,7 +94,7 @@ def test_every_method_ends_with_the_rows_of_its_plan(spark, before, to, method):
     assert all(originals[parent] == label for _, parent, _, label in found if parent is not None)
 
 
-def test_the_plan_is_told_as_a_table_before_it_is_done(spark):
+def test_the_plan_is_logged_as_a_table_before_it_is_done(spark):
     step = Rebalance(method="undersample", to=Ratio(ratio=0.5))
     lines = step.plan(step.fit(made(spark), 1))
     assert lines == [
@@ -108,7 +108,7 @@ def test_the_plan_is_told_as_a_table_before_it_is_done(spark):
     assert Rebalance(method="none").plan({}) == []
 
 
-def test_classes_that_were_encoded_are_told_by_their_names(spark):
+def test_classes_that_were_encoded_are_reported_by_their_names(spark):
     rows = [{"wind": 1.0, "label": at} for at in (2, 2, 2, 0, 0)]
     learned = Rebalance(method="duplicate").fit(table(spark, rows, NUMBER, target(3)), 1)
     assert learned["before"] == {"class 0": 2, "class 2": 3}
@@ -235,7 +235,7 @@ AREA = Column(name="area", dtype="int64", layout="tensor", shape=(6, 6), axes="H
 BOXES = Column(name="boxes", dtype="float32", layout="tensor", shape=(1, 4), role="target", meaning="vector")
 
 
-def test_masks_and_boxes_move_with_the_pictures_that_are_changed(spark):
+def test_masks_and_boxes_move_with_the_images_that_are_changed(spark):
     labels = [label for label, count in FROM.items() for _ in range(count)]
     parts = zip(labels, PIXELS, AREAS, CORNERS, strict=True)
     rows = [
@@ -273,15 +273,15 @@ def test_noise_has_the_deviation_of_train_which_the_plan_keeps(spark):
     # with what stands in the manifest and in the row, the row can be made again from its parent
     noise = noisy(np.array([learned["deviations"]["wind"]]))
     for parent, op, value in new:
-        told = json.loads(op)["changes"]
-        assert through(noise, np.array([wind[int(parent[1:])]]), told)[0] == pytest.approx(value, rel=1e-12)
+        done = json.loads(op)["changes"]
+        assert through(noise, np.array([wind[int(parent[1:])]]), done)[0] == pytest.approx(value, rel=1e-12)
     # the rare rows alone do not deviate at all
     assert np.std([value for *_, value in new]) == pytest.approx(0.5 * wind.std(), rel=0.2)
 
 
 @pytest.mark.parametrize("second", ["duplicate", "smote", "augment"])
 @pytest.mark.parametrize("first", ["duplicate", "smote", "augment"])
-def test_a_row_made_of_a_made_one_has_an_id_of_its_own_and_tells_both(spark, first, second):
+def test_a_row_made_of_a_made_one_has_an_id_of_its_own_and_records_both(spark, first, second):
     rows = [{"wind": float(at), "label": "aaaaabb"[at % 7], "city": "xxxy"[at % 4]} for at in range(42)]
     made_of = table(spark, rows, NUMBER, LABEL, CITY.model_copy(update={"role": "target"}))
     for method, column in ((first, "label"), (second, "city")):
@@ -294,9 +294,9 @@ def test_a_row_made_of_a_made_one_has_an_id_of_its_own_and_tells_both(spark, fir
     both = [row for row in found if row[0].count("+") == 2]
     assert both
     for sample_id, parent, op in both:
-        told = json.loads(op)
-        assert (told["before"]["op"], told["op"]) == (one, f"{other}2" if other == one else other)
-        names = [f"{done['op']}-{done['copy']}" for done in (told["before"], told)]
+        operation = json.loads(op)
+        assert (operation["before"]["op"], operation["op"]) == (one, f"{other}2" if other == one else other)
+        names = [f"{done['op']}-{done['copy']}" for done in (operation["before"], operation)]
         assert sample_id == "+".join([parent, *names])
 
 

@@ -21,7 +21,7 @@ def pixels(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_an_integer_factor_by_area_gives_the_means_of_the_blocks(spark):
+def test_an_integer_factor_by_area_returns_the_means_of_the_blocks(spark):
     whole = pixels(3, 8, 6)
     step = Resize(height=4, width=3, method="area")
     made = table(spark, [{"image": whole.tobytes()}], image(3, 8, 6))
@@ -36,7 +36,7 @@ def test_bytes_are_those_of_pillow_but_for_rounding(spark):
     made, step = table(spark, [{"image": whole.tobytes()}], image(1, 8, 6)), Resize(height=13, width=5)
     found = np.frombuffer(rows_of(step.apply(made, step.fit(made, 0), 0), "image")[0][0], np.uint8).reshape(13, 5)
     oracle = np.asarray(Image.fromarray(whole[0]).resize((5, 13), Image.Resampling.BILINEAR))
-    # Pillow rounds pictures of bytes after each of its two passes
+    # Pillow rounds images of bytes after each of its two passes
     assert np.abs(found.astype(int) - oracle).max() <= 1
 
 
@@ -64,7 +64,7 @@ def test_serving_resizes_as_the_step_did(spark):
 
 
 @pytest.mark.bad_input
-def test_a_column_that_is_no_picture_is_refused(spark):
+def test_a_column_that_is_no_image_is_refused(spark):
     made = table(spark, [{"image": b"\0", "wind": 1.0}], image(1, 1, 1), NUMBER)
     with pytest.raises(BadData, match=r"'wind'.*\['image'\]"):
         Resize(height=2, width=2, columns=("wind",)).fit(made, 0)

@@ -97,22 +97,22 @@ def test_a_sum_is_that_of_its_own_values(values, data):
 @pytest.mark.spark
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"value": "payed"}, r"\['payed'\]: no such columns"),
         ({"time": "paid"}, "declare it as type: timestamp"),
         ({"value": "city"}, "no number"),
     ],
 )
-def test_windows_that_do_not_fit_are_refused(spark, change, told):
+def test_windows_that_do_not_fit_are_refused(spark, change, message):
     rows = table(spark, made(5), CITY, TIME, PAID, FRAUD)
-    with pytest.raises(BadData, match=told):
+    with pytest.raises(BadData, match=message):
         Rolling(**{**FIELDS, "value": "paid", **change}).apply(rows, {}, 1)
 
 
 @pytest.mark.spark
 @pytest.mark.bad_input
-def test_rows_without_an_entity_a_time_or_a_value_are_told_when_they_are_counted(spark):
+def test_rows_without_an_entity_a_time_or_a_value_are_reported_when_they_are_counted(spark):
     rows = made(6)
     rows.loc[0, "city"], rows.loc[1, "time"], rows.loc[2, "paid"] = None, None, None
     step = Rolling(**FIELDS, value="paid")

@@ -65,15 +65,15 @@ def test_a_target_keeps_its_raw_values_and_carries_the_map(spark):
     assert scaled.columns[0].affine == Affine(offset=20.0, factor=0.1)
 
 
-@pytest.mark.parametrize("law", ["uniform", "normal"])
+@pytest.mark.parametrize("distribution", ["uniform", "normal"])
 @pytest.mark.parametrize("count", [10, 1000])
-def test_quantiles_are_those_of_scikit_learn_for_serving_too(spark, law, count):
+def test_quantiles_are_those_of_scikit_learn_for_serving_too(spark, distribution, count):
     values = np.round(np.random.default_rng(4).exponential(3, 200), 1)  # with many doubles
     unseen = np.array([-5.0, 0.05, values[3], 2.345, 99.0])
-    step = Scale(column="wind", method="quantile", quantiles=count, law=law)
+    step = Scale(column="wind", method="quantile", quantiles=count, law=distribution)
     learned = step.fit(table(spark, [{"wind": value} for value in values], NUMBER, partitions=3), 0)
     found = step.apply(table(spark, [{"wind": value} for value in unseen], NUMBER), learned, 0)
-    oracle = QuantileTransformer(n_quantiles=min(count, 200), output_distribution=law).fit(values[:, None])
+    oracle = QuantileTransformer(n_quantiles=min(count, 200), output_distribution=distribution).fit(values[:, None])
     expected = oracle.transform(unseen[:, None])[:, 0]
     np.testing.assert_allclose([wind for (wind,) in rows_of(found, "wind")], expected, rtol=1e-5, atol=1e-6)
     record = Step(name="scale", version=1, config={}, learned=learned, rows_in=1, rows_out=1, seconds=0)

@@ -32,7 +32,7 @@ def test_the_same_rows_are_drawn_whatever_the_partitions(spark, by):
     assert all(other == first for other in others)
 
 
-def test_shares_by_hash_are_near_what_was_asked_for(spark):
+def test_shares_by_hash_are_near_the_configured_ones(spark):
     splits = [split for (split,) in rows_of(drawn(spark, Split(by="hash", valid=0.1, test=0.2), many(3000)), "split")]
     # 3 standard deviations of a binomial of 3000
     assert splits.count("test") == pytest.approx(600, abs=3 * (3000 * 0.2 * 0.8) ** 0.5)
@@ -132,7 +132,7 @@ def test_shares_of_time_put_the_latest_rows_into_test_with_a_gap_between(spark):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"gap": 5}, "less than the gap"),
         ({"periods": {**PERIODS, "valid": ["2020-01-05", "2020-01-15"]}}, "none overlap"),
@@ -143,8 +143,8 @@ def test_shares_of_time_put_the_latest_rows_into_test_with_a_gap_between(spark):
         ({"periods": {"train": ["yesterday", "2020-01-11"]}}, "yesterday"),
     ],
 )
-def test_periods_out_of_order_are_refused_from_the_recipe(change, told):
-    with pytest.raises(ValidationError, match=told):
+def test_periods_out_of_order_are_refused_from_the_recipe(change, message):
+    with pytest.raises(ValidationError, match=message):
         Split(**{"by": "time", "time": "time", "periods": PERIODS, **change})
 
 
@@ -159,10 +159,10 @@ def test_times_may_be_iso_texts_and_an_order_may_be_a_number(spark):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("column", "told"), [("wind", "holds numbers"), ("label", "no ISO time"), ("when", "no column")]
+    ("column", "message"), [("wind", "holds numbers"), ("label", "no ISO time"), ("when", "no column")]
 )
-def test_a_split_by_time_needs_times(spark, column, told):
-    with pytest.raises(BadData, match=told):
+def test_a_split_by_time_needs_times(spark, column, message):
+    with pytest.raises(BadData, match=message):
         drawn(spark, Split(by="time", time=column, periods=PERIODS), many(9))
 
 
@@ -174,7 +174,7 @@ def test_shares_by_time_go_by_fractions_too(spark):
 
 
 @pytest.mark.bad_input
-def test_rows_without_a_time_are_told(spark):
+def test_rows_without_a_time_are_reported(spark):
     rows = [{"wind": None if at == 3 else float(at), "label": "a"} for at in range(40)]
     with pytest.raises(BadData, match="1 rows have no wind; put them aside before"):
         drawn(spark, Split(by="time", time="wind", test=0.2), rows).counted()

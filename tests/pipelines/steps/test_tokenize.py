@@ -76,7 +76,7 @@ def test_columns_share_one_vocabulary_and_keep_their_roles(spark):
 
 @pytest.mark.spark
 @pytest.mark.parametrize(("too_long", "kept"), [("quarantine", ["s0"]), ("truncate", ["s0", "s1"])])
-def test_long_texts_are_put_aside_or_cut_and_empty_ones_put_aside(spark, too_long, kept):
+def test_long_texts_are_quarantined_or_cut_and_empty_ones_quarantined(spark, too_long, kept):
     step = Tokenize(columns=("text",), by="characters", begin=True, end=True, longest=5, too_long=too_long)
     found, learned = done(step, texts(spark, [("abc",), ("abcd",), (" ",), (None,)], TEXT))
     assert [row[0] for row in rows_of(found, "sample_id")] == kept

@@ -15,7 +15,7 @@ ROWS = [
 ]
 
 
-def test_rows_that_break_a_rule_are_put_aside_under_its_name(spark):
+def test_rows_that_break_a_rule_are_quarantined_under_its_name(spark):
     step = Validate(rules={"wind blows": "wind >= 0"}, required=("city",))
     found = step.apply(table(spark, ROWS, NUMBER, CITY), {}, 0)
     assert rows_of(found, "sample_id") == [("s0",), ("s3",)]
@@ -36,7 +36,7 @@ def test_the_first_line_of_a_file_is_kept(spark):
     assert rows_of(found, "sample_id") == [("t.csv:2",)]
 
 
-def test_all_rules_that_cannot_be_read_are_told_at_once(spark):
+def test_all_rules_that_cannot_be_read_are_reported_at_once(spark):
     step = Validate(rules={"broken": "wind >=", "stranger": "sun > 1"}, required=("moon",))
     with pytest.raises(BadData) as refused:
         step.apply(table(spark, ROWS, NUMBER, CITY), {}, 0)

@@ -19,7 +19,7 @@ HEAT = Column(name="heat", dtype="float64", role="input", meaning="number")
 
 
 def series(spark, hours, shops=None, splits=None, partitions=None):
-    """Rows whose load and heat tell where they stand: no two are equal."""
+    """Rows whose load and heat determine their position: no two are equal."""
     shops = shops or ["a"] * len(hours)
     rows = [
         {"sample_id": f"r{at}", "split": split, "hour": hour, "shop": shop, "load": float(at), "heat": -at / 7}
@@ -38,7 +38,7 @@ def done(step, made):
 
 
 def cut(found, learned):
-    """The windows of all blocks, as the docstring of the step tells to cut them."""
+    """The windows of all blocks, cut as the step's docstring defines."""
     windows = []
     width = learned["look_back"] + learned["horizon"]
     for row in found.frame.collect():
@@ -102,22 +102,22 @@ def test_windows_never_cross_splits_entities_or_gaps(spark):
 
 
 @pytest.mark.spark
-def test_windows_that_reach_back_tell_every_step_of_their_split_once(spark):
+def test_windows_that_reach_back_predict_every_step_of_their_split_once(spark):
     splits = ["train"] * 60 + ["valid"] * 20 + ["test"] * 20
     made = series(spark, list(range(100)) * 2, ["a"] * 100 + ["b"] * 100, splits * 2, partitions=3)
     step = Window(time="hour", entity="shop", columns=("load",), look_back=6, horizon=2, reach=True)
     found, learned = done(step, made)
-    told = Counter()
+    predicted = Counter()
     for split, window in cut(found, learned):
         load = np.frombuffer(window, "<f4").reshape(-1, 1)[:, 0]
         assert np.array_equal(np.diff(load), np.ones(7))
-        told[split, int(load[6])] += 1
+        predicted[split, int(load[6])] += 1
     first = (
         [("train", at) for at in range(6, 59)]
         + [("valid", at) for at in range(60, 79)]
         + [("test", at) for at in range(80, 99)]
     )
-    assert told == Counter([(split, at + shop) for split, at in first for shop in (0, 100)])
+    assert predicted == Counter([(split, at + shop) for split, at in first for shop in (0, 100)])
     ids = [row.sample_id for row in found.frame.select("sample_id").collect()]
     assert len(set(ids)) == len(ids)
 
@@ -133,7 +133,7 @@ def test_blocks_do_not_depend_on_partitions(spark):
 
 
 @pytest.mark.spark
-def test_missing_numbers_and_double_times_are_put_aside_and_leave_a_gap(spark):
+def test_missing_numbers_and_double_times_are_quarantined_and_leave_a_gap(spark):
     rows = [{"clock": f"2016-07-01 {hour:02}:00:00", "load": float(hour)} for hour in range(12)]
     rows[5]["load"] = None
     rows += [{"clock": "2016-07-01 03:00:00", "load": 99.0}, {"clock": "soon", "load": 1.0}]
@@ -151,7 +151,7 @@ def test_missing_numbers_and_double_times_are_put_aside_and_leave_a_gap(spark):
 
 
 @pytest.mark.spark
-def test_stretches_shorter_than_a_window_are_put_aside(spark):
+def test_stretches_shorter_than_a_window_are_quarantined(spark):
     found, _ = done(
         Window(time="hour", columns=("load",), look_back=3, block=5), series(spark, [0, 1, 2, 3, 4, 5, 9, 10])
     )
@@ -187,13 +187,13 @@ def test_the_chosen_block_takes_a_fifth_more_where_any_does(lengths, overlap, st
 @pytest.mark.spark
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"columns": ("lod",)}, r"\['lod'\].*'load'"),
         ({"columns": ("shop",)}, r"\['shop'\]"),
         ({"columns": ("load",), "look_back": 9}, "longest stretch without a gap has 5 steps, a window 10"),
     ],
 )
-def test_what_holds_no_window_is_refused(spark, fields, told):
-    with pytest.raises(BadData, match=told):
+def test_what_holds_no_window_is_refused(spark, fields, message):
+    with pytest.raises(BadData, match=message):
         Window(**{"time": "hour", "look_back": 2, **fields}).fit(series(spark, range(5)), 0)

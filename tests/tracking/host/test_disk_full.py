@@ -96,7 +96,7 @@ def test_a_run_that_finds_no_room_to_write_down_its_end_is_reported_to_the_store
     assert found.data.tags["go_on"] == run.go_on
 
 
-def test_a_run_that_goes_on_does_not_write_into_half_a_line(settings, tmp_path):
+def test_a_resumed_run_does_not_write_into_half_a_line(settings, tmp_path):
     located = load(str(write(tmp_path)))
     run = Run.start(settings, located)
     run.metrics({"train/loss": 1.0}, step=1)

@@ -84,7 +84,7 @@ def test_the_recorded_end_is_gone_when_a_run_is_resumed(settings, located):
     assert not {"ended", "go_on"} & first.client.get_run(first.id).data.tags.keys()
 
 
-def test_the_newest_run_that_was_broken_off_is_found_again(shared, located):
+def test_the_newest_interrupted_run_is_found_again(shared, located):
     assert unfinished(shared, located, "a") is None
     left(shared, located, "a")
     second = left(shared, located, "a")
@@ -95,12 +95,12 @@ def test_the_newest_run_that_was_broken_off_is_found_again(shared, located):
 
 
 @pytest.mark.parametrize("status", ["FAILED", "FINISHED"])
-def test_a_run_that_failed_or_finished_does_not_go_on_by_itself(shared, located, status):
+def test_a_run_that_failed_or_finished_is_not_resumed_by_itself(shared, located, status):
     left(shared, located, status, status=status)
     assert unfinished(shared, located, status) is None
 
 
-def test_a_run_without_a_state_does_not_go_on_by_itself(shared, located):
+def test_a_run_without_a_state_is_not_resumed_by_itself(shared, located):
     run_id = left(shared, located, "stateless")
     (shared.checkpoints / run_id / "state").unlink()
     assert unfinished(shared, located, "stateless") is None

@@ -45,7 +45,7 @@ def test_where_no_lock_is_seen_a_zombie_of_this_host_is_dead_and_another_host_is
 
 
 @pytest.mark.fault
-def test_a_container_goes_on_with_the_work_of_the_one_before(shared, located):
+def test_a_container_continues_the_work_of_the_one_before(shared, located):
     run = Run.start(shared, located)
     run.tag(identity="container")
     (run.folder / "state").touch()
@@ -90,7 +90,7 @@ def test_a_run_whose_state_is_on_another_host_is_out_of_reach(shared, located):
     first, second = out_of_reach(shared, located, {"identity": "away"}, has_state)
     here = f"is not in {shared.checkpoints}"
     assert first == f"run {lost.id} of host another is not known to have ended, and its state {here}"
-    assert second.startswith(f"run {killed} of host another was broken off, and no checkpoint of it is in ")
+    assert second.startswith(f"run {killed} of host another was interrupted, and no checkpoint of it is in ")
     for status, reported in (("FAILED", [second]), ("FINISHED", [])):
         lost.client.set_terminated(lost.id, status)
         assert list(out_of_reach(shared, located, {"identity": "away"}, has_state)) == reported

@@ -236,7 +236,7 @@ def test_shards_with_other_columns_are_reported(tmp_path, columns, expected):
     assert re.search(expected, found[0])
 
 
-def put_aside(folder, *reasons, **facts):
+def with_quarantine(folder, *reasons, **facts):
     """The version with rows quarantined for these reasons."""
     path = folder / "made" / "v1" / "quarantine" / "part-00000.parquet"
     path.parent.mkdir(parents=True)
@@ -247,8 +247,8 @@ def put_aside(folder, *reasons, **facts):
 
 
 @pytest.mark.bad_input
-def test_a_row_put_aside_whose_content_was_changed_is_found_by_the_hash(tmp_path):
-    dataset, path = put_aside(tmp_path, "is empty", "is empty")
+def test_a_quarantined_row_whose_content_was_changed_is_found_by_the_hash(tmp_path):
+    dataset, path = with_quarantine(tmp_path, "is empty", "is empty")
     assert faults(dataset) == []
     rows = pq.read_table(path)
     pq.write_table(rows.set_column(2, "content", pa.array(["forged", "{}"])), path)
@@ -261,14 +261,14 @@ def test_a_row_put_aside_whose_content_was_changed_is_found_by_the_hash(tmp_path
 
 
 @pytest.mark.bad_input
-def test_a_second_file_of_rows_put_aside_is_a_stranger(tmp_path):
-    dataset, path = put_aside(tmp_path, "is empty")
+def test_a_second_file_of_quarantined_rows_is_a_stranger(tmp_path):
+    dataset, path = with_quarantine(tmp_path, "is empty")
     path.with_name("part-00001.parquet").write_bytes(path.read_bytes())
     assert any("part-00001.parquet: is not in the manifest" in one for one in faults(dataset))
 
 
-def test_rows_put_aside_before_there_were_hashes_are_counted_as_before(tmp_path):
-    dataset, _ = put_aside(tmp_path, "is empty")
+def test_rows_quarantined_before_there_were_hashes_are_counted_as_before(tmp_path):
+    dataset, _ = with_quarantine(tmp_path, "is empty")
     manifest = dataset.manifest.model_copy(update={"put_aside": ()})
     assert "put_aside" not in manifest.text()
     (dataset.folder / FILE).write_text(manifest.text(), encoding="utf-8")
@@ -276,8 +276,8 @@ def test_rows_put_aside_before_there_were_hashes_are_counted_as_before(tmp_path)
 
 
 @pytest.mark.security
-def test_rows_put_aside_are_read_from_their_folder_alone(tmp_path):
-    dataset, _ = put_aside(tmp_path, "is empty")
+def test_quarantined_rows_are_read_from_their_folder_alone(tmp_path):
+    dataset, _ = with_quarantine(tmp_path, "is empty")
     odd = dataset.manifest.put_aside[0].model_copy(update={"file": "quarantine/../../../secret.parquet"})
     (dataset.folder / FILE).write_text(dataset.manifest.model_copy(update={"put_aside": (odd,)}).text())
     with pytest.raises(BadData, match="is no file of quarantined rows"):

@@ -10,7 +10,7 @@ from millstream.training.config.optimizers import AdamW
 
 
 @pytest.mark.parametrize("recipe", ["cnn/lenet-digits", "rl/dqn-cartpole", "generative/gan-mnist"])
-def test_every_field_says_what_it_means(recipe):
+def test_every_field_has_a_description(recipe):
     sets = ["fit.average.name=ema", "fit.early_stop.patience=3", "fit.schedule={name: plateau}"]
     found = validate.fields(load(recipe, sets=sets))
     assert [one["field"] for one in found if not one["about"] and one["field"].startswith("fit")] == []
@@ -38,15 +38,15 @@ def test_a_task_that_steps_in_its_own_way_refuses_what_it_would_not_do(recipe):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("recipe", "task", "told"),
+    ("recipe", "task", "message"),
     [
         ("rl/dqn-cartpole", "{name: classify, target: action}", "classify learns from data:.* has environment:"),
         ("cnn/lenet-digits", "{name: reinforce/dqn}", "reinforce/dqn learns from environment:.* has data:"),
     ],
 )
-def test_a_task_refuses_what_it_cannot_learn_from(recipe, task, told):
+def test_a_task_refuses_what_it_cannot_learn_from(recipe, task, message):
     (fault,) = [fault for fault in validate.faults(load(recipe, sets=[f"task={task}"])) if "learns" in fault.message]
-    assert re.search(told, fault.message)
+    assert re.search(message, fault.message)
 
 
 @pytest.mark.bad_input

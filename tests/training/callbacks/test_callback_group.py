@@ -1,4 +1,4 @@
-"""Several callbacks in one are asked as if each stood by itself."""
+"""A group of callbacks calls each as if it stood by itself."""
 
 import pytest
 from pytorch_lightning import Callback
@@ -7,11 +7,11 @@ from millstream.training.callbacks.callback_group import HOOKS, InOne
 
 
 class Early(Callback):
-    def __init__(self, said):
-        self.said, self.seen = said, 0
+    def __init__(self, calls):
+        self.calls, self.seen = calls, 0
 
     def on_train_batch_end(self, trainer, task, outputs, batch, index):
-        self.said.append(("early", trainer, index))
+        self.calls.append(("early", trainer, index))
         self.seen += 1
 
     def state_dict(self):
@@ -22,23 +22,23 @@ class Early(Callback):
 
 
 class Late(Callback):
-    def __init__(self, said):
-        self.said = said
+    def __init__(self, calls):
+        self.calls = calls
 
     def on_train_batch_end(self, trainer, task, outputs, batch, index):
-        self.said.append(("late", trainer, index))
+        self.calls.append(("late", trainer, index))
 
     def teardown(self, trainer, task, stage):
-        self.said.append(("gone", trainer, stage))
+        self.calls.append(("gone", trainer, stage))
 
 
-def test_members_are_asked_in_their_order_with_all_that_was_told():
-    said = []
-    both = InOne([Early(said), Late(said)])
+def test_members_are_called_in_their_order_with_all_arguments():
+    calls = []
+    both = InOne([Early(calls), Late(calls)])
     both.on_train_batch_end("t", None, None, None, 3)
     both.on_train_start("t", None)
     both.teardown("t", None, stage="fit")
-    assert said == [("early", "t", 3), ("late", "t", 3), ("gone", "t", "fit")]
+    assert calls == [("early", "t", 3), ("late", "t", 3), ("gone", "t", "fit")]
 
 
 def test_states_travel_by_name_and_those_without_stay_out():
@@ -60,5 +60,5 @@ def test_what_a_member_raises_comes_out():
         InOne([Refusing()]).on_train_start(None, None)
 
 
-def test_every_hook_that_lightning_asks_is_known():
+def test_every_hook_that_lightning_calls_is_known():
     assert {"setup", "teardown", "on_exception", "on_save_checkpoint", "on_before_optimizer_step"} <= set(HOOKS)

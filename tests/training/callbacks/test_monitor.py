@@ -18,7 +18,7 @@ LOSSES = st.lists(st.sampled_from([1.0, 0.9, 0.89, 0.8, 0.5, 0.49, float("nan")]
 
 
 class Looks:
-    """A trainer that was told a value of the watched metric after each epoch."""
+    """A trainer with a logged value of the watched metric after each epoch."""
 
     def __init__(self, *schedules):
         self.state = SimpleNamespace(fn=TrainerFn.FITTING)
@@ -26,7 +26,7 @@ class Looks:
         self.should_stop = False
         self.callback_metrics = {}
 
-    def tell(self, callback, value):
+    def log(self, callback, value):
         self.callback_metrics = {"valid/loss": torch.tensor(value)}
         callback.on_validation_end(self, None)
 
@@ -54,7 +54,7 @@ def test_the_rate_falls_where_torchs_own_schedule_lets_it_fall(losses, patience,
     )
     trainer = Looks(schedule)
     for loss in losses:
-        trainer.tell(callback, loss)
+        trainer.log(callback, loss)
         oracle.step(loss)
         assert optimizer.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"])
         optimizer.step(), schedule.step()
@@ -69,7 +69,7 @@ def test_a_rate_that_falls_during_the_warm_up_keeps_its_shape():
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step(), schedule.step()
         if step in (1, 4):
-            trainer.tell(callback, 1.0)  # the second look is not better
+            trainer.log(callback, 1.0)  # the second look is not better
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.3, 0.35, 0.4, 0.45, 0.5, 0.5, 0.5])
 
 
@@ -77,7 +77,7 @@ def test_training_ends_after_so_many_looks_that_were_not_better():
     losses = [1.0, 0.9, 0.95, 0.85, 0.86, float("nan"), 0.84, 0.3]
     callback, trainer, ends = StopEarly(Fit(), EarlyStop(patience=3, least=0.02)), Looks(), []
     for loss in losses:
-        trainer.tell(callback, loss)
+        trainer.log(callback, loss)
         ends.append(trainer.should_stop)
     # best is .85; .86, NaN and .84 are not better by .02
     assert ends == [False] * 6 + [True] * 2
@@ -88,9 +88,9 @@ def test_what_was_seen_travels_in_the_checkpoint():
     first, second = (StopEarly(Fit(), EarlyStop(patience=2)) for _ in range(2))
     trainer = Looks()
     for loss in (0.5, 0.7):
-        trainer.tell(first, loss)
+        trainer.log(first, loss)
     second.load_state_dict(first.state_dict())
-    trainer.tell(second, 0.6)
+    trainer.log(second, 0.6)
     assert trainer.should_stop
 
 
@@ -98,7 +98,7 @@ def test_what_was_seen_travels_in_the_checkpoint():
     ("metric", "larger"),
     [("accuracy", True), ("log_likelihood", True), ("loss", False), ("rmse", False), ("nll", False)],
 )
-def test_what_is_better_follows_from_the_metric_unless_it_is_said(metric, larger):
+def test_what_is_better_follows_from_the_metric_unless_it_is_configured(metric, larger):
     assert Fit(monitor=f"valid/{metric}").looks_for_most is larger
     assert Fit(monitor=f"valid/{metric}", direction="min").looks_for_most is False
     assert Fit(monitor=f"valid/{metric}", direction="max").looks_for_most is True

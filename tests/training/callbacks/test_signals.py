@@ -30,7 +30,7 @@ class Signal(lightning.Callback):
     [(1, 2), (1, BATCHES - 1), (3, BATCHES - 1), (4, -1)],
     ids=["inside", "last batch", "last epoch", "over"],
 )
-def test_a_signal_ends_a_run_where_it_can_go_on(tmp_path, epoch, index):
+def test_a_signal_ends_a_run_where_it_can_be_resumed(tmp_path, epoch, index):
     dataset, fit = rows(tmp_path / "rows"), {"schedule": {"name": "plateau", "patience": 1, "least": 1.0}}
     handler = signal.getsignal(signal.SIGTERM)
     whole = fitted(tmp_path / "whole", dataset, fit=fit)

@@ -8,7 +8,7 @@ NETWORK = {"name": "mlp/mlp", "hidden": [8], "norm": "batch"}
 
 
 class Looks(Steps):
-    """Also what stood in the network's place at each look at valid."""
+    """Also what stood in the network's place at each validation."""
 
     def __init__(self):
         super().__init__()

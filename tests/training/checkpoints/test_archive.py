@@ -53,7 +53,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
 
 
 @pytest.mark.fault
-def test_a_flipped_bit_is_told_wherever_it_is(tmp_path, soak):
+def test_a_flipped_bit_is_reported_wherever_it_is(tmp_path, soak):
     path, draw = tmp_path / "last.ckpt", random.Random(0)
     archive.save({"weights": torch.zeros(100), "epoch": 1}, path)
     whole = path.read_bytes()
@@ -67,7 +67,7 @@ def test_a_flipped_bit_is_told_wherever_it_is(tmp_path, soak):
 
 @pytest.mark.fault
 @pytest.mark.parametrize("size", [0, 30, 2000])
-def test_a_cut_off_checkpoint_is_told_with_its_name(tmp_path, size):
+def test_a_cut_off_checkpoint_is_reported_with_its_name(tmp_path, size):
     path = tmp_path / "last.ckpt"
     archive.save({"weights": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:size])
@@ -130,28 +130,28 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path, soa
 
 
 @pytest.mark.fault
-def test_the_one_before_is_taken_and_said_when_the_newest_is_damaged(tmp_path):
+def test_the_one_before_is_taken_and_reported_when_the_newest_is_damaged(tmp_path):
     for step in (7, 9, 100):
         archive.save({"step": step}, archive.path_of(tmp_path, step))
     newest = archive.path_of(tmp_path, 100)
     newest.write_bytes(newest.read_bytes()[:-10])
     # a clock that was set back has made the oldest look new
     os.utime(archive.path_of(tmp_path, 7), (2**31, 2**31))
-    said = []
-    assert archive.newest_whole(tmp_path, said.append) == archive.path_of(tmp_path, 9)
-    assert len(said) == 1
-    assert str(newest) in said[0]
+    messages = []
+    assert archive.newest_whole(tmp_path, messages.append) == archive.path_of(tmp_path, 9)
+    assert len(messages) == 1
+    assert str(newest) in messages[0]
     assert archive.newest_whole(tmp_path, pytest.fail) == archive.path_of(tmp_path, 9)
     assert (tmp_path / "step-00000100.ckpt.damaged").exists()
 
 
 @pytest.mark.fault
-def test_a_run_of_which_every_checkpoint_is_damaged_says_so(tmp_path):
+def test_a_run_of_which_every_checkpoint_is_damaged_is_refused(tmp_path):
     assert archive.newest_whole(tmp_path, pytest.fail) is None
     archive.path_of(tmp_path, 3).write_bytes(b"not much")
-    for _ in range(2):  # the second time it has been put aside already
+    for _ in range(2):  # the second time it has been renamed already
         with pytest.raises(TrainingFailed, match="no whole checkpoint is left; train from the start with --fresh"):
-            archive.newest_whole(tmp_path, lambda told: None)
+            archive.newest_whole(tmp_path, lambda message: None)
 
 
 @pytest.mark.bad_input
@@ -166,8 +166,8 @@ def test_a_checkpoint_of_other_code_is_refused_with_every_difference(tmp_path):
     plugin().save_checkpoint({"state_dict": saved.state_dict()}, path)
     with pytest.raises(WrongRecipe) as refused:
         plugin(nn.Linear(3, 5), nn.Linear(4, 2, bias=False), nn.PReLU()).load_checkpoint(path)
-    told = [fault.message.partition(" in this code")[0] for fault in refused.value.faults]
-    assert told == [
+    reported = [fault.message.partition(" in this code")[0] for fault in refused.value.faults]
+    assert reported == [
         "0.bias: shape (4,) in the checkpoint, shape (5,)",
         "0.weight: shape (4, 3) in the checkpoint, shape (5, 3)",
         "1.bias: shape (2,) in the checkpoint, missing",

@@ -29,7 +29,7 @@ def of(folder, **fit):
     ],
     ids=str,
 )
-def test_a_field_that_changes_steps_is_told(tmp_path, field):
+def test_a_field_that_changes_steps_is_reported(tmp_path, field):
     (name,) = field
     with pytest.raises(WrongRecipe, match=rf"fit\.{name}: .* in the run to be resumed"):
         of(tmp_path, **field).check(of(tmp_path).facts)

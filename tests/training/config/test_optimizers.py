@@ -129,17 +129,17 @@ def test_lbfgs_finds_the_minimum_that_scipy_finds():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fit", "told"),
+    ("fit", "message"),
     [
         ({"optimizer": {"name": "adamw", "momentum": 0.9}}, "momentum"),
         ({"optimizer": {"name": "sgd", "lr": 0.1, "nesterov": True}}, "set momentum: 0.9"),
         ({"optimizer": {"name": "lbfgs"}, "clip": 1.0}, "clip: lbfgs looks for its own length"),
         ({"optimizer": {"name": "lbfgs"}, "nan": "skip"}, "nan: lbfgs moves weights inside its step; use stop"),
         ({"batch_size": 10, "accumulate": 3}, "accumulate: 3 does not divide the batch_size 10"),
-        ({"epochs": 2, "validate_every": 3, "keep": "best"}, "3 is more than the 2 epochs, and keep: best looks"),
-        ({"epochs": 2, "validate_every": 3, "early_stop": {"patience": 2}}, "and early_stop looks at valid"),
+        ({"epochs": 2, "validate_every": 3, "keep": "best"}, "3 exceeds the 2 epochs, and keep: best needs validation"),
+        ({"epochs": 2, "validate_every": 3, "early_stop": {"patience": 2}}, "and early_stop needs validation"),
     ],
 )
-def test_fields_that_do_not_go_together_are_refused(fit, told):
-    with pytest.raises(ValidationError, match=told):
+def test_fields_that_do_not_go_together_are_refused(fit, message):
+    with pytest.raises(ValidationError, match=message):
         Fit.model_validate(fit)

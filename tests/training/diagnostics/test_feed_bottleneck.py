@@ -18,8 +18,8 @@ ROW_BYTES = 12 + 2 * 4 + 9 * 8 + 8 + 2 * 4 + 8 + 4 + 4
 def test_the_doctor_names_the_one_part_that_limits_a_recipe(here, tmp_path, spark):
     here(tmp_path, "prepare", "cnn/lenet-digits")
     # 4: this machine has little memory or disk left just now
-    told = here(tmp_path, "doctor", "--feed", "cnn/lenet-digits", code=(0, 4))
-    checks = {one["name"]: one for one in told["checks"]}
+    report = here(tmp_path, "doctor", "--feed", "cnn/lenet-digits", code=(0, 4))
+    checks = {one["name"]: one for one in report["checks"]}
     parts = {name: one for name, one in checks.items() if name.startswith("feed: ")}
     assert list(parts) == ["feed: reading", "feed: decoding", "feed: making batches", "feed: the model"]
     slow = [name for name, one in parts.items() if "the limit" in one["found"]]
@@ -36,7 +36,7 @@ def test_of_two_things_done_in_turn_the_second_takes_the_rest_of_the_time():
 
 
 @pytest.mark.parametrize(
-    ("how", "held_rows", "told"),
+    ("how", "held_rows", "text"),
     [
         ({"memory": "cached"}, 203, ""),
         ({"memory": "auto"}, 203, ""),
@@ -47,7 +47,7 @@ def test_of_two_things_done_in_turn_the_second_takes_the_rest_of_the_time():
     ],
     ids=str,
 )
-def test_no_more_rows_are_held_to_be_looked_at_than_the_recipe_lets(tmp_path, monkeypatch, how, held_rows, told):
+def test_no_more_rows_are_held_than_the_recipe_lets(tmp_path, monkeypatch, how, held_rows, text):
     dataset, _ = made(tmp_path, 203, shard_rows=20)
     signature = dataset.manifest.signature("price")
     seen, rows = [], Held.rows
@@ -62,6 +62,6 @@ def test_no_more_rows_are_held_to_be_looked_at_than_the_recipe_lets(tmp_path, mo
     fit = Reading(**({"batch_size": 8, "window_mib": 75 * ROW_BYTES / MIB, "engine": "arrow"} | how))
     network = SimpleNamespace(network=Estimator())
     parts = SimpleNamespace(fit=fit, signature=lambda manifest: signature, build=lambda signature: network)
-    checks = {one.name: one.found for one in health.feed_checks(dataset, parts, lambda said: None)}
+    checks = {one.name: one.found for one in health.feed_checks(dataset, parts, lambda message: None)}
     assert set(seen) == {held_rows}
-    assert checks["feed: making batches"].removesuffix(": the limit").partition("rows/s")[2] == told
+    assert checks["feed: making batches"].removesuffix(": the limit").partition("rows/s")[2] == text

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 
-from millstream.training.diagnostics.batch_image import picture
+from millstream.training.diagnostics.batch_image import batch_figure
 from millstream.training.diagnostics.feed_hash import walk
 from millstream.training.feed import feed as feeds
 from millstream.training.feed.batch import Ragged
@@ -56,7 +56,7 @@ MEANS = st.tuples(st.sampled_from(INSTALLED), st.sampled_from(["cached", "stream
 
 @pytest.mark.soak
 @pytest.mark.parametrize("ranks", [1, 2, 4, 8])
-def test_any_split_gives_one_stream_to_any_ranks_engine_memory_and_threads(tmp_path_factory, ranks, soak, monkeypatch):
+def test_any_split_has_one_stream_to_any_ranks_engine_memory_and_threads(tmp_path_factory, ranks, soak, monkeypatch):
     @settings(max_examples=500 if soak else 25, deadline=None)
     @given(shape=SHAPES, means=MEANS)
     def holds(shape, means):
@@ -98,16 +98,16 @@ def test_the_hash_covers_the_real_rows_slot_by_slot(dataset):
     assert walked(dataset).hash == digest.hexdigest()
 
 
-def test_the_picture_shows_columns_and_tokens_and_is_written(dataset, tmp_path):
+def test_the_figure_shows_columns_and_tokens_and_is_written(dataset, tmp_path):
     batch = next(iter(feed(dataset)))
-    figure = picture(batch, dataset.manifest.signature("price"))
-    told = {text.get_text() for text in figure.findobj(Text)}
-    assert {"width", "count", "colour"} <= told
+    figure = batch_figure(batch, dataset.manifest.signature("price"))
+    texts = {text.get_text() for text in figure.findobj(Text)}
+    assert {"width", "count", "colour"} <= texts
     vocabulary = "_?abcd"
     (tokens,) = (value for value in batch.inputs.values() if isinstance(value, Ragged))
     length = int(tokens.lengths_B[0])
     assert any(
-        "".join(vocabulary[token] for token in tokens.values[0][:length]) in text.replace(" ", "") for text in told
+        "".join(vocabulary[token] for token in tokens.values[0][:length]) in text.replace(" ", "") for text in texts
     )
     walked(dataset, show=tmp_path / "first.png")
     assert (tmp_path / "first.png").read_bytes().startswith(b"\x89PNG")

@@ -21,7 +21,7 @@ def test_a_rank_that_was_started_knows_its_place(environment):
     "environment",
     [{}, {"SLURM_JOB_ID": "7"}, {"SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_JOB_ID": "7"}, {"MASTER_ADDR": "a"}],
 )
-def test_a_process_of_which_nobody_says_anything_is_alone(environment):
+def test_a_process_without_a_rank_environment_is_alone(environment):
     assert Ranks.of(environment).is_alone
 
 

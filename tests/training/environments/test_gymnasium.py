@@ -33,7 +33,7 @@ def config_of(name, observation_space, action_space):
     return Config(id=f"{name}-v0")
 
 
-def test_the_signature_says_what_is_observed_and_done():
+def test_the_signature_has_what_is_observed_and_done():
     signature = gymnasium.signature(CARTPOLE)
     (numbers,) = signature.inputs
     names = [column.name for column in numbers.columns]
@@ -58,7 +58,7 @@ ACTED = {
 
 @pytest.mark.parametrize("acted", ACTED)
 @pytest.mark.parametrize("observed", OBSERVED)
-def test_any_box_or_choice_is_observed_and_done_as_the_signature_says(observed, acted):
+def test_any_box_or_choice_is_observed_and_done_as_the_signature_declares(observed, acted):
     (seen, field), (does, targets) = OBSERVED[observed], ACTED[acted]
     config = config_of(f"{observed}{acted}", seen, does)
     signature = gymnasium.signature(config)
@@ -79,7 +79,7 @@ def test_any_box_or_choice_is_observed_and_done_as_the_signature_says(observed, 
 @pytest.mark.parametrize(
     "name", ["CartPole-v1", "Acrobot-v1", "MountainCar-v0", "MountainCarContinuous-v0", "Pendulum-v1"]
 )
-def test_an_episode_goes_on_from_its_state(name):
+def test_an_episode_continues_from_its_state(name):
     config = Config(id=name)
     first, second = gymnasium.make(config), gymnasium.make(config)
     first.reset(seed=4)
@@ -100,7 +100,7 @@ def test_an_episode_goes_on_from_its_state(name):
 def test_a_state_that_is_not_all_there_is_none():
     env = gymnasium.make(config_of("Hidden", Box(-1, 1, (2,)), Discrete(2)))
     env.reset(seed=1)
-    env.unwrapped.state = np.zeros(2)  # nobody says that this is all of it
+    env.unwrapped.state = np.zeros(2)  # nothing guarantees that this is all of it
     assert gymnasium.state(env) is None
 
 
@@ -132,8 +132,7 @@ def test_spaces_that_are_not_read_are_refused():
 def test_a_cart_is_drawn_where_it_stands():
     left, right = (gymnasium.draw(CARTPOLE, np.array([x, 0, 0, 0], np.float32)) for x in (-1.5, 1.5))
     blue = [
-        (picture[:, :, 2].astype(int) - picture[:, :, 0] > 60).any(axis=0).nonzero()[0].mean()
-        for picture in (left, right)
+        (image[:, :, 2].astype(int) - image[:, :, 0] > 60).any(axis=0).nonzero()[0].mean() for image in (left, right)
     ]
     assert blue[0] < left.shape[1] / 2 < blue[1]
 

@@ -34,10 +34,10 @@ def test_behind_a_mean_and_a_full_layer_it_is_the_class_activation_map():
     network, images = Mean(), torch.rand(3, 3, 10, 12)
     chosen = torch.tensor([2, 0, 3])
     maps, scores = maps_of(network, {"convolve": network.convolve}, images)
-    told = grad_cam(maps, scores, chosen, (8, 10))
+    found = grad_cam(maps, scores, chosen, (8, 10))
     with torch.no_grad():
         by_hand = torch.einsum("bd,bdhw->bhw", network.head.weight[chosen], network.convolve(images)).clamp(min=0)
-    torch.testing.assert_close(told, by_hand / by_hand.amax(dim=(1, 2), keepdim=True))
+    torch.testing.assert_close(found, by_hand / by_hand.amax(dim=(1, 2), keepdim=True))
 
 
 @pytest.mark.parametrize("depth", [20, 18])
@@ -49,7 +49,7 @@ def test_looking_draws_and_changes_nothing(depth):
     found = figures(network, signature(image(3, 16, 16), target(CLASSES)), seen)
     assert set(found) == {"filters", "feature_maps", "activation_maps"}
     assert len(found["activation_maps"].axes[0].texts) == 5
-    assert len(found["feature_maps"].axes) == 2 * 5  # of five layers the picture, and its maps
+    assert len(found["feature_maps"].axes) == 2 * 5  # of five layers the image, and its maps
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in before.items())
     assert all(one.grad is None for one in network.parameters())
     assert network.training
@@ -72,10 +72,10 @@ def test_a_network_without_convolutions_shows_nothing():
 
 @pytest.mark.parametrize("pooling", ["max", "attention"])
 def test_words_are_shown_by_how_much_they_are_regarded(pooling):
-    asked = signature(tokens(9, 12), target(CLASSES))
-    network = textcnn.build(textcnn.Config(embedding=6, maps=5, pooling=pooling), asked)
+    described = signature(tokens(9, 12), target(CLASSES))
+    network = textcnn.build(textcnn.Config(embedding=6, maps=5, pooling=pooling), described)
     lengths = torch.tensor([9, 1, 4, 2, 7])
     words = torch.randint(2, 12, (5, 9)).masked_fill(torch.arange(9) >= lengths[:, None], 0)
-    found = figures(network, asked, looked(inputs=(Ragged(words, lengths),)))
+    found = figures(network, described, looked(inputs=(Ragged(words, lengths),)))
     shown = [text.get_text() for text in found["attended_words"].axes[0].texts]
     assert len(shown) == 5 + int(lengths.sum())  # a title each, and every word of the sentence alone

@@ -41,7 +41,7 @@ def test_the_way_of_two_weights_is_kept_and_drawn_over_the_loss_of_the_train_row
     assert path[-1] == pytest.approx([float(one) for one in found.network.parameters()])
 
 
-def test_the_way_goes_on_behind_a_restart(tmp_path, line):
+def test_the_way_continues_behind_a_restart(tmp_path, line):
     whole = fitted(tmp_path / "whole", line, task=TASK, network=LINE, fit=STEPS)
     first = fitted(tmp_path / "first", line, task=TASK, network=LINE, fit=STEPS | {"epochs": 1})
     (checkpoint,) = list(first.job.folder.glob("step-*.ckpt"))

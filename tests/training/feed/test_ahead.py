@@ -65,10 +65,10 @@ def test_the_thread_has_no_helpers_and_the_others_keep_theirs():
 import torch
 torch.set_num_threads(2)
 from millstream.training.feed.read.windows import ahead
-def told():
+def numbers():
     while True:
         yield torch.get_num_threads()
-print(*ahead(told(), 3), torch.get_num_threads())
+print(*ahead(numbers(), 3), torch.get_num_threads())
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["1", "1", "1", "2"]

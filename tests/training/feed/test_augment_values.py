@@ -1,4 +1,4 @@
-"""Numbers and texts that the feed changes on the fly; pictures and series are in test_augment."""
+"""Numbers and texts that the feed changes on the fly; images and series are in test_augment."""
 
 import numpy as np
 import pytest
@@ -19,10 +19,10 @@ AGE = Column(name="age", dtype="int64", role="input", meaning="number")
 NEW = Column(name="added", dtype="float32", role="input", meaning="number")
 CITY = Column(name="city", dtype="int64", role="input", meaning="category", classes=("x", "y"))
 PRICE = Column(name="price", dtype="float32", role="target", meaning="number")
-SAID = Column(name="said", dtype="string", role="key", meaning="text")
+TEXT = Column(name="text", dtype="string", role="key", meaning="text")
 TOKENS = ("(pad)", "(unknown)", "(begin)", "(end)", "a", "small", "red", "dog", "runs", "away", "little")
-SAID_TOKENS = Column(
-    name="said_tokens",
+TEXT_TOKENS = Column(
+    name="text_tokens",
     dtype="int64",
     layout="list",
     shape=(8,),
@@ -45,7 +45,7 @@ def augment(ops, column, modality, synonyms=None, **learned):
 
 
 def tokenize():
-    return step("tokenize", {}, {"said": {"to": "said_tokens", "vocabulary": list(TOKENS), **READER}})
+    return step("tokenize", {}, {"text": {"to": "text_tokens", "vocabulary": list(TOKENS), **READER}})
 
 
 def tokens_of(words):
@@ -54,21 +54,21 @@ def tokens_of(words):
 
 def rows(seed, count=ROWS):
     draw = np.random.default_rng(seed)
-    said = [" ".join(draw.choice(TOKENS[4:10], draw.integers(1, 7))) for _ in range(count)]
+    texts = [" ".join(draw.choice(TOKENS[4:10], draw.integers(1, 7))) for _ in range(count)]
     return {
         "wind": draw.normal(size=count).astype(np.float32) * 2,
         "age": draw.integers(18, 90, count),
         "added": draw.normal(size=count).astype(np.float32),
         "city": draw.integers(0, 2, count),
         "price": draw.normal(size=count).astype(np.float32),
-        "said": said,
-        "said_tokens": [tokens_of(one.split(" ")) for one in said],
+        "text": texts,
+        "text_tokens": [tokens_of(one.split(" ")) for one in texts],
     }
 
 
 def published(folder, *steps):
     held = rows(0)
-    columns = (WIND, AGE, NEW, CITY, PRICE, SAID, SAID_TOKENS)
+    columns = (WIND, AGE, NEW, CITY, PRICE, TEXT, TEXT_TOKENS)
     splits = {"train": held, "valid": rows(1, 50)}
     return make_dataset(folder, splits, columns, shard_rows=90, steps=steps), held
 
@@ -99,7 +99,7 @@ def numbers(tmp_path_factory):
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     changed = augment(
-        [{"synonyms": 0.5}, {"swap": 0.3}, {"drop": 0.2}], "said", "text", {"small": ["little", "a very little"]}
+        [{"synonyms": 0.5}, {"swap": 0.3}, {"drop": 0.2}], "text", "text", {"small": ["little", "a very little"]}
     )
     return published(tmp_path_factory.mktemp("texts"), changed, tokenize())
 
@@ -112,32 +112,32 @@ def test_numbers_get_noise_by_their_deviation_in_train_and_whole_ones_stay_whole
         for sample_id, row, found in samples(feed(dataset, memory=memory), epoch):
             wind, age, added = found["numbers"]
             keys = (SEED, "augment in feed", epoch, sample_id, 0)
-            told = drawn(table.CHANGES, [("noise", 0.5)], *keys)[0]["noise"]
-            normal = np.random.Generator(np.random.PCG64(told["seed"])).standard_normal(3)  # age, gone, wind
+            noise = drawn(table.CHANGES, [("noise", 0.5)], *keys)[0]["noise"]
+            normal = np.random.Generator(np.random.PCG64(noise["seed"])).standard_normal(3)  # age, gone, wind
             assert wind == pytest.approx(held["wind"][row] + normal[2] * 2.0 * 0.5, rel=1e-6, abs=1e-6)
             assert age == np.rint(held["age"][row] + normal[0] * 10.0 * 0.5)
             assert added == held["added"][row]
             assert found["categories"] == held["city"][row]
             assert found["price"] == held["price"][row]
             moved.append((wind - held["wind"][row], age - held["age"][row]))
-    # 800 draws: the deviation of the sample is within 10 % of the law's
+    # 800 draws: the deviation of the sample is within 10 % of the distribution's
     assert np.std(moved, axis=0) == pytest.approx([1.0, 5.0], rel=0.1)
 
 
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
-def test_texts_are_changed_and_cut_into_tokens_anew(texts, memory):
+def test_texts_are_changed_and_tokenized_again(texts, memory):
     dataset, held = texts
     changes = text.changes({"small": ["little", "a very little"]})
     ops, differ, longest = [("synonyms", 0.5), ("swap", 0.3), ("drop", 0.2)], 0, 0
     for epoch in (0, 1):
         for sample_id, row, found in samples(feed(dataset, memory=memory), epoch):
             done = drawn(changes, ops, SEED, "augment in feed", epoch, sample_id, 0)
-            words = through(changes, held["said"][row], done).split()
+            words = through(changes, held["text"][row], done).split()
             expected = [2, *tokens_of(words)[1:-1][:6], 3]  # the dataset's longest text has 8 tokens
-            length = int(found["said_tokens lengths"])
-            assert found["said_tokens"][:length].tolist() == expected
-            assert not found["said_tokens"][length:].any()
-            differ += expected != held["said_tokens"][row]
+            length = int(found["text_tokens lengths"])
+            assert found["text_tokens"][:length].tolist() == expected
+            assert not found["text_tokens"][length:].any()
+            differ += expected != held["text_tokens"][row]
             longest = max(longest, len(words))
     assert differ > ROWS
     assert longest > 6
@@ -166,19 +166,19 @@ def test_neither_ranks_nor_memory_nor_a_stop_show_in_what_is_changed(of, request
 @pytest.mark.parametrize("of", ["numbers", "texts"])
 def test_a_sample_is_changed_otherwise_in_another_epoch_and_not_at_all_in_valid(of, request):
     dataset, _ = request.getfixturevalue(of)
-    name = {"numbers": "numbers", "texts": "said_tokens"}[of]
+    name = {"numbers": "numbers", "texts": "text_tokens"}[of]
     first, second = ({row: found[name].tolist() for _, row, found in samples(feed(dataset), epoch)} for epoch in (0, 1))
     assert sum(first[row] != second[row] for row in range(ROWS)) > ROWS / 2
     stored = rows(1, 50)
     for _, row, found in samples(feed(dataset, "valid"), 0):
         assert found["numbers"].tolist() == [stored[one][row] for one in ("wind", "age", "added")]
-        length = int(found["said_tokens lengths"])
-        assert found["said_tokens"][:length].tolist() == stored["said_tokens"][row]
+        length = int(found["text_tokens lengths"])
+        assert found["text_tokens"][:length].tolist() == stored["text_tokens"][row]
 
 
 def test_characters_of_encode_are_read_as_well(tmp_path):
-    held = {"said": ["ab", "ba", "aab"] * 10, "tokens": [[2, 3], [3, 2], [2, 2, 3]] * 10, "price": np.zeros(30)}
-    tokens = SAID_TOKENS.model_copy(
+    held = {"text": ["ab", "ba", "aab"] * 10, "tokens": [[2, 3], [3, 2], [2, 2, 3]] * 10, "price": np.zeros(30)}
+    tokens = TEXT_TOKENS.model_copy(
         update={"name": "tokens", "shape": (3,), "vocabulary": ("(pad)", "(unknown)", "a", "b")}
     )
     learned = {
@@ -191,8 +191,8 @@ def test_characters_of_encode_are_read_as_well(tmp_path):
     dataset = make_dataset(
         tmp_path,
         {"train": held},
-        (SAID, tokens, PRICE),
-        steps=(augment([{"characters": 0.5}], "said", "text"), step("encode", {}, {"said": learned})),
+        (TEXT, tokens, PRICE),
+        steps=(augment([{"characters": 0.5}], "text", "text"), step("encode", {}, {"text": learned})),
     )
     seen = [found for *_, found in samples(feed(dataset, batch_size=10), 0)]
     assert len(seen) == 30

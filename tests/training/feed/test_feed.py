@@ -96,7 +96,7 @@ def test_each_rank_gets_the_planned_rows_to_the_bit(dataset_and_values, engine, 
 
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
-def test_a_feed_resumed_at_any_batch_goes_on_as_if_unbroken(dataset, memory):
+def test_a_feed_resumed_at_any_batch_continues_as_if_uninterrupted(dataset, memory):
     unbroken = feed(dataset, memory=memory)
     wanted = [batch for _ in range(3) for batch in unbroken]
     broken = feed(dataset, memory=memory)
@@ -138,7 +138,7 @@ def test_a_state_of_another_order_is_refused_with_both_values(dataset):
         feed(dataset).load_state_dict(state | {"digest": "0" * 32})
 
 
-def test_asking_for_an_iterator_opens_nothing(dataset):
+def test_making_an_iterator_opens_nothing(dataset):
     before = threading.active_count()
     one = feed(dataset, memory="streamed")
     iterators = [iter(one) for _ in range(3)]
@@ -214,7 +214,9 @@ def behind_a_url(local, limit):
 @pytest.mark.fault
 @pytest.mark.parametrize("memory", ["cached", "streamed"])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_split_that_is_larger_than_the_cache_is_read_by_arrow_alone_and_the_advice_says_so(tmp_path, engine, memory):
+def test_a_split_that_is_larger_than_the_cache_is_read_by_arrow_alone_and_the_advice_states_it(
+    tmp_path, engine, memory
+):
     local, _ = made(tmp_path, 203, shard_rows=20)
     sizes = [shard.bytes for shard in local.shards("train")]
     larger = behind_a_url(local, sum(sizes) - 1)
@@ -315,7 +317,7 @@ def test_a_data_set_of_text_alone_is_refused(tmp_path):
         Feed(dataset, "train", dataset.manifest.signature(), Reading(batch_size=4))
 
 
-def test_a_shared_split_gives_the_same_batches_and_is_gone_afterwards(dataset):
+def test_a_shared_split_has_the_same_batches_and_is_gone_afterwards(dataset):
     reading = Reading(seed=7, batch_size=16, window_mib=SMALL_WINDOW, memory="cached", engine="arrow")
     signature = dataset.manifest.signature("price")
     feeds = [Feed(dataset, "train", signature, reading, shared=True, rank=rank, ranks=2) for rank in range(2)]

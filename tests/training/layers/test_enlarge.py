@@ -23,8 +23,8 @@ def test_the_factor_is_that_of_both_sides():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("fine", [(1, 24, 12), (1, 25, 18), (1, 4, 3)])
-def test_a_target_that_is_no_multiple_is_told(fine):
+def test_a_target_that_is_no_multiple_is_refused(fine):
     with pytest.raises(BadData, match=r"network n.*\(8, 6\); the step coarsen"):
         enlargement(pair(1, 8, 6, fine=fine), "n")
-    with pytest.raises(BadData, match="no target that is a picture"):
+    with pytest.raises(BadData, match="no target that is an image"):
         enlargement(signature(image(1, 8, 6)), "n")

@@ -18,7 +18,7 @@ def standard(x, axes):
         ("group", lambda x: standard(x.reshape(4, 3, 2, 5, 5), (2, 3, 4)).reshape(x.shape)),
     ],
 )
-def test_a_norm_of_maps_is_over_what_its_name_says(kind, expected):
+def test_a_norm_of_maps_is_over_the_axes_of_its_name(kind, expected):
     x = torch.randn(4, 6, 5, 5) * 3 + 1
     (layer,) = norm(kind, 6, maps=True)
     torch.testing.assert_close(layer(x), expected(x))
@@ -33,8 +33,8 @@ def test_a_norm_of_maps_is_over_what_its_name_says(kind, expected):
         ("group", lambda x: standard(x.reshape(9, 4, 2), (2,)).reshape(x.shape)),
     ],
 )
-def test_a_norm_of_rows_is_over_what_its_name_says(kind, expected):
-    # in double precision: of two values that are nearly equal, single precision loses what tells them apart
+def test_a_norm_of_rows_is_over_the_axes_of_its_name(kind, expected):
+    # in double precision: of two values that are nearly equal, single precision loses what distinguishes them
     x = torch.randn(9, 8, dtype=torch.float64) * 3 + 1
     (layer,) = norm(kind, 8, maps=False)
     torch.testing.assert_close(layer.double()(x), expected(x))

@@ -28,7 +28,7 @@ RECIPE = {
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A home with a dataset version and a recipe, of which `recipe` gives variants."""
+    """A home with a dataset version and a recipe, of which `recipe` makes variants."""
     folder = tmp_path_factory.mktemp("resumed")
     settings = Settings.read({"MILLSTREAM_HOME": str(folder / "home")})
     file = folder / "mine.yaml"
@@ -68,13 +68,13 @@ def content(place, run_id):
 
 
 @pytest.mark.parametrize("more", [(), ("fit.epochs=6",)], ids=["same", "longer"])
-def test_a_finished_run_stays_as_it_is_and_a_run_of_its_own_goes_on_from_it(place, more):
+def test_a_finished_run_stays_as_it_is_and_a_run_of_its_own_continues_from_it(place, more):
     first = trained(place, new(place))
     before, metrics = content(place, first.run_id), place.client.get_run(first.run_id).data.metrics
-    said = []
-    second = trained(place, resumed(place, first.run_id, *more, say=said.append), *more)
+    messages = []
+    second = trained(place, resumed(place, first.run_id, *more, say=messages.append), *more)
     assert second.run_id != first.run_id
-    assert said[0] == f"run {first.run_id} is finished and stays as it is: a run of its own goes on from step 20"
+    assert messages[0] == f"run {first.run_id} is finished and stays as it is: a run of its own resumes from step 20"
     kept, own = place.client.get_run(first.run_id), place.client.get_run(second.run_id)
     assert (kept.info.status, kept.data.params["fit.epochs"], kept.data.metrics) == ("FINISHED", "4", metrics)
     assert content(place, first.run_id) == before
@@ -95,7 +95,7 @@ def accuracy(place, version):
 
 
 @pytest.mark.fault
-def test_a_run_that_was_stopped_goes_on_as_itself_with_its_own_settings_alone(place):
+def test_a_run_that_was_stopped_is_resumed_as_itself_with_its_own_settings_alone(place):
     stopped = trained(place, new(place), stop=True, register=False)
     longer = resumed(place, stopped.run_id, "fit.epochs=5")
     assert (longer.id == stopped.run_id, longer.resumed) == (False, True)
@@ -121,15 +121,15 @@ def test_a_model_that_was_registered_before_a_stop_is_the_one_that_stays(place):
 
 
 @pytest.mark.fault
-def test_a_training_that_cannot_go_on_here_is_never_begun_anew_silently(place):
-    sets, said = ("fit.seed=12",), []
+def test_a_training_that_cannot_be_resumed_here_is_never_restarted_silently(place):
+    sets, messages = ("fit.seed=12",), []
     first = trained(place, new(place, *sets), *sets, stop=True, register=False)
     place.client.set_tag(first.run_id, "hosts", "another")
     shutil.rmtree(place.settings.checkpoints / first.run_id)
-    second = begin(place.recipe(*sets), place.settings, place.dataset, fresh=False, say=said.append)
+    second = begin(place.recipe(*sets), place.settings, place.dataset, fresh=False, say=messages.append)
     assert second.id != first.run_id
-    assert said[0].startswith(f"run {first.run_id} of host another was broken off, and no checkpoint of it is in ")
-    assert said[0].endswith(": a new run begins")
+    assert messages[0].startswith(f"run {first.run_id} of host another was interrupted, and no checkpoint of it is in ")
+    assert messages[0].endswith(": a new run begins")
     second.finish()
 
 
@@ -138,7 +138,7 @@ def test_a_run_whose_checkpoints_are_gone_is_not_resumed(place):
     first = trained(place, new(place), register=False)
     before = place.client.get_run(first.run_id)
     shutil.rmtree(place.settings.checkpoints / first.run_id)
-    with pytest.raises(WrongRecipe, match=r"no checkpoint of it is in .*leave --resume out to train anew"):
+    with pytest.raises(WrongRecipe, match=r"no checkpoint of it is in .*leave --resume out to train from the start"):
         resumed(place, first.run_id)
     after = place.client.get_run(first.run_id)
     assert (after.info.status, after.data.metrics, after.data.tags) == (
@@ -168,7 +168,7 @@ def test_a_run_that_was_handed_over_before_its_training_needs_no_checkpoint(plac
 
 
 @pytest.mark.fault
-def test_a_restart_by_torchrun_goes_on_with_what_fresh_began(place):
+def test_a_restart_by_torchrun_continues_what_fresh_began(place):
     sets = ("fit.seed=11",)
     old = trained(place, new(place, *sets), *sets, stop=True, register=False)
     fresh = trained(place, new(place, *sets), *sets, stop=True, register=False)
@@ -187,15 +187,15 @@ def test_a_restart_is_known_by_the_count_of_torchrun(place, monkeypatch, count, 
     monkeypatch.delenv("TORCHELASTIC_RESTART_COUNT", raising=False)
     if count is not None:
         monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
-    asked = []
+    attempts = []
 
     def open_run(restarted):
-        asked.append(restarted)
+        attempts.append(restarted)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         here_as_rank(place.recipe(), place.settings, place.dataset, open_run)
-    assert asked == [is_restarted]
+    assert attempts == [is_restarted]
 
 
 def test_a_copy_of_a_checkpoint_is_whole_or_not_there(tmp_path):

@@ -10,7 +10,7 @@ from millstream.tracking.dataset.records import Step
 from millstream.tracking.errors import BadData, TrainingFailed, WrongRecipe
 from millstream.training.checkpoints import archive
 from millstream.training.optimization.batch_norm import batch_norms
-from tests.training.fitted import BATCHES, ROWS, Steps, fitted, job_of, pictures, rows
+from tests.training.fitted import BATCHES, ROWS, Steps, fitted, images, job_of, rows
 
 EVERYTHING = {
     "all at once": {
@@ -47,13 +47,13 @@ def dataset(tmp_path_factory):
 
 @pytest.mark.fault
 @pytest.mark.parametrize("name", EVERYTHING)
-def test_a_run_that_goes_on_from_any_checkpoint_ends_as_an_unbroken_one(tmp_path, dataset, name, soak):
+def test_a_run_resumed_from_any_checkpoint_ends_as_an_unbroken_one(tmp_path, dataset, name, soak):
     fit = EVERYTHING[name] | {"checkpoint_every": 1, "keep_last": 1000}
     whole = fitted(tmp_path / "whole", dataset, fit=fit, network=NETWORK)
     taken = archive.newest_first(whole.job.folder)
     epochs = len(whole.history.curves["train/loss"])
     assert len(taken) == epochs * BATCHES  # one a batch
-    # before the first look at valid, right after one, inside an epoch, and when training was over
+    # before the first validation, right after one, inside an epoch, and when training was over
     places = taken if soak else [taken[-3], taken[-BATCHES], taken[-BATCHES - 1], taken[len(taken) // 3], taken[0]]
     for start in places:
         again = fitted(tmp_path / start.stem, dataset, start=start, fit=fit, network=NETWORK)
@@ -63,7 +63,7 @@ def test_a_run_that_goes_on_from_any_checkpoint_ends_as_an_unbroken_one(tmp_path
 
 
 @pytest.mark.parametrize("batch_size", [16, 1])
-def test_the_loss_that_is_told_of_an_epoch_is_the_mean_over_its_samples(tmp_path, dataset, capsys, batch_size):
+def test_the_logged_loss_of_an_epoch_is_the_mean_over_its_samples(tmp_path, dataset, capsys, batch_size):
     # a rate so small that the weights stay: then each epoch's mean is that of the split, and no batch's is
     fit = {"epochs": 2, "batch_size": batch_size, "optimizer": {"name": "sgd", "lr": 1e-12}}
     found = fitted(tmp_path, dataset, fit=fit)
@@ -72,9 +72,9 @@ def test_the_loss_that_is_told_of_an_epoch_is_the_mean_over_its_samples(tmp_path
     batches = -(-ROWS["train"] // batch_size)
     ends = [(batches, pytest.approx(mean, rel=1e-5)), (2 * batches, pytest.approx(mean, rel=1e-5))]
     assert [tuple(point) for point in found.history.curves["train/loss"]] == ends
-    told = [(step, values["train/loss"]) for step, values in found.run.points if "train/loss" in values]
-    assert [point for point in told if point[0] % batches == 0] == ends
-    assert len(told) == (2 if batch_size == 16 else 4)  # one more every 50 steps
+    points = [(step, values["train/loss"]) for step, values in found.run.points if "train/loss" in values]
+    assert [point for point in points if point[0] % batches == 0] == ends
+    assert len(points) == (2 if batch_size == 16 else 4)  # one more every 50 steps
     assert capsys.readouterr().err.count(f"train/loss {mean:.4g}") == 2
 
 
@@ -101,7 +101,9 @@ def spoil(file):
 
 @pytest.mark.fault
 @pytest.mark.parametrize("damage", [spoil, Path.unlink], ids=["damaged", "gone"])
-def test_a_run_that_lost_its_best_weights_keeps_the_best_from_there_on_and_says_so(tmp_path, dataset, damage, capsys):
+def test_a_run_that_lost_its_best_weights_keeps_the_best_from_there_on_and_reports_it(
+    tmp_path, dataset, damage, capsys
+):
     whole = fitted(tmp_path / "whole", dataset, fit=RISING)
     losses = [value for _, value in whole.history.curves["valid/loss"]]
     assert losses == sorted(losses, reverse=True)
@@ -110,15 +112,15 @@ def test_a_run_that_lost_its_best_weights_keeps_the_best_from_there_on_and_says_
     capsys.readouterr()
     again = fitted(tmp_path / "again", dataset, start=archive.path_of(whole.job.folder, 2 * BATCHES), fit=RISING)
     assert again.metrics["best/loss"] == pytest.approx(losses[2], rel=1e-6)
-    told = capsys.readouterr().err
-    assert str(again.job.best) in told
-    assert "the best weights so far are lost: the best from here on are kept" in told
+    stderr = capsys.readouterr().err
+    assert str(again.job.best) in stderr
+    assert "the best weights so far are lost: the best from here on are kept" in stderr
     assert (again.job.folder / "best.ckpt.damaged").exists() == (damage is spoil)
     assert archive.load(again.job.best)["valid/loss"] == pytest.approx(losses[2], rel=1e-6)
 
 
 @pytest.mark.fault
-def test_best_weights_that_are_lost_at_the_end_are_told_with_what_to_do(tmp_path, dataset):
+def test_best_weights_that_are_lost_at_the_end_are_reported_with_what_to_do(tmp_path, dataset):
     class Spoils(lightning.Callback):
         def on_train_end(self, trainer, task):
             spoil(tmp_path / "first" / "run" / "best.ckpt")
@@ -145,7 +147,7 @@ def test_parts_of_a_batch_make_the_step_of_the_whole(tmp_path, dataset):
             torch.testing.assert_close(after_parts[name], value, rtol=1e-4, atol=1e-6)
 
 
-def test_batch_norms_that_are_to_be_shared_by_one_process_are_told_to_have_nobody_to_share_with(
+def test_batch_norms_that_are_to_be_shared_by_one_process_are_reported_to_have_nobody_to_share_with(
     tmp_path, dataset, capsys
 ):
     message = "fit: sync_batch_norm: is about the batch of several ranks"
@@ -179,7 +181,7 @@ def test_half_the_bits_train_to_nearly_the_same_loss(tmp_path, dataset):
 
 
 def test_maps_of_a_pixel_kept_together_train_to_the_same_weights(tmp_path):
-    data = pictures(tmp_path)
+    data = images(tmp_path)
     network = {"name": "cnn/lenet", "channels": [4, 8]}
     plain = fitted(tmp_path / "plain", data, network=network)
     together = fitted(tmp_path / "together", data, network=network, fit={"channels_last": True})
@@ -191,7 +193,7 @@ def test_maps_of_a_pixel_kept_together_train_to_the_same_weights(tmp_path):
 
 
 @pytest.mark.slow
-def test_compiled_code_gives_the_same_numbers(tmp_path, dataset):
+def test_compiled_code_computes_the_same_numbers(tmp_path, dataset):
     network = {"name": "mlp/mlp", "hidden": [8], "dropout": 0.2}
     plain = fitted(tmp_path / "plain", dataset, network=network)
     compiled = fitted(tmp_path / "compiled", dataset, network=network, fit={"compile": True})
@@ -200,7 +202,7 @@ def test_compiled_code_gives_the_same_numbers(tmp_path, dataset):
         torch.testing.assert_close(compiled.network.state_dict()[name], value, rtol=1e-4, atol=1e-5)
 
 
-def test_a_schedule_goes_on_over_all_steps_behind_its_warm_up(tmp_path, dataset):
+def test_a_schedule_continues_over_all_steps_behind_its_warm_up(tmp_path, dataset):
     seen = Steps()
     fit = {"warm_up": 0.25, "schedule": {"name": "cosine"}, "optimizer": {"name": "sgd", "lr": 0.6}}
     fitted(tmp_path, dataset, seen, fit=fit)
@@ -223,7 +225,7 @@ def test_a_metric_that_is_watched_must_be_measured(tmp_path, dataset, fit):
 
 
 @pytest.mark.bad_input
-def test_a_metric_that_is_misspelt_is_told_before_the_first_step(tmp_path, dataset):
+def test_a_metric_that_is_misspelt_is_reported_before_the_first_step(tmp_path, dataset):
     steps = Steps()
     with pytest.raises(WrongRecipe, match=r"no such metric; did you mean valid/accuracy\?"):
         fitted(tmp_path, dataset, steps, fit={"keep": "best", "monitor": "valid/acuracy"})
@@ -251,7 +253,7 @@ def test_what_watches_valid_needs_a_valid_split(tmp_path):
 
 
 @pytest.mark.fault
-def test_a_batch_that_is_not_finite_is_left_out_where_the_recipe_says_so(tmp_path, capsys):
+def test_a_batch_that_is_not_finite_is_left_out_where_the_recipe_sets_it(tmp_path, capsys):
     dataset, seen = rows(tmp_path / "rows", spoil=[11]), Steps()
     fit = {"nan": "skip", "optimizer": {"name": "adam"}, "average": {"name": "ema", "decay": 0.5}}
     found = fitted(tmp_path / "fit", dataset, seen, fit=fit)
@@ -265,13 +267,13 @@ def test_a_batch_that_is_not_finite_is_left_out_where_the_recipe_says_so(tmp_pat
     assert found.run.course("train/skipped")[-1] == 4
     steps = {int(found.trainer.optimizers[0].state[one]["step"]) for one in found.trainer.optimizers[0].state}
     assert steps == {4 * BATCHES - 4}
-    told = capsys.readouterr().err
-    assert told.count("skipped") == 4
-    assert "train-11" in told
+    stderr = capsys.readouterr().err
+    assert stderr.count("skipped") == 4
+    assert "train-11" in stderr
 
 
 @pytest.mark.fault
-def test_a_run_that_left_out_a_batch_goes_on_as_an_unbroken_one(tmp_path):
+def test_a_run_that_left_out_a_batch_continues_as_an_uninterrupted_one(tmp_path):
     dataset = rows(tmp_path / "rows", spoil=[11])
     fit = {"nan": "skip", "average": {"name": "ema", "decay": 0.5}, "checkpoint_every": 1, "keep_last": 99}
     whole = fitted(tmp_path / "whole", dataset, fit=fit)

@@ -10,9 +10,9 @@ from millstream.training.metrics.ranking import Auc, AveragePrecision, MeanAuc, 
 pytestmark = pytest.mark.filterwarnings("ignore:No (positive|negative) samples")
 
 
-def fed(metric, chances, has):
+def fed(metric, scores, has):
     for rows in (slice(0, 7), slice(7, None)):
-        metric.update(torch.from_numpy(chances[rows]), torch.from_numpy(has[rows]))
+        metric.update(torch.from_numpy(scores[rows]), torch.from_numpy(has[rows]))
     return float(metric.compute())
 
 
@@ -23,33 +23,33 @@ def rows():
 
 
 def test_both_are_those_of_scikit_learn(rows):
-    chances, has = rows
-    assert fed(Auc(), chances[:, 0], has[:, 0]) == pytest.approx(oracle.roc_auc_score(has[:, 0], chances[:, 0]))
-    precision = oracle.average_precision_score(has[:, 0], chances[:, 0])
-    assert fed(AveragePrecision(), chances[:, 0], has[:, 0]) == pytest.approx(precision)
+    scores, has = rows
+    assert fed(Auc(), scores[:, 0], has[:, 0]) == pytest.approx(oracle.roc_auc_score(has[:, 0], scores[:, 0]))
+    precision = oracle.average_precision_score(has[:, 0], scores[:, 0])
+    assert fed(AveragePrecision(), scores[:, 0], has[:, 0]) == pytest.approx(precision)
 
 
 @pytest.mark.parametrize("value", [0, 1])
 def test_one_kind_of_rows_has_no_order(rows, value):
-    chances, has = rows
-    assert math.isnan(fed(Auc(), chances[:, 0], np.full_like(has[:, 0], value)))
-    assert math.isnan(fed(AveragePrecision(), chances[:, 0], np.zeros_like(has[:, 0])))
+    scores, has = rows
+    assert math.isnan(fed(Auc(), scores[:, 0], np.full_like(has[:, 0], value)))
+    assert math.isnan(fed(AveragePrecision(), scores[:, 0], np.zeros_like(has[:, 0])))
 
 
 def test_a_tag_that_is_nowhere_is_not_in_the_mean(rows):
-    chances, has = rows
+    scores, has = rows
     has[:, 1], has[:, 2] = 0, 1
     there = [0, 3]
-    assert fed(MeanAuc(4, average="none"), chances, has) == pytest.approx(
-        oracle.roc_auc_score(has[:, there], chances[:, there], average="macro")
+    assert fed(MeanAuc(4, average="none"), scores, has) == pytest.approx(
+        oracle.roc_auc_score(has[:, there], scores[:, there], average="macro")
     )
     there = [0, 2, 3]
-    assert fed(MeanAveragePrecision(4, average="none"), chances, has) == pytest.approx(
-        oracle.average_precision_score(has[:, there], chances[:, there], average="macro")
+    assert fed(MeanAveragePrecision(4, average="none"), scores, has) == pytest.approx(
+        oracle.average_precision_score(has[:, there], scores[:, there], average="macro")
     )
 
 
 def test_without_any_tag_there_is_no_mean(rows):
-    chances, has = rows
-    assert math.isnan(fed(MeanAuc(4, average="none"), chances, np.zeros_like(has)))
-    assert math.isnan(fed(MeanAveragePrecision(4, average="none"), chances, np.zeros_like(has)))
+    scores, has = rows
+    assert math.isnan(fed(MeanAuc(4, average="none"), scores, np.zeros_like(has)))
+    assert math.isnan(fed(MeanAveragePrecision(4, average="none"), scores, np.zeros_like(has)))

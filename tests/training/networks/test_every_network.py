@@ -1,4 +1,4 @@
-"""Whatever data a network is asked for on: it reads them, or says in words of the recipe why not."""
+"""Whatever data a network is built for: it reads them, or is refused with the reason in words of the recipe."""
 
 import itertools
 
@@ -27,7 +27,7 @@ NEEDED = {"classical/dbscan": {"radius": 0.2}, "classical/kernel_density": {"dev
 """Fields that have no default."""
 
 ENLARGE = {"cnn/espcn", "cnn/srcnn", "cnn/srresnet", "cnn/vdsr"}
-"""Those that ask for a target that is a picture."""
+"""Those that need an image as target."""
 
 
 def example(field):
@@ -40,18 +40,18 @@ def example(field):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("name", plugins.names("millstream.training.networks"))
-def test_a_network_reads_the_data_or_says_why_not(name):
+def test_a_network_reads_the_data_or_is_refused_with_the_reason(name):
     module = plugins.find("millstream.training.networks", name)
     config = module.Config(**NEEDED.get(name, {}))
     read = 0
-    for data, told in itertools.product(DATA.values(), TARGETS):
-        asked = signature(*data, *told)
+    for data, targets in itertools.product(DATA.values(), TARGETS):
+        described = signature(*data, *targets)
         try:
-            network = module.build(config, asked)
+            network = module.build(config, described)
         except (BadData, WrongRecipe):
             continue
         read += 1
         if not isinstance(network, Estimator):
-            found = network.eval()(*(example(field) for field in asked.inputs))
+            found = network.eval()(*(example(field) for field in described.inputs))
             assert torch.is_tensor(found) or isinstance(found, tuple)
     assert read or name in ENLARGE

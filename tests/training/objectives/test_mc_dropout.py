@@ -12,7 +12,7 @@ def network():
 X = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
 
 
-def test_a_pass_tells_the_same_of_a_row_whatever_stands_beside_it():
+def test_a_pass_predicts_the_same_of_a_row_whatever_stands_beside_it():
     made = network()
     with torch.no_grad():
         whole, alone = passes(made, (X,), 4, seed=7), passes(made, (X[5:6],), 4, seed=7)
@@ -46,6 +46,6 @@ def test_whole_maps_are_left_out_where_the_layer_does_so():
     assert set(found.flatten().tolist()) == {0.0, 2.0}
 
 
-def test_a_network_without_dropout_is_told_apart():
+def test_a_network_without_dropout_is_recognized():
     assert leaves_out(network())
     assert not leaves_out(nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.0)))

@@ -53,15 +53,15 @@ def test_a_penalised_regression_is_that_of_scikit_learn(fields, oracle):
     stepping(made)
     whole = batch(torch.tensor(x, dtype=torch.float32), target=torch.tensor(y[:, None], dtype=torch.float32))
     for _ in range(2000):
-        told = made.training_step(whole, 0)
+        logged = made.training_step(whole, 0)
     oracle.fit(x, y)
     # a subgradient of |w| swings around 0 by a rate
     np.testing.assert_allclose(network.weight.detach()[0], oracle.coef_, atol=5e-3)
     np.testing.assert_allclose(network.bias.detach(), oracle.intercept_, atol=5e-3)
     if "l1" in fields:
         assert network.weight.detach()[0, 3:].abs().max() < 5e-3 < network.weight.detach()[0, :3].abs().min()
-    # the penalty is stepped down, and not told as the loss
-    assert float(told["train/loss"]) == pytest.approx(float(np.mean((y - oracle.predict(x)) ** 2)), rel=0.05)
+    # the penalty is stepped down, and not logged as the loss
+    assert float(logged["train/loss"]) == pytest.approx(float(np.mean((y - oracle.predict(x)) ** 2)), rel=0.05)
 
 
 def test_neither_biases_nor_norms_are_penalised():

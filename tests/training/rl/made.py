@@ -67,8 +67,8 @@ class ActorCritic(nn.Module):
     def __init__(self, config: Network, signature: Any) -> None:
         super().__init__()
         about = mlp.Config(hidden=config.hidden, activation="tanh")
-        self.actor = mlp.build(about, signature.telling(2 * signature.outputs))
-        self.critic = mlp.build(about, signature.telling(1))
+        self.actor = mlp.build(about, signature.with_outputs(2 * signature.outputs))
+        self.critic = mlp.build(about, signature.with_outputs(1))
 
 
 class networks:  # noqa: N801, it stands for a module

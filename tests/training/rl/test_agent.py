@@ -45,7 +45,7 @@ def test_four_environments_with_a_continuous_action_are_rolled_out_and_learned_f
 
 
 @pytest.mark.fault
-def test_agents_in_environments_that_show_their_state_go_on_to_the_same_bits(tmp_path, whole):
+def test_agents_in_environments_that_show_their_state_resume_to_the_same_bits(tmp_path, whole):
     starts = archive.newest_first(whole.job.folder)
     for start in (starts[-1], starts[len(starts) // 2]):
         again = fitted.trained(continuous(tmp_path / start.stem), start=start)
@@ -55,7 +55,7 @@ def test_agents_in_environments_that_show_their_state_go_on_to_the_same_bits(tmp
 
 
 @pytest.mark.fault
-def test_an_agent_in_an_environment_that_hides_its_state_goes_on_repeatably(tmp_path):
+def test_an_agent_in_an_environment_that_hides_its_state_resumes_repeatably(tmp_path):
     config = dqn.Config(steps=400, act=20, environments=2, warm_up=20, learn=2, memory=100, episodes=2)
 
     def learner(folder):

@@ -40,7 +40,7 @@ def test_environments_have_seeds_of_their_own_and_the_first_that_of_a_lone_one()
 
 
 @pytest.mark.fault
-def test_episodes_go_on_from_their_state_where_the_environments_show_it():
+def test_episodes_continue_from_their_state_where_the_environments_show_it():
     action_N = np.full((3, 1), 0.7, np.float32)
     whole = Episodes(by_id, PENDULUM, 3, seed=3)
     steps(whole, action_N, 150)
@@ -71,7 +71,7 @@ def test_a_hidden_state_begins_a_new_episode_with_a_seed_of_its_own():
     assert [returns for _, _, returns in steps(again, LEFT, 3)] == [[], [], [6.0, 6.0]]
 
 
-def test_of_environments_side_by_side_those_that_show_their_state_go_on():
+def test_of_environments_side_by_side_those_that_show_their_state_continue():
     half = SimpleNamespace(**vars(by_id))
     whole = Episodes(by_id, PENDULUM, 2, seed=3)
     hidden = whole.vector.envs[1]
@@ -106,7 +106,7 @@ def other_vector(mode, reset):
 
 
 @pytest.mark.fault
-def test_environments_in_processes_of_their_own_give_the_same_steps_and_begin_anew():
+def test_environments_in_processes_of_their_own_take_the_same_steps_and_begin_again():
     here = Episodes(by_id, COUNTING, 2, seed=3)
     there = Episodes(other_vector("async", AutoresetMode.SAME_STEP), COUNTING, 2, seed=3)
     try:

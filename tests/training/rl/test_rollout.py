@@ -38,7 +38,7 @@ def test_a_rollout_is_what_single_environments_give_in_a_loop_by_hand():
     np.testing.assert_array_equal(rollout.action, action_TN1)
 
 
-def test_a_rollout_goes_on_where_the_last_one_stopped():
+def test_a_rollout_continues_where_the_last_one_stopped():
     still = lambda seen: np.zeros((2, 1), np.float32)  # noqa: E731
     whole, _ = collect(Episodes(by_id, PENDULUM, 2, 5), still, 30)
     episodes = Episodes(by_id, PENDULUM, 2, 5)

@@ -1,7 +1,7 @@
 from millstream.training.rl.rounds import Rounds
 
 
-def test_rounds_go_on_from_their_place_and_begin_again():
+def test_rounds_continue_from_their_place_and_begin_again():
     first = Rounds(5)
     taken = iter(first)
     assert [next(taken), next(taken)] == [0, 1]

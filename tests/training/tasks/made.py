@@ -23,7 +23,7 @@ def batch(*inputs: Value, target: Value | None = None, real: int | None = None) 
 def measured(task: Task, *batches: Batch) -> dict[str, float]:
     """The metrics of a test over these batches, by name."""
     logged: dict[str, Any] = {}
-    task._trainer = SimpleNamespace(testing=True)  # type: ignore[assignment]  # all that a task asks its trainer
+    task._trainer = SimpleNamespace(testing=True)  # type: ignore[assignment]  # all that a task reads from its trainer
     task.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
     task.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]
     task.eval()
@@ -35,7 +35,7 @@ def measured(task: Task, *batches: Batch) -> dict[str, float]:
 
 
 def stepping(task: Task, batches: int = 100) -> None:
-    """Gives a task its optimizers and schedules over an epoch of `batches`."""
+    """Configures a task's optimizers and schedules over an epoch of `batches`."""
     data = SimpleNamespace(train_dataloader=lambda: range(batches))
     task._trainer = SimpleNamespace(datamodule=data, testing=False)  # type: ignore[assignment]
     configured = task.configure_optimizers()

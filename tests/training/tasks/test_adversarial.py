@@ -11,7 +11,8 @@ from millstream.training.config.optimizers import SGD
 from millstream.training.networks.generative import gan
 from millstream.training.objectives.adversarial import fooling_loss, made_loss, real_loss
 from millstream.training.tasks.adversarial import Adversarial, Config
-from tests.training.fitted import BATCHES, fitted, located, pictures, state
+from tests.training.fitted import BATCHES, fitted, located, state
+from tests.training.fitted import images as halves
 from tests.training.signatures import image, signature
 from tests.training.tasks.made import batch, measured, stepping
 
@@ -45,15 +46,15 @@ def test_a_step_moves_each_network_by_its_own_loss():
     wanted = torch.autograd.grad(loss, list(network.discriminator.parameters()))
 
     torch.manual_seed(5)
-    told = made.training_step(batch(images), 0)
+    logged = made.training_step(batch(images), 0)
     after = dict(network.discriminator.named_parameters())
     for gradient, (name, value) in zip(wanted, after.items(), strict=True):
         torch.testing.assert_close(value, before[f"discriminator.{name}"] - 0.05 * gradient, rtol=1e-4, atol=1e-6)
     assert any(
         not torch.equal(value, before[f"generator.{name}"]) for name, value in network.generator.named_parameters()
     )
-    assert told.keys() == {"train/loss", "train/generator_loss"}
-    torch.testing.assert_close(told["train/loss"], loss.detach())
+    assert logged.keys() == {"train/loss", "train/generator_loss"}
+    torch.testing.assert_close(logged["train/loss"], loss.detach())
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def five_to_one(tmp_path_factory):
         "optimizers": {"discriminator": {"name": "sgd", "lr": 0.1, "momentum": 0.9}},
     }
     task = {"name": "adversarial", "discriminator_steps": 5}
-    return fitted(folder, pictures(folder / "data"), steps, task=task, network=network, fit=fit), steps
+    return fitted(folder, halves(folder / "data"), steps, task=task, network=network, fit=fit), steps
 
 
 class Stepped(lightning.Callback):
@@ -132,8 +133,8 @@ def test_a_registered_generator_draws_by_the_params_of_mlflow(five_to_one, tmp_p
 def test_an_optimizer_of_a_part_that_the_task_has_not_is_refused_with_the_nearest_name(tmp_path):
     optimizers = {"discriminater": {"name": "sgd", "lr": 0.1}}
     network = {"name": "generative/gan"}
-    asked = located(tmp_path, task={"name": "adversarial"}, network=network, fit={"optimizers": optimizers})
-    (fault,) = faults(asked)
+    recipe = located(tmp_path, task={"name": "adversarial"}, network=network, fit={"optimizers": optimizers})
+    (fault,) = faults(recipe)
     assert "did you mean 'discriminator'" in fault.message
 
 

@@ -26,15 +26,15 @@ def drawn(rows, classes, seed=0):
     return torch.randn(rows, classes, generator=generator), torch.randint(0, classes, (rows,), generator=generator)
 
 
-def calibration_error(chances, truth, bins=15):
-    """The definition: the sum over bins of their share of the rows times |accuracy - mean chance|."""
-    best, right = chances.max(axis=1), chances.argmax(axis=1) == truth
+def calibration_error(probabilities, truth, bins=15):
+    """The definition: the sum over bins of their share of the rows times |accuracy - mean probability|."""
+    best, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
     places = np.minimum((best * bins).astype(int), bins - 1)
     return sum(abs(right[places == at].sum() - best[places == at].sum()) for at in range(bins)) / len(truth)
 
 
-def test_scores_that_could_be_chances_are_taken_as_scores():
-    # the same score for all of four classes is a chance of 1/4; right in one of two rows
+def test_scores_that_could_be_probabilities_are_taken_as_scores():
+    # the same score for all of four classes is a probability of 1/4; right in one of two rows
     found = measured(task(4), batch(torch.full((2, 4), 0.5), target=torch.tensor([0, 1])))
     assert found["test/calibration_error"] == pytest.approx(0.25)
 
@@ -43,8 +43,8 @@ def test_scores_that_could_be_chances_are_taken_as_scores():
 def test_the_squared_loss_is_that_of_brier(classes):
     scores, truth = drawn(40, classes)
     found, _ = task(classes, loss="squared").rows(batch(scores, target=truth))
-    chances = torch.softmax(scores.double(), dim=1).numpy()
-    expected = oracle.brier_score_loss(truth.numpy(), chances, labels=range(classes), scale_by_half=False)
+    probabilities = torch.softmax(scores.double(), dim=1).numpy()
+    expected = oracle.brier_score_loss(truth.numpy(), probabilities, labels=range(classes), scale_by_half=False)
     assert float(found.mean()) == pytest.approx(expected, rel=1e-5)
     shares = torch.nn.functional.one_hot(truth, classes).float()
     torch.testing.assert_close(squared(scores, shares), found)
@@ -59,26 +59,26 @@ def test_metrics_are_those_of_scikit_learn_and_masked_slots_do_not_count(classes
         task(classes), batch(scores[:40], target=truth[:40]), batch(scores[40:], target=truth[40:], real=11)
     )
     scores, truth = scores[:51].double().numpy(), truth[:51].numpy()
-    chances = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    told = scores.argmax(axis=1)
+    probabilities = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    predicted = scores.argmax(axis=1)
     expected = {
-        "test/loss": oracle.log_loss(truth, chances, labels=range(classes)),
-        "test/accuracy": oracle.accuracy_score(truth, told),
-        "test/macro_f1": oracle.f1_score(truth, told, average="macro"),
-        "test/calibration_error": calibration_error(chances, truth),
+        "test/loss": oracle.log_loss(truth, probabilities, labels=range(classes)),
+        "test/accuracy": oracle.accuracy_score(truth, predicted),
+        "test/macro_f1": oracle.f1_score(truth, predicted, average="macro"),
+        "test/calibration_error": calibration_error(probabilities, truth),
     }
     if classes == 2:
-        expected["test/auc"] = oracle.roc_auc_score(truth, chances[:, 1])
-        expected["test/ap"] = oracle.average_precision_score(truth, chances[:, 1])
+        expected["test/auc"] = oracle.roc_auc_score(truth, probabilities[:, 1])
+        expected["test/ap"] = oracle.average_precision_score(truth, probabilities[:, 1])
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 @given(st.integers(2, 9), st.floats(0, 0.9), st.integers(0, 99))
 def test_the_loss_is_the_formula(classes, smoothing, seed):
     scores, truth = drawn(5, classes, seed)
-    log_chances = scores.double() - scores.double().logsumexp(dim=1, keepdim=True)
+    log_probabilities = scores.double() - scores.double().logsumexp(dim=1, keepdim=True)
     aim = (1 - smoothing) * torch.eye(classes, dtype=torch.float64)[truth] + smoothing / classes
-    expected = -(aim * log_chances).sum(dim=1)
+    expected = -(aim * log_probabilities).sum(dim=1)
     torch.testing.assert_close(cross_entropy(scores.double(), truth, smoothing=smoothing), expected)
 
 
@@ -105,7 +105,7 @@ def posterior(x_B, priors, means):
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=4), st.data())
-def test_corrected_chances_are_those_of_bayes_with_the_shares_as_given(parts, data):
+def test_corrected_probabilities_are_those_of_bayes_with_the_shares_as_given(parts, data):
     given_K = np.array(parts) / sum(parts)
     weights = data.draw(st.lists(st.floats(0.01, 1), min_size=len(parts), max_size=len(parts)))
     trained_K = np.array(weights) / sum(weights)
@@ -138,7 +138,7 @@ def test_a_class_without_rows_is_left_as_it_is():
 
 
 @pytest.mark.bad_input
-def test_shares_of_other_classes_correct_nothing_and_are_refused_where_that_is_asked():
+def test_shares_of_other_classes_correct_nothing_and_are_refused_where_that_is_configured():
     shares = Shares(given=(0.0, 0.5), trained=(0.0, 0.25), strangers=("0",))
     with pytest.raises(BadData, match=r"classes \['0'\] were rebalanced, and the target has none of that name"):
         task(2, shares, prior="corrected")
@@ -156,7 +156,7 @@ def test_the_loss_of_a_soft_label_is_the_mean_over_its_classes():
     torch.testing.assert_close(task(3, column=SHARES).rows(batch(scores, target=soft))[0], expected)
 
 
-def test_shares_are_measured_as_the_classes_that_they_tell():
+def test_shares_are_measured_as_their_most_probable_classes():
     scores, truth = drawn(40, 3)
     one_hot = torch.nn.functional.one_hot(truth, 3).float()
     found = measured(task(3, column=SHARES), batch(scores, target=one_hot))

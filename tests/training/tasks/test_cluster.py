@@ -78,7 +78,7 @@ def test_rows_are_drawn_by_cluster_by_class_and_by_their_neighbours():
 
 
 @pytest.mark.bad_input
-def test_what_cannot_be_clustered_is_told():
+def test_what_cannot_be_clustered_is_refused():
     other = signature(number("a"), number("b"), number("c", role="target"))
     with pytest.raises(BadData, match="against 'c' is number; it has to be a class"):
         Cluster(Config(against="c"), ByLargest(), other, Fit())

@@ -19,7 +19,7 @@ PLANE = signature(number("a"), number("b"))
 
 
 class Normal(nn.Module):
-    """A network as a flow would be: it gives log p(x), and is trained by steps."""
+    """A network as a flow would be: it returns log p(x), and is trained by steps."""
 
     def __init__(self):
         super().__init__()
@@ -50,7 +50,7 @@ def test_a_network_of_densities_is_trained_towards_the_rows():
     torch.testing.assert_close(network.mean, rows().mean(dim=0), atol=0.05, rtol=0)
 
 
-def test_the_registered_model_gives_the_density_of_new_rows():
+def test_the_registered_model_returns_the_density_of_new_rows():
     found = Density(Config(), Normal(), PLANE, Fit()).predict(rows(7))
     np.testing.assert_allclose(found["log_density"], multivariate_normal([3, -2]).logpdf(rows(7)), rtol=1e-5)
 
@@ -79,18 +79,18 @@ def test_more_than_two_numbers_have_no_map():
 
 
 @pytest.mark.bad_input
-def test_what_has_no_density_is_told():
+def test_what_has_no_density_is_refused():
     with pytest.raises(BadData, match=r"task density: image \(image\): no real numbers"):
         Density(Config(), Normal(), signature(image(1, 8, 8)), Fit())
     with pytest.raises(BadData, match=r"categories \(category\): no real numbers"):
         Density(Config(), Normal(), signature(number("a"), category("c", 3)), Fit())
     with pytest.raises(WrongRecipe, match="learns a target, and the task density has none"):
         Density(Config(), logistic.build(logistic.Config(), PLANE), PLANE, Fit())
-    with pytest.raises(BadData, match=r"gives \(5, 2\) for 5 rows; the task density asks for log p\(x\)"):
+    with pytest.raises(BadData, match=r"returns \(5, 2\) for 5 rows; the task density needs log p\(x\)"):
         Density(Config(), nn.Identity(), PLANE, Fit()).rows(batch(rows(5)))
     network = kmeans.build(kmeans.Config(clusters=2), PLANE)
     network.fit((rows(),), None, torch.ones(200))
-    with pytest.raises(BadData, match="network classical/kmeans: tells no density"):
+    with pytest.raises(BadData, match="network classical/kmeans: returns no density"):
         Density(Config(), network, PLANE, Fit()).rows(batch(rows(5)))
 
 

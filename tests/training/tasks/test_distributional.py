@@ -26,19 +26,19 @@ def task(network=None, made=PRICES, **fields):
     return Distributional(config, network or nn.Identity(), made, Fit())
 
 
-def told(rows=30):
+def made_outputs(rows=30):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(rows, 2, generator=generator), torch.randn(rows, generator=generator)
 
 
 def normal(outputs):
-    """The law of the raw target, written out."""
+    """The distribution of the raw target, written out."""
     mean, spread = outputs.double().numpy().T
     return stats.norm(mean * 16 + 40, (np.log1p(np.exp(spread)) + 0.1) * 16)
 
 
-def test_metrics_are_those_of_the_law_in_raw_units():
-    outputs, true = told()
+def test_metrics_are_those_of_the_distribution_in_raw_units():
+    outputs, true = made_outputs()
     found = measured(task(), batch(outputs, target=true, real=23))
     expected, raw = normal(outputs[:23]), true[:23].double().numpy() * 16 + 40
     log_likelihood = expected.logpdf(raw).mean()
@@ -61,7 +61,7 @@ def test_scaling_the_target_leaves_its_likelihood_as_it_is():
     for factor in (1.0, 1 / 16, 3.0):
         scale = Affine(offset=40.0, factor=factor)
         made = signature(number("a"), number("price", role="target", affine=scale))
-        # N(45, 8**2) in raw units, told in scaled ones
+        # N(45, 8**2) in raw units, predicted in scaled ones
         outputs = torch.tensor([[5.0 * factor, np.log(np.expm1(8.0 * factor - 1e-3))]]).repeat(9, 1)
         head = {"name": "gaussian", "floor": 1e-3}
         found.append(measured(task(made=made, head=head), batch(outputs, target=(raw - 40) * factor)))
@@ -69,8 +69,8 @@ def test_scaling_the_target_leaves_its_likelihood_as_it_is():
         assert one["test/log_likelihood"] == pytest.approx(stats.norm(45, 8).logpdf(raw.numpy()).mean(), rel=1e-5)
 
 
-def test_predictions_are_the_law_in_raw_units():
-    outputs, _ = told()
+def test_predictions_are_the_distribution_in_raw_units():
+    outputs, _ = made_outputs()
     found, expected = task(interval=0.8).predict(outputs), normal(outputs)
     low, high = expected.interval(0.8)
     for name, values in {"prediction": expected.mean(), "deviation": expected.std(), "low": low, "high": high}.items():
@@ -78,9 +78,9 @@ def test_predictions_are_the_law_in_raw_units():
 
 
 @pytest.mark.parametrize("head", [GAUSSIAN, {"name": "mixture", "parts": 4}, {"name": "dropout", "precision": 9.0}])
-def test_a_network_gives_as_many_numbers_as_its_head_reads(head):
+def test_a_network_has_as_many_numbers_as_its_head_reads(head):
     config = Config(target="price", head=head)
-    network = mlp.build(mlp.Config(dropout=0.1), Distributional.asked_of_network(config, PRICES))
+    network = mlp.build(mlp.Config(dropout=0.1), Distributional.network_signature(config, PRICES))
     made = Distributional(config, network, PRICES, Fit())
     loss_B, _ = made.rows(batch(torch.randn(5, 1), target=torch.randn(5)))
     assert loss_B.shape == (5,)
@@ -90,23 +90,23 @@ def test_a_network_gives_as_many_numbers_as_its_head_reads(head):
     assert bool((last.grad.abs().sum(dim=1) > 0).all())
 
 
-def test_dropout_is_trained_on_one_draw_and_told_from_many_and_twice_the_same():
+def test_dropout_is_trained_on_one_draw_and_predicts_from_many_and_twice_the_same():
     torch.manual_seed(0)
     head = {"name": "dropout", "precision": 25.0, "passes": 20}
     config = Config(target="price", head=head)
-    network = mlp.build(mlp.Config(dropout=0.3), Distributional.asked_of_network(config, PRICES))
+    network = mlp.build(mlp.Config(dropout=0.3), Distributional.network_signature(config, PRICES))
     made = Distributional(config, network, PRICES, Fit())
     x = torch.randn(5, 1)
-    assert made.train().law((x,)).mixture_distribution.logits.shape == (5, 1)
-    assert made.eval().law((x,)).mixture_distribution.logits.shape == (5, 20)
+    assert made.train().distribution((x,)).mixture_distribution.logits.shape == (5, 1)
+    assert made.eval().distribution((x,)).mixture_distribution.logits.shape == (5, 20)
     with torch.no_grad():
         first, again = made.predict(x), made.predict(x)
     np.testing.assert_array_equal(first["high"], again["high"])
-    # the passes differ, so that a row is told less surely than the noise alone would have it
+    # the passes differ, so that a row is predicted less surely than the noise alone would have it
     assert bool((first["deviation"] > 16 / 5).all())
 
 
-def test_what_is_told_is_drawn_with_its_interval():
+def test_what_is_predicted_is_drawn_with_its_interval():
     made = task(nn.Linear(1, 2))
     x = torch.linspace(-1, 1, 20)[:, None]
     measured(made, batch(x, target=x[:, 0]))
@@ -114,7 +114,7 @@ def test_what_is_told_is_drawn_with_its_interval():
 
 
 @pytest.mark.parametrize("head", [GAUSSIAN, {"name": "mixture", "parts": 2}, {"name": "dropout", "precision": 9.0}])
-def test_a_trained_law_is_saved_and_told_again_and_its_course_goes_on_after_a_break(tmp_path, head):
+def test_a_trained_distribution_is_saved_and_predicted_again_and_its_course_continues_after_a_break(tmp_path, head):
     draw = np.random.default_rng(0)
     splits = {}
     for split, count in {"train": 60, "valid": 20, "test": 20}.items():

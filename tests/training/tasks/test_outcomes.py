@@ -38,7 +38,7 @@ def density():
 
 
 # of three sizes, one of which has no place for SSIM's window
-PICTURES = test_super_resolve.framed((test_super_resolve.SIZES * ROWS)[:ROWS])
+IMAGES = test_super_resolve.framed((test_super_resolve.SIZES * ROWS)[:ROWS])
 
 CASES = {
     "two classes": (lambda: test_classify.task(2), drawn(2), classes(2), {"accuracy", "auc", "ap"}),
@@ -46,7 +46,7 @@ CASES = {
     "numbers": (test_regress.task, drawn(1), drawn(), {"rmse", "mae", "mse"}),
     "counts": (test_count.task, drawn(1), classes(5).float(), {"deviance", "log_likelihood", "rmse"}),
     "density": (density, drawn(2), None, {"log_likelihood", "nll"}),
-    "laws": (test_distributional.task, drawn(2), drawn(), {"log_likelihood", "rmse", "coverage"}),
+    "distributions": (test_distributional.task, drawn(2), drawn(), {"log_likelihood", "rmse", "coverage"}),
     "ranks": (test_ordinal.task, drawn(1), classes(4), {"accuracy", "mae"}),
     "quantiles": (test_quantiles.task, drawn(3), drawn(), {"pinball", "mae", "coverage"}),
     "masks": (
@@ -55,7 +55,7 @@ CASES = {
         classes(3)[:, None, None, None] * torch.ones(1, 6, 5).long(),
         {"iou", "dice"},
     ),
-    "pictures": (test_super_resolve.task, PICTURES.arguments[0], PICTURES.truth, {"psnr_y", "ssim", "pattern"}),
+    "images": (test_super_resolve.task, IMAGES.arguments[0], IMAGES.truth, {"psnr_y", "ssim", "pattern"}),
     "tags": (test_tags.task, drawn(3), (drawn(3) > 0.5).float().roll(1, 0), {"accuracy"}),
 }
 
@@ -68,8 +68,8 @@ def test_the_statistic_of_the_outcomes_is_the_metric(case):
     task = make().eval()
     with torch.no_grad():
         loss, output = task.rows(given)
-        told = {"loss": loss[given.mask_B], **task.outcomes(output, given)}
-    outcomes = {name: as_numpy(values) for name, values in told.items()}
+        values = {"loss": loss[given.mask_B], **task.outcomes(output, given)}
+    outcomes = {name: as_numpy(values) for name, values in values.items()}
     assert {len(values) for values in outcomes.values()} == {REAL}
     statistics = {metric: statistic(metric, outcomes) for metric in found}
     assert {metric for metric, one in statistics.items() if one is not None} == compared | {"loss"}

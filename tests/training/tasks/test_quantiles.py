@@ -22,15 +22,15 @@ def task(network=None, made=MADE):
     return Quantiles(Config(target="price", shares=SHARES), network or nn.Identity(), made, Fit())
 
 
-def told(rows=30):
+def made_outputs(rows=30):
     generator = torch.Generator().manual_seed(0)
     return torch.randn(rows, 3, generator=generator), torch.randn(rows, generator=generator)
 
 
 def test_metrics_are_those_of_scikit_learn_in_raw_units():
-    told_BQ, true_B = told()
-    found = measured(task(), batch(told_BQ, target=true_B, real=23))
-    raw, true = np.sort(told_BQ[:23].double().numpy() * 16 + 40), true_B[:23].double().numpy() * 16 + 40
+    predicted_BQ, true_B = made_outputs()
+    found = measured(task(), batch(predicted_BQ, target=true_B, real=23))
+    raw, true = np.sort(predicted_BQ[:23].double().numpy() * 16 + 40), true_B[:23].double().numpy() * 16 + 40
     losses = [mean_pinball_loss(true, raw[:, at], alpha=share) for at, share in enumerate(SHARES)]
     assert found["test/pinball"] == pytest.approx(np.mean(losses), rel=1e-4)
     assert found["test/mae"] == pytest.approx(mean_absolute_error(true, raw[:, 1]), rel=1e-4)
@@ -38,9 +38,9 @@ def test_metrics_are_those_of_scikit_learn_in_raw_units():
 
 
 def test_quantiles_in_order_are_none_the_worse():
-    told_BQ, true_B = told(500)
+    predicted_BQ, true_B = made_outputs(500)
     shares_Q = torch.tensor(SHARES)
-    before, after = (pinball(one, true_B, shares_Q) for one in (told_BQ, told_BQ.sort(dim=1).values))
+    before, after = (pinball(one, true_B, shares_Q) for one in (predicted_BQ, predicted_BQ.sort(dim=1).values))
     assert bool((after <= before + 1e-6).all())
 
 

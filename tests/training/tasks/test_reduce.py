@@ -86,7 +86,7 @@ def test_a_trained_network_comes_near_the_principal_parts_and_not_beyond():
     assert best - 0.01 < found <= best + 1e-5
 
 
-def test_the_registered_model_gives_codes_and_how_well_they_bring_a_row_back():
+def test_the_registered_model_returns_codes_and_how_well_they_bring_a_row_back():
     new = images(5, seed=1)
     task = Reduce(Config(), fitted(3), signature(image(1, 4, 4)), Fit())
     found = task.predict(new)
@@ -102,7 +102,7 @@ def test_rows_that_are_all_the_same_have_nothing_to_keep():
 
 
 @pytest.mark.bad_input
-def test_what_cannot_be_told_by_few_numbers_is_told():
+def test_what_cannot_be_encoded_in_few_numbers_is_refused():
     with pytest.raises(BadData, match=r"task reduce: categories \(category\): no amounts"):
         Reduce(Config(), fitted(), signature(number("a"), category("c", 3)), Fit())
     with pytest.raises(BadData, match="colour 'b' is number; it has to be a class"):

@@ -34,7 +34,7 @@ def task(**config):
         ("huber", lambda off: off**2 / 2 if abs(off) <= 1 else abs(off) - 1 / 2),
     ],
 )
-def test_each_loss_is_its_formula_and_pulls_as_its_slope_says(loss, of):
+def test_each_loss_is_its_formula_and_pulls_by_its_slope(loss, of):
     guess = torch.tensor([[0.3], [-0.9], [1.0], [4.0], [-7.5]], requires_grad=True)
     true = torch.tensor([0.1, 0.0, 0.0, 0.5, 0.0])
     found, _ = task(loss=loss).rows(batch(guess, target=true))

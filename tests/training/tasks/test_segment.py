@@ -29,36 +29,36 @@ def drawn(rows=8):
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(rows, 1, 6, 5, generator=generator)
     # masks of many things number them: 0, 1 or 2
-    return scores, torch.randint(0, 3, (rows, 1, 6, 5), generator=generator)  # whole numbers, as the feed gives them
+    return scores, torch.randint(0, 3, (rows, 1, 6, 5), generator=generator)  # whole numbers, as the feed yields them
 
 
 def test_metrics_are_over_all_pixels_of_the_real_rows():
     scores, true = drawn()
     found = measured(task(), batch(scores, target=true, real=6))
-    told, wanted = (scores[:6] > 0).numpy().ravel(), (true[:6] > 0).numpy().ravel()
-    assert found["test/iou"] == pytest.approx(oracle.jaccard_score(wanted, told), rel=1e-5)
-    assert found["test/dice"] == pytest.approx(oracle.f1_score(wanted, told), rel=1e-5)
-    assert found["test/accuracy"] == pytest.approx(oracle.accuracy_score(wanted, told), rel=1e-5)
+    predicted, wanted = (scores[:6] > 0).numpy().ravel(), (true[:6] > 0).numpy().ravel()
+    assert found["test/iou"] == pytest.approx(oracle.jaccard_score(wanted, predicted), rel=1e-5)
+    assert found["test/dice"] == pytest.approx(oracle.f1_score(wanted, predicted), rel=1e-5)
+    assert found["test/accuracy"] == pytest.approx(oracle.accuracy_score(wanted, predicted), rel=1e-5)
 
 
 def test_the_loss_is_cross_entropy_and_one_less_dice():
     scores, true = drawn()
-    chances, wanted = torch.sigmoid(scores).double().numpy(), (true > 0).double().numpy()
-    bce = -(3 * wanted * np.log(chances) + (1 - wanted) * np.log1p(-chances)).mean(axis=(1, 2, 3))
-    both, sizes = ((chances * wanted).sum(axis=(1, 2, 3)), (chances + wanted).sum(axis=(1, 2, 3)))
+    probabilities, wanted = torch.sigmoid(scores).double().numpy(), (true > 0).double().numpy()
+    bce = -(3 * wanted * np.log(probabilities) + (1 - wanted) * np.log1p(-probabilities)).mean(axis=(1, 2, 3))
+    both, sizes = ((probabilities * wanted).sum(axis=(1, 2, 3)), (probabilities + wanted).sum(axis=(1, 2, 3)))
     dice = 1 - (2 * both + 1) / (sizes + 1)
     for loss, expected in (("bce", bce), ("dice", dice), ("bce-dice", bce + dice)):
         found, _ = task(loss=loss, positive=3.0).rows(batch(scores, target=true))
         np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_an_empty_mask_told_empty_and_a_whole_one_told_whole_have_a_dice_of_one():
+def test_an_empty_mask_predicted_empty_and_a_whole_one_predicted_whole_have_a_dice_of_one():
     for value in (0.0, 1.0):
         same = torch.full((2, 1, 4, 4), value)
         torch.testing.assert_close(soft_dice(same, same), torch.ones(2))
 
 
-def test_predictions_are_chances_and_the_share_of_pixels():
+def test_predictions_are_probabilities_and_the_share_of_pixels():
     scores, _ = drawn(2)
     found = task().predict(scores)
     np.testing.assert_allclose(found["probabilities"][1], torch.sigmoid(scores[1]).ravel(), atol=1e-6)
@@ -74,31 +74,33 @@ def test_the_first_test_images_are_drawn_with_both_masks():
     assert sum(len(axes.collections) for axes in figure.axes) >= 12
 
 
-def test_tiles_are_learned_from_with_their_masks_and_whole_images_are_told():
-    picture = torch.rand(4, 1, 6, 5)
+def test_tiles_are_learned_from_with_their_masks_and_whole_images_are_predicted():
+    images = torch.rand(4, 1, 6, 5)
     made = task(tile=4, margin=1)
     made.train()
     seen = []
     made.network.register_forward_hook(lambda layer, given, found: seen.append(given[0]))
-    made.rows(batch(picture, target=(picture > 0.5).long()))
+    made.rows(batch(images, target=(images > 0.5).long()))
     (tiles,) = seen
     assert tiles.shape == (4, 1, 4, 4)
-    windows = picture.unfold(2, 4, 1).unfold(3, 4, 1).reshape(4, -1, 4, 4)
+    windows = images.unfold(2, 4, 1).unfold(3, 4, 1).reshape(4, -1, 4, 4)
     assert all((windows[row] == tiles[row]).flatten(1).all(1).any() for row in range(4))
     made.eval()
-    _, scores = made.rows(batch(picture, target=(picture > 0.5).long()))
-    torch.testing.assert_close(scores, picture)
+    _, scores = made.rows(batch(images, target=(images > 0.5).long()))
+    torch.testing.assert_close(scores, images)
     assert all(one.shape[-2:] == (4, 4) for one in seen)
-    np.testing.assert_allclose(made.predict(picture)["probabilities"][1], torch.sigmoid(picture[1]).ravel(), atol=1e-6)
+    np.testing.assert_allclose(made.predict(images)["probabilities"][1], torch.sigmoid(images[1]).ravel(), atol=1e-6)
 
 
 def test_a_network_of_tiles_is_made_for_their_size():
-    asked = Segment.asked_of_network(Config(target="mask", tile=4, margin=1), signature(image(3, 6, 5), mask(1, 6, 5)))
-    assert asked.single("image").shape == (3, 4, 4)
+    described = Segment.network_signature(
+        Config(target="mask", tile=4, margin=1), signature(image(3, 6, 5), mask(1, 6, 5))
+    )
+    assert described.single("image").shape == (3, 4, 4)
 
 
 @pytest.mark.bad_input
-def test_tiles_that_do_not_fit_are_told():
+def test_tiles_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="leave nothing of a tile of 8"):
         Config(target="mask", tile=8, margin=4)
     with pytest.raises(BadData, match=r"tiles of 8 in images of \(6, 5\)"):
@@ -106,6 +108,6 @@ def test_tiles_that_do_not_fit_are_told():
 
 
 @pytest.mark.bad_input
-def test_a_target_that_is_no_mask_is_told():
+def test_a_target_that_is_no_mask_is_refused():
     with pytest.raises(BadData, match=r"target 'mask' is number of shape"):
         Segment(Config(target="mask"), Same(), signature(image(1, 6, 5), number("y", role="target")), Fit())

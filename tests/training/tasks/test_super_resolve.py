@@ -34,7 +34,7 @@ def task(channels=1, network=None, **config):
 
 
 def framed(sizes=SIZES, channels=1, *, real=None):
-    """Pictures of these sizes in the corners of their frames, beside which stands what must not count."""
+    """Images of these sizes in the corners of their frames, beside which stands what must not count."""
     draws = torch.Generator().manual_seed(0)
     coarse = torch.rand(len(sizes), channels, 8, 6, generator=draws)
     fine = torch.rand(len(sizes), channels + 1, 24, 18, generator=draws)
@@ -49,29 +49,31 @@ def alone(made, at, height, width):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_metrics_are_the_means_over_whole_real_pictures_of_their_own_size(channels):
+def test_metrics_are_the_means_over_whole_real_images_of_their_own_size(channels):
     made = framed(channels=channels, real=2)
     found = measured(task(channels), made)
     pairs = [alone(made, at, *SIZES[at]) for at in range(2)]
     for prefix, enlarge in (("", Nearest()), ("bicubic_", lambda x: enlarged(x, 3))):
-        told = [(enlarge(coarse[None])[0], fine) for coarse, fine in pairs]
+        pairs_of_fine = [(enlarge(coarse[None])[0], fine) for coarse, fine in pairs]
         expected = [
             peak_signal_noise_ratio(luma(one)[3:-3, 3:-3], luma(true)[3:-3, 3:-3], data_range=255.0)
-            for one, true in told
+            for one, true in pairs_of_fine
         ]
         assert found[f"test/{prefix}psnr_y"] == pytest.approx(np.mean(expected), rel=1e-5)
-        assert found[f"test/{prefix}ssim"] == pytest.approx(np.mean([ssim_y(*one, 3) for one in told]), rel=1e-5)
+        assert found[f"test/{prefix}ssim"] == pytest.approx(
+            np.mean([ssim_y(*one, 3) for one in pairs_of_fine]), rel=1e-5
+        )
     losses = [float((Nearest()(coarse[None])[0] - fine).square().mean()) for coarse, fine in pairs]
     assert found["test/loss"] == pytest.approx(np.mean(losses), rel=1e-5)
 
 
-def test_a_picture_smaller_than_the_window_has_no_say_in_ssim():
+def test_an_image_smaller_than_the_window_has_no_part_in_ssim():
     two, three = measured(task(), framed(real=2)), measured(task(), framed())
     assert three["test/ssim"] == two["test/ssim"]
     assert three["test/psnr_y"] != two["test/psnr_y"]
 
 
-def test_a_batch_without_a_picture_counts_nothing():
+def test_a_batch_without_an_image_counts_nothing():
     # a rank's part of the last batch may be empty
     assert measured(task(), framed(real=2), framed(real=0)) == measured(task(), framed(real=2))
 
@@ -85,16 +87,16 @@ def test_luma_is_that_of_the_recommendation():
     colours = {(0, 0, 0): 16, (1, 1, 1): 235, (1, 0, 0): 81, (0, 1, 0): 145, (0, 0, 1): 41}
     for colour, expected in colours.items():
         assert luma(torch.tensor(colour).float()[:, None, None]).item() == expected
-    # a grey picture is one of three equal colours, and what lies beyond black or white cannot be shown
+    # a grey image is one of three equal colours, and what lies beyond black or white cannot be shown
     torch.testing.assert_close(luma(torch.full((1, 2, 2), 0.3)), luma(torch.full((3, 2, 2), 0.3)))
     assert luma(torch.tensor([[[-1.0, 2.0]]])).tolist() == [[16, 235]]
 
 
 def test_psnr_has_its_closed_form_and_no_border():
     true = torch.full((1, 12, 12), 100 / 255)
-    told = true + 10 / 219
-    told[:, 0] = 1
-    assert float(psnr_y(told, true, 1)) == pytest.approx(20 * math.log10(255 / 10))
+    predicted = true + 10 / 219
+    predicted[:, 0] = 1
+    assert float(psnr_y(predicted, true, 1)) == pytest.approx(20 * math.log10(255 / 10))
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
@@ -103,9 +105,9 @@ def test_a_pattern_is_what_all_coarse_pixels_are_off_by_alike(factor):
     board = torch.zeros_like(true)
     board[:, ::factor, ::factor] = 1  # one place of each coarse pixel
     levels = 20
-    told = true + levels / 219 * board
+    predicted = true + levels / 219 * board
     share = 1 / factor**2
-    assert float(pattern(told, true, factor)) == pytest.approx(levels * math.sqrt(share * (1 - share)))
+    assert float(pattern(predicted, true, factor)) == pytest.approx(levels * math.sqrt(share * (1 - share)))
     brighter = true + levels / 219
     assert float(pattern(brighter, true, factor)) == 0
     noisy = true + levels / 219 * torch.randn(true.shape, generator=torch.Generator().manual_seed(0))
@@ -115,8 +117,8 @@ def test_a_pattern_is_what_all_coarse_pixels_are_off_by_alike(factor):
 def test_ssim_is_the_papers_formula():
     draws = np.random.default_rng(0)
     true = gaussian_filter(draws.random((1, 40, 30)), (0, 2, 2))
-    told = np.clip(true + 0.05 * draws.random(true.shape), 0, 1)
-    a, b = (luma(torch.from_numpy(one)).numpy()[2:-2, 2:-2] for one in (told, true))
+    predicted = np.clip(true + 0.05 * draws.random(true.shape), 0, 1)
+    a, b = (luma(torch.from_numpy(one)).numpy()[2:-2, 2:-2] for one in (predicted, true))
     # Wang et al. 2004, equation 13; 11 pixels of deviation 1.5 are 5 on either side of the middle
     mean = {
         k: gaussian_filter(v, 1.5, radius=5) for k, v in {"a": a, "b": b, "aa": a * a, "bb": b * b, "ab": a * b}.items()
@@ -125,11 +127,11 @@ def test_ssim_is_the_papers_formula():
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     maps = (2 * mean["a"] * mean["b"] + c1) * (2 * both + c2)
     maps /= (mean["a"] ** 2 + mean["b"] ** 2 + c1) * (var_a + var_b + c2)
-    found = ssim_y(torch.from_numpy(told), torch.from_numpy(true), 2)
+    found = ssim_y(torch.from_numpy(predicted), torch.from_numpy(true), 2)
     assert float(found) == pytest.approx(maps[5:-5, 5:-5].mean(), abs=1e-6)
 
 
-def test_patches_lie_within_their_pictures_and_fit_each_other():
+def test_patches_lie_within_their_images_and_fit_each_other():
     made = framed(sizes=[(8, 6), (5, 5), (4, 6)])
     whole = Nearest()(torch.arange(48.0).reshape(1, 1, 8, 6)).expand(3, 1, -1, -1)
     numbered = batch(
@@ -146,7 +148,7 @@ def test_patches_lie_within_their_pictures_and_fit_each_other():
     assert places == [15, 4, 3]
 
 
-def test_what_lies_beside_a_picture_smaller_than_a_patch_has_no_part_in_the_loss():
+def test_what_lies_beside_an_image_smaller_than_a_patch_has_no_part_in_the_loss():
     made = framed(sizes=[(2, 3)])
     coarse, fine = alone(made, 0, 2, 3)
     for loss, expected in (
@@ -172,13 +174,13 @@ def test_a_cut_is_a_slice():
     assert torch.equal(found, torch.stack(wanted))
 
 
-def test_predictions_are_fine_pictures_of_bytes():
+def test_predictions_are_fine_images_of_bytes():
     coarse = torch.tensor([[-0.2, 0.5], [0.1, 1.4]])[None, None]
     (found,) = task().predict(coarse)["fine"]
     np.testing.assert_allclose(found.reshape(6, 6)[::3, ::3], [[0, 127.5], [25.5, 255]], rtol=1e-6)
 
 
-def test_the_first_test_pictures_are_drawn_with_their_decibels():
+def test_the_first_test_images_are_drawn_with_their_decibels():
     made, two = task(), framed()
     found = measured(made, two, two)
     (figure,) = made.figures().values()
@@ -191,14 +193,14 @@ def test_the_first_test_pictures_are_drawn_with_their_decibels():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("facts", "told"),
+    ("facts", "message"),
     [
         (pair(1, 8, 6, affine=None), r"\['coarse', 'image'\].*`scale` by `unit`"),
         (pair(1, 8, 6, affine=Affine(factor=1 / 16)), r"`scale` by `unit`"),
-        (pair(1, 8, 6, fine=(1, 24, 18)), r"image: expected pictures from `coarsen`"),
-        (signature(image(1, 8, 6), number("y", role="target")), "no target that is a picture"),
+        (pair(1, 8, 6, fine=(1, 24, 18)), r"image: expected images from `coarsen`"),
+        (signature(image(1, 8, 6), number("y", role="target")), "no target that is an image"),
     ],
 )
-def test_pictures_of_another_make_are_refused(facts, told):
-    with pytest.raises(BadData, match=told):
+def test_images_of_another_make_are_refused(facts, message):
+    with pytest.raises(BadData, match=message):
         SuperResolve(Config(target="image"), Nearest(), facts, Fit())

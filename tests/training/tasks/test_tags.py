@@ -27,14 +27,14 @@ def test_metrics_are_those_of_scikit_learn():
     scores, has = generator.normal(size=(60, 3)).astype("float32"), generator.integers(0, 2, size=(60, 3))
     found = measured(task(), batch(torch.from_numpy(scores), target=torch.from_numpy(has).float(), real=50))
     scores, has = scores[:50], has[:50]
-    chances = 1 / (1 + np.exp(-scores.astype("float64")))
-    told = chances > 0.5
+    probabilities = 1 / (1 + np.exp(-scores.astype("float64")))
+    predicted = probabilities > 0.5
     expected = {
-        "test/loss": np.mean([oracle.log_loss(has[:, at], chances[:, at]) for at in range(3)]),
-        "test/accuracy": oracle.accuracy_score(has, told),
-        "test/macro_f1": oracle.f1_score(has, told, average="macro"),
-        "test/auc": oracle.roc_auc_score(has, chances, average="macro"),
-        "test/ap": oracle.average_precision_score(has, chances, average="macro"),
+        "test/loss": np.mean([oracle.log_loss(has[:, at], probabilities[:, at]) for at in range(3)]),
+        "test/accuracy": oracle.accuracy_score(has, predicted),
+        "test/macro_f1": oracle.f1_score(has, predicted, average="macro"),
+        "test/auc": oracle.roc_auc_score(has, probabilities, average="macro"),
+        "test/ap": oracle.average_precision_score(has, probabilities, average="macro"),
     }
     assert found == pytest.approx(expected, rel=1e-4)
 
@@ -49,7 +49,7 @@ def test_tags_without_names_have_their_numbers():
     assert task(column=vector(2)).predict(torch.tensor([[1.0, 1.0]]))["prediction"] == [["0", "1"]]
 
 
-def test_a_network_gives_a_score_for_each_tag():
+def test_a_network_returns_a_score_for_each_tag():
     assert mlp.build(mlp.Config(), signature(number("a"), vector(5)))(torch.randn(3, 1)).shape == (3, 5)
 
 

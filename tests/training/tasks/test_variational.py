@@ -52,8 +52,8 @@ def test_the_bound_lies_under_the_likelihood():
     made = signature(image(1, 4, 4), target(2))
     network = vae.build(vae.Config(latent=2, hidden=(16,)), made)
     task = Variational(Config(colour="label", samples=2000, images=8), network, made, Fit())
-    pictures = (torch.rand(8, 1, 4, 4) > 0.5).float()
-    found = measured(task, *(batch(pictures, target=torch.arange(8) % 2) for _ in range(40)))
+    images = (torch.rand(8, 1, 4, 4) > 0.5).float()
+    found = measured(task, *(batch(images, target=torch.arange(8) % 2) for _ in range(40)))
     assert found["test/nll"] < found["test/loss"]
     figures = task.figures()
     assert figures.keys() == {"samples", "reconstructions", "interpolation", "latent"}

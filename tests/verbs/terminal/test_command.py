@@ -50,7 +50,7 @@ def test_an_error_that_came_of_itself_ends_the_command(ended, work):
     code, answer, err = ended(work)
     assert (code, answer["error"]) == (4, "BadEnvironment")
     assert len(err.splitlines()) == 1
-    assert "this was not foreseen" in err
+    assert "an unexpected error, report it" in err
 
 
 def test_an_error_that_nobody_foresaw_is_a_line_with_the_file_of_its_trace(ended):
@@ -89,7 +89,7 @@ def test_each_cause_comes_once_nearest_first():
     assert list(causes(None)) == []
 
 
-def test_a_refusal_that_was_raised_from_itself_is_told(ended):
+def test_a_refusal_that_was_raised_from_itself_is_reported(ended):
     def work():
         refused = BadData.at("a file", "is damaged; get it again")
         raise refused from refused

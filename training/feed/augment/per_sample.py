@@ -52,7 +52,7 @@ class Change(Protocol):
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     at: int
     masks: tuple[int, ...]
     boxes: int | None
@@ -151,7 +151,7 @@ def change_of(step: Step, behind: Sequence[Step], blocks: Sequence[Block]) -> Ch
     if kind == "series":
         return Series(tensors[name], series.CHANGES)
     masks = tuple(tensors[mask] for mask in config["masks"] if mask in tensors)
-    return Picture(tensors[name], masks, tensors.get(config["boxes"]), image.CHANGES)
+    return Image(tensors[name], masks, tensors.get(config["boxes"]), image.CHANGES)
 
 
 def _numbers(deviations: Mapping[str, float], blocks: Sequence[Block]) -> Numbers | None:

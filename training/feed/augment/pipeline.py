@@ -46,12 +46,12 @@ class Changing:
                 # a copy: cached or buffered samples must not change
                 blocks[at] = blocks[at].clone()
             arrays = [block.numpy() for block in blocks]
-            told = slots.ids_S[some], texts[some] if texts is not None else None
-            for slot, sample_id in enumerate(told[0]):
+            own_texts = texts[some] if texts is not None else None
+            for slot, sample_id in enumerate(slots.ids_S[some]):
                 if sample_id is None:
                     continue
                 keys = (slots.seed, "augment in feed", slots.epoch, sample_id, self.number)
-                sample = Sample([array[slot] for array in arrays], "" if told[1] is None else told[1][slot])
+                sample = Sample([array[slot] for array in arrays], "" if own_texts is None else own_texts[slot])
                 done = drawn(self.change.ops, self.strengths, *keys)
                 for at, own in self.change.apply(sample, done).items():
                     arrays[at][slot] = own

@@ -198,13 +198,13 @@ def _tensor(column: Column, array: Any, where: object) -> Array:
 
 def _list(column: Column, array: Any, where: object) -> Padded:
     if not (pa.types.is_list(array.type) or pa.types.is_large_list(array.type)):
-        raise _fault(where, column, f"{array.type}, the manifest says list")
+        raise _fault(where, column, f"{array.type}, the manifest has list")
     values = array.flatten()
     if values.null_count:
         raise _fault(where, column, f"{values.null_count} nulls in its lists")
     flat = _numeric(column, values, where)
     if flat.dtype.kind == "f":
-        raise _fault(where, column, f"lists of {flat.dtype}, the manifest says {column.dtype}")
+        raise _fault(where, column, f"lists of {flat.dtype}, the manifest has {column.dtype}")
     return _padded(column, flat, np.diff(np.asarray(array.offsets)), where)
 
 
@@ -212,7 +212,7 @@ def _padded(column: Column, flat: Array, lengths: Array, where: object) -> Padde
     """The lists concatenated in `flat`, padded to equal length."""
     longest = column.shape[0]
     if len(lengths) and int(lengths.max()) > longest:
-        raise _fault(where, column, f"a list of {int(lengths.max())}, the manifest says at most {longest}")
+        raise _fault(where, column, f"a list of {int(lengths.max())}, the manifest has at most {longest}")
     found = np.zeros((len(lengths), longest), np.int64)
     found[np.arange(longest) < lengths[:, None]] = flat
     return Padded(found, lengths.astype(np.int64))
@@ -221,7 +221,7 @@ def _padded(column: Column, flat: Array, lengths: Array, where: object) -> Padde
 def _numeric(column: Column, array: Any, where: object) -> Array:
     found: Array = array.to_numpy(zero_copy_only=False)
     if found.dtype.kind not in NUMERIC:
-        raise _fault(where, column, f"{array.type}, the manifest says {column.dtype}")
+        raise _fault(where, column, f"{array.type}, the manifest has {column.dtype}")
     return found
 
 
@@ -230,9 +230,9 @@ _READERS: dict[str, Callable[[Column, Any, object], Dense]] = {"tensor": _tensor
 
 def _cast(found: Dense, dtype: np.dtype[Any], column: Column, where: object) -> Array:
     if isinstance(found, Padded):
-        raise _fault(where, column, "lists, the manifest says scalar")
+        raise _fault(where, column, "lists, the manifest has scalar")
     if dtype.kind == "i" and found.dtype.kind == "f":
-        raise _fault(where, column, f"{found.dtype}, the manifest says {column.dtype}")
+        raise _fault(where, column, f"{found.dtype}, the manifest has {column.dtype}")
     return found.astype(dtype, copy=False)
 
 

@@ -187,7 +187,7 @@ class Shards:
             raise BadData.at(path, f"{message}; it was not written by `millstream prepare`, delete the version")
         if (facts.num_rows, facts.num_row_groups) != (shard.rows, shard.row_groups):
             message = f"{facts.num_rows} rows in {facts.num_row_groups} row groups"
-            raise BadData.at(path, f"{message}; the manifest says {shard.rows} in {shard.row_groups}, prepare it again")
+            raise BadData.at(path, f"{message}; the manifest has {shard.rows} in {shard.row_groups}, prepare it again")
         held = facts.schema.to_arrow_schema().names
         missing = [name for name in (SAMPLE_ID, *(column.name for column in self.columns)) if name not in held]
         if missing:

@@ -53,7 +53,7 @@ class Arrays(Estimator):
         self.use()
 
     def scores(self, x_BD: NDArray[Any]) -> NDArray[Any]:
-        raise BadData.at(self.where, "tells no density of a row; the task asks for one, take another of the two")
+        raise BadData.at(self.where, "returns no density of a row, which the task needs; take another network or task")
 
     def dump(self) -> bytes:
         return canonical(skops.io.dumps(self.fitted))

@@ -38,9 +38,9 @@ class Scikit(Estimator):
         if not self.classes:
             return np.asarray(self.fitted.predict(x_BD)).reshape(len(x_BD), -1)
         # a class without a training row has no column in predict_proba, and probability 0
-        chances_BK = np.zeros((len(x_BD), self.classes))
-        chances_BK[:, self.fitted.classes_.astype(int)] = self.fitted.predict_proba(x_BD)
-        return log(chances_BK)
+        probability_BK = np.zeros((len(x_BD), self.classes))
+        probability_BK[:, self.fitted.classes_.astype(int)] = self.fitted.predict_proba(x_BD)
+        return log(probability_BK)
 
     def figures(self, signature: Signature) -> dict[str, Figure]:
         found: dict[str, Figure] = {}

@@ -20,7 +20,7 @@ from torch import Tensor
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.samples import samples
-from millstream.training.estimator import pictures, width
+from millstream.training.estimator import as_images, width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows, squared_distances
 
 
@@ -49,11 +49,11 @@ class KMeans(Arrays):
 
     def find(self, x_BD: NDArray[np.float64]) -> Learned:
         """Raises BadData for more clusters than distinct rows."""
-        asked = self.config.clusters
-        if len(x_BD) < asked:
-            raise BadData.at(self.where, f"{len(x_BD)} rows to learn from; it makes {asked} clusters")
+        wanted = self.config.clusters
+        if len(x_BD) < wanted:
+            raise BadData.at(self.where, f"{len(x_BD)} rows to learn from; it makes {wanted} clusters")
         blank = cluster.KMeans(
-            asked,
+            wanted,
             init=self.config.start,
             n_init=self.config.restarts,
             max_iter=self.config.iterations,
@@ -63,8 +63,8 @@ class KMeans(Arrays):
         with threadpool_limits(1, user_api="openmp"):
             found = blank.fit(x_BD)
         made = len(np.unique(found.labels_))
-        if made < asked:
-            raise BadData.at(self.where, f"{made} different rows to learn from; it makes {asked} clusters")
+        if made < wanted:
+            raise BadData.at(self.where, f"{made} different rows to learn from; it makes {wanted} clusters")
         return {"centres": found.cluster_centers_}
 
     def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,5 +78,5 @@ class KMeans(Arrays):
 
 def centres(centres_KD: NDArray[Any], signature: Signature) -> dict[str, Figure]:
     """Figure of the centroids as images; empty unless the input is an image."""
-    images = pictures(centres_KD, signature)
+    images = as_images(centres_KD, signature)
     return {} if images is None else {"centres": samples(images, title="centres of the clusters")}

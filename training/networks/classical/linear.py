@@ -20,5 +20,5 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 def build(config: Config, signature: Signature) -> Scikit:
     """Raises BadData for a class as target: this is a regressor."""
     if signature.classes:
-        raise BadData.at("network classical/linear", "tells a number, and the target is a class; take logistic")
+        raise BadData.at("network classical/linear", "predicts a number, and the target is a class; take logistic")
     return Scikit(Ridge(config.penalty) if config.penalty else LinearRegression(), 0)

@@ -33,9 +33,9 @@ def build(config: Config, signature: Signature) -> Scikit:
 class Neighbours(Scikit):
     def learn(self, x_BD: NDArray[Any], y_B: NDArray[Any], weight_B: NDArray[np.float32]) -> None:
         """Raises BadData for row weights, which are not supported, and for fewer rows than neighbours."""
-        where, asked = "network classical/neighbours", self.blank.n_neighbors
+        where, wanted = "network classical/neighbours", self.blank.n_neighbors
         if not np.all(weight_B == 1):
             raise BadData.at(where, "takes no weights of rows; balance with another method")
-        if len(x_BD) < asked:
-            raise BadData.at(where, f"{len(x_BD)} rows to learn from; it asks {asked} neighbours")
+        if len(x_BD) < wanted:
+            raise BadData.at(where, f"{len(x_BD)} rows to learn from; it needs {wanted} neighbours")
         super().learn(x_BD, y_B, weight_B)

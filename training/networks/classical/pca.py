@@ -20,7 +20,7 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.samples import samples
 from millstream.tracking.figures.variance_kept import variance_kept
-from millstream.training.estimator import pictures, width
+from millstream.training.estimator import as_images, width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows
 
 SHOWN = 20
@@ -46,7 +46,7 @@ class Pca(Arrays):
         most = min(x_BD.shape)
         if self.config.parts > most:
             message = f"{len(x_BD)} rows of {x_BD.shape[1]} numbers have {most} parts"
-            raise BadData.at(self.where, f"{message}; it is asked for {self.config.parts}")
+            raise BadData.at(self.where, f"{message}; {self.config.parts} are configured")
         if np.all(x_BD == x_BD[0]):
             raise BadData.at(
                 self.where, f"all {len(x_BD)} rows are the same; there is no direction in which they differ"
@@ -74,7 +74,7 @@ class Pca(Arrays):
         parts_ZD, variances_R = self.fitted["parts"][:SHOWN], self.fitted["variances"]
         found = {"variance_kept": variance_kept(variances_R / variances_R.sum(), self.config.parts)}
         # grey is zero; the sign of a component is arbitrary
-        images = pictures(0.5 + 0.5 * parts_ZD / np.abs(parts_ZD).max(axis=1, keepdims=True), signature)
+        images = as_images(0.5 + 0.5 * parts_ZD / np.abs(parts_ZD).max(axis=1, keepdims=True), signature)
         if images is not None:
             found["parts"] = samples(images, title="first parts: lighter is more, darker is less")
         return found

@@ -78,14 +78,16 @@ class Tsne(Arrays):
     def _between(self, given: str, x_BD: NDArray[np.float64], wanted: str) -> NDArray[np.float64]:
         """Mean of the array `wanted`, weighted by the neighbours of `x` in the array `given`."""
         distance_BK, at_BK = self.nearest[given].kneighbors(x_BD)
-        chance_BK = chances(distance_BK**2, self.config.perplexity)
-        starts = np.arange(0, chance_BK.size + 1, chance_BK.shape[1])
-        chance_BN = csr_array((chance_BK.ravel(), at_BK.ravel(), starts), (len(x_BD), len(self.fitted[wanted])))
-        found: NDArray[np.float64] = chance_BN @ self.fitted[wanted]
+        probability_BK = probabilities(distance_BK**2, self.config.perplexity)
+        starts = np.arange(0, probability_BK.size + 1, probability_BK.shape[1])
+        probability_BN = csr_array(
+            (probability_BK.ravel(), at_BK.ravel(), starts), (len(x_BD), len(self.fitted[wanted]))
+        )
+        found: NDArray[np.float64] = probability_BN @ self.fitted[wanted]
         return found
 
 
-def chances(squared_BK: NDArray[np.float64], perplexity: float) -> NDArray[np.float64]:
+def probabilities(squared_BK: NDArray[np.float64], perplexity: float) -> NDArray[np.float64]:
     """p(j|i) = exp(-b_i d_ij^2) / sum_k exp(-b_i d_ik^2), (B, K), with b_i such that each row has the perplexity.
 
     The source's equation 1, over the nearest rows alone (van der Maaten 2014, JMLR 15, section 4.1). `squared_BK`
@@ -112,6 +114,6 @@ def _shares(weight_BK: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _perplexity(exponent_BK: NDArray[np.float64]) -> NDArray[np.float64]:
     """exp of the entropy of the probabilities proportional to exp(-exponent), (B, 1)."""
-    chance_BK = _shares(np.exp(-exponent_BK))
-    found: NDArray[np.float64] = np.exp(entropy(chance_BK, axis=1, keepdims=True))
+    probability_BK = _shares(np.exp(-exponent_BK))
+    found: NDArray[np.float64] = np.exp(entropy(probability_BK, axis=1, keepdims=True))
     return found

@@ -115,7 +115,7 @@ def build(config: Config, signature: Signature) -> nn.Module:
 class ConvNet(nn.Module):
     """Scores of shape (B, K) for images (B, C, H, W)."""
 
-    def __init__(self, config: Config, channels: int, told_from: int, outputs: int) -> None:
+    def __init__(self, config: Config, channels: int, features: int, outputs: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         before = channels
@@ -126,7 +126,7 @@ class ConvNet(nn.Module):
             before = layer.maps
         self.features = nn.Sequential(*layers)
         gather = nn.AdaptiveAvgPool2d(1) if config.head == "mean" else nn.Identity()
-        self.head = nn.Sequential(gather, nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(told_from, outputs))
+        self.head = nn.Sequential(gather, nn.Flatten(), nn.Dropout(config.dropout), nn.Linear(features, outputs))
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         scores_BK: Tensor = self.head(self.features(x_BCHW))

@@ -52,5 +52,5 @@ class ESPCN(nn.Module):
     def forward(self, x_BChw: Tensor) -> Tensor:
         if self.residual:
             return completed(enlarged(x_BChw, self.factor), self.layers, x_BChw)
-        told_BCHW: Tensor = self.layers(x_BChw)
-        return told_BCHW
+        fine_BCHW: Tensor = self.layers(x_BChw)
+        return fine_BCHW

@@ -52,5 +52,5 @@ class SRCNN(nn.Module):
         large_BCHW = enlarged(x_BChw, self.factor)
         if self.residual:
             return completed(large_BCHW, self.layers, large_BCHW)
-        told_BCHW: Tensor = self.layers(large_BCHW)
-        return told_BCHW
+        fine_BCHW: Tensor = self.layers(large_BCHW)
+        return fine_BCHW

@@ -45,13 +45,13 @@ class SRResNet(nn.Module):
 
     def forward(self, x_BChw: Tensor) -> Tensor:
         if self.residual:
-            return completed(enlarged(x_BChw, self.factor), self._told, x_BChw)
-        return self._told(x_BChw)
+            return completed(enlarged(x_BChw, self.factor), self._enlarged, x_BChw)
+        return self._enlarged(x_BChw)
 
-    def _told(self, x_BChw: Tensor) -> Tensor:
+    def _enlarged(self, x_BChw: Tensor) -> Tensor:
         maps_BDhw = self.first(x_BChw)
-        told_BCHW: Tensor = self.last(maps_BDhw + self.blocks(maps_BDhw))
-        return told_BCHW
+        fine_BCHW: Tensor = self.last(maps_BDhw + self.blocks(maps_BDhw))
+        return fine_BCHW
 
 
 class Block(nn.Module):

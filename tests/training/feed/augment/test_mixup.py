@@ -69,7 +69,7 @@ def pairs(mixed, plain, epoch):
     for at in range(len(place)):
         fitting = []
         for other in np.flatnonzero((lanes == lanes[at]) & (np.arange(len(place)) != at)):
-            # the share that the number tells has to be that of the picture and of the label
+            # the share in the number has to be that of the image and of the label
             share = (place[at] - own_place[other]) / (own_place[at] - own_place[other])
             pixels, labels = (
                 found[name][at] - share * own[name][at] - (1 - share) * own[name][other] for name in ("image", "label")
@@ -96,7 +96,7 @@ def test_every_sample_is_between_itself_and_one_other_of_its_lane_in_all_columns
     assert len(set(certain)) > ROWS / 3
 
 
-def test_shares_are_drawn_from_their_law(tmp_path):
+def test_shares_are_drawn_from_their_distribution(tmp_path):
     mixed = feed(published(tmp_path, mixup(alpha=2.0)))
     shares = []
     for epoch in range(8):

@@ -150,7 +150,7 @@ def test_a_sample_looks_otherwise_in_another_epoch_and_the_same_in_the_same(data
     assert not any(np.array_equal(one, other) for one, other in zip(first, second, strict=True))
 
 
-def test_a_feed_resumed_in_the_middle_goes_on_with_the_same_changes(dataset):
+def test_a_feed_resumed_in_the_middle_continues_with_the_same_changes(dataset):
     whole = list(feed(dataset))
     resumed = feed(dataset)
     resumed.seek(0, 4)

@@ -85,8 +85,8 @@ def test_every_window_comes_once_an_epoch_with_what_follows_it(tmp_path, stride,
                 ids += feeds[0].sample_ids(epoch, together[0].index)
                 for part in together:
                     parts += [
-                        torch.cat([read, told]).numpy()
-                        for read, told, real in zip(part.arguments[0], part.truth, part.mask_B, strict=True)
+                        torch.cat([read, predicted]).numpy()
+                        for read, predicted, real in zip(part.arguments[0], part.truth, part.mask_B, strict=True)
                         if real
                     ]
             assert sorted(ids) == sorted(windows)
@@ -107,7 +107,7 @@ def test_windows_without_a_target_are_what_is_read_alone(tmp_path):
     assert seen == len(windows)
 
 
-def test_a_block_is_held_once_for_what_is_read_and_what_is_told(tmp_path):
+def test_a_block_is_held_once_for_inputs_and_targets(tmp_path):
     one = windowed(blocks(tmp_path, 1)[0], memory="cached")
     list(one)
     held = one._held.rows(one.statistics)
@@ -116,7 +116,7 @@ def test_a_block_is_held_once_for_what_is_read_and_what_is_told(tmp_path):
 
 
 @pytest.mark.bad_input
-def test_windows_tell_nothing_but_their_series(tmp_path):
+def test_windows_predict_nothing_but_their_series(tmp_path):
     dataset, _ = blocks(tmp_path, 1)
     with pytest.raises(BadData, match="windows predict 3 steps of 'series'"):
         dataset.manifest.signature("length")
@@ -126,14 +126,14 @@ def test_windows_tell_nothing_but_their_series(tmp_path):
     weights=st.lists(st.floats(0, 100), min_size=1, max_size=60).filter(lambda found: sum(found) > 1e-3),
     share=st.floats(0, 1, exclude_max=True),
 )
-def test_a_row_comes_as_often_as_its_weight_says_rounded(weights, share):
+def test_a_row_comes_as_often_as_its_rounded_weight(weights, share):
     wanted = np.array(weights) * len(weights) / sum(weights)
     drawn = Samples.drawn((len(weights),), np.array(weights), share)
     assert drawn.of_shard == (len(weights),)
     assert (np.abs(drawn.of_row - wanted) < 1 + 1e-9).all()
 
 
-def test_over_many_starts_a_row_comes_exactly_as_often_as_its_weight_says():
+def test_over_many_starts_a_row_comes_exactly_as_often_as_its_weight():
     weights, starts = np.array([0.1, 0.5, 3.0, 0.0, 1.4]), 1000
     total = sum(Samples.drawn((5,), weights, at / starts).of_row for at in range(starts))
     assert np.allclose(total / starts, weights, atol=2 / starts)
@@ -237,8 +237,10 @@ def test_a_part_filled_batch_stays_the_last_for_ranks_whose_own_lanes_are_full(
     for index, parts in enumerate(zip(*feeds, strict=True)):
         found = torch.cat([part.truth[part.mask_B] for part in parts]).tolist()
         own = [int(one.removeprefix("train-")) for one in feeds[0].sample_ids(0, index)]
-        told = (held["price"][own].astype(np.float32) - np.float32(TARGET_MAP.offset)) * np.float32(TARGET_MAP.factor)
-        assert found == alone[index] == told.tolist()
+        expected = (held["price"][own].astype(np.float32) - np.float32(TARGET_MAP.offset)) * np.float32(
+            TARGET_MAP.factor
+        )
+        assert found == alone[index] == expected.tolist()
         assert {part.real for part in parts} == {len(found)}
 
 

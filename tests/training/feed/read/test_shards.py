@@ -20,7 +20,7 @@ def dataset(tmp_path):
 
 
 def rewritten(dataset, change, **options):
-    """The dataset with its second shard changed, and a manifest that says so."""
+    """The dataset with its second shard changed, and a manifest that records it."""
     shard = dataset.shards("train")[1]
     path = dataset.folder / shard.file
     pq.write_table(change(pq.read_table(path, partitioning=None)), path, **options)
@@ -60,19 +60,19 @@ def test_metadata_that_would_be_unpickled_is_refused(dataset, engine):
 @pytest.mark.bad_input
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    ("name", "values", "told"),
+    ("name", "values", "message"),
     [
         ("image", lambda old: pa.array([b"\0" * 12] * 19 + [b"\0" * 11]), "has in row 19 11 bytes, .*takes 12"),
         ("image", lambda old: pa.array([b"\0" * 12] * 19 + [None], pa.binary()), "nulls in columns .*image"),
         ("width", lambda old: pa.array([0.5] * 19 + [None], pa.float32()), "nulls in columns .*'width': 1"),
         ("colour", lambda old: pa.array([1] * 19 + [None], pa.int64()), "nulls in columns .*'colour': 1"),
-        ("colour", lambda old: pa.array([0.5] * 20), "'colour' has float64, the manifest says int64"),
-        ("tokens", lambda old: pa.array([list(range(10))] * 20), "a list of 10, the manifest says at most 9"),
+        ("colour", lambda old: pa.array([0.5] * 20), "'colour' has float64, the manifest has int64"),
+        ("tokens", lambda old: pa.array([list(range(10))] * 20), "a list of 10, the manifest has at most 9"),
     ],
 )
-def test_rows_that_are_not_as_the_manifest_says_are_refused(dataset, engine, name, values, told):
+def test_rows_that_are_not_as_in_the_manifest_are_refused(dataset, engine, name, values, message):
     changed = rewritten(dataset, replacing(name, values))
-    with pytest.raises(BadData, match=rf"part-00001\.parquet: .*{told}"):
+    with pytest.raises(BadData, match=rf"part-00001\.parquet: .*{message}"):
         list(feed(changed, engine=engine))
 
 
@@ -100,16 +100,16 @@ def test_a_missing_column_is_named(dataset):
 
 
 @pytest.mark.bad_input
-def test_more_row_groups_than_the_manifest_says_are_refused(dataset):
+def test_more_row_groups_than_in_the_manifest_are_refused(dataset):
     shard = dataset.shards("train")[1]
     changed = rewritten(dataset, lambda table: table, row_group_size=7)
     body = json.loads(changed.manifest.text())
     del body["sha256"]
     assert changed.shards("train")[1].row_groups == 3
     body["splits"]["train"]["shards"][1]["row_groups"] = shard.row_groups
-    told_less = Dataset(changed.folder, Manifest.model_validate(body))
-    with pytest.raises(BadData, match=r"20 rows in 3 row groups; the manifest says 20 in 1"):
-        list(feed(told_less))
+    with_one_row_group = Dataset(changed.folder, Manifest.model_validate(body))
+    with pytest.raises(BadData, match=r"20 rows in 3 row groups; the manifest has 20 in 1"):
+        list(feed(with_one_row_group))
 
 
 def test_arrow_reads_a_shard_of_several_row_groups(dataset):

@@ -24,7 +24,7 @@ PROCESS = textwrap.dedent(
         print("fills", flush=True)
         if "dies" in sys.argv:
             os.kill(os.getpid(), 9)
-        while "waits" in sys.argv and not Path(sys.argv[1], "go on").exists():
+        while "waits" in sys.argv and not Path(sys.argv[1], "continue").exists():
             time.sleep(0.01)
         arrays[0][:] = 1.5
         arrays[1][:] = np.arange(1000)
@@ -44,12 +44,12 @@ def test_processes_share_one_copy_that_one_of_them_filled_and_the_last_removes(t
     processes = [started(tmp_path, "waits") for _ in range(4)]
     while not all(uses(process, "split") for process in processes):
         time.sleep(0.01)
-    (tmp_path / "go on").touch()
-    told = [[process.stdout.readline().strip()] for process in processes]
-    for process, lines in zip(processes, told, strict=True):
+    (tmp_path / "continue").touch()
+    outputs = [[process.stdout.readline().strip()] for process in processes]
+    for process, lines in zip(processes, outputs, strict=True):
         if lines == ["fills"]:
             lines.append(process.stdout.readline().strip())
-    assert sorted(told) == [["fills", "whole"], ["whole"], ["whole"], ["whole"]]
+    assert sorted(outputs) == [["fills", "whole"], ["whole"], ["whole"], ["whole"]]
     (held,) = tmp_path.glob("millstream-*/*")
     assert held.parent.stat().st_mode & 0o077 == 0
     for process in processes[:3]:
@@ -111,7 +111,7 @@ def test_a_copy_whose_maker_died_in_the_middle_is_never_taken_for_whole(tmp_path
 
 
 @pytest.mark.fault
-def test_a_full_memory_file_system_is_told_before_anything_is_written(tmp_path):
+def test_a_full_memory_file_system_is_reported_before_anything_is_written(tmp_path):
     layout = [((1 << 50,), np.dtype("uint8"))]
     with pytest.raises(BadEnvironment, match=r"no room for a split of 1,125,899,906,842,\d+ bytes"):
         shared_arrays("split", layout, lambda arrays: None, tmp_path)

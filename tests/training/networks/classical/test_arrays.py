@@ -47,8 +47,8 @@ def fitted(module, x=None, **config):
     return network
 
 
-def told(network, x):
-    """All that a network says of rows, whatever it can say."""
+def outputs(network, x):
+    """All that a network computes of rows, whatever it can."""
     given_rows = torch.from_numpy(x)
     if hasattr(network, "encode"):
         codes = network.encode(given_rows)
@@ -62,11 +62,11 @@ def told(network, x):
 
 
 @pytest.mark.parametrize("module", MODULES, ids=ids)
-def test_new_rows_are_told_the_same_by_a_model_that_was_kept(module):
+def test_a_kept_model_predicts_the_same_of_new_rows(module):
     network, new = fitted(module), rows(seed=1)
     again = module.build(module.Config(**CONFIGS[module]), PLANE)
     again.load_state_dict(network.state_dict())
-    for one, other in zip(told(again, new), told(network, new), strict=True):
+    for one, other in zip(outputs(again, new), outputs(network, new), strict=True):
         assert torch.equal(one, other)
 
 
@@ -155,31 +155,31 @@ def test_a_map_has_scikit_learns_places_for_rows_of_train_and_new_ones_stand_amo
 
 
 @given(st.integers(0, 1000), st.floats(1.5, 20), st.floats(-6, 6))
-def test_chances_fall_with_the_distance_and_have_the_perplexity(seed, perplexity, scale):
+def test_probabilities_fall_with_the_distance_and_have_the_perplexity(seed, perplexity, scale):
     squared = np.sort(10**scale * np.random.default_rng(seed).uniform(0.1, 1, (4, 40)), axis=1)
-    found = tsne.chances(squared, perplexity)
+    found = tsne.probabilities(squared, perplexity)
     np.testing.assert_allclose(found.sum(axis=1), 1)
     np.testing.assert_allclose(np.exp(entropy(found, axis=1)), perplexity, rtol=1e-6)
     assert np.all(np.diff(found, axis=1) <= 0)
     # one precision for all neighbours of a row: the logarithm falls by the same for each unit of the square
-    for chance, square in zip(found, squared, strict=True):
-        seen = chance > 1e-250
-        falls = (np.log(chance[seen]) - np.log(chance[0]))[1:] / (square[seen] - square[0])[1:]
+    for probability, square in zip(found, squared, strict=True):
+        seen = probability > 1e-250
+        falls = (np.log(probability[seen]) - np.log(probability[0]))[1:] / (square[seen] - square[0])[1:]
         np.testing.assert_allclose(falls, falls[0], rtol=1e-6)
 
 
-def test_neighbours_that_are_equally_far_have_equal_chances_and_a_row_that_is_met_has_all():
-    np.testing.assert_allclose(tsne.chances(np.full((1, 8), 2.0), 3), np.full((1, 8), 1 / 8))
+def test_neighbours_that_are_equally_far_have_equal_probabilities_and_a_row_that_is_met_has_all():
+    np.testing.assert_allclose(tsne.probabilities(np.full((1, 8), 2.0), 3), np.full((1, 8), 1 / 8))
     met = np.array([[0, 0, 1, 4, 9, 16], [1, 2, 3, 4, 5, 6.0]])
-    np.testing.assert_allclose(tsne.chances(met, 3)[0], [0.5, 0.5, 0, 0, 0, 0])
-    assert tsne.chances(met, 3)[1].min() > 0
+    np.testing.assert_allclose(tsne.probabilities(met, 3)[0], [0.5, 0.5, 0, 0, 0, 0])
+    assert tsne.probabilities(met, 3)[1].min() > 0
 
 
 def test_the_recipes_mixture_comes_near_the_density_of_the_moons():
     located = load("classical/mixture-moons")
-    told_config = {name: value for name, value in located.section("network").items() if name != "name"}
+    written = {name: value for name, value in located.section("network").items() if name != "name"}
     (train, _), (new, _) = moons.rows(3500, seed=0), moons.rows(4000, seed=1)
-    network = gaussian_mixture.build(gaussian_mixture.Config(**told_config), PLANE)
+    network = gaussian_mixture.build(gaussian_mixture.Config(**written), PLANE)
     network.fit((torch.from_numpy(train),), None, torch.ones(len(train)))
     exact = moons.log_density(new).mean()
     assert exact == pytest.approx(-1.0076, abs=0.035)  # three deviations of the mean of 4,000 rows
@@ -202,12 +202,12 @@ def test_the_density_of_the_moons_is_one():
         (gaussian_mixture, np.repeat(rows(4), 9, axis=0), {"floor": 0}, r"no width in some direction .*; raise floor"),
         (dbscan, rows(), {"radius": 1e-6}, r"none of 300 rows has 5 within 1e-06, .*; enlarge radius"),
         (pca, rows(1), {}, "all 1 rows are the same"),
-        (pca, rows(), {"parts": 3}, "300 rows of 2 numbers have 2 parts; it is asked for 3"),
+        (pca, rows(), {"parts": 3}, "300 rows of 2 numbers have 2 parts; 3 are configured"),
         (pca, np.ones((5, 2), np.float32), {}, "all 5 rows are the same"),
         (tsne, rows(30), {}, "30 rows to learn from; with perplexity 10 it needs three times as many, and one more"),
     ],
 )
-def test_rows_in_which_nothing_can_be_found_are_told_in_the_recipes_words(module, x, config, message):
+def test_rows_in_which_nothing_can_be_found_are_refused_in_the_recipes_words(module, x, config, message):
     with pytest.raises(BadData, match=message):
         fitted(module, x, **config)
 
@@ -253,11 +253,11 @@ def test_a_state_holds_arrays_and_no_object_of_a_library():
 
 def test_what_an_estimator_found_is_drawn():
     assert fitted(kmeans).figures(PLANE) == {}
-    pictures = signature(image(1, 4, 4))
+    described = signature(image(1, 4, 4))
     x = torch.rand(50, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     drawn = {}
     for module in (kmeans, gaussian_mixture, pca):
-        network = module.build(module.Config(), pictures)
+        network = module.build(module.Config(), described)
         network.fit((x,), None, torch.ones(50))
-        drawn[ids(module)] = set(network.figures(pictures))
+        drawn[ids(module)] = set(network.figures(described))
     assert drawn == {"kmeans": {"centres"}, "gaussian_mixture": {"centres"}, "pca": {"variance_kept", "parts"}}

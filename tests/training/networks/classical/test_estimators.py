@@ -70,9 +70,9 @@ def test_the_same_rows_and_seed_give_the_same_bytes(module):
 @pytest.mark.parametrize("module", MODULES, ids=ids)
 def test_scores_are_log_probabilities(module):
     numbers, categories, _ = rows(seed=1)
-    chances = fitted(module)(numbers, categories).exp()
-    assert chances.shape == (300, CLASSES)
-    torch.testing.assert_close(chances.sum(dim=1), torch.ones(300), rtol=1e-4, atol=1e-4)
+    probabilities = fitted(module)(numbers, categories).exp()
+    assert probabilities.shape == (300, CLASSES)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(300), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ NUMBER = signature(number("a"), number("b"), number("y", role="target"))
         (forest, {}, RandomForestRegressor(random_state=0)),
     ],
 )
-def test_numbers_are_told_as_scikit_learn_itself_tells_them(module, config, oracle):
+def test_numbers_are_predicted_as_by_scikit_learn_itself(module, config, oracle):
     numbers, _, labels = rows()
     network = module.build(module.Config(**config), NUMBER)
     network.fit((numbers,), labels.float(), torch.ones(len(labels)))
@@ -148,12 +148,12 @@ def test_numbers_are_told_as_scikit_learn_itself_tells_them(module, config, orac
 
 
 @pytest.mark.bad_input
-def test_what_an_estimator_cannot_learn_is_told():
-    with pytest.raises(BadData, match="tells a number"):
+def test_what_an_estimator_cannot_learn_is_refused():
+    with pytest.raises(BadData, match="predicts a number"):
         linear.build(linear.Config(), SIGNATURE)
     with pytest.raises(BadData, match="takes no weights"):
         fitted(neighbours, weight=torch.arange(300.0))
-    with pytest.raises(BadData, match="300 rows to learn from; it asks 301"):
+    with pytest.raises(BadData, match="300 rows to learn from; it needs 301"):
         fitted(neighbours, neighbours=301)
 
 
@@ -184,11 +184,11 @@ def test_the_column_that_decides_is_the_important_one(module):
 
 
 def test_pixels_are_shown_at_their_places():
-    pictures = signature(image(1, 2, 3), target(2))
+    described = signature(image(1, 2, 3), target(2))
     x = torch.rand(100, 1, 2, 3, generator=torch.Generator().manual_seed(0))
-    network = tree.build(tree.Config(depth=1), pictures)
+    network = tree.build(tree.Config(depth=1), described)
     network.fit((x,), (x[:, 0, 1, 2] > 0.5).long(), torch.ones(100))
-    shown = network.figures(pictures)["importance"].axes[0].images[0].get_array()
+    shown = network.figures(described)["importance"].axes[0].images[0].get_array()
     np.testing.assert_allclose(shown, [[0, 0, 0], [0, 0, 1]])
 
 

@@ -43,15 +43,15 @@ def passed(pages):
     """The rows of one pass, each with its label behind."""
     seen = []
     pages.reset()
-    while pages.next(lambda **told: seen.append(np.column_stack([told["data"], told["label"]]))):
+    while pages.next(lambda **page: seen.append(np.column_stack([page["data"], page["label"]]))):
         pass
     return np.concatenate(seen)
 
 
-def test_what_is_asked_of_steps_that_are_not_taken_is_said(tmp_path, capsys):
+def test_fields_of_steps_that_are_not_taken_are_reported(tmp_path, capsys):
     dataset, network = fitted.rows(tmp_path), {"name": "classical/xgboost", "rounds": 2}
     train._fit_whole(fitted.job_of(tmp_path / "plain", dataset, network=network))
     assert capsys.readouterr().err == ""
-    asked = {"l1": 0.1, "average": {"name": "ema"}, "init": "he"}
-    train._fit_whole(fitted.job_of(tmp_path / "asked", dataset, network=network, fit=asked))
+    requested = {"l1": 0.1, "average": {"name": "ema"}, "init": "he"}
+    train._fit_whole(fitted.job_of(tmp_path / "requested", dataset, network=network, fit=requested))
     assert capsys.readouterr().err.startswith("fit: average, init, l1: say how steps are taken")

@@ -1,4 +1,4 @@
-"""Signatures of coarse pictures and the fine ones that belong to them, as the step coarsen makes them."""
+"""Signatures of coarse images and the fine ones that belong to them, as the step coarsen makes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ UNIT = Affine(factor=1 / 255)
 def pair(
     channels: int, height: int, width: int, *, factor: int = 3, fine: tuple[int, ...] | None = None, **facts: object
 ) -> Signature:
-    """Of coarse pictures of this shape; `fine` is the shape of their targets, and `facts` change their columns."""
+    """Of coarse images of this shape; `fine` is the shape of their targets, and `facts` change their columns."""
     shape = fine or (channels + 1, height * factor, width * factor)
     same = {"layout": "tensor", "axes": "CHW", "meaning": "image", "affine": UNIT, **facts}
     columns = [

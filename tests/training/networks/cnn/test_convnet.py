@@ -56,8 +56,8 @@ def test_sides_and_parameters_follow_from_the_fields(layers, side, head):
     network = built(side, head=head, **fields)
     maps = network.features(torch.zeros(2, 4, side, side))
     assert maps.shape == (2, before, sides, sides)
-    told_from = before * (sides**2 if head == "flat" else 1)
-    assert sum(one.numel() for one in network.parameters()) == weights + told_from * 10 + 10
+    features = before * (sides**2 if head == "flat" else 1)
+    assert sum(one.numel() for one in network.parameters()) == weights + features * 10 + 10
     assert network(torch.zeros(2, 4, side, side)).shape == (2, 10)
 
 
@@ -91,7 +91,7 @@ def test_groups_do_not_see_each_other():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ({"maps": (8, 8), "kernel": (3,)}, "kernel: 1 numbers for 2 convolutions"),
         ({"maps": (8, 6), "groups": (1, 4)}, "groups: convolution 2: 4 do not divide 8 maps into 6"),
@@ -99,13 +99,13 @@ def test_groups_do_not_see_each_other():
         ({"stride": 0}, "greater than or equal to 1"),
     ],
 )
-def test_fields_that_fit_no_network_are_told(fields, told):
-    with pytest.raises(ValidationError, match=told):
+def test_fields_that_fit_no_network_are_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
         convnet.Config(**fields)
 
 
 @pytest.mark.bad_input
-def test_what_does_not_fit_the_picture_is_told_with_the_convolution():
+def test_what_does_not_fit_the_image_is_refused_with_the_convolution():
     with pytest.raises(BadData, match="groups: convolution 1: 3 do not divide 4 channels into 9 maps"):
         built(maps=(9,), groups=3)
     with pytest.raises(BadData, match=r"convolution 2 gets 2x2, .* 5 pixels, stride 1, pool 1; take less stride"):

@@ -1,4 +1,4 @@
-"""What must hold for every network that tells fine pictures, each measured against its paper."""
+"""What must hold for every network that predicts fine images, each measured against its paper."""
 
 import math
 
@@ -42,7 +42,7 @@ def parameters(network, *, biases=True):
         (srcnn, {}, 8_032),  # Dong et al. 2016, section 4.3.2: 9-1-5, 9-3-5 and 9-5-5
         (srcnn, {"kernels": (9, 3, 5)}, 24_416),
         (srcnn, {"kernels": (9, 5, 5)}, 57_184),
-        (vdsr, {}, 664_704),  # Kim et al. 2016: 20 layers of 3x3 with 64 maps; others tell 665 K
+        (vdsr, {}, 664_704),  # Kim et al. 2016: 20 layers of 3x3 with 64 maps; others report 665 K
     ],
 )
 def test_a_network_has_the_papers_number_of_weights(module, config, weights):
@@ -67,7 +67,7 @@ def test_srresnet_has_as_many_layers_as_the_papers_figure():
 
 @pytest.mark.parametrize("factor", [2, 3, 4])
 @pytest.mark.parametrize("name", SMALL)
-def test_fine_pictures_are_larger_by_the_factor_and_every_parameter_learns(name, factor):
+def test_fine_images_are_larger_by_the_factor_and_every_parameter_learns(name, factor):
     module, config = SMALL[name]
     network = built(module, config, shape=(3, 8, 6), factor=factor)
     check_network(network, torch.rand(3, 3, 8, 6), shape=(3, 3, 8 * factor, 6 * factor))
@@ -78,7 +78,7 @@ def test_a_network_learns_one_batch_by_heart(name):
     network = built(*SMALL[name])
     generator = torch.Generator().manual_seed(1)
     fine = 0.5 + 4 * (functional.avg_pool2d(torch.rand(2, 1, 28, 22, generator=generator), 5, 1) - 0.5)
-    # negatives: neither the mean nor what bicubic enlargement gives is an answer
+    # negatives: neither the mean nor what bicubic enlargement makes is an answer
     coarse, wanted = functional.avg_pool2d(fine, 3), 1 - fine
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(300):
@@ -126,7 +126,7 @@ def test_srresnet_grows_by_primes(number):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("module", [srcnn, espcn, vdsr, srresnet])
-def test_data_without_fine_pictures_are_told(module):
+def test_data_without_fine_images_are_refused(module):
     with pytest.raises(BadData, match="the step coarsen makes"):
         module.build(module.Config(), signature(image(1, 8, 6), target(3)))
 

@@ -78,7 +78,7 @@ def test_a_network_learns_one_batch_by_heart():
 
 
 @pytest.mark.bad_input
-def test_what_does_not_fit_is_told_with_what_it_takes():
+def test_what_does_not_fit_is_refused_with_what_it_takes():
     with pytest.raises(BadData, match=r"\(48, 32\).*sides that 32 divides"):
         built(shape=(3, 48, 32))
     with pytest.raises(BadData, match=r"numbers \(number"):

@@ -66,7 +66,7 @@ def test_a_network_learns_one_batch_by_heart():
 
 
 @pytest.mark.bad_input
-def test_images_that_cannot_be_halved_are_told_with_what_it_takes():
+def test_images_that_cannot_be_halved_are_refused_with_what_it_takes():
     with pytest.raises(BadData, match=r"\(30, 32\).*sides that 4 divides"):
         built(shape=(3, 30, 32))
     with pytest.raises(BadData, match=r"numbers \(number"):

@@ -53,13 +53,13 @@ def test_a_network_has_the_papers_number_of_parameters(module, config, millions,
 
 
 @pytest.mark.parametrize("depth", [11, 13, 16, 19])
-def test_vgg_has_as_many_layers_with_weights_as_its_name_says_less_the_two_full_ones(depth):
+def test_vgg_has_as_many_layers_with_weights_as_its_name_has_less_the_two_full_ones(depth):
     network = built(vgg, {"depth": depth, "width": 0.05})
     assert sum(isinstance(layer, nn.Conv2d | nn.Linear) for layer in network.modules()) == depth - 2
 
 
 @pytest.mark.parametrize("depth", [18, 20, 32, 34, 44, 56, 110])
-def test_resnet_has_as_many_layers_with_weights_as_its_name_says(depth):
+def test_resnet_has_as_many_layers_with_weights_as_its_name_has(depth):
     network = built(resnet, {"depth": depth, "width": 0.1})
     assert 2 * sum(isinstance(layer, Block) for layer in network.modules()) + 2 == depth
 
@@ -125,10 +125,10 @@ def test_a_block_that_learned_nothing_passes_its_input_on_with_zeros_in_new_maps
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize(
-    ("module", "side", "told"), [(lenet, 4, "8x8"), (vgg, 16, "32x32.*resize"), (nin, 2, "4x4"), (resnet, 2, "4x4")]
+    ("module", "side", "sizes"), [(lenet, 4, "8x8"), (vgg, 16, "32x32.*resize"), (nin, 2, "4x4"), (resnet, 2, "4x4")]
 )
-def test_images_that_are_too_small_are_told_with_what_it_takes(module, side, told):
-    with pytest.raises(BadData, match=told):
+def test_images_that_are_too_small_are_refused_with_what_it_takes(module, side, sizes):
+    with pytest.raises(BadData, match=sizes):
         built(module, {}, signature(image(3, side, side), target(10)))
     with pytest.raises(BadData, match=r"numbers \(number"):
         built(module, {}, signature(number("a"), target(10)))

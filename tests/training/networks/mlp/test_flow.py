@@ -53,22 +53,22 @@ def test_the_density_is_that_of_the_base_times_the_change_of_volume():
         torch.testing.assert_close(log_p, base + jacobian.det().abs().log(), rtol=1e-4, atol=1e-4)
 
 
-def test_an_affine_flow_learns_a_correlated_normal_law_and_draws_from_it():
-    law = MultivariateNormal(torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.6], [0.6, 0.5]]))
+def test_an_affine_flow_learns_a_correlated_normal_distribution_and_draws_from_it():
+    distribution = MultivariateNormal(torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.6], [0.6, 0.5]]))
     torch.manual_seed(0)
-    x_BD = law.sample((1000,))
+    x_BD = distribution.sample((1000,))
     network = made(Config(kind="affine", layers=2, hidden=(16,)))
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
     for _ in range(300):
         optimizer.zero_grad()
         (-network(x_BD).mean()).backward()
         optimizer.step()
-    fresh_BD = law.sample((5000,))
+    fresh_BD = distribution.sample((5000,))
     # 5 parameters learned from 1,000 rows cost .0025 nats; the flow has more of them
-    assert float(law.log_prob(fresh_BD).mean() - network(fresh_BD).mean()) < 0.03
+    assert float(distribution.log_prob(fresh_BD).mean() - network(fresh_BD).mean()) < 0.03
     drawn_BD = network.sample(5000)
-    torch.testing.assert_close(drawn_BD.mean(0), law.mean, atol=0.1, rtol=0)
-    torch.testing.assert_close(drawn_BD.T.cov(), law.covariance_matrix, atol=0.1, rtol=0)
+    torch.testing.assert_close(drawn_BD.mean(0), distribution.mean, atol=0.1, rtol=0)
+    torch.testing.assert_close(drawn_BD.T.cov(), distribution.covariance_matrix, atol=0.1, rtol=0)
 
 
 @pytest.mark.bad_input

@@ -79,7 +79,7 @@ def test_dropout_leaves_out_its_share_and_makes_up_for_it_in_training_alone():
     torch.testing.assert_close(dropped[left], whole[left] / 0.75)
 
 
-def test_a_number_as_target_gives_one_output():
+def test_a_number_as_target_makes_one_output():
     regression = signature(number("a"), number("b"), number("price", role="target"))
     assert mlp.build(Config(), regression)(torch.randn(3, 2)).shape == (3, 1)
 

@@ -83,7 +83,7 @@ def test_an_episode_that_only_ran_out_of_time_has_not_terminated():
     assert rollout.truncated.sum() == sum(total == 500 for total in returns)
 
 
-def test_acting_goes_on_where_a_checkpoint_was_made():
+def test_acting_continues_where_a_checkpoint_was_made():
     first, second = task(act=40), task(act=40)
     rollout = first.collect()
     first.replay.extend(rollout.flat())
@@ -97,7 +97,7 @@ def test_acting_goes_on_where_a_checkpoint_was_made():
     assert first.course == second.course
 
 
-def test_a_policy_is_pictured():
+def test_a_policy_is_drawn():
     made = task()
     assert {"episode"} <= made.figures().keys()
     assert made.films()["episode"].startswith(b"GIF89a")
