@@ -22,6 +22,7 @@ from torchmetrics import Metric, MetricCollection
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.recipe.schema import Direction
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import scheduler
 from millstream.training.estimator import Estimator
@@ -34,6 +35,7 @@ from millstream.training.optimization.optimizer_step import Losses, Step, Update
 
 Stage = str
 """`valid` or `test`."""
+STAGES: tuple[Stage, ...] = ("valid", "test")
 
 
 class Task(lightning.LightningModule):
@@ -56,11 +58,13 @@ class Task(lightning.LightningModule):
     """Columns of the samples that `generate` returns, and the type of each; empty for a task that is not generative."""
     learns_target: ClassVar[bool] = True
     """Whether it is supervised; if not, an estimator is fitted on the inputs alone."""
+    directions: ClassVar[Mapping[str, Direction]] = {}
+    """Whether a smaller (`min`) or larger (`max`) value of each metric is better; `loss` is always `min`."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Attributes that it requires of its network in addition to `forward`."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises WrongRecipe for a network that does not fit the task."""
+        """Raises WrongRecipe for a network that does not fit the task, and for a metric without a direction."""
         super().__init__()
         self._check_fitting(network)
         # `descend` takes the steps, for every optimizer, penalty and kind of accumulation
@@ -73,7 +77,8 @@ class Task(lightning.LightningModule):
         self.network = network
         self.signature = signature
         self.fit = fit
-        self.measured = nn.ModuleDict({stage: self._stage_metrics() for stage in ("valid", "test")})
+        self.measured = nn.ModuleDict({stage: self._stage_metrics() for stage in STAGES})
+        self._check_directions()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
@@ -145,6 +150,11 @@ class Task(lightning.LightningModule):
     def measures(self, stage: Stage) -> list[str]:
         """The names of a stage's metrics."""
         return ["loss", *self.metrics()]
+
+    @classmethod
+    def direction(cls, metric: str) -> Direction | None:
+        """Direction of improvement of a metric, with or without its stage (`valid/loss`); None if undeclared."""
+        return {"loss": "min", **cls.directions}.get(metric.rpartition("/")[2])
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         """Update `metrics` with the real rows of `batch`, where `mask_B` is true; there is at least one."""
@@ -270,6 +280,20 @@ class Task(lightning.LightningModule):
         if missing:
             message = f"has no {' and no '.join(missing)}, which the task {name} needs; change one of the two"
             raise WrongRecipe.at("network", message)
+
+    def _check_directions(self) -> None:
+        name = type(self).__name__.lower()
+        lacking = sorted({one for stage in STAGES for one in self.measures(stage) if self.direction(one) is None})
+        if lacking:
+            message = f"{name} declares no direction of {', '.join(lacking)}; add them to `directions` as min or max"
+            raise WrongRecipe.at("task", message)
+        for metric, made in self.measured["test"]["rest"].items():  # type: ignore[index]
+            # torchmetrics declares the direction of its metrics; those that average any number have none
+            if made.higher_is_better is not None and made.higher_is_better != (self.direction(metric) == "max"):
+                message = (
+                    f"{name} declares {self.direction(metric)} for {metric}, and {type(made).__name__} the opposite"
+                )
+                raise WrongRecipe.at("task", message)
 
     def _stage_metrics(self) -> nn.ModuleDict:
         return nn.ModuleDict({"loss": ElementMean(), "rest": MetricCollection(dict(self.metrics()))})

@@ -10,7 +10,9 @@ import torch.multiprocessing as processes
 from pydantic import BaseModel
 from torch import nn
 from torch.nn import functional
+from torchmetrics import MeanAbsoluteError
 
+from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch, Ragged
 from millstream.training.task import Task
@@ -122,3 +124,20 @@ def test_two_ranks_with_uneven_lengths_have_the_gradient_and_the_perplexity_of_o
         for one, wanted in zip(gradients, made.network.parameters(), strict=True):
             np.testing.assert_allclose(one, wanted.grad, rtol=1e-5, atol=1e-7)
         assert math.exp(held) == pytest.approx(math.exp(float(by_hand(made))), rel=1e-6)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        ({}, "judged declares no direction of misses; add them to `directions` as min or max"),
+        ({"misses": "max"}, "judged declares max for misses, and MeanAbsoluteError the opposite"),
+    ],
+)
+def test_a_metric_without_a_direction_or_with_the_opposite_of_its_own_is_refused(directions, message):
+    def metrics(self):
+        return {"misses": MeanAbsoluteError()}
+
+    judged = type("Judged", (Translate,), {"directions": directions, "metrics": metrics})
+    with pytest.raises(WrongRecipe, match=message):
+        judged(Config(), Toy(), signature(target(VOCABULARY)), Fit())

@@ -25,27 +25,12 @@ from millstream.tracking.comparison.significance import (
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.leaderboard import leaderboard as figure
 from millstream.tracking.recipe.plugins import suggest
+from millstream.tracking.recipe.schema import Direction
 from millstream.tracking.runs.mlflow_store import experiment, open_store
 from millstream.tracking.seeds import key
 from millstream.tracking.settings import Settings
 
 EXPERIMENT = "compare"
-LESS_IS_BETTER = frozenset(
-    [
-        "loss",
-        "rmse",
-        "mae",
-        "mse",
-        "pinball",
-        "deviance",
-        "nll",
-        "perplexity",
-        "calibration_error",
-        "pattern",
-        "frechet_lenet",
-        "reconstruction_error",
-    ]
-)
 FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")
 """Default ranking metric: the first of these that all models have."""
 
@@ -59,6 +44,8 @@ class Measured:
     """By name without `test/`."""
     outcomes: Outcomes
     """Per test row, in the same order for all models of a dataset version."""
+    directions: Mapping[str, Direction]
+    """Direction of improvement of each metric, as the task declares it."""
     rows: int
     score_seconds: float
     """Seconds per row."""
@@ -115,7 +102,7 @@ def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
     Resampling is seeded by the dataset version and the metric. p is by McNemar's test for accuracy and by a paired
     bootstrap over rows for other metrics; `p_adjusted` is corrected for multiple comparisons (Holm).
     """
-    sign = -1 if metric in LESS_IS_BETTER else 1
+    sign = -1 if measured[0].directions[metric] == "min" else 1
     ranked = sorted(measured, key=partial(_rank, metric, sign))
     statistics = [statistic(metric, one.outcomes) for one in ranked]
     known = [one for one in statistics if one is not None]

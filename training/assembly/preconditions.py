@@ -8,7 +8,7 @@ from typing import Any
 
 from millstream.tracking.dataset.manifest import SPLITS
 from millstream.tracking.errors import Fault
-from millstream.tracking.recipe.schema import Located
+from millstream.tracking.recipe.schema import Located, direction_of_mark
 from millstream.training.config.fit import Fit
 from millstream.training.task import Task
 
@@ -62,6 +62,11 @@ def metric_faults(
         elif stage not in known and stage in (*SPLITS[1:], BEST):
             split = "valid" if stage == BEST else stage
             yield located.fault(field, f"{name}: there are no rows of {split} to measure it on; split some off")
+    for name, mark in located.recipe.marks.items():
+        direction = task.direction(name)
+        if direction is not None and direction != direction_of_mark(mark):
+            better, sign = ("smaller", "<=") if direction == "min" else ("larger", ">=")
+            yield located.fault(f"pass.{name}", f"{name} is better when {better}, and the mark is {mark}; write {sign}")
 
 
 def _marks(located: Located) -> Mapping[str, Any]:

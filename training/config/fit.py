@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
+from millstream.tracking.recipe.schema import Direction
 from millstream.training.config.averaging import SWA, AnyAverage
 from millstream.training.config.early_stopping import EarlyStop
 from millstream.training.config.initialization import Initialisation
@@ -66,9 +66,8 @@ class Fit(Reading, frozen=True, extra="forbid"):
         False, description="channels-last (NHWC) memory format, with which most convolutions are faster"
     )
     monitor: str = Field("valid/loss", pattern=r"^valid/", description="validation metric to monitor")
-    direction: Literal["min", "max"] | None = Field(
-        None,
-        description="direction of improvement of `monitor`; default: min for losses and errors, max for all others",
+    direction: Direction | None = Field(
+        None, description="direction of improvement of `monitor`; default: as the task declares it"
     )
     validate_every: int = Field(1, ge=1, description="epochs between two validations")
     keep: Literal["last", "best"] = Field(
@@ -95,13 +94,6 @@ class Fit(Reading, frozen=True, extra="forbid"):
         """The fields of `OF_STEPS` that differ from their defaults."""
         usual = Fit()
         return [name for name in OF_STEPS if getattr(self, name) != getattr(usual, name)]
-
-    @property
-    def looks_for_most(self) -> bool:
-        """Whether a larger value of `monitor` is better."""
-        if self.direction is not None:
-            return self.direction == "max"
-        return self.monitor.rpartition("/")[2] not in LESS_IS_BETTER
 
     @property
     def watches(self) -> list[str]:

@@ -23,6 +23,7 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.frames import film, frames
 from millstream.tracking.figures.returns import returns
+from millstream.tracking.recipe.schema import Direction
 from millstream.tracking.seeds import key
 from millstream.training.config.fit import Fit
 from millstream.training.environments._protocol import Environment
@@ -71,6 +72,7 @@ class Agent(Task):
 
     steps_by_rows: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("environment",)
+    directions: ClassVar[Mapping[str, Direction]] = {"return": "max", "return_deviation": "min"}
     actions: ClassVar[tuple[Actions, ...]]
     """Kinds of action that the algorithm supports."""
 

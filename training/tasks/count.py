@@ -32,6 +32,7 @@ class Count(Task):
     """Deviance, log-likelihood, and RMSE of the mean; the loss is the negative log-likelihood."""
 
     outputs: ClassVar = {"prediction": "double"}
+    directions: ClassVar = {"deviance": "min", "log_likelihood": "max", "rmse": "min"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)

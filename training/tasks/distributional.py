@@ -42,6 +42,7 @@ class Distributional(Regress):
     """
 
     outputs: ClassVar = {"prediction": "double", "deviation": "double", "low": "double", "high": "double"}
+    directions: ClassVar = {"log_likelihood": "max", "rmse": "min", "coverage": "max"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)

@@ -37,6 +37,7 @@ class Ordinal(Task):
     """Accuracy, mean absolute error in classes (mae), and Cohen's kappa with quadratic weights."""
 
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
+    directions: ClassVar = {"accuracy": "max", "mae": "min", "kappa": "max"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         self.classes = signature.classes

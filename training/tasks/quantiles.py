@@ -48,6 +48,7 @@ class Quantiles(Regress):
     """
 
     outputs: ClassVar = {"prediction": "double", "quantiles": "Array(double)"}
+    directions: ClassVar = {"pinball": "min", "coverage": "max", "mae": "min"}
     shares_Q: Tensor
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:

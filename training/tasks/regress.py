@@ -47,6 +47,7 @@ class Regress(Task):
     """
 
     outputs: ClassVar = {"prediction": "double"}
+    directions: ClassVar = {"rmse": "min", "mae": "min", "mse": "min"}
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
         """Raises WrongRecipe for a target that is not numeric."""

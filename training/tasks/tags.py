@@ -37,6 +37,7 @@ class Tags(Task):
     """
 
     outputs: ClassVar = {"prediction": "Array(string)", "probabilities": "Array(double)"}
+    directions: ClassVar = {"accuracy": "max", "macro_f1": "max", "auc": "max", "ap": "max"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         found = signature.target
