@@ -30,11 +30,14 @@ from millstream.training.feed.batch import Batch
 from millstream.training.metrics.across_ranks import all_gather
 from millstream.training.metrics.element_mean import ElementMean
 from millstream.training.optimization.batch_norm import batch_norms, remembered
+from millstream.training.optimization.carried_state import CarriedState
 from millstream.training.optimization.gradient_reduction import Averaged, Gradients
 from millstream.training.optimization.optimizer_step import Losses, Step, Update, descend
 
 Stage = str
 """`valid` or `test`."""
+CARRIED = "carried"
+"""Of a checkpoint: the recurrent state of all slots."""
 STAGES: tuple[Stage, ...] = ("valid", "test")
 
 
@@ -71,6 +74,7 @@ class Task(lightning.LightningModule):
         self.automatic_optimization = False
         self.untaken: list[Step] = []
         self.gradients: Gradients = Averaged(network, fit.accumulate, lambda loss: self.manual_backward(loss))
+        self._carried = {is_training: CarriedState() for is_training in (True, False)}
         self.elements: Tensor | int = 0
         """Denominator of the mean losses of the last global batch."""
         self.config = config
@@ -104,6 +108,14 @@ class Task(lightning.LightningModule):
         Where a row has several elements (tokens, time steps), the loss is their sum and `counts` returns their number.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define rows()")
+
+    @property
+    def carried(self) -> CarriedState:
+        """The recurrent state carried from batch to batch, of training or of evaluation.
+
+        A task whose state is carried (`fit.order: contiguous`) calls `start` and `keep` in `rows` and `evaluate`.
+        """
+        return self._carried[self.training]
 
     def counts(self, batch: Batch) -> Tensor | None:
         """Number of elements (tokens, time steps) summed in the loss of each row, (b,); None where each row counts 1.
@@ -186,6 +198,14 @@ class Task(lightning.LightningModule):
         for metric in self.modules():
             if isinstance(metric, Metric):
                 metric.dist_sync_fn = all_gather
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A subclass that saves more calls it, too, and so with `on_load_checkpoint`."""
+        if (whole := self._carried[True].whole()) is not None:
+            checkpoint[CARRIED] = whole
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._carried[True].restore(checkpoint.get(CARRIED))
 
     def on_fit_start(self) -> None:
         if self.fit.compile:

@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from millstream.tracking.dataset.manifest import SPLITS
+from millstream.tracking.dataset.manifest import SPLITS, Manifest
 from millstream.tracking.errors import Fault
 from millstream.tracking.recipe.schema import Located, direction_of_mark
 from millstream.training.config.fit import Fit
+from millstream.training.feed.plan.sequences import order_fault
 from millstream.training.task import Task
 
 BEST = "best"
@@ -67,6 +68,13 @@ def metric_faults(
         if direction is not None and direction != direction_of_mark(mark):
             better, sign = ("smaller", "<=") if direction == "min" else ("larger", ">=")
             yield located.fault(f"pass.{name}", f"{name} is better when {better}, and the mark is {mark}; write {sign}")
+
+
+def order_faults(located: Located, fit: Fit, manifest: Manifest) -> Iterator[Fault]:
+    """The fault of an order that the samples of the dataset do not have."""
+    fault = order_fault(manifest) if fit.order == "contiguous" else None
+    if fault is not None:
+        yield located.fault("fit.order", fault)
 
 
 def _marks(located: Located) -> Mapping[str, Any]:

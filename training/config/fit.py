@@ -119,6 +119,10 @@ class Fit(Reading, frozen=True, extra="forbid"):
             (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
             (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
             (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
+            (
+                self.compile and self.order == "contiguous",
+                "compile: a carried state changes at each step; leave it out",
+            ),
             (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
         ]
         if isinstance(self.average, SWA) and self.average.start > 1 - 1 / self.epochs:

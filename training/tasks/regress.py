@@ -116,9 +116,11 @@ class Regress(Task):
         return {"fit": frames.film([frames.pixels(one) for one in pictures], FRAME_S)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint["course"] = self.course
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         self.course = checkpoint["course"]
 
     def _report(self, stage: Stage) -> None:

@@ -100,5 +100,9 @@ class Epoch:
         full[:] = by_length(full, self.lengths.of(rows), len(self.lanes), self.together, mixed)
         return found
 
+    def begins(self, batches: range) -> NDArray[np.bool_] | None:
+        """Whether a sequence begins in each slot, (batches, slots); None in an order that has no sequences."""
+        return self.plan.begins(batches, self.lanes)
+
     def shards(self, k: int) -> list[int]:
         return self.plan.shards(k, self.lanes)
