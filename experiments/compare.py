@@ -68,12 +68,11 @@ def _measured(run: Finished, settings: Settings) -> Measured:
         raise WrongRecipe.at(f"recipe {run.recipe}", "was trained in an environment: there are no rows to compare on")
     dataset, outcomes = dataset_of(model.manifest, settings), RowOutcomes()
     found = measure(model, dataset, watching=[outcomes])
-    metrics = {name.removeprefix("test/"): value for name, value in found.metrics.items()}
     return Measured(
         run=run,
-        metrics=metrics,
+        metrics={name.removeprefix("test/"): value for name, value in found.metrics.items()},
         outcomes=outcomes.sorted(),
-        directions={name: direction for name in metrics if (direction := model.task.direction(name))},
+        directions={**model.task.directions, "loss": "min"},
         rows=found.rows,
         score_seconds=_score_seconds(model, dataset),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import partial
-from math import ceil, floor
+from math import floor
 from typing import Any, ClassVar
 
 import pytorch_lightning as lightning
@@ -59,17 +59,20 @@ class Task(lightning.LightningModule):
     """Whether a step minimizes the mean of `rows`, so that `rows` can be compiled and gradients accumulated."""
     generated: ClassVar[Mapping[str, str]] = {}
     """Columns of the samples that `generate` returns, and the type of each; empty for a task that is not generative."""
+    trains_estimators: ClassVar[bool] = True
+    """Whether an estimator can be its network."""
     learns_target: ClassVar[bool] = True
     """Whether it is supervised; if not, an estimator is fitted on the inputs alone."""
     directions: ClassVar[Mapping[str, Direction]] = {}
-    """Whether a smaller (`min`) or larger (`max`) value of each metric is better; `loss` is always `min`."""
+    """Whether a smaller (`min`) or larger (`max`) value of each metric is better; `loss` is always `min`.
+    Models are ranked by the first one by default."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Attributes that it requires of its network in addition to `forward`."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
         """Raises WrongRecipe for a network that does not fit the task, and for a metric without a direction."""
         super().__init__()
-        self._check_fitting(network)
+        self.check_network(network)
         # `descend` takes the steps, for every optimizer, penalty and kind of accumulation
         self.automatic_optimization = False
         self.untaken: list[Step] = []
@@ -259,7 +262,8 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         made = [
-            self.optimizer_of(name, ceil(self._batches * self.fit.epochs * rate))
+            # as many as `due` adds up to
+            self.optimizer_of(name, max(1, floor(self._batches * self.fit.epochs * rate)))
             for name, rate in self.updates_per_batch(self.config).items()
         ]
         return made[0] if len(made) == 1 else tuple(made)
@@ -291,12 +295,17 @@ class Task(lightning.LightningModule):
             dist.all_reduce(total)
         return total.clamp(min=1)
 
-    def _check_fitting(self, network: nn.Module) -> None:
-        name = type(self).__name__.lower()
-        if isinstance(network, Estimator) and network.learns_target != self.learns_target:
+    @classmethod
+    def check_network(cls, network: nn.Module) -> None:
+        """Raises WrongRecipe for a network that the task cannot train."""
+        name = cls.__name__.lower()
+        if isinstance(network, Estimator) and not cls.trains_estimators:
+            message = f"is an estimator, which does not return the outputs that the task {name} trains; take another"
+            raise WrongRecipe.at("network", message)
+        if isinstance(network, Estimator) and network.learns_target != cls.learns_target:
             learns, has = ("a target", "none") if network.learns_target else ("the inputs alone", "a target to predict")
             raise WrongRecipe.at("network", f"learns {learns}, and the task {name} has {has}; change one of the two")
-        missing = [one for one in self.needs if not hasattr(network, one)]
+        missing = [one for one in cls.needs if not hasattr(network, one)]
         if missing:
             message = f"has no {' and no '.join(missing)}, which the task {name} needs; change one of the two"
             raise WrongRecipe.at("network", message)

@@ -31,8 +31,6 @@ from millstream.tracking.seeds import key
 from millstream.tracking.settings import Settings
 
 EXPERIMENT = "compare"
-FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")
-"""Default ranking metric: the first of these that all models have."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Measured:
     outcomes: Outcomes
     """Per test row, in the same order for all models of a dataset version."""
     directions: Mapping[str, Direction]
-    """Direction of improvement of each metric, as the task declares it."""
+    """Direction of improvement of each metric, as and in the order in which the task declares them."""
     rows: int
     score_seconds: float
     """Seconds per row."""
@@ -86,14 +84,17 @@ class Placed(BaseModel, frozen=True):
 
 
 def chosen(measured: Sequence[Measured], metric: str | None) -> str:
-    """The ranking metric, without `test/`. Raises WrongRecipe if not all models have the requested one."""
+    """The ranking metric, without `test/`; by default the first that the task declares and all models have.
+
+    Raises WrongRecipe if not all models have the requested one.
+    """
     shared = set.intersection(*(set(one.metrics) for one in measured))
     if metric is not None:
         name = metric.removeprefix("test/")
         if name not in shared:
             raise WrongRecipe.at(f"--metric {metric}", f"not measured for all of them; {suggest(name, shared)}")
         return name
-    return next(name for name in (*FIRST, *sorted(shared)) if name in shared)
+    return next(name for name in measured[0].directions if name in shared)
 
 
 def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:

@@ -62,7 +62,8 @@ class Lengths:
         found = np.zeros_like(rows)
         for number in np.unique(shard_of).tolist():
             if number not in self._known:
-                self._known[number] = sum(self.shards.list_lengths(number, one) for one in self.columns)
+                lists = [self.shards.list_lengths(number, one) for one in self.columns]
+                self._known[number] = np.sum(lists, axis=0)
             here = shard_of == number
             found[here] = self._known[number][rows[here] - self.shards.first_rows[number]]
         return found
