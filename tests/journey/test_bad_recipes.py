@@ -100,6 +100,7 @@ UNFIT = {
     "images of a table": ([*ENCODED], 8, "takes one input that is image"),
     "images that are not scaled": ([UNSCALED], 7, "scale: {column: image, method: unit}"),
     "a target that is not there": ([("target: label", "target: lable")], 7, "no column 'lable'"),
+    "an order that no rows have": ([("seed: 3", "seed: 3, order: contiguous")], 9, "rows of the dataset have no order"),
     "no rows of test": ([NO_TEST], 5, "gives no rows to test"),
     "no rows of valid to keep the best by": ([NO_VALID, ("seed: 3", "seed: 3, keep: best")], 5, "no rows to valid"),
     "a mark that is misspelt": ([("test/accuracy", "test/acuracy")], 13, "did you mean test/accuracy?"),

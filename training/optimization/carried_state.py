@@ -42,13 +42,18 @@ class CarriedState:
         return torch.where(begins_B.reshape(-1, *[1] * (initial.ndim - 1)), initial, kept)
 
     def keep(self, batch: Batch, state: Tensor) -> None:
-        """Keep the state (b, ...) after the slots of `batch`, without its graph, for the next batch."""
+        """Keep the state (b, ...) after the slots of `batch`, without its graph, for the next batch.
+
+        A state that is not finite is replaced by 0: it would spoil all later losses, also where `fit.nan` skips a step.
+        """
         if batch.streams is None:
             return
         self._turn(batch)
         if self._after is None:
             self._after = state.new_zeros((batch.streams.slots, *state.shape[1:]))
-        self._after[batch.streams.slot_B] = state.detach()
+        is_finite_B = torch.isfinite(state).flatten(start_dim=1).all(dim=1)
+        kept = torch.where(is_finite_B.reshape(-1, *[1] * (state.ndim - 1)), state.detach(), 0.0)
+        self._after[batch.streams.slot_B] = kept
 
     def whole(self) -> Tensor | None:
         """The state after the last batch, over the slots of all ranks; a collective."""

@@ -198,6 +198,14 @@ def test_validation_does_not_touch_the_state_of_training(dataset):
     assert not torch.equal(task.carried.whole(), before)
 
 
+def test_a_state_that_is_not_finite_is_replaced_slot_by_slot(dataset):
+    held, batch = CarriedState(), next(iter(series_feed(dataset)))
+    state = torch.ones(4, HIDDEN)
+    state[1, 2], state[3, 0] = torch.nan, torch.inf
+    held.keep(batch, state)
+    assert held.whole().tolist() == [[1.0] * HIDDEN, [0.0] * HIDDEN, [1.0] * HIDDEN, [0.0] * HIDDEN]
+
+
 def test_a_state_that_is_lost_ends_the_training(dataset):
     feed = series_feed(dataset)
     feed.seek(0, 3)
