@@ -72,6 +72,7 @@ def _measured(run: Finished, settings: Settings) -> Measured:
         run=run,
         metrics={name.removeprefix("test/"): value for name, value in evaluated.metrics.items()},
         outcomes=outcomes.sorted(),
+        directions={**model.task.directions, "loss": "min"},
         rows=evaluated.rows,
         score_seconds=_score_seconds(model, dataset),
     )

@@ -96,13 +96,14 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 
 class Absolute(Task):
     outputs: ClassVar = {"prediction": "double"}
+    directions: ClassVar = {"gap": "min"}
 
     def rows(self, batch):
         guess_B = self.network(*batch.arguments)[:, 0]
         return (guess_B - batch.truth).abs(), guess_B
 
     def metrics(self):
-        return {"mae": MeanAbsoluteError()}
+        return {"gap": MeanAbsoluteError()}
 
     def measure(self, metrics, output, batch):
         metrics.update(output[batch.mask_B], batch.truth[batch.mask_B])
@@ -228,8 +229,9 @@ LINE = {
     "task": {"name": "absolute", "target": "y"},
     "network": {"name": "mlp/line"},
     "fit": {"epochs": 40, "batch_size": 8, "optimizer": {"name": "adam", "lr": 0.05}},
-    "pass": {"test/mae": "<= 0.3"},
+    "pass": {"test/gap": "<= 0.3"},
 }
+SHORT = LINE | {"about": "a line, after one epoch", "fit": LINE["fit"] | {"epochs": 1}, "pass": {}}
 COIN = {
     "about": "a coin",
     "environment": {"name": "coin"},
@@ -249,7 +251,7 @@ def copy(tmp_path_factory):
         file = folder / "millstream" / name
         assert not file.exists()
         file.write_text(text.lstrip())
-    for name, recipe in (("line", LINE), ("coin", COIN)):
+    for name, recipe in (("line", LINE), ("short", SHORT), ("coin", COIN)):
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
     return folder
 
@@ -276,6 +278,18 @@ def test_a_source_step_network_task_figure_and_strategy_are_one_file_each(copy):
     assert list((copy / "home").rglob("figures/errors.png"))
     found = run(copy, "search", "line.yaml", "--strategy", "middle", "--trials", "1", "--over", "fit.epochs=[1, 2]")
     assert len(found["trials"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.spark
+def test_a_metric_that_only_its_task_declares_as_better_when_smaller_ranks_runs(copy):
+    line, short = (run(copy, "run", f"{name}.yaml")["metrics"]["test/gap"] for name in ("line", "short"))
+    assert line < short
+    board = run(copy, "compare", "--metric", "gap")
+    assert [(one["recipe"], one["value"]) for one in board] == [("line", line), ("short", short)]
+    found = run(copy, "search", "line.yaml", "--trials", "2", "--strategy", "random", "--over", "fit.epochs=[1, 40]")
+    assert found["metric"] == "valid/gap"
+    assert found["best"]["value"] == min(one["metrics"]["valid/gap"] for one in found["trials"])
 
 
 @pytest.mark.slow

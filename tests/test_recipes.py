@@ -3,11 +3,11 @@
 import pytest
 
 from millstream.pipelines import prepare
-from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
 from millstream.tracking.recipe import study
 from millstream.tracking.recipe.loader import catalogue, load, studies, summaries
-from millstream.tracking.recipe.schema import BUDGETS
+from millstream.tracking.recipe.schema import BUDGETS, direction_of_mark
 from millstream.training.assembly import validate
+from millstream.training.assembly.build import parts_of
 
 RECIPES = sorted(catalogue())
 
@@ -41,9 +41,10 @@ def test_every_recipe_that_trains_has_a_budget_of_seconds(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_comparison_ranks_by_a_metric_as_its_pass_mark_does(name):
-    for metric, mark in load(name).recipe.marks.items():
-        assert (metric.rpartition("/")[2] in LESS_IS_BETTER) == mark.startswith("<=")
+def test_a_pass_mark_has_the_direction_that_the_task_declares(name):
+    located = load(name)
+    for metric, mark in located.recipe.marks.items():
+        assert parts_of(located).task.direction(metric) == direction_of_mark(mark)
 
 
 def test_there_is_a_recipe_of_every_family():

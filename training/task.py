@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from functools import partial
-from math import ceil, floor
+from math import floor
 from typing import Any, ClassVar
 
 import pytorch_lightning as lightning
@@ -22,6 +22,7 @@ from torchmetrics import Metric, MetricCollection
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.recipe.schema import Direction
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import scheduler
 from millstream.training.estimator import Estimator
@@ -29,11 +30,15 @@ from millstream.training.feed.batch import Batch
 from millstream.training.metrics.across_ranks import all_gather
 from millstream.training.metrics.element_mean import ElementMean
 from millstream.training.optimization.batch_norm import batch_norms, remembered
+from millstream.training.optimization.carried_state import CarriedState
 from millstream.training.optimization.gradient_reduction import Averaged, Gradients
 from millstream.training.optimization.optimizer_step import Losses, Step, Update, descend
 
 Stage = str
 """`valid` or `test`."""
+CARRIED = "carried"
+"""Of a checkpoint: the recurrent state of all slots."""
+STAGES: tuple[Stage, ...] = ("valid", "test")
 
 
 class Task(lightning.LightningModule):
@@ -54,26 +59,33 @@ class Task(lightning.LightningModule):
     """Whether a step minimizes the mean of `rows`, so that `rows` can be compiled and gradients accumulated."""
     generated: ClassVar[Mapping[str, str]] = {}
     """Columns of the samples that `generate` returns, and the type of each; empty for a task that is not generative."""
+    trains_estimators: ClassVar[bool] = True
+    """Whether an estimator can be its network."""
     learns_target: ClassVar[bool] = True
     """Whether it is supervised; if not, an estimator is fitted on the inputs alone."""
+    directions: ClassVar[Mapping[str, Direction]] = {}
+    """Whether a smaller (`min`) or larger (`max`) value of each metric is better; `loss` is always `min`.
+    Models are ranked by the first one by default."""
     needs: ClassVar[tuple[str, ...]] = ()
     """Attributes that it requires of its network in addition to `forward`."""
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
-        """Raises WrongRecipe for a network that does not fit the task."""
+        """Raises WrongRecipe for a network that does not fit the task, and for a metric without a direction."""
         super().__init__()
-        self._check_fitting(network)
+        self.check_network(network)
         # `descend` takes the steps, for every optimizer, penalty and kind of accumulation
         self.automatic_optimization = False
         self.untaken: list[Step] = []
         self.gradients: Gradients = Averaged(network, fit.accumulate, lambda loss: self.manual_backward(loss))
+        self._carried = {is_training: CarriedState() for is_training in (True, False)}
         self.elements: Tensor | int = 0
         """Denominator of the mean losses of the last global batch."""
         self.config = config
         self.network = network
         self.signature = signature
         self.fit = fit
-        self.measured = nn.ModuleDict({stage: self._stage_metrics() for stage in ("valid", "test")})
+        self.measured = nn.ModuleDict({stage: self._stage_metrics() for stage in STAGES})
+        self._check_directions()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_current_fx_name":
@@ -99,6 +111,14 @@ class Task(lightning.LightningModule):
         Where a row has several elements (tokens, time steps), the loss is their sum and `counts` returns their number.
         """
         raise NotImplementedError(f"{type(self).__name__} does not define rows()")
+
+    @property
+    def carried(self) -> CarriedState:
+        """The recurrent state carried from batch to batch, of training or of evaluation.
+
+        A task whose state is carried (`fit.order: contiguous`) calls `start` and `keep` in `rows` and `evaluate`.
+        """
+        return self._carried[self.training]
 
     def counts(self, batch: Batch) -> Tensor | None:
         """Number of elements (tokens, time steps) summed in the loss of each row, (b,); None where each row counts 1.
@@ -146,6 +166,11 @@ class Task(lightning.LightningModule):
         """The names of a stage's metrics."""
         return ["loss", *self.metrics()]
 
+    @classmethod
+    def direction(cls, metric: str) -> Direction | None:
+        """Direction of improvement of a metric, with or without its stage (`valid/loss`); None if undeclared."""
+        return {"loss": "min", **cls.directions}.get(metric.rpartition("/")[2])
+
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         """Update `metrics` with the real rows of `batch`, where `mask_B` is true; there is at least one."""
 
@@ -176,6 +201,14 @@ class Task(lightning.LightningModule):
         for metric in self.modules():
             if isinstance(metric, Metric):
                 metric.dist_sync_fn = all_gather
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A subclass that saves more calls it, too, and so with `on_load_checkpoint`."""
+        if (whole := self._carried[True].whole()) is not None:
+            checkpoint[CARRIED] = whole
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._carried[True].restore(checkpoint.get(CARRIED))
 
     def on_fit_start(self) -> None:
         if self.fit.compile:
@@ -229,7 +262,8 @@ class Task(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         made = [
-            self.optimizer_of(name, ceil(self._batches * self.fit.epochs * rate))
+            # as many as `due` adds up to
+            self.optimizer_of(name, max(1, floor(self._batches * self.fit.epochs * rate)))
             for name, rate in self.updates_per_batch(self.config).items()
         ]
         return made[0] if len(made) == 1 else tuple(made)
@@ -261,15 +295,34 @@ class Task(lightning.LightningModule):
             dist.all_reduce(total)
         return total.clamp(min=1)
 
-    def _check_fitting(self, network: nn.Module) -> None:
-        name = type(self).__name__.lower()
-        if isinstance(network, Estimator) and network.learns_target != self.learns_target:
+    @classmethod
+    def check_network(cls, network: nn.Module) -> None:
+        """Raises WrongRecipe for a network that the task cannot train."""
+        name = cls.__name__.lower()
+        if isinstance(network, Estimator) and not cls.trains_estimators:
+            message = f"is an estimator, which does not return the outputs that the task {name} trains; take another"
+            raise WrongRecipe.at("network", message)
+        if isinstance(network, Estimator) and network.learns_target != cls.learns_target:
             learns, has = ("a target", "none") if network.learns_target else ("the inputs alone", "a target to predict")
             raise WrongRecipe.at("network", f"learns {learns}, and the task {name} has {has}; change one of the two")
-        missing = [one for one in self.needs if not hasattr(network, one)]
+        missing = [one for one in cls.needs if not hasattr(network, one)]
         if missing:
             message = f"has no {' and no '.join(missing)}, which the task {name} needs; change one of the two"
             raise WrongRecipe.at("network", message)
+
+    def _check_directions(self) -> None:
+        name = type(self).__name__.lower()
+        lacking = sorted({one for stage in STAGES for one in self.measures(stage) if self.direction(one) is None})
+        if lacking:
+            message = f"{name} declares no direction of {', '.join(lacking)}; add them to `directions` as min or max"
+            raise WrongRecipe.at("task", message)
+        for metric, made in self.measured["test"]["rest"].items():  # type: ignore[index]
+            # torchmetrics declares the direction of its metrics; those that average any number have none
+            if made.higher_is_better is not None and made.higher_is_better != (self.direction(metric) == "max"):
+                message = (
+                    f"{name} declares {self.direction(metric)} for {metric}, and {type(made).__name__} the opposite"
+                )
+                raise WrongRecipe.at("task", message)
 
     def _stage_metrics(self) -> nn.ModuleDict:
         return nn.ModuleDict({"loss": ElementMean(), "rest": MetricCollection(dict(self.metrics()))})

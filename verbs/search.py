@@ -60,7 +60,7 @@ def search(
     """
     from millstream.experiments.nested_runs import Options
     from millstream.experiments.search import run_search as searching
-    from millstream.experiments.search.metric import metric_of
+    from millstream.experiments.search.metric import direction_of, metric_of
     from millstream.experiments.search.space import space_of
     from millstream.tracking.errors import WrongRecipe
 
@@ -75,8 +75,9 @@ def search(
         for end in range_.ends:
             faults += check_recipe.checked(recipe, budget, (*sets, *searching.sets({field: end})))[1]
     WrongRecipe.unless_empty(list(dict.fromkeys(faults)))
-    looked_for, largest = metric_of(located, metric, direction)
+    looked_for = metric_of(located, metric)
     WrongRecipe.unless_empty(_unmeasured(located, looked_for))
+    largest = (direction or direction_of(located, looked_for)) == "max"
     wanted = searching.Search(
         base=located,
         space=space,

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
-from millstream.tracking.recipe.schema import Located
-from millstream.training.config.fit import Fit
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.recipe.schema import Direction, Located
+from millstream.training.assembly.build import parts_of
 
 
-def metric_of(located: Located, metric: str | None, direction: str | None) -> tuple[str, bool]:
-    """The metric's name, and whether it is maximized.
+def metric_of(located: Located, metric: str | None) -> str:
+    """The metric's name. Default: that of the recipe's first pass mark, on validation; without one `fit.monitor`."""
+    return metric or _marked(located) or parts_of(located).fit.monitor
 
-    Default: the metric of the recipe's first pass mark, on validation; without a pass mark `fit.monitor`.
+
+def direction_of(located: Located, metric: str) -> Direction:
+    """The metric's direction: that of `fit` for the monitored metric, else as the task declares it.
+
+    Raises WrongRecipe for a metric without a declared direction.
     """
-    fit = Fit.model_validate(located.section("fit"))
-    named = metric or _marked(located) or fit.monitor
-    if direction is not None:
-        return named, direction == "max"
-    last = named.rpartition("/")[2]
-    for marked, mark in located.recipe.marks.items():
-        if marked.rpartition("/")[2] == last:
-            return named, mark.strip().startswith(">")
-    if named == fit.monitor:
-        return named, fit.looks_for_most
-    return named, last not in LESS_IS_BETTER
+    parts = parts_of(located)
+    if metric == parts.fit.monitor and parts.fit.direction is not None:
+        return parts.fit.direction
+    found: Direction | None = parts.task.direction(metric)
+    if found is None:
+        message = f"the task {located.section('task')['name']} declares no direction of it; add --direction min or max"
+        raise WrongRecipe.at(f"--metric {metric}", message)
+    return found
 
 
 def _marked(located: Located) -> str | None:

@@ -204,7 +204,7 @@ def test_what_spark_proves_is_what_verify_counts_again(spark, settings, tmp_path
     assert verify(dataset) == []
 
 
-def test_a_file_corrected_after_a_failed_prepare_is_read_anew(spark, settings, tmp_path, monkeypatch):
+def test_a_file_corrected_after_a_failed_prepare_is_read_again(spark, settings, tmp_path, monkeypatch):
     """Spark serves a cached frame for the same path, whatever the file holds by then."""
     monkeypatch.chdir(tmp_path)
     columns = {"id": {"type": "string"}, "x": {"type": "double"}, "y": {"type": "string", "role": "target"}}

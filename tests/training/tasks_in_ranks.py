@@ -25,6 +25,7 @@ from millstream.training.tasks.reduce import Config as ReduceConfig
 from millstream.training.tasks.reduce import Reduce
 from millstream.training.tasks.variational import Config as VariationalConfig
 from millstream.training.tasks.variational import Variational
+from tests.training.optimization import test_carried_state
 from tests.training.signatures import image, signature, target
 from tests.training.tasks import test_adversarial, test_cluster, test_reduce
 from tests.training.tasks.made import measured
@@ -91,7 +92,7 @@ def results(place: Ranks) -> dict[str, dict[str, float]]:
             found[f"{kind}, {rows}"] = measured(task, *batches(inputs, truth, rows, place))
             if rows == 1:  # one of two ranks has nothing to show
                 task.figures()
-    return found
+    return found | {"a carried state": test_carried_state.learned(place)}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Losses that are sums over the elements of a row: their mean is over all elements of all ranks."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,11 +11,16 @@ import torch.multiprocessing as processes
 from pydantic import BaseModel
 from torch import nn
 from torch.nn import functional
+from torchmetrics import MeanAbsoluteError
 
+from millstream.tracking.errors import WrongRecipe
+from millstream.tracking.recipe import plugins
+from millstream.training.assembly import validate
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch, Ragged
+from millstream.training.networks.classical import kmeans
 from millstream.training.task import Task
-from tests.training.signatures import signature, target
+from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import measured
 
 VOCABULARY, BEGIN = 6, 1
@@ -122,3 +128,46 @@ def test_two_ranks_with_uneven_lengths_have_the_gradient_and_the_perplexity_of_o
         for one, wanted in zip(gradients, made.network.parameters(), strict=True):
             np.testing.assert_allclose(one, wanted.grad, rtol=1e-5, atol=1e-7)
         assert math.exp(held) == pytest.approx(math.exp(float(by_hand(made))), rel=1e-6)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("directions", "message"),
+    [
+        ({}, "judged declares no direction of misses; add them to `directions` as min or max"),
+        ({"misses": "max"}, "judged declares max for misses, and MeanAbsoluteError the opposite"),
+    ],
+)
+def test_a_metric_without_a_direction_or_with_the_opposite_of_its_own_is_refused(directions, message):
+    def metrics(self):
+        return {"misses": MeanAbsoluteError()}
+
+    judged = type("Judged", (Translate,), {"directions": directions, "metrics": metrics})
+    with pytest.raises(WrongRecipe, match=message):
+        judged(Config(), Toy(), signature(target(VOCABULARY)), Fit())
+
+
+@pytest.mark.parametrize("rate", [Fraction(1, 5), Fraction(2, 3), Fraction(3), Fraction(1, 99)])
+def test_a_schedule_has_as_many_steps_as_fall_due(rate):
+    class Rated(Translate):
+        _batches = 7
+
+        @classmethod
+        def updates_per_batch(cls, config):
+            return {"network": rate}
+
+        def optimizer_of(self, name, steps):
+            return steps
+
+    made = Rated(Config(), Toy(), signature(target(VOCABULARY)), Fit(epochs=2))
+    due = sum(made.due("network", batch()._replace(epoch=epoch, index=at)) for epoch in range(2) for at in range(7))
+    assert made.configure_optimizers() == max(1, due)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("name", ["count", "distributional", "ordinal", "quantiles", "reinforce/dqn", "tags"])
+def test_an_estimator_is_refused_by_a_task_that_trains_other_outputs(name):
+    task = validate.task_class(plugins.find("millstream.training.tasks", name))
+    estimator = kmeans.build(kmeans.Config(), signature(number("x")))
+    with pytest.raises(WrongRecipe, match=r"is an estimator, .* outputs that the task \w+ trains"):
+        task.check_network(estimator)

@@ -25,29 +25,12 @@ from millstream.tracking.comparison.significance import (
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.leaderboard import leaderboard as figure
 from millstream.tracking.recipe.plugins import suggest
+from millstream.tracking.recipe.schema import Direction
 from millstream.tracking.runs.mlflow_store import experiment, open_store
 from millstream.tracking.seeds import key
 from millstream.tracking.settings import Settings
 
 EXPERIMENT = "compare"
-LESS_IS_BETTER = frozenset(
-    [
-        "loss",
-        "rmse",
-        "mae",
-        "mse",
-        "pinball",
-        "deviance",
-        "nll",
-        "perplexity",
-        "calibration_error",
-        "pattern",
-        "frechet_lenet",
-        "reconstruction_error",
-    ]
-)
-FIRST = ("accuracy", "rmse", "iou", "psnr_y", "nll", "loss")
-"""Default ranking metric: the first of these that all models have."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +42,8 @@ class Measured:
     """By name without `test/`."""
     outcomes: Outcomes
     """Per test row, in the same order for all models of a dataset version."""
+    directions: Mapping[str, Direction]
+    """Direction of improvement of each metric, as and in the order in which the task declares them."""
     rows: int
     score_seconds: float
     """Seconds per row."""
@@ -99,14 +84,17 @@ class Placed(BaseModel, frozen=True):
 
 
 def chosen(measured: Sequence[Measured], metric: str | None) -> str:
-    """The ranking metric, without `test/`. Raises WrongRecipe if not all models have the requested one."""
+    """The ranking metric, without `test/`; by default the first that the task declares and all models have.
+
+    Raises WrongRecipe if not all models have the requested one.
+    """
     shared = set.intersection(*(set(model.metrics) for model in measured))
     if metric is not None:
         name = metric.removeprefix("test/")
         if name not in shared:
             raise WrongRecipe.at(f"--metric {metric}", f"not measured for all of them; {suggest(name, shared)}")
         return name
-    return next(name for name in (*FIRST, *sorted(shared)) if name in shared)
+    return next(name for name in measured[0].directions if name in shared)
 
 
 def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
@@ -115,7 +103,7 @@ def placed(measured: Sequence[Measured], metric: str) -> list[Placed]:
     Resampling is seeded by the dataset version and the metric. p is by McNemar's test for accuracy and by a paired
     bootstrap over rows for other metrics; `p_adjusted` is corrected for multiple comparisons (Holm).
     """
-    sign = -1 if metric in LESS_IS_BETTER else 1
+    sign = -1 if measured[0].directions[metric] == "min" else 1
     ranked = sorted(measured, key=partial(_rank, metric, sign))
     statistics = [statistic(metric, model.outcomes) for model in ranked]
     known = [model for model in statistics if model is not None]

@@ -26,6 +26,8 @@ from millstream.tracking.recipe import field_paths, plugins
 
 Budget = Literal["smoke", "cpu", "full"]
 BUDGETS: tuple[Budget, ...] = ("smoke", "cpu", "full")
+Direction = Literal["min", "max"]
+"""Whether a smaller or a larger value of a metric is better."""
 _COMPARE: dict[str, Callable[[float, float], bool]] = {">=": operator.ge, "<=": operator.le}
 _WANTED = "Input should be "
 """Prefix of pydantic's messages about the expected type."""
@@ -227,6 +229,11 @@ def parse_mark(metric: str, mark: str) -> tuple[Callable[[float, float], bool], 
         return _COMPARE[match[1]], float(match[2])
     except ValueError:
         raise ValueError(f"{metric}: expected '>= number' or '<= number', found {mark!r}") from None
+
+
+def direction_of_mark(mark: str) -> Direction:
+    """The direction of improvement that a valid pass mark implies."""
+    return "max" if mark.strip().startswith(">=") else "min"
 
 
 def _endless(value: Any, path: str) -> Iterator[tuple[str, float]]:

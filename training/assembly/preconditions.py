@@ -6,10 +6,11 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from millstream.tracking.dataset.manifest import SPLITS
+from millstream.tracking.dataset.manifest import SPLITS, Manifest
 from millstream.tracking.errors import Fault
-from millstream.tracking.recipe.schema import Located
+from millstream.tracking.recipe.schema import Located, direction_of_mark
 from millstream.training.config.fit import Fit
+from millstream.training.feed.plan.sequences import order_fault
 from millstream.training.task import Task
 
 BEST = "best"
@@ -62,6 +63,18 @@ def metric_faults(
         elif stage not in known and stage in (*SPLITS[1:], BEST):
             split = "valid" if stage == BEST else stage
             yield located.fault(field, f"{name}: there are no rows of {split} to measure it on; split some off")
+    for name, mark in located.recipe.marks.items():
+        direction = task.direction(name)
+        if direction is not None and direction != direction_of_mark(mark):
+            better, sign = ("smaller", "<=") if direction == "min" else ("larger", ">=")
+            yield located.fault(f"pass.{name}", f"{name} is better when {better}, and the mark is {mark}; write {sign}")
+
+
+def order_faults(located: Located, fit: Fit, manifest: Manifest) -> Iterator[Fault]:
+    """The fault of an order that the samples of the dataset do not have."""
+    fault = order_fault(manifest) if fit.order == "contiguous" else None
+    if fault is not None:
+        yield located.fault("fit.order", fault)
 
 
 def _marks(located: Located) -> Mapping[str, Any]:

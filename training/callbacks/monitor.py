@@ -42,7 +42,7 @@ class Watch(lightning.Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         value = self._value(trainer)
-        if self._is_better(value):
+        if self._is_better(value, task):
             self.best, self.waited = value, 0
             self.better(trainer, task)
         else:
@@ -62,8 +62,9 @@ class Watch(lightning.Callback):
             raise WrongRecipe.at("fit.monitor", message)
         return known[self.fit.monitor]
 
-    def _is_better(self, value: float) -> bool:
+    def _is_better(self, value: float, task: Any) -> bool:
         """Never true for a NaN."""
         if self.best is None:
             return not math.isnan(value)
-        return value > self.best + self.least if self.fit.looks_for_most else value < self.best - self.least
+        direction = self.fit.direction or task.direction(self.fit.monitor)
+        return value > self.best + self.least if direction == "max" else value < self.best - self.least

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
+from millstream.tracking.recipe.schema import Direction
 from millstream.training.config.averaging import SWA, AnyAverage
 from millstream.training.config.early_stopping import EarlyStop
 from millstream.training.config.initialization import Initialisation
@@ -66,9 +66,8 @@ class Fit(Reading, frozen=True, extra="forbid"):
         False, description="channels-last (NHWC) memory format, with which most convolutions are faster"
     )
     monitor: str = Field("valid/loss", pattern=r"^valid/", description="validation metric to monitor")
-    direction: Literal["min", "max"] | None = Field(
-        None,
-        description="direction of improvement of `monitor`; default: min for losses and errors, max for all others",
+    direction: Direction | None = Field(
+        None, description="direction of improvement of `monitor`; default: as the task declares it"
     )
     validate_every: int = Field(1, ge=1, description="epochs between two validations")
     keep: Literal["last", "best"] = Field(
@@ -97,13 +96,6 @@ class Fit(Reading, frozen=True, extra="forbid"):
         return [name for name in OF_STEPS if getattr(self, name) != getattr(usual, name)]
 
     @property
-    def looks_for_most(self) -> bool:
-        """Whether a larger value of `monitor` is better."""
-        if self.direction is not None:
-            return self.direction == "max"
-        return self.monitor.rpartition("/")[2] not in LESS_IS_BETTER
-
-    @property
     def watches(self) -> list[str]:
         """The requested options that depend on `monitor`."""
         requested = {
@@ -127,6 +119,10 @@ class Fit(Reading, frozen=True, extra="forbid"):
             (is_lbfgs and self.clip, "clip: lbfgs looks for its own length; leave it out"),
             (is_lbfgs and self.nan == "skip", "nan: lbfgs moves weights inside its step; use stop"),
             (self.exact and self.threads is None, "exact: sums depend on the number of threads; set threads: 1, say"),
+            (
+                self.compile and self.order == "contiguous",
+                "compile: a carried state changes at each step; leave it out",
+            ),
             (self.exact and parts > 1, "exact: a batch is taken lane by lane; leave accumulate out"),
         ]
         if isinstance(self.average, SWA) and self.average.start > 1 - 1 / self.epochs:

@@ -42,6 +42,25 @@ class Ragged:
         return Ragged(self.values[:, :longest].contiguous(), self.lengths_B)
 
 
+@dataclass(frozen=True)
+class Streams:
+    """Slots of a batch whose order is contiguous: each continues the same slot of the batch before."""
+
+    slot_B: Tensor
+    """int64, in [0, slots): the slot among those of this rank."""
+    begins_B: Tensor
+    """bool: whether a sequence begins in the slot, so that a carried state is reset."""
+    slots: int
+    """Slots of this rank in each batch."""
+
+    @classmethod
+    def of(cls, begins_B: Tensor) -> Streams:
+        return cls(torch.arange(len(begins_B)), begins_B, len(begins_B))
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Streams:
+        return Streams(change(self.slot_B), change(self.begins_B), self.slots)
+
+
 Value = Tensor | Ragged
 Fields = Mapping[str, Value]
 """Values of a batch by field name, in the signature's order."""
@@ -67,6 +86,8 @@ class Batch(NamedTuple):
     epoch: int
     index: int  # type: ignore[assignment]  # hides tuple.index, which is not needed here
     """Number of the global batch within its epoch."""
+    streams: Streams | None = None
+    """None for an order without sequences."""
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -95,6 +116,7 @@ class Batch(NamedTuple):
             targets={name: changed(value, change) for name, value in self.targets.items()},
             weight_B=change(self.weight_B),
             mask_B=change(self.mask_B),
+            streams=self.streams and self.streams.map(change),
         )
 
     @property

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from millstream.training.feed.batch import Batch, Ragged, Value
+from millstream.training.feed.batch import Batch, Ragged, Streams, Value
 from millstream.training.feed.read.columns import Block
 
 TOGETHER_BYTES = 4 << 20
@@ -37,11 +37,15 @@ def together(blocks: Sequence[Block], slots: int) -> int:
 
 
 def batches(
-    blocks: Sequence[Block], stored: Sequence[Tensor], is_sample_GB: NDArray[np.bool_] | None, place: Place
+    blocks: Sequence[Block],
+    stored: Sequence[Tensor],
+    is_sample_GB: NDArray[np.bool_] | None,
+    place: Place,
+    begins_GB: NDArray[np.bool_] | None = None,
 ) -> list[Batch]:
     """G batches of B slots each, from the `stored` values of all G * B slots in order.
 
-    Where `is_sample_GB` is None, every slot has a sample.
+    Where `is_sample_GB` is None, every slot has a sample; where `begins_GB` is None, the order has no sequences.
     """
     slots = place.batch_size // place.ranks
     count = len(stored[0]) // slots
@@ -68,10 +72,12 @@ def batches(
     inputs, targets = (
         [{name: values[at] for name, values in held.items()} for at in range(count)] for held in fields.values()
     )
+    streams = [None] * count if begins_GB is None else [Streams.of(one) for one in torch.from_numpy(begins_GB)]
     found = []
     for at, index in enumerate(range(place.index, place.index + count)):
         real = min(place.batch_size, place.samples - index * place.batch_size)
-        found.append(Batch(inputs[at], targets[at], weights[at], masks[at], real, place.ranks, place.epoch, index))
+        where = (real, place.ranks, place.epoch, index)
+        found.append(Batch(inputs[at], targets[at], weights[at], masks[at], *where, streams[at]))
     return found
 
 

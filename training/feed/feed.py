@@ -22,7 +22,9 @@ from millstream.training.feed.collate import Place, batches, together
 from millstream.training.feed.engines import petastorm
 from millstream.training.feed.plan.batch_order import NO_ROW, Plan, default_lanes, own_lanes
 from millstream.training.feed.plan.config import Engine, Reading
+from millstream.training.feed.plan.contiguous import Contiguous
 from millstream.training.feed.plan.epoch import Drawing, Epoch, lengths_of, samples_of
+from millstream.training.feed.plan.sequences import sequences_of
 from millstream.training.feed.read.columns import blocks_of
 from millstream.training.feed.read.shards import Shards
 from millstream.training.feed.read.shared_memory import room
@@ -96,16 +98,19 @@ class Feed:
         most = min(reading.cache_bytes, room()) if shared else reading.cache_bytes
         fits = self.shards.held_bytes <= most
         self.memory = reading.memory if reading.memory != "auto" else ("cached" if fits else "streamed")
-        self._first = Plan(
-            digest=dataset.manifest.splits[split].digest,
-            seed=reading.seed,
-            epoch=0,
-            shard_rows=self._samples.of_shard,
-            batch_size=self.batch_size,
-            lanes=self.lanes,
-            window_rows=max(1, reading.window_bytes // self.shards.sample_bytes),
-            shuffle=shuffle,
-        )
+        first: dict[str, Any] = {
+            "digest": dataset.manifest.splits[split].digest,
+            "seed": reading.seed,
+            "epoch": 0,
+            "shard_rows": self._samples.of_shard,
+            "batch_size": self.batch_size,
+            "lanes": self.lanes,
+            "window_rows": max(1, reading.window_bytes // self.shards.sample_bytes),
+            "shuffle": shuffle,
+        }
+        is_contiguous = reading.order == "contiguous"
+        sequences = sequences_of(self.shards, self._samples) if is_contiguous else None
+        self._first = Plan(**first) if sequences is None else Contiguous(**first, sequences=sequences)
         self._held = Held(self.shards, self.read, shared)
         is_trained_on = split == "train" and shuffle
         self._augmented = Augmented.of(self.shards, dataset.manifest, reading.seed) if is_trained_on else None
@@ -149,10 +154,10 @@ class Feed:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume at `state`. Raises BadData for a state of another order."""
+        own = self._identity
+        names = dict.fromkeys((*own, *(name for name in state if name not in ("epoch", "batch"))))
         wrong = [
-            f"{name} {state.get(name)!r}, here {own!r}"
-            for name, own in self._identity.items()
-            if state.get(name) != own
+            f"{name} {state.get(name)!r}, here {own.get(name)!r}" for name in names if state.get(name) != own.get(name)
         ]
         if wrong:
             message = f"the checkpoint's feed had {'; '.join(wrong)}"
@@ -248,6 +253,8 @@ class Feed:
             "window_rows": plan.window_rows,
             "bucket": self._bucket,
             "drawn": int(self._drawing is not None),
+            # states of before have no order
+            **({"order": "contiguous"} if isinstance(plan, Contiguous) else {}),
         }
 
     def _lists(
@@ -268,15 +275,17 @@ class Feed:
                 found = []
                 for start in part.batches[::size]:
                     some = range(start, min(start + size, part.batches.stop))
-                    found += self._made(window, some, epoch.plan)
+                    found += self._made(window, some, epoch)
                 yield found
 
-    def _made(self, window: Window, some: range, plan: Plan) -> list[Batch]:
+    def _made(self, window: Window, some: range, epoch: Epoch) -> list[Batch]:
+        plan = epoch.plan
         at, slots = slice(some.start - window.first, some.stop - window.first), window.slots.shape[1]
         place = Place(plan.epoch, some.start, plan.rows, self.batch_size, self.ranks)
         # only the last batch of an epoch can have slots without a sample
         is_sample = window.slots[at] != NO_ROW if some.stop == plan.batches else None
-        return batches(self.shards.blocks, window.stored(slice(at.start * slots, at.stop * slots)), is_sample, place)
+        stored = window.stored(slice(at.start * slots, at.stop * slots))
+        return batches(self.shards.blocks, stored, is_sample, place, epoch.begins(some))
 
 
 class Part(NamedTuple):

@@ -37,9 +37,8 @@ def fitting_task(parts: Parts, manifest: Manifest, located: Located, *, test: bo
         if name not in manifest.splits
     ]
     task = task_on(parts, parts.signature(manifest), located)
-    WrongRecipe.unless_empty(
-        [*lacking, *preconditions.metric_faults(located, task, parts.fit, frozenset(manifest.splits))]
-    )
+    of_metrics = preconditions.metric_faults(located, task, parts.fit, frozenset(manifest.splits))
+    WrongRecipe.unless_empty([*lacking, *of_metrics, *preconditions.order_faults(located, parts.fit, manifest)])
     return task
 
 
@@ -63,7 +62,8 @@ def _unfit(parts: Parts, manifest: Manifest, located: Located, more: Sequence[st
         task = task_on(parts, signature, located)
     except (WrongRecipe, TrainingFailed) as refused:
         return list(refused.faults)
-    return list(preconditions.metric_faults(located, task, parts.fit, frozenset(manifest.splits or SPLITS), more))
+    of_metrics = preconditions.metric_faults(located, task, parts.fit, frozenset(manifest.splits or SPLITS), more)
+    return [*of_metrics, *preconditions.order_faults(located, parts.fit, manifest)]
 
 
 def refuse_unfit(located: Located, dataset: Dataset | None, *, test: bool = True) -> None:

@@ -23,10 +23,10 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.frames import film, frames
 from millstream.tracking.figures.returns import returns
+from millstream.tracking.recipe.schema import Direction
 from millstream.tracking.seeds import key
 from millstream.training.config.fit import Fit
 from millstream.training.environments._protocol import Environment
-from millstream.training.estimator import Estimator
 from millstream.training.optimization.optimizer_step import Update
 from millstream.training.rl.episodes import SEEDS, Episodes, allowed
 from millstream.training.rl.rollout import Transitions, collect
@@ -70,7 +70,9 @@ class Agent(Task):
     """
 
     steps_by_rows: ClassVar[bool] = False
+    trains_estimators: ClassVar[bool] = False
     learns_from: ClassVar[tuple[str, ...]] = ("environment",)
+    directions: ClassVar[Mapping[str, Direction]] = {"return": "max", "return_deviation": "min"}
     actions: ClassVar[tuple[Actions, ...]]
     """Kinds of action that the algorithm supports."""
 
@@ -81,10 +83,6 @@ class Agent(Task):
             learns = " or ".join(self.actions)
             message = f"{name} learns {learns} actions, and those of the environment are {kind}; change one of the two"
             raise WrongRecipe.at("task", message)
-        if isinstance(network, Estimator):
-            raise WrongRecipe.at(
-                "network", f"is fitted on a dataset, and {name} learns in an environment; take another"
-            )
         super().__init__(config, network, signature, fit)
         self.step_number, self.solved = 0, 0
         self.course: list[list[float]] = []

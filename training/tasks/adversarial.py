@@ -44,6 +44,7 @@ class Adversarial(Task):
     """`accuracy` of the discriminator on real and generated images; .5 is chance level."""
 
     outputs: ClassVar = {"real": "double"}
+    directions: ClassVar = {"accuracy": "max"}
     """The discriminator's probability that an image is real."""
     steps_by_rows: ClassVar = False
     needs = ("generator", "discriminator", "latent")

@@ -60,6 +60,7 @@ class Classify(Task):
     """
 
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
+    directions: ClassVar = {"accuracy": "max", "macro_f1": "max", "calibration_error": "min", "auc": "max", "ap": "max"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         """Raises WrongRecipe for a target with fewer than two classes, and for soft labels with an estimator."""

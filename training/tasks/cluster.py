@@ -49,6 +49,7 @@ class Cluster(Task):
     """Adjusted Rand index against a class column, silhouette, and the fraction of rows assigned to a cluster."""
 
     outputs: ClassVar = {"cluster": "long", "distance": "double"}
+    directions: ClassVar = {"silhouette": "max", "clustered": "max", "rand_index": "max"}
     learns_target = False
     needs = ("clusters",)
 

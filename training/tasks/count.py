@@ -18,7 +18,6 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.residuals import residuals
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
@@ -32,6 +31,8 @@ class Count(Task):
     """Deviance, log-likelihood, and RMSE of the mean; the loss is the negative log-likelihood."""
 
     outputs: ClassVar = {"prediction": "double"}
+    directions: ClassVar = {"rmse": "min", "deviance": "min", "log_likelihood": "max"}
+    trains_estimators: ClassVar = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -40,8 +41,6 @@ class Count(Task):
             raise WrongRecipe.at("task count", f"{config.target} is not one number a row; take another target")
         if signature.target.columns[0].affine is not None:
             raise WrongRecipe.at("task count", f"{config.target} is scaled, and then no count; leave that step out")
-        if isinstance(network, Estimator):
-            raise WrongRecipe.at("task count", "an estimator predicts a number and no rate; take a network")
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
         log_rate_B = self.network(*batch.arguments)[:, 0]

@@ -38,6 +38,7 @@ class Density(Task):
     """Loss is -log p(x); `log_likelihood` is the mean of log p(x), `nll` its negative."""
 
     outputs: ClassVar = {"log_density": "double"}
+    directions: ClassVar = {"nll": "min", "log_likelihood": "max"}
     learns_target = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:

@@ -19,7 +19,6 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.calibration import calibration
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.objectives.distributions import AnyHead, Distribution, Dropout, quantile
 from millstream.training.objectives.mc_dropout import leaves_out, passes
@@ -42,16 +41,14 @@ class Distributional(Regress):
     """
 
     outputs: ClassVar = {"prediction": "double", "deviation": "double", "low": "double", "high": "double"}
+    directions: ClassVar = {"rmse": "min", "log_likelihood": "max", "coverage": "max"}
+    trains_estimators: ClassVar = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
         self.cumulative = CatMetric()
         if signature.target is None or signature.target.shape or signature.classes:
             raise WrongRecipe.at("task distributional", f"{config.target} is not one number a row; take another target")
-        if isinstance(network, Estimator):
-            raise WrongRecipe.at(
-                "task distributional", "an estimator predicts a number and no distribution; take a network"
-            )
         if isinstance(config.head, Dropout) and not leaves_out(network):
             raise WrongRecipe.at(
                 "task distributional", "head dropout: the network leaves no units out; set its dropout"

@@ -23,7 +23,6 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.confusion import confusion
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
@@ -37,13 +36,14 @@ class Ordinal(Task):
     """Accuracy, mean absolute error in classes (mae), and Cohen's kappa with quadratic weights."""
 
     outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
+    directions: ClassVar = {"accuracy": "max", "mae": "min", "kappa": "max"}
+    trains_estimators: ClassVar = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         self.classes = signature.classes
         if len(self.classes) < 2 or (signature.target is not None and signature.target.shape):
             raise WrongRecipe.at("task ordinal", f"{config.target} is no class by number; encode it by index")
-        if isinstance(network, Estimator):
-            raise WrongRecipe.at("task ordinal", "an estimator predicts classes without an order; take a network")
+        self.check_network(network)
         super().__init__(config, Thresholds(network, len(self.classes)), signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
 

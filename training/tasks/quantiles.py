@@ -19,7 +19,6 @@ from torchmetrics import MeanAbsoluteError, MeanMetric, Metric, MetricCollection
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.tasks.regress import Regress
 from millstream.training.tensors import as_numpy
@@ -48,6 +47,8 @@ class Quantiles(Regress):
     """
 
     outputs: ClassVar = {"prediction": "double", "quantiles": "Array(double)"}
+    directions: ClassVar = {"pinball": "min", "coverage": "max", "mae": "min"}
+    trains_estimators: ClassVar = False
     shares_Q: Tensor
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
@@ -55,8 +56,6 @@ class Quantiles(Regress):
         self.register_buffer("shares_Q", torch.tensor(config.shares), persistent=False)
         if signature.target is None or signature.target.shape or signature.classes:
             raise WrongRecipe.at("task quantiles", f"{config.target} is not one number a row; take another target")
-        if isinstance(network, Estimator):
-            raise WrongRecipe.at("task quantiles", "an estimator predicts one number and no quantiles; take a network")
 
     @classmethod
     def network_signature(cls, config: Config, signature: Signature) -> Signature:

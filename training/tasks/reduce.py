@@ -51,6 +51,7 @@ class Reduce(Task):
     """Reconstruction MSE, share of the split's variance kept, and trustworthiness of the codes."""
 
     outputs: ClassVar = {"code": "Array(double)", "reconstruction_error": "double"}
+    directions: ClassVar = {"mse": "min", "variance_kept": "max", "trustworthiness": "max", "neighbour_accuracy": "max"}
     learns_target = False
     needs = ("encode", "decode")
 

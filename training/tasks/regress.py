@@ -47,6 +47,7 @@ class Regress(Task):
     """
 
     outputs: ClassVar = {"prediction": "double"}
+    directions: ClassVar = {"rmse": "min", "mae": "min", "mse": "min"}
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
         """Raises WrongRecipe for a target that is not numeric."""
@@ -115,9 +116,11 @@ class Regress(Task):
         return {"fit": frames.film([frames.pixels(one) for one in figures], FRAME_S)}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         checkpoint["course"] = self.course
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         self.course = checkpoint["course"]
 
     def _report(self, stage: Stage) -> None:

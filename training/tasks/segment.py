@@ -56,6 +56,7 @@ class Segment(Task):
     """IoU and Dice over all pixels of the split, at a probability threshold of 1/2."""
 
     outputs: ClassVar = {"probabilities": "Array(double)", "share": "double"}
+    directions: ClassVar = {"iou": "max", "dice": "max", "accuracy": "max"}
     positive: Tensor
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:

@@ -51,6 +51,10 @@ class SuperResolve(Task):
     """`psnr_y` (dB) and `ssim` of the prediction and of bicubic upsampling as a baseline; `pattern` of the error."""
 
     outputs: ClassVar = {"fine": "Array(double)"}
+    directions: ClassVar = {
+        **dict.fromkeys(("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim"), "max"),
+        "pattern": "min",
+    }
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         """Raises BadData for a target that is no enlargement of the input, and for images not scaled by `unit`."""

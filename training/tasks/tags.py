@@ -19,7 +19,6 @@ from torchmetrics.classification import MultilabelExactMatch, MultilabelF1Score
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import Estimator
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.ranking import MeanAuc, MeanAveragePrecision
 from millstream.training.task import Task
@@ -37,13 +36,13 @@ class Tags(Task):
     """
 
     outputs: ClassVar = {"prediction": "Array(string)", "probabilities": "Array(double)"}
+    directions: ClassVar = {"accuracy": "max", "macro_f1": "max", "auc": "max", "ap": "max"}
+    trains_estimators: ClassVar = False
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         found = signature.target
         if found is None or len(found.shape) != 1 or found.shape[0] < 2:
             raise WrongRecipe.at("task tags", f"{config.target} is no vector of tags; take another target")
-        if isinstance(network, Estimator):
-            raise WrongRecipe.at("task tags", "an estimator predicts one class a row; take a network")
         self.tags = signature.classes or tuple(str(at) for at in range(found.shape[0]))
         super().__init__(config, network, signature, fit)
 

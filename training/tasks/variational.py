@@ -44,6 +44,7 @@ class Variational(Task):
 
     needs = ("encode", "decode", "latent")
     outputs: ClassVar = {"latent": "Array(double)", "reconstruction_error": "double"}
+    directions: ClassVar = {"nll": "min", "mse": "min"}
     generated: ClassVar = {"image": "Array(double)"}
     """Pixels of an image, flattened row by row."""
 

@@ -1,6 +1,7 @@
 import pytest
 
-from millstream.experiments.search.metric import metric_of
+from millstream.experiments.search.metric import direction_of, metric_of
+from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe.loader import load
 from tests.tracking.recipes import WHOLE, write
 
@@ -11,21 +12,30 @@ def located(folder, text, *sets):
     return load(str(write(folder, text)), sets=sets)
 
 
+def objective(recipe, metric=None):
+    found = metric_of(recipe, metric)
+    return found, direction_of(recipe, found)
+
+
 def test_the_pass_mark_decides_what_is_compared_on_the_valid_split(tmp_path):
-    assert metric_of(located(tmp_path, MARKED), None, None) == ("valid/accuracy", True)
+    assert objective(located(tmp_path, MARKED)) == ("valid/accuracy", "max")
     # episodes of the test would choose among policies, too
-    assert metric_of(load("rl/dqn-cartpole"), None, None) == ("valid/return", True)
+    assert objective(load("rl/dqn-cartpole")) == ("valid/return", "max")
 
 
 def test_without_a_mark_it_is_what_the_training_watches(tmp_path):
     recipe = located(tmp_path, MARKED, "pass={}")
-    assert metric_of(recipe, None, None) == ("valid/loss", False)
-    watched = located(tmp_path, MARKED, "pass={}", "fit.monitor=valid/macro_f1", "fit.direction=max")
-    assert metric_of(watched, None, None) == ("valid/macro_f1", True)
+    assert objective(recipe) == ("valid/loss", "min")
+    watched = located(tmp_path, MARKED, "pass={}", "fit.monitor=valid/macro_f1", "fit.direction=min")
+    assert objective(watched) == ("valid/macro_f1", "min")
 
 
-@pytest.mark.parametrize(("metric", "largest"), [("valid/rmse", False), ("valid/auc", True), ("valid/nll", False)])
-def test_a_requested_metric_has_the_direction_of_its_kind(tmp_path, metric, largest):
-    recipe = located(tmp_path, MARKED)
-    assert metric_of(recipe, metric, None) == (metric, largest)
-    assert metric_of(recipe, metric, "max" if not largest else "min") == (metric, not largest)
+@pytest.mark.parametrize(("metric", "direction"), [("calibration_error", "min"), ("auc", "max"), ("loss", "min")])
+def test_a_requested_metric_has_the_direction_that_its_task_declares(tmp_path, metric, direction):
+    assert objective(located(tmp_path, MARKED), f"valid/{metric}") == (f"valid/{metric}", direction)
+
+
+@pytest.mark.bad_input
+def test_a_metric_without_a_direction_is_not_searched_by(tmp_path):
+    with pytest.raises(WrongRecipe, match="classify declares no direction of it; add --direction min or max"):
+        objective(located(tmp_path, MARKED), "network/parameters")

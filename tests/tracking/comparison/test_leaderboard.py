@@ -11,6 +11,8 @@ from millstream.tracking.comparison.significance import mcnemar
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.leaderboard import leaderboard as figure
 
+DIRECTIONS = {"accuracy": "max", "auc": "max", "iou": "max", "loss": "min"}
+
 
 def finished(recipe, version="v1", task="classify"):
     return Finished(recipe, f"run of {recipe}", "made", version, task, "cpu", 3.0)
@@ -20,7 +22,7 @@ def measured(recipe, wrong, rows=200):
     """A model that predicts the first `wrong` rows wrongly."""
     correct = np.arange(rows) >= wrong
     metrics = {"accuracy": correct.mean(), "loss": 1 - correct.mean(), "iou": 0.5}
-    return Measured(finished(recipe), metrics, {"correct": correct, "loss": 1.0 - correct}, rows, 1e-6)
+    return Measured(finished(recipe), metrics, {"correct": correct, "loss": 1.0 - correct}, DIRECTIONS, rows, 1e-6)
 
 
 FOUR = [measured("b", 20), measured("worst", 60), measured("a", 20), measured("best", 10)]
@@ -34,8 +36,10 @@ def test_the_best_is_first_and_equals_stand_by_their_names():
 
 
 def test_one_whose_metric_is_no_number_is_the_last():
-    unknown = Measured(finished("0"), {"auc": math.nan}, {}, 200, 1e-6)
-    known = [Measured(finished(name), {"auc": value}, {}, 200, 1e-6) for name, value in (("a", 0.2), ("b", 0.9))]
+    unknown = Measured(finished("0"), {"auc": math.nan}, {}, DIRECTIONS, 200, 1e-6)
+    known = [
+        Measured(finished(name), {"auc": value}, {}, DIRECTIONS, 200, 1e-6) for name, value in (("a", 0.2), ("b", 0.9))
+    ]
     for order in ([unknown, *known], [known[0], unknown, known[1]]):
         assert [one.recipe for one in placed(order, "auc")] == ["b", "a", "0"]
 

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from millstream.training.callbacks.reduce_on_plateau import LowerOnPlateau
 from millstream.training.config.early_stopping import EarlyStop
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import Plateau, scheduler
+from millstream.training.task import Task
 
 # a loss that is best at once, falls a little, rises, is no number, and falls again
 LOSSES = st.lists(st.sampled_from([1.0, 0.9, 0.89, 0.8, 0.5, 0.49, float("nan")]), min_size=1, max_size=30)
@@ -28,7 +30,7 @@ class Looks:
 
     def log(self, callback, value):
         self.callback_metrics = {"valid/loss": torch.tensor(value)}
-        callback.on_validation_end(self, None)
+        callback.on_validation_end(self, Task)
 
 
 def moving(lr=0.4, **options):
@@ -94,11 +96,18 @@ def test_what_was_seen_travels_in_the_checkpoint():
     assert trainer.should_stop
 
 
+class Errors(Task):
+    directions: ClassVar = {"misses": "min", "hits": "max"}
+
+
 @pytest.mark.parametrize(
-    ("metric", "larger"),
-    [("accuracy", True), ("log_likelihood", True), ("loss", False), ("rmse", False), ("nll", False)],
+    ("metric", "written", "improves"),
+    [("misses", None, 0.1), ("hits", None, 0.9), ("loss", None, 0.1), ("misses", "max", 0.9), ("hits", "min", 0.1)],
 )
-def test_what_is_better_follows_from_the_metric_unless_it_is_configured(metric, larger):
-    assert Fit(monitor=f"valid/{metric}").looks_for_most is larger
-    assert Fit(monitor=f"valid/{metric}", direction="min").looks_for_most is False
-    assert Fit(monitor=f"valid/{metric}", direction="max").looks_for_most is True
+def test_a_metric_improves_in_the_direction_that_its_task_declares_unless_the_recipe_has_one(metric, written, improves):
+    callback = StopEarly(Fit(monitor=f"valid/{metric}", direction=written), EarlyStop(patience=9))
+    trainer = Looks()
+    for value in (0.5, 0.1, 0.9):
+        trainer.callback_metrics = {f"valid/{metric}": torch.tensor(value)}
+        callback.on_validation_end(trainer, Errors)
+    assert callback.best == pytest.approx(improves)

@@ -139,6 +139,10 @@ class Plan:
         # (lanes, batches, b) -> (batches, lanes * b)
         return found.reshape(len(lanes), len(window), b).transpose(1, 0, 2).reshape(len(window), len(lanes) * b)
 
+    def begins(self, batches: range, lanes: range) -> NDArray[np.bool_] | None:
+        """Whether a sequence begins in each slot, (batches, slots); None in an order that has no sequences."""
+        return None
+
     def shards(self, k: int, lanes: range) -> list[int]:
         """The shards that window `k` reads for `lanes`, without repetition, in tape order."""
         if self._is_full:

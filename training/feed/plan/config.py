@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 Engine = Literal["petastorm", "arrow"]
 Memory = Literal["auto", "cached", "streamed"]
 Sampling = Literal["each", "weighted"]
+Order = Literal["shuffled", "contiguous"]
 MIB = 1 << 20
 MOST_MIB = 1 << 40
 """Upper bound whose bytes still fit a 64-bit integer."""
 
 
 class Reading(BaseModel, frozen=True, extra="forbid"):
-    """Order depends on `seed`, `batch_size`, `lanes`, `window_mib`, `sampling` and `bucket_batches` alone."""
+    """The order depends on `order`, `seed` and `batch_size`, and if it is shuffled on `lanes`, `window_mib`, `sampling`
+    and `bucket_batches`."""
 
     seed: int = Field(0, ge=0, description="random seed")
     batch_size: int = Field(128, ge=1, description="samples in a global batch, over all ranks")
     lanes: int | None = Field(
         None, ge=1, description="lanes of the feed; default: the largest of 8, 4, 2, 1 that divides the batch size"
+    )
+    order: Order = Field(
+        "shuffled",
+        description="shuffled; contiguous: each slot of a batch continues the sequence of the same slot of the last "
+        "batch, for a recurrent state that is carried on (data with the step `window`)",
     )
     window_mib: float = Field(
         256, gt=0, le=MOST_MIB, description="shuffle window of the feed, in MiB; a split that fits is fully permuted"
@@ -41,6 +48,14 @@ class Reading(BaseModel, frozen=True, extra="forbid"):
     )
     memory: Memory = Field("auto", description="cached: keep the decoded split in memory; auto: if it fits cache_mib")
     cache_mib: float = Field(2048, ge=0, le=MOST_MIB, description="memory per host for a cached split, in MiB")
+
+    @model_validator(mode="after")
+    def _one_order(self) -> Self:
+        excluded = {"sampling: weighted": self.sampling == "weighted", "bucket_batches": self.bucket_batches > 0}
+        for name, is_set in excluded.items():
+            if self.order == "contiguous" and is_set:
+                raise ValueError(f"order: contiguous keeps sequences whole, and {name} does not; leave one of them out")
+        return self
 
     @property
     def window_bytes(self) -> int:

@@ -51,10 +51,10 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Lengths:
-    """List length of each row, read lazily per shard."""
+    """Elements of each row in all of its lists, from the offsets of the Arrow lists, read lazily per shard."""
 
     shards: Shards
-    column: str
+    columns: tuple[str, ...]
     _known: dict[int, Rows] = field(default_factory=dict, compare=False, repr=False)
 
     def of(self, rows: Rows) -> Rows:
@@ -62,7 +62,8 @@ class Lengths:
         found = np.zeros_like(rows)
         for number in np.unique(shard_of).tolist():
             if number not in self._known:
-                self._known[number] = self.shards.list_lengths(number, self.column)
+                lists = [self.shards.list_lengths(number, one) for one in self.columns]
+                self._known[number] = np.sum(lists, axis=0)
             here = shard_of == number
             found[here] = self._known[number][rows[here] - self.shards.first_rows[number]]
         return found
@@ -70,11 +71,11 @@ class Lengths:
 
 def lengths_of(shards: Shards) -> Lengths:
     """List lengths of a split. Raises BadData for a dataset without lists: all samples have equal length."""
-    lists = [block.first.name for block in shards.blocks if block.is_lengths]
+    lists = tuple(block.first.name for block in shards.blocks if block.is_lengths)
     if not lists:
         message = "fit.bucket_batches puts samples of like length together, and the dataset has no lists; leave it out"
         raise BadData.at(f"{shards.dataset.manifest.name}/{shards.dataset.manifest.version}", message)
-    return Lengths(shards, lists[0])
+    return Lengths(shards, lists)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ class Epoch:
         mixed = self.plan.key("length", k)
         full[:] = by_length(full, self.lengths.of(rows), len(self.lanes), self.together, mixed)
         return found
+
+    def begins(self, batches: range) -> NDArray[np.bool_] | None:
+        """Whether a sequence begins in each slot, (batches, slots); None in an order that has no sequences."""
+        return self.plan.begins(batches, self.lanes)
 
     def shards(self, k: int) -> list[int]:
         return self.plan.shards(k, self.lanes)
