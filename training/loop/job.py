@@ -14,6 +14,7 @@ from millstream.tracking.dataset.manifest import SPLITS, Manifest
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData, Fault, TrainingFailed, WrongRecipe
 from millstream.tracking.recipe.schema import Located
+from millstream.tracking.runs.model_logging import output_type
 from millstream.tracking.runs.read_only_run import Follower
 from millstream.tracking.runs.run import Run
 from millstream.tracking.serving import replay
@@ -112,6 +113,7 @@ class Job:
         else:
             task = parts.build(source.signature)
         source.attach(task)
+        _refuse_unknown_outputs(task)
         if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
             message = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
             raise WrongRecipe.at(located.where("network"), message)
@@ -147,6 +149,16 @@ def _share_of_cores(place: Ranks) -> int | None:
     if place.local_ranks == 1 or "OMP_NUM_THREADS" in os.environ:
         return None
     return max(1, len(os.sched_getaffinity(0)) // place.local_ranks)
+
+
+def _refuse_unknown_outputs(task: Task) -> None:
+    """Raises WrongRecipe for a type of output with which the model could not be logged after its training."""
+    for name, kind in {**task.outputs, **task.generated}.items():
+        try:
+            output_type(kind)
+        except KeyError:
+            message = f"{type(task).__name__} declares the output {name} as {kind}, which is no type of MLflow"
+            raise WrongRecipe.at("task", f"{message}; expected double, long, string or Array(double), say") from None
 
 
 def _refuse_inexact(task: Task) -> None:

@@ -10,6 +10,7 @@ from millstream.tracking.dataset.records import Step
 from millstream.tracking.errors import BadData, TrainingFailed, WrongRecipe
 from millstream.training.checkpoints import archive
 from millstream.training.optimization.batch_norm import batch_norms
+from millstream.training.tasks.classify import Classify
 from tests.training.fitted import BATCHES, ROWS, Steps, fitted, images, job_of, rows
 
 EVERYTHING = {
@@ -222,6 +223,14 @@ def test_a_metric_that_is_watched_must_be_measured(tmp_path, dataset, fit):
         match=r"no such metric of this task; it measures valid/accuracy, valid/calibration_error, valid/loss",
     ):
         fitted(tmp_path, dataset, fit=fit | {"monitor": "valid/beauty"})
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize("kind", ["number", "Array(number)"])
+def test_an_output_that_mlflow_has_no_type_for_is_refused_before_the_training(tmp_path, dataset, monkeypatch, kind):
+    monkeypatch.setattr(Classify, "outputs", {"prediction": kind})
+    with pytest.raises(WrongRecipe, match=r"Classify declares the output prediction as .*number.*, which is no type"):
+        job_of(tmp_path, dataset)
 
 
 @pytest.mark.bad_input
