@@ -17,6 +17,7 @@ BIN := $(VENV)/bin
 # a file of tests to a process, since what its tests share is made once; the journeys, which take longest, come first
 SPREAD := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python tests/cpu_seconds.py -m pytest
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all smoke soak check format clean
@@ -35,16 +36,16 @@ demo: $(READY)
 	$(BIN)/python -m millstream run cnn/lenet-digits
 
 test: $(READY)
-	$(BIN)/python -m pytest $(SPREAD) --durations 40 -m 'not slow and not smoke and not gpu'
+	$(PYTEST) $(SPREAD) --durations 40 -m 'not slow and not smoke and not gpu'
 
 test-all: $(READY)
-	$(BIN)/python -m pytest $(SPREAD) -m 'not gpu'
+	MILLSTREAM_TEST_ALL=1 $(PYTEST) $(SPREAD) -m 'not gpu'
 
 smoke: $(READY)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup -m 'smoke and not slow'
+	$(PYTEST) --numprocesses 2 --dist loadgroup -m 'smoke and not slow'
 
 soak: $(READY)
-	MILLSTREAM_SOAK=1 $(BIN)/python -m pytest --timeout 10800 -m 'fault or slow or soak'
+	MILLSTREAM_SOAK=1 $(PYTEST) --timeout 10800 -m 'fault or slow or soak'
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +14,14 @@ import hypothesis
 import pytest
 
 from millstream.tracking.settings import Settings
+from tests import shortcuts
 from tests.hosts import can_be_made
 
 MIRROR = "MILLSTREAM_MIRROR"
 
-# jobs of seconds: a third of their time would go into compiling what is hardly run again (127 s to 92 s, measured)
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# jobs of seconds: a third of their time would go into compiling what is hardly run again (127 s to 92 s, measured), and
+# with this level's default size of the code cache, a twentieth into looking for code to drop
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
 
 # whoever runs tests in the background has Ctrl-C ignored, and the commands that they start would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -44,14 +44,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in without]
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """What the run has cost, the processes that it started included: minutes say more of what else a machine does."""
-    if hasattr(config, "workerinput"):
-        return
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    sys.stdout.write(f"\nCPU seconds: {sum(one.ru_utime + one.ru_stime for one in used):.0f}\n")
-
-
 @pytest.fixture(scope="session")
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One home for the whole session, with a space in its path."""
@@ -64,8 +56,24 @@ def spark(session_home: Path):
 
     settings = Settings.read({"MILLSTREAM_HOME": str(session_home)})
     running = session("local[2]", settings)
+    if shortcuts.ARE_TAKEN:
+        for name, value in shortcuts.SPARK.items():
+            running.conf.set(name, value)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session", autouse=shortcuts.ARE_TAKEN)
+def copied_schema(tmp_path_factory: pytest.TempPathFactory):
+    with pytest.MonkeyPatch.context() as patch:
+        shortcuts.copy_schema(patch, tmp_path_factory.mktemp("schema") / "tracking.db")
+        yield
+
+
+@pytest.fixture(autouse=shortcuts.ARE_TAKEN)
+def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    if not request.node.get_closest_marker("smoke"):
+        shortcuts.log_blank_figures(monkeypatch)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The command as its users call it: in a process of its own."""
+"""The command in a process of its own, forked or started."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+from tests.forkserver import ROOT, Forked, python
+
 WITHIN_S = 400
 
 
@@ -21,13 +22,18 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**kept, "MILLSTREAM_HOME": str(home), "OMP_NUM_THREADS": "1", **more}
 
 
-def started(home: Path, *words: str, cwd: Path = ROOT, **more: str) -> subprocess.Popen[str]:
+def started(home: Path, *words: str, cwd: Path = ROOT, **more: str) -> Forked:
+    return python("-m", "millstream", *words, "--json", cwd=cwd, env=environment(home, **more))
+
+
+def started_afresh(home: Path, *words: str, cwd: Path = ROOT, **more: str) -> subprocess.Popen[str]:
+    """The command as its users call it, with all that it imports."""
     command = [sys.executable, "-m", "millstream", *words, "--json"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": cwd}
     return subprocess.Popen(command, env=environment(home, **more), **pipes)
 
 
-def answer(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
+def answer(process: Forked | subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     """The JSON of a command that ends with `code`."""
     out, err = process.communicate(timeout=WITHIN_S)
     assert process.returncode == code, f"ended with {process.returncode}\n{err[-3000:]}"
@@ -40,7 +46,7 @@ def completed(home: Path, *words: str, code: int = 0, cwd: Path = ROOT, **more: 
     return answer(started(home, *words, cwd=cwd, **more), code)
 
 
-def wait_for(process: subprocess.Popen[str], home: Path, pattern: str, count: int = 1) -> Path:
+def wait_for(process: Forked, home: Path, pattern: str, count: int = 1) -> Path:
     """A file that matches below `home`, when there are `count` of them, while the process runs."""
     end = time.monotonic() + WITHIN_S
     while time.monotonic() < end:

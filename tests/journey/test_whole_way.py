@@ -16,7 +16,7 @@ from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import flatten
 from millstream.tracking.settings import Settings
-from tests.journey.command import ROOT, completed, environment
+from tests.journey.command import ROOT, answer, completed, environment, started_afresh
 
 SMALL = ("--set", "data.source.limit=600")
 PYFUNC = """
@@ -37,7 +37,7 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(home):
-    return completed(home, "run", "cnn/lenet-digits", *SMALL)
+    return answer(started_afresh(home, "run", "cnn/lenet-digits", *SMALL))
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
 
@@ -18,7 +16,8 @@ from millstream.tracking.dataset.version import Dataset, versions
 from millstream.tracking.errors import BadEnvironment
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.verification.verify import verify
-from tests.journey.command import ROOT, answer, completed, environment, started
+from tests.forkserver import python
+from tests.journey.command import answer, completed, environment, started
 from tests.pipelines.crashing import publish
 
 pytestmark = [pytest.mark.fault, pytest.mark.spark]
@@ -94,10 +93,10 @@ def test_a_publish_that_ends_before_any_of_its_operations_leaves_whole_versions(
     where = f"s3://bucket/{uuid.uuid4().hex}" if kind == "s3" else str(tmp_path / "store")
     variables = request.getfixturevalue("s3").environment if kind == "s3" else {}
     turns = str(shards[soak]), "1" if soak else str(every)
-    command = [sys.executable, "-m", "tests.pipelines.crashing", where, *turns]
-    ran = subprocess.run(command, env=environment(tmp_path, **variables), cwd=ROOT, capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr[-3000:]
-    assert int(ran.stdout) >= points[soak]
+    process = python("-m", "tests.pipelines.crashing", where, *turns, env=environment(tmp_path, **variables))
+    out, err = process.communicate()
+    assert process.returncode == 0, err[-3000:]
+    assert int(out) >= points[soak]
 
 
 @pytest.mark.parametrize(

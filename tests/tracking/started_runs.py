@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import Run
+from tests.forkserver import python
 
 
 def course(client, run_id, name):
@@ -35,6 +33,7 @@ import sys, time
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.run import Run
 from millstream.tracking.settings import Settings
+from tests.forkserver import python
 run = Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2]))
 print(run.id, flush=True)
 time.sleep(600)
@@ -43,7 +42,6 @@ time.sleep(600)
 
 def running(settings, located):
     """A client, a process with an open run, and the id of the run."""
-    command = [sys.executable, "-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = python("-c", LEAVE_RUNNING, str(settings.home), str(located.file))
     run_id = process.stdout.readline().strip()
     return open_store(settings), process, run_id

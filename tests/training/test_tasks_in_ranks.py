@@ -4,13 +4,11 @@ import json
 import math
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 
 from millstream.training.distributed.ranks import Ranks
-from tests.journey.command import ROOT
+from tests.forkserver import python
 from tests.training.tasks_in_ranks import DRAWN, results
 
 WITHIN_S = 300
@@ -22,14 +20,11 @@ def of_two():
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])
     where = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-m", "tests.training.tasks_in_ranks"]
     started = [
-        subprocess.Popen(
-            command,
+        python(
+            "-m",
+            "tests.training.tasks_in_ranks",
             env={**os.environ, **where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
         )
         for rank in range(2)
     ]

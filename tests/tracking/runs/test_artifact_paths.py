@@ -1,7 +1,5 @@
 import shutil
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 
 import mlflow
@@ -13,6 +11,7 @@ from millstream.tracking.runs.metric_spool import file_of, send
 from millstream.tracking.runs.mlflow_store import experiment, open_store
 from millstream.tracking.runs.run import Run
 from millstream.tracking.settings import Settings
+from tests.forkserver import python
 from tests.tracking.runs.test_model_logging import logged
 
 
@@ -135,8 +134,9 @@ Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2])).fi
 
 
 def test_a_home_of_a_relative_path_is_below_the_current_folder(tmp_path, located):
-    command = [sys.executable, "-c", START, "my home/", str(located.file)]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    process = python("-c", START, "my home/", str(located.file), cwd=tmp_path)
+    process.communicate()
+    assert process.returncode == 0
     (recipe,) = (tmp_path / "my home").rglob("recipe.yaml")
     assert recipe.is_file()
     assert Run.start(of(tmp_path / "my home"), located).finish()

@@ -1,6 +1,4 @@
 import random
-import subprocess
-import sys
 import time
 
 import pytest
@@ -9,6 +7,7 @@ from millstream.tracking.errors import BadEnvironment, WrongRecipe
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.store_errors import shown
 from millstream.tracking.settings import Settings
+from tests.forkserver import python
 
 OPEN = """
 import sys
@@ -24,10 +23,7 @@ print(experiment(client, settings, "one"))
 def test_eight_processes_open_a_fresh_store_at_once(tmp_path, soak):
     for attempt in range(20 if soak else 1):
         home = str(tmp_path / f"home {attempt}")
-        command = [sys.executable, "-c", OPEN, home]
-        opened = [
-            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(8)
-        ]
+        opened = [python("-c", OPEN, home) for _ in range(8)]
         outputs = [one.communicate() for one in opened]
         assert [one.returncode for one in opened] == [0] * 8, outputs
         assert len({out for out, _ in outputs}) == 1
@@ -38,15 +34,15 @@ def test_a_store_whose_maker_was_killed_is_made_by_the_next_one(tmp_path, soak):
     draws = random.Random(7)
     for attempt in range(40 if soak else 2):
         home = tmp_path / f"home {attempt}"
-        command = [sys.executable, "-c", OPEN, str(home)]
-        maker = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        maker = python("-c", OPEN, str(home))
         while not (home / ".tracking.db.making").exists() and maker.poll() is None:
             time.sleep(0.001)
         time.sleep(draws.uniform(0, 1.0))
         maker.kill()
         maker.wait()
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+        another = python("-c", OPEN, str(home))
+        out, err = another.communicate()
+        assert (another.returncode, out) == (0, "1\n"), err
         assert not (home / ".tracking.db.making").exists()
 
 

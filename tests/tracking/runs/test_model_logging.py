@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -8,6 +6,7 @@ import pytest
 from millstream.tracking.errors import BadData
 from millstream.tracking.runs import model_logging
 from millstream.tracking.runs.run import Run
+from tests.forkserver import python
 from tests.training.signatures import number
 
 
@@ -85,9 +84,8 @@ def test_a_process_that_looked_at_a_model_leaves_no_copy_behind(settings, locate
     _, uri = logged(settings, located, 0.9)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    command = [sys.executable, "-c", LOOK, str(settings.home), uri]
-    ran = subprocess.run(command, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True)
-    assert ran.stdout.strip() == "{}", ran.stderr
+    out, err = python("-c", LOOK, str(settings.home), uri, env={**os.environ, "TMPDIR": str(scratch)}).communicate()
+    assert out.strip() == "{}", err
     assert [one.name for one in scratch.iterdir() if not one.name.startswith("db_init_lock")] == []
 
 

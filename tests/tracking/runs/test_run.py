@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from millstream.tracking.runs.metric_spool import unsent
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import Run, flatten
 from millstream.tracking.runs.run_lock import reap
+from tests.forkserver import python
 from tests.tracking.recipes import write
 from tests.tracking.started_runs import course, left, running, unfinished
 from tests.training.signatures import manifest, target
@@ -109,8 +108,7 @@ def test_a_run_without_a_state_is_not_resumed_by_itself(shared, located):
 @pytest.mark.fault
 def test_a_run_is_in_the_hands_of_one_process(shared, located):
     run_id = left(shared, located, "held")
-    command = [sys.executable, "-c", HOLD, str(shared.home), str(located.file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = python("-c", HOLD, str(shared.home), str(located.file))
     assert process.stdout.readline().strip() == run_id
     assert unfinished(shared, located, "held") is None
     with pytest.raises(WrongRecipe, match="another process works on it"):

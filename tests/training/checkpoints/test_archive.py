@@ -2,8 +2,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 
@@ -16,6 +14,7 @@ from millstream.training.checkpoints import archive
 from millstream.training.checkpoints.archive import WholeCheckpoints
 from millstream.training.checkpoints.provenance import Provenance
 from millstream.training.distributed.ranks import Ranks
+from tests.forkserver import python
 from tests.training.fitted import fitted, rows
 
 
@@ -117,7 +116,7 @@ def test_a_process_killed_while_it_saves_leaves_a_whole_checkpoint(tmp_path, soa
     draw = random.Random(1)
     for attempt in range(100 if soak else 1):
         folder = tmp_path / str(attempt)
-        process = subprocess.Popen([sys.executable, "-c", SAVE_FOR_EVER, str(folder)])
+        process = python("-c", SAVE_FOR_EVER, str(folder))
         while not archive.newest_first(folder):
             time.sleep(0.01)
         time.sleep(draw.uniform(0, 0.2))

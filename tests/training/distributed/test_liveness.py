@@ -1,14 +1,13 @@
 """Who is still there is known from each rank itself, and a process that a library holds ends all the same."""
 
 import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from millstream.training.distributed import liveness
 from millstream.training.distributed.liveness import Peer, Responder
+from tests.forkserver import python
 
 
 @pytest.fixture
@@ -47,6 +46,7 @@ def test_a_process_that_waits_without_an_end_ends_with_what_it_had_to_say():
     script = """
 from millstream.tracking.errors import BadEnvironment
 from millstream.training.distributed import watchdog
+from tests.forkserver import python
 import threading
 with watchdog.limit(60, BadEnvironment.at("inside", "too slow")):
     pass
@@ -54,7 +54,8 @@ watchdog.start(0.2, BadEnvironment.at("rank 1 of 2", "rank 0 on host alfa does n
 threading.Event().wait()
 """
     began = time.monotonic()
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    ended = python("-c", script)
+    _, err = ended.communicate(timeout=120)
     assert ended.returncode == 4
-    assert ended.stderr == "rank 1 of 2: rank 0 on host alfa does not answer\n"
+    assert err == "rank 1 of 2: rank 0 on host alfa does not answer\n"
     assert time.monotonic() - began < 60
