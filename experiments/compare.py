@@ -8,11 +8,12 @@ from functools import partial
 
 import torch
 
-from millstream.tracking.comparison.finished_runs import MODEL, Finished, check_together, newest, of_model, together
+from millstream.tracking.comparison.finished_runs import Finished, check_together, newest, of_model, together
 from millstream.tracking.comparison.leaderboard import Measured, Placed, chosen, log, placed
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.runs import model_logging
+from millstream.tracking.runs.aliases import MODEL
 from millstream.tracking.settings import Settings
 from millstream.training.assembly import model_folder
 from millstream.training.assembly.data_source import DatasetSource

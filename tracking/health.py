@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from millstream.tracking.errors import Refusal
 from millstream.tracking.runs.metric_spool import send, unsent
 from millstream.tracking.runs.mlflow_store import Client, open_store
+from millstream.tracking.runs.promotion import Measure
 from millstream.tracking.runs.run_lock import Hold, reap
 from millstream.tracking.runs.store_errors import StoreError, shown
 from millstream.tracking.settings import Settings
@@ -34,10 +35,13 @@ def checked(name: str, question: Callable[[], str], mend: str) -> Check:
         return Check(name=name, ok=False, found=str(error), mend=mend)
 
 
-def checks(settings: Settings, *, send_spool: bool = False) -> Iterator[Check]:
-    """Checks of the tracking store, unsent metrics, runs of dead processes and disk space."""
+def checks(settings: Settings, *, send_spool: bool = False, measure: Measure | None = None) -> Iterator[Check]:
+    """Checks of the tracking store, unsent metrics, runs of dead processes and disk space.
+
+    `measure` measures a champion on the dataset version of a model that was kept for `send_spool`.
+    """
     yield checked("tracking", lambda: _tracking(settings), "do what the error advises, or unset MLFLOW_TRACKING_URI")
-    yield _unsent(settings, send_spool)
+    yield _unsent(settings, send_spool, measure)
     settings.home.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(settings.home).free / (1 << 30)
     mend = "" if free > LEAST_DISK_GIB else "make room, or set MILLSTREAM_HOME to another disk"
@@ -51,10 +55,10 @@ def _tracking(settings: Settings) -> str:
     return f"{shown(settings.tracking_uri)} answers{more}"
 
 
-def _unsent(settings: Settings, send_spool: bool) -> Check:
+def _unsent(settings: Settings, send_spool: bool, measure: Measure | None) -> Check:
     waiting = unsent(settings)
     if waiting and send_spool:
-        return _send(settings, waiting)
+        return _send(settings, waiting, measure)
     if waiting:
         return Check(
             name="metrics", ok=False, found=f"{len(waiting)} runs have unsent metrics", mend="millstream doctor --send"
@@ -62,7 +66,7 @@ def _unsent(settings: Settings, send_spool: bool) -> Check:
     return Check(name="metrics", ok=True, found="all sent")
 
 
-def _send(settings: Settings, waiting: list[Path]) -> Check:
+def _send(settings: Settings, waiting: list[Path], measure: Measure | None) -> Check:
     """Send each run's unsent metrics; an error of one run does not block the others."""
     again = "do what the error advises, then millstream doctor --send"
     try:
@@ -72,20 +76,20 @@ def _send(settings: Settings, waiting: list[Path]) -> Check:
     sent, refused = 0, list[str]()
     for file in waiting:
         try:
-            sent += _sent(client, settings, file)
+            sent += _sent(client, settings, file, measure)
         except (StoreError, OSError) as error:
             refused.append(f"run {file.stem}, not sent: {error} (kept in {file})")
     lines = [f"sent what {sent} runs had left", *refused]
     return Check(name="metrics", ok=not refused, found="; ".join(lines), mend=again if refused else "")
 
 
-def _sent(client: Client, settings: Settings, file: Path) -> bool:
+def _sent(client: Client, settings: Settings, file: Path, measure: Measure | None) -> bool:
     """Whether the spool was sent from here; the process of a running run sends its own."""
     hold = Hold.take(settings.checkpoints / file.stem)
     if hold is None:
         return False
     try:
-        send(client, file)
+        send(client, file, measure=measure)
     finally:
         hold.release()
     return True

@@ -30,7 +30,8 @@ def compare(named: tuple[str, ...], metric: str | None, budget: Any, missing: bo
              millstream compare models:/cnn.lenet-mnist@champion models:/cnn.lenet-mnist/7
     """
     from millstream.experiments.compare import compare as rank
-    from millstream.tracking.comparison.finished_runs import MODEL, newest
+    from millstream.tracking.comparison.finished_runs import newest
+    from millstream.tracking.runs.aliases import MODEL
 
     settings = arguments.workplace()
     models = [name for name in named if name.startswith(MODEL)]

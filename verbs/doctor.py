@@ -13,6 +13,7 @@ from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import Answer, verb
 
 if TYPE_CHECKING:
+    from millstream.tracking.runs.promotion import Measure
     from millstream.tracking.settings import Settings
 
 
@@ -32,11 +33,18 @@ def doctor(send: bool, fed: str | None) -> Answer:
     from millstream.training.diagnostics import health as training
 
     settings = arguments.workplace()
-    checks = [*preparing.checks(settings), *training.checks(), *remembering.checks(settings, send_spool=send)]
+    kept = remembering.checks(settings, send_spool=send, measure=_measuring(settings) if send else None)
+    checks = [*preparing.checks(settings), *training.checks(), *kept]
     if fed is not None:
         checks += _feed_checks(fed, settings)
     ok = all(check.ok for check in checks)
     return Answer({"ok": ok, "checks": [check.model_dump() for check in checks]}, 0 if ok else 4)
+
+
+def _measuring(settings: Settings) -> Measure:
+    from millstream.training.loop.evaluate import measuring
+
+    return measuring(settings)
 
 
 def _feed_checks(recipe: str, settings: Settings) -> list[Any]:

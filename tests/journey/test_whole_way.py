@@ -102,10 +102,20 @@ def test_a_rate_is_looked_for_in_a_run_of_its_own_and_nothing_is_trained(here, h
 
 
 @pytest.mark.spark
-def test_the_model_is_registered_without_code_under_both_aliases(home, run):
+def test_the_model_is_registered_without_code_and_no_champion_on_a_part_of_the_data(here, home, run):
     client = open_store(Settings.read({"MILLSTREAM_HOME": str(home)}))
-    for alias in ("candidate", "champion"):
-        assert client.get_model_version_by_alias("cnn.lenet-digits", alias).run_id == run["run_id"]
+    version = client.get_model_version_by_alias("cnn.lenet-digits", "candidate")
+    assert version.run_id == run["run_id"]
+    assert version.tags["promotion.why"] == "it was trained on a part of the data (limit: 600)"
+    assert "champion" not in client.get_registered_model("cnn.lenet-digits").aliases
+    moved = here(home, "promote", run["model_uri"], "--why", "there is no better one yet")
+    assert {name: moved[name] for name in ("model", "version", "alias", "before")} == {
+        "model": "cnn.lenet-digits",
+        "version": "1",
+        "alias": "champion",
+        "before": None,
+    }
+    assert client.get_model_version_by_alias("cnn.lenet-digits", "champion").run_id == run["run_id"]
     files = [path.name for path in (home / "artifacts").rglob("*") if path.is_file()]
     assert "weights.pt" in files
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".py"))]
@@ -115,6 +125,8 @@ def test_the_model_is_registered_without_code_under_both_aliases(home, run):
 def test_evaluate_score_and_a_plain_pyfunc_predict_the_same(here, home, run, raw_test, tmp_path):
     raw, truth = raw_test
     measured = here(home, "evaluate", run["model_uri"])
+    elsewhere = here(home, "evaluate", run["model_uri"], "--dataset", run["path"])
+    assert elsewhere["metrics"] == measured["metrics"]
     assert measured["rows"] == 120
     assert {name: run["metrics"][name] for name in measured["metrics"]} == measured["metrics"]
 

@@ -8,9 +8,10 @@ from mlflow.exceptions import MlflowException
 
 from millstream.tracking.errors import Stopped
 from millstream.tracking.health import checks
+from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.metric_spool import file_of, send, unsent
 from millstream.tracking.runs.mlflow_store import open_store
-from millstream.tracking.runs.registry import Entry, register
+from millstream.tracking.runs.registry import register
 from millstream.tracking.runs.run import LEAVE_WITHIN_S, Run
 from millstream.tracking.runs.run_lock import Hold, reap
 from millstream.tracking.settings import Settings

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from millstream.tracking.errors import BadData, Fault, WrongRecipe
+from millstream.tracking.runs.aliases import version_at
 from millstream.tracking.runs.mlflow_store import Client, open_store
 from millstream.tracking.runs.store_errors import StoreError
 from millstream.tracking.settings import Settings
 
 PARENT = "mlflow.parentRunId"
-MODEL = "models:/"
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ def of_model(uri: str, settings: Settings) -> Finished:
     Raises BadData if there is no such model, WrongRecipe if it was not trained on a dataset.
     """
     client = open_store(settings)
+    run_id = str(version_at(client, uri).run_id)
     try:
-        run = client.get_run(str(_version(client, uri.removeprefix(MODEL)).run_id))
+        run = client.get_run(run_id)
     except StoreError as error:
         if not error.has_looked:
             raise
-        problem = error.faults[0].message
-        raise BadData.at(uri, f"no such model ({problem}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
+        raise BadData.at(uri, f"its run {run_id} was deleted ({error.faults[0].message})") from error
     if not run.data.tags.get("dataset_version"):
         raise WrongRecipe.at(uri, "was trained in an environment: there are no rows to compare on")
     return replace(parsed(run), recipe=uri)
@@ -88,14 +88,6 @@ def check_together(runs: Sequence[Finished], recipes: Sequence[str], budget: str
         if len(set(values.values())) > 1:
             listed = "; ".join(f"{recipe} has {value}" for recipe, value in values.items())
             raise WrongRecipe.at("compare", f"what is compared must be of one {common}: {listed}")
-
-
-def _version(client: Client, address: str) -> Any:
-    """MLflow's version entry of NAME/VERSION or NAME@ALIAS."""
-    if "@" in address:
-        return client.get_model_version_by_alias(*address.rsplit("@", 1))
-    name, _, version = address.partition("/")
-    return client.get_model_version(name, version)
 
 
 def _newest(client: Client, experiment: str, budget: str | None) -> Finished | None:

@@ -124,13 +124,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
 
     def passed(self, metrics: Mapping[str, float]) -> bool | None:
         """Whether every pass mark is reached; None if the recipe has none. A missing metric counts as not reached."""
-        if not self.marks:
-            return None
-        limits = {metric: parse_mark(metric, mark) for metric, mark in self.marks.items()}
-        return all(
-            metric in metrics and compare(_single(metrics[metric]), _single(limit))
-            for metric, (compare, limit) in limits.items()
-        )
+        return not missed(self.marks, metrics) if self.marks else None
 
 
 @dataclass(frozen=True)
@@ -213,6 +207,16 @@ def part_of(
         return plugins.find(package, section.get("name")), rest, []
     except plugins.UnknownPart as error:
         return None, rest, [located.fault(f"{field}.name", str(error.args[0]))]
+
+
+def missed(marks: Mapping[str, str], metrics: Mapping[str, float]) -> list[str]:
+    """Metrics whose pass mark is not reached; a missing metric counts as not reached."""
+    limits = {metric: parse_mark(metric, mark) for metric, mark in marks.items()}
+    return [
+        metric
+        for metric, (compare, limit) in limits.items()
+        if metric not in metrics or not compare(_single(metrics[metric]), _single(limit))
+    ]
 
 
 def _single(value: float) -> float:

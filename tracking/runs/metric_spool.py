@@ -21,9 +21,11 @@ from typing import Any
 
 from mlflow.entities import Metric
 
+from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
 from millstream.tracking.runs.mlflow_store import Client
-from millstream.tracking.runs.registry import Entry, log_model
+from millstream.tracking.runs.promotion import Measure
+from millstream.tracking.runs.registry import log_model
 from millstream.tracking.runs.store_errors import StoreError
 from millstream.tracking.settings import Settings
 
@@ -159,9 +161,10 @@ def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
     return (end["status"], end["at"]) if isinstance(end, dict) and "status" in end else None
 
 
-def send(client: Client, file: Path, *, keep: bool = False) -> int:
+def send(client: Client, file: Path, *, keep: bool = False, measure: Measure | None = None) -> int:
     """Send the unsent lines of a spool; returns how many. A complete spool is removed, unless its run still writes
-    (`keep`); torn lines (dead process, full disk) are ignored.
+    (`keep`); torn lines (dead process, full disk) are ignored. A model whose champion must be measured waits for a call
+    with `measure`.
 
     A line that the server refuses stays for the next attempt, and the following lines are sent. Raises StoreError for
     the first refused line, or at once if the server is down; everything accepted so far is recorded.
@@ -179,7 +182,7 @@ def send(client: Client, file: Path, *, keep: bool = False) -> int:
                 client.log_batch(file.stem, metrics=metrics)
             else:
                 taken = 1
-                _send_line(client, file, json.loads(whole[waiting[0]]))
+                _send_line(client, file, json.loads(whole[waiting[0]]), measure)
             sent += taken
         except StoreError as error:
             if error.is_gone:
@@ -201,7 +204,7 @@ def send(client: Client, file: Path, *, keep: bool = False) -> int:
     return sent
 
 
-def _send_line(client: Client, file: Path, line: Mapping[str, Any]) -> None:
+def _send_line(client: Client, file: Path, line: Mapping[str, Any], measure: Measure | None) -> None:
     """Send a line of the spool other than metrics."""
     run_id = file.stem
     if "file" in line:
@@ -212,7 +215,8 @@ def _send_line(client: Client, file: Path, line: Mapping[str, Any]) -> None:
         folder = _kept(file, line["model"])
         if not folder.is_dir():
             raise StoreError.at(folder, f"the model of run {run_id} was kept here, and is gone; its metrics are sent")
-        log_model(client, run_id, folder, Entry.model_validate(line["entry"]) if line["entry"] else None)
+        entry = Entry.model_validate(line["entry"]) if line["entry"] else None
+        log_model(client, run_id, folder, entry, measure)
     elif "status" in line:
         _send_end(client, run_id, line)
     else:

@@ -24,9 +24,11 @@ from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins
+from millstream.tracking.recipe.schema import Direction
 from millstream.tracking.recipe.store_names import registered_name
+from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.mlflow_store import open_store
-from millstream.tracking.runs.registry import Entry
+from millstream.tracking.runs.promotion import Measure
 from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.store_errors import StoreError, answering
 from millstream.tracking.serving.columns import UNKNOWN_CLASS
@@ -51,6 +53,7 @@ def log_model(
     folder: Path,
     *,
     metrics: Mapping[str, float],
+    objective: tuple[str, Direction] = ("", "max"),
     dataset_version: str | None,
     inputs: Sequence[Column],
     optional: Collection[str] = (),
@@ -60,13 +63,16 @@ def log_model(
     brought: Mapping[str, str] | None = None,
     generates: bool = False,
     register: bool = True,
+    measure: Measure | None = None,
 ) -> str:
     """Log the folder of `training.assembly.model_folder` as the run's model, and register it; returns its URI.
 
     `optional` names the inputs that may be missing; `brought` are inputs that the caller must compute, with the steps
     that compute them in preparation. With `generates`, the model takes the params `generate` (number of samples) and
-    `seed`. Without `register` it stays with its run, under `runs:/<run>/model`. While the store is down it is kept in a
-    folder next to that of `training.assembly.model_folder`, whose path is returned, and waits in the run's spool.
+    `seed`. `objective` is the metric, with its direction, by which versions of a recipe without pass marks are
+    compared; `measure` measures the champion on another dataset version. Without `register` the model stays with its
+    run, under `runs:/<run>/model`. While the store is down it is kept in a folder next to that of
+    `training.assembly.model_folder`, whose path is returned, and waits in the run's spool.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     model = Model(run_id=run.id, signature=_signature(inputs, optional, outputs, generates))
@@ -87,14 +93,20 @@ def log_model(
         input_example=None,
     )
     _write_example(local / _EXAMPLE, example, inputs)
+    data = run.located.recipe.data
     entry = Entry(
         recipe=run.located.name,
         about=run.located.recipe.about,
         dataset_version=dataset_version or "",
         marks=run.located.recipe.marks,
         metrics=dict(metrics),
+        dataset=(data.name or str(data.source["name"])) if data else "",
+        budget=run.located.budget,
+        limit=data.source.get("limit") if data else None,
+        metric=objective[0],
+        direction=objective[1],
     )
-    return run.model(local, entry if register else None)
+    return run.model(local, entry if register else None, measure)
 
 
 def model_folder(uri: str, settings: Settings) -> Path:

@@ -31,10 +31,12 @@ from millstream.tracking.host.disk_full import is_full
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.recipe.store_names import param_name
 from millstream.tracking.runs import run_lock
+from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
 from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool, file_of, send
 from millstream.tracking.runs.mlflow_store import Client, experiment, open_store
-from millstream.tracking.runs.registry import Entry, log_model
+from millstream.tracking.runs.promotion import Measure
+from millstream.tracking.runs.registry import log_model
 from millstream.tracking.runs.run_lock import Hold
 from millstream.tracking.runs.store_errors import StoreError, shown
 from millstream.tracking.settings import Settings
@@ -221,11 +223,11 @@ class Run:
             lambda: self.client.log_artifact(self.id, str(path), to or None), lambda: self.spool.add_file(path, to)
         )
 
-    def model(self, folder: Path, entry: Entry | None) -> str:
+    def model(self, folder: Path, entry: Entry | None, measure: Measure | None = None) -> str:
         """Log the folder of an MLflow model, and register it by `entry`; returns its URI. If the store refuses it,
         returns the folder, which is kept until `millstream doctor --send` has logged it."""
         address = self._send(
-            lambda: log_model(self.client, self.id, folder, entry), lambda: self.spool.add_model(folder, entry)
+            lambda: log_model(self.client, self.id, folder, entry, measure), lambda: self.spool.add_model(folder, entry)
         )
         if address is None:
             sys.stderr.write(f"{self._reason}\nthe model is kept in {folder}\n")

@@ -18,16 +18,26 @@ if TYPE_CHECKING:
 Learned = Mapping[str, Any]
 
 
+def never(learned: Learned) -> bool:
+    return False
+
+
+def always(learned: Learned) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Kind:
     """Forward and inverse transform of rows, and the column before the transform.
 
     `before` returns the columns that a column came from: none for one computed from columns that are kept.
+    `is_exact` is whether the inverse restores the rows that were transformed (numbers up to rounding).
     """
 
     forward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]
     backward: Callable[[pd.DataFrame, str, Learned], pd.DataFrame]
     before: Callable[[Column, str, Learned], tuple[Column, ...]]
+    is_exact: Callable[[Learned], bool] = never
 
 
 def put(frame: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:

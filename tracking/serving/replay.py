@@ -51,7 +51,7 @@ def raw_columns(manifest: Manifest) -> tuple[Column, ...]:
 
     Raises BadData for a step that serving does not know.
     """
-    return _way(manifest)[0]
+    return path(manifest)[0]
 
 
 def optional_columns(manifest: Manifest) -> frozenset[str]:
@@ -73,7 +73,7 @@ def replay(raw: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     Columns of `optional_columns` may be missing. So may values of columns that preparation imputes, and of those
     that only features read. Raises BadData that names every missing or invalid column, and as `raw_columns` does.
     """
-    expected, changes = _way(manifest)
+    expected, changes = path(manifest)
     optional = optional_columns(manifest)
     absent = [column.name for column in expected if column.name not in raw.columns]
     missing = [name for name in absent if name not in optional]
@@ -96,7 +96,7 @@ def restore(prepared: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
 
     Lossy steps (out-of-fold means, resized images) are inverted approximately.
     """
-    expected, changes = _way(manifest)
+    expected, changes = path(manifest)
     frame = prepared.copy()
     for change in reversed(changes):
         if change.learned.get("to", change.name) in frame:
@@ -104,7 +104,9 @@ def restore(prepared: pd.DataFrame, manifest: Manifest) -> pd.DataFrame:
     return frame[[column.name for column in expected]]
 
 
-class _Change(NamedTuple):
+class Change(NamedTuple):
+    """A transform of the column `name`, as a step learned it."""
+
     name: str
     learned: Learned
     kind: Kind
@@ -113,10 +115,10 @@ class _Change(NamedTuple):
     """Whether it computes a new column from others."""
 
 
-def _way(manifest: Manifest) -> tuple[tuple[Column, ...], list[_Change]]:
+def path(manifest: Manifest) -> tuple[tuple[Column, ...], list[Change]]:
     """The raw columns, and all transforms that turn them into inputs, in step order."""
     BadData.unless_empty(faults(manifest))
-    columns, changes = [column for column in manifest.columns if column.role == "input"], list[_Change]()
+    columns, changes = [column for column in manifest.columns if column.role == "input"], list[Change]()
     for step in reversed(manifest.steps):
         for change in reversed(_changes_of(step, manifest)):
             if change.is_computed and all(column.name != change.name for column in columns):
@@ -130,19 +132,19 @@ def _way(manifest: Manifest) -> tuple[tuple[Column, ...], list[_Change]]:
     return tuple(by_name.values()), changes[::-1]
 
 
-def _changes_of(step: Step, manifest: Manifest) -> list[_Change]:
+def _changes_of(step: Step, manifest: Manifest) -> list[Change]:
     if _served(step) != "replayed":
         return []
     computed = step.served.computed if step.served is not None else {}
     kinds: dict[str, Kind] = _transform(step.name).KINDS
     changes = [
-        _Change(name, facts.model_dump(), kinds[""], frozenset(facts.formula.inputs), is_computed=True)
+        Change(name, facts.model_dump(), kinds[""], frozenset(facts.formula.inputs), is_computed=True)
         for name, facts in computed.items()
     ]
     for name, learned in step.learned.items():
         kind = kinds.get(learned.get("method", ""), kinds.get(""))
         if kind is not None and not _kept_raw(step, name, manifest):
-            changes.append(_Change(name, learned, kind, frozenset([name])))
+            changes.append(Change(name, learned, kind, frozenset([name])))
     return changes
 
 

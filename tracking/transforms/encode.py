@@ -7,7 +7,7 @@ import pandas as pd
 
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.serving import columns
-from millstream.tracking.serving.column_change import Kind, Learned, put
+from millstream.tracking.serving.column_change import Kind, Learned, always, put
 from millstream.tracking.transforms.tokenize import before_tokens
 
 
@@ -67,8 +67,8 @@ def _before_category(column: Column, name: str, learned: Learned) -> tuple[Colum
 
 
 KINDS = {
-    "index": Kind(_number, _unnumber, _before_category),
-    "onehot": Kind(_hot, _unhot, _before_category),
+    "index": Kind(_number, _unnumber, _before_category, always),
+    "onehot": Kind(_hot, _unhot, _before_category, always),
     "tags": Kind(_mark, _unmark, _before_category),
     "target": Kind(_mean, _unmean, _before_category),
     "characters": Kind(_spell, _unspell, before_tokens),

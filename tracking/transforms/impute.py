@@ -28,4 +28,9 @@ def _before_fill(column: Column, name: str, learned: Learned) -> tuple[Column, .
     return (column.model_copy(update={"dtype": learned["from"]}) if column.name == name else column,)
 
 
-KINDS = {"": Kind(_fill, _unfill, _before_fill)}
+def _is_marked(learned: Learned) -> bool:
+    """Whether an indicator column keeps which values were missing."""
+    return learned["indicator"] is not None
+
+
+KINDS = {"": Kind(_fill, _unfill, _before_fill, _is_marked)}

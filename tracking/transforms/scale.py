@@ -6,7 +6,7 @@ import pandas as pd
 
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.serving import columns, quantiles
-from millstream.tracking.serving.column_change import Kind, Learned, put
+from millstream.tracking.serving.column_change import Kind, Learned, always, put
 
 
 def _scale(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
@@ -30,4 +30,4 @@ def _before_scale(column: Column, name: str, learned: Learned) -> tuple[Column, 
     return (column.model_copy(update={"dtype": "float64"}) if is_scaled else column,)
 
 
-KINDS = {"": Kind(_scale, _unscale, _before_scale), "quantile": Kind(_rank, _unrank, _before_scale)}
+KINDS = {"": Kind(_scale, _unscale, _before_scale, always), "quantile": Kind(_rank, _unrank, _before_scale)}

@@ -19,7 +19,7 @@ from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import TrainingFailed
 from millstream.tracking.figures.learning_curves import learning_curves
 from millstream.tracking.host.disk_full import is_full
-from millstream.tracking.recipe.schema import Located
+from millstream.tracking.recipe.schema import Direction, Located
 from millstream.tracking.runs import model_logging
 from millstream.tracking.runs.read_only_run import Follower
 from millstream.tracking.runs.run import Run
@@ -29,6 +29,7 @@ from millstream.training.checkpoints import archive
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator import Estimator
 from millstream.training.explain.loss_surface import surface
+from millstream.training.loop.evaluate import measuring
 from millstream.training.loop.job import Job
 from millstream.training.loop.resume import ROOT, facts, identity
 from millstream.training.loop.trainer import fitting
@@ -208,6 +209,7 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         run,
         folder,
         metrics=metrics,
+        objective=_objective(job),
         dataset_version=job.source.version,
         inputs=model.raw_columns,
         optional=model.optional,
@@ -217,7 +219,15 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         brought=model.brought,
         generates=bool(job.task.generated),
         register=register,
+        measure=measuring(run.settings, job.rows.dataset if job.source.manifest else None),
     )
+
+
+def _objective(job: Job) -> tuple[str, Direction]:
+    """The task's main metric on the test split, and its direction: the first one, and the loss if it has no other."""
+    directions: dict[str, Direction] = {**job.task.directions, "loss": "min"}
+    main = next(name for name in directions if name in job.task.measures("test"))
+    return f"test/{main}", directions[main]
 
 
 def _say(message: str) -> None:

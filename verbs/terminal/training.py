@@ -43,6 +43,12 @@ def evaluated(result: Any) -> None:
     )
 
 
+def promoted(result: Any) -> None:
+    report = plain(result)
+    before = f", which version {report['before']} was" if report["before"] else ""
+    echo(f"version {report['version']} of {report['model']} is {report['alias']}{before}", markup=False)
+
+
 def combined(prepared: Any, trained: Any) -> dict[str, Any]:
     """Result of `run`: the fields of both stages (None for a skipped one); `seconds` is their sum."""
     done = {"prepare_seconds": prepared, "train_seconds": trained}

@@ -4,10 +4,11 @@ from mlflow.exceptions import ErrorCode, MlflowException, RestException
 
 from millstream.tracking.comparison.finished_runs import of_model
 from millstream.tracking.errors import BadData, BadEnvironment, WrongRecipe
+from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.metric_spool import Spool, file_of, send
 from millstream.tracking.runs.mlflow_store import Client, experiment, open_store
 from millstream.tracking.runs.model_logging import describe
-from millstream.tracking.runs.registry import Entry, register
+from millstream.tracking.runs.registry import register
 from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.store_errors import StoreError, answering, shown
 from millstream.tracking.settings import Settings
