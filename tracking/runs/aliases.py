@@ -80,8 +80,8 @@ def version_at(client: Client, uri: str) -> Any:
     except StoreError as error:
         if not error.has_looked:
             raise
-        said = error.faults[0].message
-        raise BadData.at(uri, f"no such model ({said}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
+        problem = error.faults[0].message
+        raise BadData.at(uri, f"no such model ({problem}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
 
 
 def has_files(client: Client, version: Any) -> bool:
