@@ -48,7 +48,7 @@ class LeanLoop(_TrainingEpochLoop):
     def on_run_start(self, data_fetcher: Any) -> None:
         super().on_run_start(data_fetcher)
         trainer, task = self.trainer, self.trainer.lightning_module
-        own = [(task, lightning.LightningModule, (*HOOKS, *TRANSFER))]
+        own: list[tuple[Any, type, tuple[str, ...]]] = [(task, lightning.LightningModule, (*HOOKS, *TRANSFER))]
         own += [(trainer.datamodule, lightning.LightningDataModule, TRANSFER)] if trainer.datamodule else []
         self.is_lean = (
             not task.automatic_optimization

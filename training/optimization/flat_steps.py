@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import accumulate
 from operator import is_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ can depend on it."""
 
 def flattened(optimizer: Optimizer) -> Optimizer:
     """A new optimizer like `optimizer`, with flat steps where it is elementwise."""
-    kind = type(optimizer)
+    kind: Any = type(optimizer)
     return _flat(kind)(optimizer.param_groups) if kind in ELEMENTWISE else optimizer
 
 
@@ -39,12 +39,12 @@ class FlatSteps(Optimizer):
     kind: ClassVar[Any]
     """The optimizer that it is mixed into."""
 
-    def __init__(self, groups: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, groups: list[dict[str, Any]]) -> None:
         """`groups` hold all settings, as those of a made optimizer do."""
-        super().__init__(groups)
+        super().__init__(groups)  # type: ignore[call-arg]  # the defaults are those of the class it is mixed into
         self.flat = Flat(self)
 
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]  # overloaded in torch
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -57,7 +57,7 @@ class FlatSteps(Optimizer):
 
 
 @cache
-def _flat(kind: type[Optimizer]) -> type[Optimizer]:
+def _flat(kind: type[Optimizer]) -> Any:
     return type(f"Flat{kind.__name__}", (FlatSteps, kind), {"kind": kind})
 
 
@@ -95,9 +95,7 @@ class Flat:
 
     def _holds(self, found: Sequence[Sequence[nn.Parameter]]) -> bool:
         """Whether the buffers, if there are any yet, are those of these parameters."""
-        return not self.groups or (
-            len(self.groups) == len(found) and all(map(Group.holds, self.groups, found))
-        )
+        return not self.groups or (len(self.groups) == len(found) and all(map(Group.holds, self.groups, found)))
 
 
 class Group:
@@ -134,7 +132,7 @@ class Group:
 
     def gather(self) -> None:
         if not all(one.grad is view for one, view in zip(self.parameters, self.gradients, strict=True)):
-            torch._foreach_copy_(self.gradients, [one.grad for one in self.parameters])
+            torch._foreach_copy_(self.gradients, [cast(Tensor, one.grad) for one in self.parameters])
             for one, view in zip(self.parameters, self.gradients, strict=True):
                 one.grad = view
 
@@ -155,17 +153,19 @@ class Group:
                 self.optimizer.state[one] = {name: values[at] for name, values in views.items()}
         self.shared = self.optimizer.state.get(self.parameters[0])
 
-    def _whole(self, values: Sequence[Tensor | None], name: str) -> Tensor | None:
-        if name == "step":
-            return values[0].clone()
-        return None if values[0] is None else self._joined(values)
+    def _whole(self, values: Sequence[Any], name: str) -> Tensor | None:
+        """The state of the buffer from that of each parameter; None where a momentum has not begun."""
+        if values[0] is None:
+            return None
+        return values[0].clone() if name == "step" else self._joined(values)
 
     def _parts(self, value: Tensor | None, name: str) -> Sequence[Tensor | None]:
-        if name == "step":
-            # one for each, since the optimizer itself counts in place
-            self.counts = value.expand(len(self.parameters)).clone()
-            return self.counts.unbind()
-        return [None] * len(self.parameters) if value is None else self._views(value)
+        if value is None:
+            return [None] * len(self.parameters)
+        if name != "step":
+            return self._views(value)
+        self.counts = value.expand(len(self.parameters)).clone()  # one each: steps per parameter count in place
+        return self.counts.unbind()
 
     def _joined(self, tensors: Sequence[Tensor]) -> Tensor:
         """A buffer that holds `tensors`, zero between them, where zero gradients leave it."""
@@ -186,7 +186,7 @@ def _fits(groups: Sequence[Sequence[nn.Parameter]], state: Mapping[Any, Any]) ->
     return sum(one.numel() for group in groups for one in group) <= LARGEST and all(
         group
         and len({(one.dtype, one.device) for one in group}) == 1
-        and all(_is_dense(one) and not one.grad.is_sparse for one in group)
+        and all(_is_dense(one) and not cast(Tensor, one.grad).is_sparse for one in group)
         and len({tuple(state.get(one, {})) for one in group}) == 1
         and len({float(state[one]["step"]) for one in group if "step" in state.get(one, {})}) <= 1
         for group in groups
