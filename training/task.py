@@ -31,6 +31,7 @@ from millstream.training.metrics.across_ranks import all_gather
 from millstream.training.metrics.element_mean import ElementMean
 from millstream.training.optimization.batch_norm import batch_norms, remembered
 from millstream.training.optimization.carried_state import CarriedState
+from millstream.training.optimization.flat_steps import flattened
 from millstream.training.optimization.gradient_reduction import Averaged, Gradients
 from millstream.training.optimization.optimizer_step import Losses, Step, Update, descend
 
@@ -88,8 +89,8 @@ class Task(lightning.LightningModule):
         self._check_directions()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "_current_fx_name":
-            # Lightning sets this at each hook, some twenty times a step; nn.Module would check it for parameters
+        if name in ("_current_fx_name", "elements"):
+            # set several times a step; nn.Module would look for parameters, modules and buffers of the name
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
@@ -229,7 +230,9 @@ class Task(lightning.LightningModule):
         """Whether metrics are logged at this step: logging every step would be a large share of a small network's
         time."""
         trainer: Any = self.trainer
-        return bool(trainer._logger_connector.should_update_logs)
+        # Lightning's own condition in training, without the dozen of its states that it compares before
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped + 1
+        return bool(step % trainer.log_every_n_steps == 0 or trainer.should_stop)
 
     def descend(self, losses: Losses, name: str = "network") -> Tensor:
         """Take one step of the optimizer `name` on the sum of `losses`, as configured in `fit`; return that sum.
@@ -272,7 +275,7 @@ class Task(lightning.LightningModule):
         """The recipe's optimizer `name` with its schedule over `steps`; `share` scales the learning rate."""
         chosen = self.fit.optimizers.get(name, self.fit.optimizer)
         module = self.network if name == "network" else getattr(self.network, name)
-        optimizer = chosen.model_copy(update={"lr": chosen.lr * share}).build(module.parameters())
+        optimizer = flattened(chosen.model_copy(update={"lr": chosen.lr * share}).build(module.parameters()))
         schedule = scheduler(optimizer, self.fit.schedule.factor, steps, warm_up=self.fit.warm_up)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -1,19 +1,23 @@
-"""Epochs of our training against those of a loop by hand with the same network, optimizer and batch size.
+"""Training epochs of Millstream against those of a loop by hand with the same network, optimizer and batch size.
 
-    MILLSTREAM_MIRROR=... python -m benchmarks.training.epoch [--epochs N] [RECIPE ...]
+    MILLSTREAM_MIRROR=... python -m benchmarks.training.epoch [--rounds N] [--threads N] [--set a.b=v] [RECIPE ...]
 
-The two take turns, epoch by epoch, in one process; figures are medians. Ours is a whole training epoch, from the first
-batch to the last step with all that goes along: feed, draws, schedule, clipping, metrics, records, a checkpoint. The
-loop by hand has the split in memory as tensors, permutes it, gathers, steps, and nothing else.
+The kinds take turns, epoch by epoch, in one process; figures are medians of CPU seconds, and ratios medians over the
+rounds. `millstream` is a whole training epoch, from the first batch to the last step with all that goes along: feed,
+draws, schedule, clipping, metrics, records, a checkpoint.
+optimizers per parameter. The loop by hand has the split in memory as tensors, permutes it, gathers, steps, and nothing
+else.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,25 +35,37 @@ from millstream.training.feed.batch import Batch
 from millstream.training.loop import trainer
 from millstream.training.loop.job import Job
 
-RECIPES = ("mlp/adult", "cnn/lenet-mnist", "rnn/gru-names")
+RECIPES = ("mlp/adult", "cnn/lenet-mnist", "cnn/lenet-digits")
 WARM_UP = 1
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=RECIPES)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--set", action="append", default=[], dest="sets")
+    parser.add_argument("--home", type=Path, help="where datasets are prepared and kept; default: a temporary folder")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         for recipe in options.recipes:
-            ours, by_hand = measured(recipe, options.epochs, Path(home))
-            ratio = ours / by_hand
-            print(f"{recipe}: ours {ours:.3f} s, by hand {by_hand:.3f} s an epoch, {ratio:.3f} of it", flush=True)
+            sets = [f"fit.threads={options.threads}", *options.sets]
+            spent = measured(recipe, options.rounds, options.home or Path(home), sets)
+            print(json.dumps({"recipe": recipe, **summary(spent)}), flush=True)
 
 
-def measured(recipe: str, epochs: int, home: Path) -> tuple[float, float]:
-    """Median seconds of an epoch, ours and by hand."""
-    located = load(recipe, sets=[f"fit.epochs={epochs + WARM_UP}", f"fit.validate_every={epochs + WARM_UP}"])
+def summary(spent: dict[str, list[float]]) -> dict[str, Any]:
+    """Median CPU seconds of an epoch of each kind, and the median and the range of the ratios of ours."""
+    ratios = [ours / hand for ours, hand in zip(spent["millstream"], spent["by hand"], strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    seconds = {kind: round(statistics.median(values), 4) for kind, values in spent.items()}
+    return {**seconds, "ratio": round(statistics.median(ratios), 3), "quartiles": [round(low, 3), round(high, 3)]}
+
+
+def measured(recipe: str, rounds: int, home: Path, sets: list[str]) -> dict[str, list[float]]:
+    """CPU seconds of each epoch, by kind."""
+    epochs = rounds + WARM_UP
+    located = load(recipe, sets=[*sets, f"fit.epochs={epochs}", f"fit.validate_every={epochs}"])
     settings = Settings.read({**os.environ, "MILLSTREAM_HOME": str(home)})
     dataset = Dataset.open(prepare(located, settings, say=lambda message: None).path, settings.store)
     with Run.start(settings, located) as run:
@@ -58,26 +74,25 @@ def measured(recipe: str, epochs: int, home: Path) -> tuple[float, float]:
         fitting = trainer.fitting(job, History())
         fitting.callbacks.append(turns)  # type: ignore[attr-defined]
         fitting.fit(job.task, datamodule=job.source)
-    return statistics.median(turns.ours[WARM_UP:]), statistics.median(turns.by_hand[WARM_UP:])
+    return {kind: spent[WARM_UP:rounds] for kind, spent in turns.spent.items()}  # the last epoch ends with a validation
 
 
 class Turns(lightning.Callback):
-    """Times each epoch of the Trainer, and after it one by hand."""
+    """CPU seconds of each epoch of the Trainer, and of one by hand after it."""
 
     def __init__(self, job: Job) -> None:
-        self.ours: list[float] = []
-        self.by_hand: list[float] = []
+        self.spent: dict[str, list[float]] = defaultdict(list)
         self.epoch = epoch_by_hand(job)
         self.began = 0.0
 
     def on_train_epoch_start(self, fitting: lightning.Trainer, task: Any) -> None:
-        self.began = time.perf_counter()
+        self.began = time.process_time()
 
     def on_train_epoch_end(self, fitting: lightning.Trainer, task: Any) -> None:
-        self.ours.append(time.perf_counter() - self.began)
-        began = time.perf_counter()
+        self.spent["millstream"].append(time.process_time() - self.began)
+        began = time.process_time()
         self.epoch()
-        self.by_hand.append(time.perf_counter() - began)
+        self.spent["by hand"].append(time.process_time() - began)
 
 
 def epoch_by_hand(job: Job) -> Callable[[], None]:

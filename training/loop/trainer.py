@@ -28,7 +28,7 @@ from millstream.training.checkpoints.provenance import Provenance
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import Plateau
 from millstream.training.loop.job import Job
-from millstream.training.loop.lightning_overhead import NoProfiler, PlainPrecision
+from millstream.training.loop.lightning_overhead import NoProfiler, PlainPrecision, lean
 from millstream.training.loop.strategy import options_of
 
 LOG_EVERY = 50
@@ -43,7 +43,7 @@ def trainer(
     along = [KeyedDraws(fit.seed), EpochMean(), *callbacks]
     is_plain = fit.precision == "float32"
     saving = [one for one in along if isinstance(one, Checkpoint)]
-    return lightning.Trainer(
+    made = lightning.Trainer(
         precision=None if is_plain else "bf16-mixed",
         plugins=[*plugins, PlainPrecision()] if is_plain else list(plugins),
         profiler=NoProfiler(),
@@ -55,6 +55,7 @@ def trainer(
         use_distributed_sampler=False,
         **{"devices": 1, **options},
     )
+    return lean(made)
 
 
 def fitting(job: Job, history: History) -> lightning.Trainer:

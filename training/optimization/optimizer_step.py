@@ -6,16 +6,17 @@ A step with a non-finite loss or gradient is not taken: weights and optimizer st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from millstream.training.config.fit import Fit
 from millstream.training.config.optimizers import LBFGS
 from millstream.training.optimization import rng
+from millstream.training.optimization.flat_steps import FlatSteps
 from millstream.training.optimization.gradient_reduction import Gradients
 
 Losses = Callable[[], Iterable[Tensor]]
@@ -46,7 +47,8 @@ def descend(optimizer: Any, losses: Losses, gradients: Gradients, fit: Fit) -> S
     seen: list[Tensor] = []
 
     def evaluate() -> Tensor:
-        optimizer.zero_grad()
+        for one in parameters:
+            one.grad = None
         for loss in losses():
             gradients.add(loss, parameters)
         total = gradients.combine(parameters)
@@ -58,7 +60,10 @@ def descend(optimizer: Any, losses: Losses, gradients: Gradients, fit: Fit) -> S
     if isinstance(fit.optimizer, LBFGS):
         return _searched(optimizer, evaluate, seen, parameters)
     evaluate()
-    norm = clip_grad_norm_(parameters, fit.clip) if fit.clip else get_total_norm(_gradients(parameters))
+    stepped = (optimizer.flat.gather() if isinstance(optimizer, FlatSteps) else []) or parameters
+    norm = _norm(_gradients(stepped))
+    if fit.clip:
+        clip_grads_with_norm_(stepped, fit.clip, norm)
     taken = bool(torch.isfinite(seen[0] + norm))
     if taken:
         optimizer.step()
@@ -92,10 +97,15 @@ def _searched(
         return evaluate()
 
     optimizer.step(again)
-    norm = get_total_norm(_gradients(parameters))
-    size = get_total_norm([one.detach() for one in parameters])
+    norm = _norm(_gradients(parameters))
+    size = _norm([one.detach() for one in parameters])
     return Step(seen[0], norm, bool(torch.isfinite(seen[0] + size)))
 
 
 def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
     return [one.grad for one in parameters if one.grad is not None]
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    """The norm of all `tensors` as one; of a single one without torch's lists of tensors by device."""
+    return torch.linalg.vector_norm(tensors[0]) if len(tensors) == 1 else get_total_norm(tensors)
