@@ -19,6 +19,7 @@ from millstream.tracking.dataset import manifest as contract
 from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.recipe.schema import Located
+from millstream.tracking.serving import replay
 from millstream.training.assembly.build import parts_of
 from millstream.training.checkpoints import archive
 from millstream.training.estimator_module import EstimatorModule
@@ -28,18 +29,6 @@ from millstream.training.serving import arrays, fitted, model_file, network
 from millstream.training.serving.arrays import Inputs
 from millstream.training.serving.model import Model as Served
 from millstream.training.task import Task
-
-REQUIREMENTS = (
-    "torch",
-    "pytorch-lightning",
-    "torchmetrics",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "xgboost-cpu",
-    "skops",
-    "zuko",
-)
 
 
 @dataclass(frozen=True)
@@ -109,6 +98,16 @@ def load(folder: Path) -> Model:
 def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Value, ...]:
     """The rows as network inputs, equal to those of the feed for the same values."""
     return network.tensors(arrays.arrays(prepared, signature))
+
+
+def modules(located: Located, task: Task, manifest: Manifest | None) -> list[str]:
+    """The modules of Millstream that predict with the model."""
+    network_module = f"{model_file.NETWORKS}.{located.section('network')['name'].replace('/', '.')}"
+    transforms = replay.modules(manifest) if manifest is not None else []
+    if task.predictor is None:
+        return [network_module, type(task).__module__, __name__, *transforms]
+    runtime = [] if _is_fitted(task) else [network.__name__]
+    return [network_module, type(task.predictor).__module__, *runtime, *transforms]
 
 
 def _is_fitted(task: Task) -> bool:

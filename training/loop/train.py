@@ -215,7 +215,7 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         optional=model.optional,
         outputs=job.task.outputs,
         example=job.source.example(),
-        requirements=model_folder.REQUIREMENTS,
+        modules=model_folder.modules(job.located, job.task, job.source.manifest),
         brought=model.brought,
         generates=bool(job.task.generated),
         register=register,

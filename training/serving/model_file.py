@@ -1,6 +1,6 @@
 """Loads the folder of a registered model; `training.assembly.model_folder` writes it.
 
-`model.json` says how to build the network or estimator and its predictor; `manifest.json` has the fitted preparation,
+`model.json` has how to build the network or estimator and its predictor; `manifest.json` has the fitted preparation,
 `weights.pt` or `estimator.bin` the state, without code.
 """
 
