@@ -19,6 +19,7 @@ from millstream.training.assembly import model_folder
 from millstream.training.assembly.data_source import DatasetSource
 from millstream.training.callbacks.row_outcomes import RowOutcomes
 from millstream.training.loop.evaluate import dataset_of, measure
+from millstream.training.serving.model import ROWS_AT_ONCE
 
 MOST_TIMED, TIMES = 10_000, 5
 """Rows whose prediction is timed, and repetitions: the minimum is the least disturbed time."""
@@ -82,7 +83,7 @@ def _measured(run: Finished, settings: Settings) -> Measured:
 def _score_seconds(model: model_folder.Model, dataset: Dataset) -> float:
     """Prediction time in seconds per row, in this process and in serving's batch size, without the feed."""
     # empty slots are neither allocated nor, below, predicted: datasets of large images have few rows
-    at_once = min(model_folder.ROWS_AT_ONCE, dataset.manifest.splits["test"].rows)
+    at_once = min(ROWS_AT_ONCE, dataset.manifest.splits["test"].rows)
     fit = model.task.fit.model_copy(update={"batch_size": at_once, "lanes": None})
     rows, seconds = 0, 0.0
     with torch.no_grad():

@@ -18,7 +18,7 @@ from millstream.tracking.figures.rate_range import rate_range
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.runs.run import Run
 from millstream.training.callbacks.lr_range_test import RateRange
-from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.loop.job import Job
 from millstream.training.loop.trainer import trainer
 from millstream.training.memory import is_out_of_memory
@@ -47,7 +47,7 @@ def find(what: What, located: Located, run: Run, dataset: Dataset | None) -> Fou
     try it on, and TrainingFailed when no value works.
     """
     job = Job.of(located, run, dataset, test=False)
-    if dataset is None or isinstance(job.task.network, Estimator):
+    if dataset is None or isinstance(job.task.network, EstimatorModule):
         raise WrongRecipe.at(f"--find {what}", f"{located.name} takes no steps over batches of a dataset")
     run.tag(find=what)
     return _rate(job) if what == "lr" else _batch_size(job, dataset)

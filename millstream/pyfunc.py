@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from millstream.training.assembly.model_folder import Model
+from millstream.training.serving import model_file
+from millstream.training.serving.model import Model
 
 
 def _load_pyfunc(path: str) -> Model:
     """Loads a model folder; the function's name is MLflow's."""
-    from millstream.training.assembly.model_folder import load
+    folder = Path(path)
+    if model_file.read(folder).served is not None:
+        return model_file.load(folder)
+    # here, since such a model needs all that trained it, Lightning included
+    from millstream.training.assembly import model_folder
 
-    return load(Path(path))
+    return model_folder.load(folder)

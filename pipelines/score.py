@@ -1,11 +1,12 @@
 """Batch inference on Spark: a registered model over a table of raw columns, written completely or not at all.
 
-The model loads torch through MLflow, at run time and only on the workers, which need the training extras.
+The model loads torch, if it is a network, at run time and only on the workers.
 """
 
 from __future__ import annotations
 
 import atexit
+import importlib
 import shutil
 import tempfile
 import time
@@ -128,12 +129,11 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
     added = [StructField(name, from_arrow_type(kind)) for name, kind in kinds.items()]
     passed = [StructField(name, frame.schema[at].dataType) for at, name in enumerate(table.names)]
     schema = StructType([*passed, *added])
+    loader = model_logging.LOADER  # its name alone: the module would bring MLflow to the workers
     names, inputs = schema.names, {name: frame.columns.index(place) for name, place in table.inputs.items()}
 
     def pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import mlflow  # on the worker, once per partition
-
-        model: Any = mlflow.pyfunc.load_model(folder()).get_raw_model()
+        model: Any = importlib.import_module(loader)._load_pyfunc(f"{folder()}/{model_logging.DATA}")
         for batch in batches:
             if batch.num_rows:
                 taken = pa.RecordBatch.from_arrays([batch.column(at) for at in inputs.values()], list(inputs))

@@ -18,10 +18,14 @@ from tests import shortcuts
 from tests.hosts import can_be_made
 
 MIRROR = "MILLSTREAM_MIRROR"
+CHECK_MODELS = "MILLSTREAM_CHECK_MODELS"
 
 # jobs of seconds: a third of their time would go into compiling what is hardly run again (127 s to 92 s, measured), and
 # with this level's default size of the code cache, a twentieth into looking for code to drop
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:ReservedCodeCacheSize=240m")
+
+# 4 CPU seconds for each model; tests of the check itself ask for it
+os.environ.setdefault(CHECK_MODELS, "no")
 
 # whoever runs tests in the background has Ctrl-C ignored, and the commands that they start would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -79,7 +83,9 @@ def blank_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A home of its own for each test."""
-    return Settings.read({"MILLSTREAM_HOME": str(tmp_path / "home"), MIRROR: os.environ.get(MIRROR, "")})
+    return Settings.read(
+        {"MILLSTREAM_HOME": str(tmp_path / "home"), MIRROR: os.environ.get(MIRROR, ""), "MILLSTREAM_CHECK_MODELS": "no"}
+    )
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,8 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     cache_gib: float
     mirror: Path | None
     tracking_uri: str
+    check_models: bool = True
+    """Whether a model is loaded from its own code before it is registered."""
 
     @property
     def checkpoints(self) -> Path:
@@ -61,9 +63,10 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR` and `MLFLOW_TRACKING_URI`; blank is unset.
+        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR`, `_CHECK_MODELS` and
+        `MLFLOW_TRACKING_URI`; blank is unset.
 
-        Raises WrongRecipe for an invalid size, or a `~` of an unknown user.
+        Raises WrongRecipe for an invalid size, a `~` of an unknown user, or anything but yes and no.
         """
         home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
@@ -73,6 +76,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             cache_gib=_gib(environment.get(LIMIT) or str(CACHE_GIB)),
             mirror=_folder("MILLSTREAM_MIRROR", mirror) if mirror else None,
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or _sqlite(home / "tracking.db"),
+            check_models=_is_yes("MILLSTREAM_CHECK_MODELS", environment.get("MILLSTREAM_CHECK_MODELS") or "yes"),
         )
 
 
@@ -92,6 +96,12 @@ def _folder(name: str, path: str) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise WrongRecipe.at(name, f"{path}: nobody's home is known by that; give the whole path") from None
+
+
+def _is_yes(name: str, text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise WrongRecipe.at(name, f"{text!r}; expected yes or no")
+    return text == "yes"
 
 
 def _gib(text: str) -> float:

@@ -1,30 +1,34 @@
-"""Base class of models fitted in one call (a forest, boosted trees) instead of a network.
+"""Base class of models fitted in one call (a forest, boosted trees) instead of a network, without torch.
 
-An estimator is a module whose state is the serialized fitted model, in a format without code, so that it is
-checkpointed, loaded, hashed, evaluated and served like a network.
+Its state is the serialized fitted model, in a format without code. In training it is wrapped in an
+`EstimatorModule`; a registered model predicts with the estimator alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from numpy.typing import ArrayLike, NDArray
 
 from millstream.tracking.dataset.signature import Signature
-from millstream.tracking.figures.importance import importance, importance_map
-from millstream.training.distributed.ranks import Ranks
-from millstream.training.feed.batch import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from millstream.training.distributed.ranks import Ranks
+    from millstream.training.feed.batch import Batch
 
 
-class Estimator(nn.Module):
-    """A subclass in `training/networks/classical` implements `learn`, `scores`, `dump` and `restore`."""
+class Estimator:
+    """A subclass in `training/networks/classical` implements `learn`, `scores`, `dump` and `restore`.
+
+    For the task `cluster` it has `clusters(*inputs)`, for `reduce` it has `encode(*inputs)` and `decode(codes_BZ)`, of
+    arrays.
+    """
 
     fitted: Any = None
     learns_target: ClassVar[bool] = True
@@ -64,29 +68,18 @@ class Estimator(nn.Module):
         """Figures by name of the fitted parameters, for inputs with this signature."""
         return {}
 
-    def fit(self, inputs: tuple[Tensor, ...], target_B: Tensor | None, weight_B: Tensor) -> None:
+    def fit(self, inputs: Sequence[ArrayLike], target_B: ArrayLike | None, weight_B: ArrayLike) -> None:
         self.learn(flat(inputs), np.asarray(target_B), np.asarray(weight_B))
 
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.scores(flat(inputs)), dtype=np.float32))
-
-    def get_extra_state(self) -> Tensor:
-        return torch.from_numpy(np.frombuffer(self.dump() if self.fitted is not None else b"", dtype=np.uint8).copy())
-
-    def set_extra_state(self, state: Tensor) -> None:
-        content = state.numpy().tobytes()
-        if content:
-            self.restore(content)
+    def __call__(self, *inputs: ArrayLike) -> NDArray[np.float32]:
+        """`scores` of the inputs, in the precision of a network's output."""
+        return np.ascontiguousarray(self.scores(flat(inputs)), dtype=np.float32)
 
 
-def joined(inputs: tuple[Tensor, ...]) -> Tensor:
+def flat(inputs: Sequence[ArrayLike]) -> NDArray[np.float32]:
     """All inputs flattened and concatenated as (B, D) float32; categories are their integer codes."""
-    return torch.cat([one.float().flatten(start_dim=1) for one in inputs], dim=1)
-
-
-def flat(inputs: tuple[Tensor, ...]) -> NDArray[np.float32]:
-    """`joined` as an array on the host."""
-    return np.asarray(joined(inputs))
+    arrays = [np.asarray(one, dtype=np.float32) for one in inputs]
+    return np.concatenate([one.reshape(len(one), -1) for one in arrays], axis=1)
 
 
 def width(signature: Signature) -> int:
@@ -114,6 +107,9 @@ def as_images(x_ND: NDArray[Any], signature: Signature) -> NDArray[Any] | None:
 
 def gains(shares_D: NDArray[Any], signature: Signature) -> dict[str, Figure]:
     """Figure of feature importance (gain): a map over the pixels of an image, else bars by feature name."""
+    # here, since a registered model predicts without matplotlib
+    from millstream.tracking.figures.importance import importance, importance_map
+
     images = as_images(shares_D[None], signature)
     if images is not None:
         return {"importance": importance_map(images[0].sum(axis=0))}

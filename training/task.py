@@ -16,7 +16,6 @@ import pytorch_lightning as lightning
 import torch
 import torch.distributed as dist
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
 
@@ -26,6 +25,7 @@ from millstream.tracking.recipe.schema import Direction
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import scheduler
 from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.across_ranks import all_gather
 from millstream.training.metrics.element_mean import ElementMean
@@ -34,6 +34,7 @@ from millstream.training.optimization.carried_state import CarriedState
 from millstream.training.optimization.flat_steps import flattened
 from millstream.training.optimization.gradient_reduction import Averaged, Gradients
 from millstream.training.optimization.optimizer_step import Losses, Step, Update, descend
+from millstream.training.predictions._predictor import Base, Columns
 
 Stage = str
 """`valid` or `test`."""
@@ -155,9 +156,9 @@ class Task(lightning.LightningModule):
         rate, done = self.updates_per_batch(self.config)[name], batch.epoch * self._batches + batch.index
         return floor((done + 1) * rate) - floor(done * rate)
 
-    def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
+    def generate(self, count: int, seed: int) -> Columns:
         """`count` samples drawn with `seed`: the columns of `generated`, one value per row."""
-        raise WrongRecipe.at("model", f"the task {type(self).__name__.lower()} generates nothing")
+        return (self.predictor or Base()).generate(self.network, count, seed)
 
     def metrics(self) -> dict[str, Metric]:
         """The metrics of one stage by name, without `loss`."""
@@ -182,9 +183,19 @@ class Task(lightning.LightningModule):
         """
         return {}
 
-    def predict(self, *inputs: Any) -> dict[str, NDArray[Any] | list[Any]]:
+    @property
+    def predictor(self) -> Base | None:
+        """What the registered model keeps of the task: the `Predictor` of `training/predictions/<task>.py`.
+
+        None for a task that defines `predict` itself: the whole task, which needs Lightning, is then registered.
+        """
+        return None
+
+    def predict(self, *inputs: Any) -> Columns:
         """Predictions of the registered model for a table of inputs: the columns of `outputs`, one value per row."""
-        raise NotImplementedError(f"{type(self).__name__} does not define predict()")
+        if self.predictor is None:
+            raise NotImplementedError(f"{type(self).__name__} defines neither predictor nor predict()")
+        return self.predictor.predict(self.network, *inputs)
 
     def figures(self) -> dict[str, Figure]:
         """Figures by name, drawn after the test."""
@@ -192,7 +203,7 @@ class Task(lightning.LightningModule):
 
     def figures_of_network(self) -> dict[str, Figure]:
         """Figures of an estimator, for every task; empty for a network."""
-        return self.network.figures(self.signature) if isinstance(self.network, Estimator) else {}
+        return self.network.estimator.figures(self.signature) if isinstance(self.network, EstimatorModule) else {}
 
     def films(self) -> dict[str, bytes]:
         """Animations by name, as GIF, drawn after the test."""
@@ -302,13 +313,14 @@ class Task(lightning.LightningModule):
     def check_network(cls, network: nn.Module) -> None:
         """Raises WrongRecipe for a network that the task cannot train."""
         name = cls.__name__.lower()
-        if isinstance(network, Estimator) and not cls.trains_estimators:
+        part = network.estimator if isinstance(network, EstimatorModule) else network
+        if isinstance(part, Estimator) and not cls.trains_estimators:
             message = f"is an estimator, which does not return the outputs that the task {name} trains; take another"
             raise WrongRecipe.at("network", message)
-        if isinstance(network, Estimator) and network.learns_target != cls.learns_target:
-            learns, has = ("a target", "none") if network.learns_target else ("the inputs alone", "a target to predict")
+        if isinstance(part, Estimator) and part.learns_target != cls.learns_target:
+            learns, has = ("a target", "none") if part.learns_target else ("the inputs alone", "a target to predict")
             raise WrongRecipe.at("network", f"learns {learns}, and the task {name} has {has}; change one of the two")
-        missing = [one for one in cls.needs if not hasattr(network, one)]
+        missing = [one for one in cls.needs if not hasattr(part, one)]
         if missing:
             message = f"has no {' and no '.join(missing)}, which the task {name} needs; change one of the two"
             raise WrongRecipe.at("network", message)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -16,18 +13,10 @@ from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import flatten
 from millstream.tracking.settings import Settings
-from tests.journey.command import ROOT, answer, completed, environment, started_afresh
+from tests.journey.command import ROOT, answer, completed, started_afresh
+from tests.journey.isolated import predicted, users_folder
 
 SMALL = ("--set", "data.source.limit=600")
-PYFUNC = """
-import sys
-import mlflow, numpy as np, pandas as pd
-model = mlflow.pyfunc.load_model(sys.argv[1])
-raw = pd.read_parquet(sys.argv[2])
-found = model.predict(raw)
-found[["prediction"]].to_csv(sys.argv[3], index=False)
-assert not any(name.partition(".")[0] == "pipelines" for name in sys.modules)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +91,7 @@ def test_a_rate_is_looked_for_in_a_run_of_its_own_and_nothing_is_trained(here, h
 
 
 @pytest.mark.spark
-def test_the_model_is_registered_without_code_and_no_champion_on_a_part_of_the_data(here, home, run):
+def test_the_model_is_registered_without_pickles_and_no_champion_on_a_part_of_the_data(here, home, run):
     client = open_store(Settings.read({"MILLSTREAM_HOME": str(home)}))
     version = client.get_model_version_by_alias("cnn.lenet-digits", "candidate")
     assert version.run_id == run["run_id"]
@@ -118,7 +107,9 @@ def test_the_model_is_registered_without_code_and_no_champion_on_a_part_of_the_d
     assert client.get_model_version_by_alias("cnn.lenet-digits", "champion").run_id == run["run_id"]
     files = [path.name for path in (home / "artifacts").rglob("*") if path.is_file()]
     assert "weights.pt" in files
-    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib", ".py"))]
+    assert not [name for name in files if name.endswith((".pkl", ".pickle", ".joblib"))]
+    code = [path for path in (home / "artifacts").rglob("*.py") if "/model/code/millstream/" not in str(path)]
+    assert code == []
 
 
 @pytest.mark.spark
@@ -138,10 +129,8 @@ def test_evaluate_score_and_a_plain_pyfunc_predict_the_same(here, home, run, raw
     )
     assert np.allclose([sum(row) for row in table["probabilities"]], 1)
 
-    script = [sys.executable, "-c", PYFUNC, run["model_uri"], str(raw), str(tmp_path / "plain.csv")]
+    # where there is no Millstream: MLflow brings the model's own code
     store = f"sqlite:///{home / 'tracking.db'}"
-    # away from the sources, so that only what is installed can be found
-    subprocess.run(script, check=True, cwd=tmp_path, env=environment(home, MLFLOW_TRACKING_URI=store))
-    plain = pd.read_csv(tmp_path / "plain.csv", dtype=str)["prediction"]
-    assert plain.tolist() == table.loc[pd.read_parquet(raw)["sample_id"], "prediction"].tolist()
+    plain = predicted(run["model_uri"], pd.read_parquet(raw), users_folder(tmp_path / "theirs"), store).predictions
+    assert plain["prediction"].tolist() == table.loc[pd.read_parquet(raw)["sample_id"], "prediction"].tolist()
     assert ROOT not in tmp_path.parents

@@ -1,11 +1,11 @@
-"""Logs models without code, registers them under the name of their recipe, and loads them by URI."""
+"""Logs models without pickles, registers them under the name of their recipe, and loads them by URI."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +26,7 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.recipe import plugins
 from millstream.tracking.recipe.schema import Direction
 from millstream.tracking.recipe.store_names import registered_name
+from millstream.tracking.runs import model_check, model_code
 from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.promotion import Measure
@@ -35,6 +36,9 @@ from millstream.tracking.serving.columns import UNKNOWN_CLASS
 from millstream.tracking.settings import Settings
 
 _EXAMPLE = "input_example.json"
+LOADER = "millstream.pyfunc"
+DATA = "data/model"
+"""The folder of `training.assembly.model_folder`, within a model."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def log_model(
     optional: Collection[str] = (),
     outputs: Mapping[str, str],
     example: pd.DataFrame,
-    requirements: Sequence[str],
+    modules: Sequence[str],
     brought: Mapping[str, str] | None = None,
     generates: bool = False,
     register: bool = True,
@@ -67,7 +71,8 @@ def log_model(
 ) -> str:
     """Log the folder of `training.assembly.model_folder` as the run's model, and register it; returns its URI.
 
-    `optional` names the inputs that may be missing; `brought` are inputs that the caller must compute, with the steps
+    `modules` are those of Millstream that predict; the model gets a copy of them and of what they import. `optional`
+    names the inputs that may be missing; `brought` are inputs that the caller must compute, with the steps
     that compute them in preparation. With `generates`, the model takes the params `generate` (number of samples) and
     `seed`. `objective` is the metric, with its direction, by which versions of a recipe without pass marks are
     compared; `measure` measures the champion on another dataset version. Without `register` the model stays with its
@@ -83,16 +88,21 @@ def log_model(
         run.tag(brought=", ".join(f"{name} ({step})" for name, step in brought.items()))
     local = folder.parent / "mlflow-model"
     shutil.rmtree(local, ignore_errors=True)  # left by an interrupted attempt of this run
-    mlflow.pyfunc.save_model(
-        path=str(local),
-        loader_module="millstream.pyfunc",
-        data_path=str(folder),
-        mlflow_model=model,
-        # a local build (2.13.0+cpu) is on no index
-        pip_requirements=[f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in requirements],
-        input_example=None,
-    )
+    code = model_code.needed([LOADER, *modules])
+    requirements = model_code.requirements(code)
+    with TemporaryDirectory(prefix="millstream-code-") as copied:
+        mlflow.pyfunc.save_model(
+            path=str(local),
+            loader_module=LOADER,
+            data_path=str(folder),
+            code_paths=[str(model_code.write(code, Path(copied)))],
+            mlflow_model=model,
+            pip_requirements=requirements,
+            input_example=None,
+        )
     _write_example(local / _EXAMPLE, example, inputs)
+    if register and run.settings.check_models and run.located.budget != "smoke":
+        _check(run, local, code)
     data = run.located.recipe.data
     entry = Entry(
         recipe=run.located.name,
@@ -109,9 +119,19 @@ def log_model(
     return run.model(local, entry if register else None, measure)
 
 
+def _check(run: Run, local: Path, code: Sequence[str]) -> None:
+    """Report a model that does not load from its own code alone; it is registered nevertheless."""
+    fault = model_check.fault(local, tuple(code))
+    run.tag(self_contained="true" if fault is None else fault)
+    if fault is not None:
+        found = f"the model does not predict from its own code and requirements ({fault})"
+        would = "it is registered, and predicts where this version of Millstream is installed; report the message"
+        sys.stderr.write(f"{found}: {would}\n")
+
+
 def model_folder(uri: str, settings: Settings) -> Path:
     """Local folder of `training.assembly.model_folder` in a model. Raises BadData if there is no such model."""
-    return _files(uri, settings) / "data" / "model"
+    return _files(uri, settings) / DATA
 
 
 def describe(uri: str, settings: Settings) -> Described:
@@ -122,7 +142,7 @@ def describe(uri: str, settings: Settings) -> Described:
     if model.signature is None or outputs is None:
         raise BadData.at(uri, "is no model of Millstream: it has no signature of its inputs and outputs")
     inputs = {spec["name"]: str(spec["type"]) for spec in model.signature.inputs.to_dict()}
-    data = folder / "data" / "model"
+    data = folder / DATA
     manifest = Manifest.read(data) if (data / contract.FILE).is_file() else None
     return Described(folder, inputs, dict(outputs), manifest)
 

@@ -40,6 +40,12 @@ def faults(manifest: Manifest) -> list[Fault]:
     ]
 
 
+def modules(manifest: Manifest) -> list[str]:
+    """The modules of the transforms that `replay` applies."""
+    replayed = {step.name for step in manifest.steps if _served(step) == "replayed"}
+    return [f"{TRANSFORMS}.{name}" for name in sorted(replayed)]
+
+
 def brought(manifest: Manifest) -> dict[str, str]:
     """Raw columns that the caller must compute (they need other rows or unsupported operators), with their steps."""
     makers = {name: step.name for step in manifest.steps for name in _brought(step)}

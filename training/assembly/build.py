@@ -17,6 +17,7 @@ from millstream.training.assembly import validate
 from millstream.training.assembly.dry_run import Unfit, rehearse, tried
 from millstream.training.config.fit import Fit
 from millstream.training.config.initialization import initialise
+from millstream.training.estimator_module import as_module
 from millstream.training.memory import report_out_of_memory
 from millstream.training.task import Task
 
@@ -44,7 +45,7 @@ class Parts:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(self.fit.seed, "weights"))
             required = self.task.network_signature(self.task_config, signature)
-            network = self.network.build(self.network_config, required)
+            network: Any = as_module(self.network.build(self.network_config, required))
         if self.fit.init:
             initialise(network, self.fit.init, self.fit.seed)
         if self.fit.channels_last:

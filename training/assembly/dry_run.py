@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from millstream.tracking.dataset.signature import InputField, Signature
-from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.feed.batch import Batch, Ragged, Value
 from millstream.training.memory import is_out_of_memory
 from millstream.training.task import Task
@@ -26,7 +26,7 @@ def rehearse(task: Task) -> None:
     Skips an estimator, which is not fitted yet, and a task without `rows`.
     Raises Unfit, or the task's own errors.
     """
-    if isinstance(task.network, Estimator) or type(task).rows is Task.rows:
+    if isinstance(task.network, EstimatorModule) or type(task).rows is Task.rows:
         return
     was_training = task.training
     task.eval()

@@ -1,166 +1,128 @@
-"""Saves and loads a trained model as a folder without code: raw columns in, predictions out.
+"""Saves a trained model as a folder without code, and loads it with the task that was trained.
 
-It holds `model.json` (recipe and signature), `manifest.json` (fitted preparation) and `weights.pt` (tensors alone).
-MLflow loads it through `millstream.pyfunc`, wherever Millstream is installed, without Spark.
+It holds `model.json` (recipe, signature, and how predictions are made), `manifest.json` (fitted preparation), and
+`weights.pt` (tensors alone) or `estimator.bin`. MLflow loads it through `millstream.pyfunc`, which needs neither the
+task nor Spark: `training.serving.model_file`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from millstream.tracking.dataset import manifest as contract
 from millstream.tracking.dataset.manifest import Manifest
-from millstream.tracking.dataset.records import Column
-from millstream.tracking.dataset.signature import InputField, Signature
-from millstream.tracking.errors import BadData
+from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.serving import replay
 from millstream.training.assembly.build import parts_of
 from millstream.training.checkpoints import archive
-from millstream.training.feed.batch import Ragged, Value
+from millstream.training.estimator_module import EstimatorModule
+from millstream.training.feed.batch import Value
+from millstream.training.predictions._predictor import Columns
+from millstream.training.serving import arrays, fitted, model_file, network
+from millstream.training.serving.arrays import Inputs
+from millstream.training.serving.model import Model as Served
 from millstream.training.task import Task
-
-ABOUT = "model.json"
-WEIGHTS = "weights.pt"
-REQUIREMENTS = (
-    "torch",
-    "pytorch-lightning",
-    "torchmetrics",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "xgboost-cpu",
-    "skops",
-    "zuko",
-)
-ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
-class Model:
+class Model(Served):
     """A trained task in evaluation mode, with the manifest that prepares raw rows."""
 
     task: Task
     located: Located
-    manifest: Manifest | None
+
+
+@dataclass(frozen=True)
+class _WholeTask:
+    """Predictions by the task itself."""
+
+    task: Task
 
     @property
-    def raw_columns(self) -> tuple[Column, ...]:
-        """Input columns of `predict`, as before any preparation."""
-        if self.manifest is not None:
-            return replay.raw_columns(self.manifest)
-        return tuple(column for field in self.task.signature.inputs for column in field.columns)
+    def outputs(self) -> Mapping[str, str]:
+        return self.task.outputs
 
     @property
-    def optional(self) -> frozenset[str]:
-        """Raw columns that may be missing."""
-        return replay.optional_columns(self.manifest) if self.manifest is not None else frozenset()
+    def generated(self) -> Mapping[str, str]:
+        return self.task.generated
 
-    def get_raw_model(self) -> Model:
-        """This model without MLflow's wrapper, whose signature does not accept 64-bit integers with missing values."""
-        return self
-
-    @property
-    def brought(self) -> dict[str, str]:
-        """Raw columns that the caller must compute, since serving cannot, with the steps that computed them."""
-        return replay.brought(self.manifest) if self.manifest is not None else {}
-
-    def predict(self, raw: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """One row of `task.outputs` per raw row, in their order; extra columns are ignored.
-
-        With the `params` `generate` and `seed`, a generative model returns that many samples instead: the columns of
-        `task.generated`. Raises BadData naming every column that is missing or of another shape.
-        """
-        given = params or {}
-        if self.task.generated and given.get("generate"):
-            drawn = self.task.generate(int(given["generate"]), int(given.get("seed", 0)))
-            return pd.DataFrame({name: list(values) for name, values in drawn.items()})
-        prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
-        pieces = [self._predict(piece) for piece in _pieces(prepared)]
-        columns = list(self.task.outputs)
-        return pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
-
-    def _predict(self, prepared: pd.DataFrame) -> pd.DataFrame:
+    def predict(self, inputs: Inputs) -> Columns:
         with torch.no_grad():
-            found = self.task.predict(*tensors(prepared, self.task.signature))
-        return pd.DataFrame({name: list(values) for name, values in found.items()})
+            return self.task.predict(*network.tensors(inputs))
+
+    def generate(self, count: int, seed: int) -> Columns:
+        return self.task.generate(count, seed)
 
 
 def save(folder: Path, located: Located, task: Task, manifest: Manifest | None) -> Model:
     """Write the model into `folder`; return it as loaded from there."""
     folder.mkdir(parents=True, exist_ok=True)
+    sha256 = None
+    if _is_fitted(task):
+        sha256 = fitted.save(task.network.estimator, folder)
+    else:
+        archive.save(task.network.state_dict(), folder / network.WEIGHTS)
     about = {
         "recipe": located.name,
         "resolved": located.resolved(),
         "signature": task.signature.model_dump(mode="json"),
     }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    if task.predictor is not None:
+        about["served"] = _served(located, task, sha256).model_dump(mode="json")
+    (folder / model_file.ABOUT).write_text(json.dumps(about, indent=1), encoding="utf-8")
     if manifest is not None:
         (folder / contract.FILE).write_text(manifest.text(), encoding="utf-8")
-    archive.save(task.network.state_dict(), folder / WEIGHTS)
     return load(folder)
 
 
 def load(folder: Path) -> Model:
-    """The model in `folder`, ready to predict. Raises BadData when the folder holds none."""
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadData.at(folder / ABOUT, f"no model of Millstream there ({error})") from None
-    located = Located(about["resolved"], about["recipe"], folder / ABOUT, "cpu", {})
-    task = parts_of(located).build(Signature.model_validate(about["signature"]))
-    task.network.load_state_dict(archive.load(folder / WEIGHTS))
+    """The model in `folder`, ready to predict, with its task. Raises BadData when the folder holds none."""
+    about = model_file.read(folder)
+    located = Located(about.resolved, about.recipe, folder / model_file.ABOUT, "cpu", {})
+    task = parts_of(located).build(about.signature)
+    if about.served is not None and about.served.sha256 is not None:
+        fitted.load(task.network.estimator, about.served.predict(), folder, about.served.sha256)
+    else:
+        task.network.load_state_dict(archive.load(folder / network.WEIGHTS))
     task.eval()
-    manifest = Manifest.read(folder) if (folder / contract.FILE).is_file() else None
-    return Model(task, located, manifest)
+    return Model(_WholeTask(task), about.signature, model_file.manifest_of(folder), task, located)
 
 
 def tensors(prepared: pd.DataFrame, signature: Signature) -> tuple[Value, ...]:
     """The rows as network inputs, equal to those of the feed for the same values."""
-    return tuple(_value(prepared, field) for field in signature.inputs)
+    return network.tensors(arrays.arrays(prepared, signature))
 
 
-def _pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(frame), ROWS_AT_ONCE):
-        yield frame.iloc[start : start + ROWS_AT_ONCE]
+def modules(located: Located, task: Task, manifest: Manifest | None) -> list[str]:
+    """The modules of Millstream that predict with the model."""
+    network_module = f"{model_file.NETWORKS}.{located.section('network')['name'].replace('/', '.')}"
+    transforms = replay.modules(manifest) if manifest is not None else []
+    if task.predictor is None:
+        return [network_module, type(task).__module__, __name__, *transforms]
+    runtime = [] if _is_fitted(task) else [network.__name__]
+    return [network_module, type(task.predictor).__module__, *runtime, *transforms]
 
 
-def _value(prepared: pd.DataFrame, field: InputField) -> Value:
-    first = field.columns[0]
-    if first.layout == "list":
-        return _padded(list(prepared[first.name]))
-    if first.layout == "tensor":
-        values = np.stack([_array(value, first) for value in prepared[first.name]])
-    else:
-        values = np.stack([np.asarray(prepared[column.name]) for column in field.columns], axis=1)
-    values = values.astype(field.dtype)
-    if first.affine is not None:
-        values = (values - np.float32(first.affine.offset)) * np.float32(first.affine.factor)
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=field.dtype))
+def _is_fitted(task: Task) -> bool:
+    """Whether predictions need the estimator alone."""
+    return isinstance(task.network, EstimatorModule) and task.predictor is not None
 
 
-def _array(value: Any, column: Column) -> NDArray[Any]:
-    """A tensor from raw little-endian bytes, or from a (nested) list or array of numbers."""
-    dtype = np.dtype(column.dtype).newbyteorder("<")
-    is_bytes = isinstance(value, bytes | bytearray | memoryview)
-    found = np.frombuffer(value, dtype) if is_bytes else np.asarray(list(value)).astype(dtype)
-    if found.size != np.prod(column.shape):
-        raise BadData.at(f"column {column.name!r}", f"{found.size} numbers in a row; expected the shape {column.shape}")
-    return found.reshape(column.shape)
-
-
-def _padded(rows: list[Any]) -> Ragged:
-    lengths = [len(row) for row in rows]
-    values = np.zeros((len(rows), max(lengths)), np.int64)
-    for at, row in enumerate(rows):
-        values[at, : len(row)] = row
-    return Ragged(torch.from_numpy(values), torch.tensor(lengths, dtype=torch.int64))
+def _served(located: Located, task: Task, sha256: str | None) -> model_file.Served:
+    predictor = task.predictor
+    name = type(predictor).__module__.removeprefix(f"{model_file.PREDICTIONS}.").replace(".", "/")
+    values = {} if predictor is None else predictor.model_dump(mode="json")
+    return model_file.Served(
+        network=located.section("network"),
+        required=type(task).network_signature(task.config, task.signature),
+        predictor={"name": name, **values},
+        sha256=sha256,
+        channels_last=task.fit.channels_last,
+    )

@@ -1,4 +1,4 @@
-"""Checkpoints that are written atomically, detect corruption, and hold no code.
+"""Files of tensors that are written atomically, detect corruption, and hold no code: checkpoints and models.
 
 A file is torch's zip archive with a seal: the SHA-256 of all preceding bytes is the archive's comment, which readers
 ignore. `torch.load(file, weights_only=True)` reads it.
@@ -13,16 +13,15 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
-from torch import Tensor, nn
 
-from millstream.tracking.errors import BadEnvironment, Fault, TrainingFailed, WrongRecipe
+from millstream.tracking.errors import BadEnvironment, TrainingFailed
 from millstream.tracking.host.disk_full import is_full, no_room
-from millstream.training.checkpoints.provenance import KEY, Provenance
-from millstream.training.distributed.ranks import Ranks
+
+if TYPE_CHECKING:
+    from millstream.training.distributed.ranks import Ranks
 
 BEST = "best.ckpt"
 DAMAGED = ".damaged"
@@ -32,29 +31,6 @@ END_RECORD = b"PK\x05\x06"
 SEAL_BYTES = 64
 """Length of a hex SHA-256, which is the archive's whole comment."""
 CHUNK = 1 << 20
-
-
-class WholeCheckpoints(CheckpointIO):
-    """Writes a temporary file in the same folder, then renames; loads only tensors and plain values.
-
-    Each file records its recipe and dataset version, and is loaded only for a run of the same.
-    """
-
-    def __init__(self, provenance: Provenance, module: nn.Module, place: Ranks) -> None:
-        self.provenance, self.module, self.place = provenance, module, place
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        save({**checkpoint, KEY: self.provenance.facts}, Path(path))
-
-    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        """Raises WrongRecipe with every difference from this run's recipe, data or code."""
-        content = load_for_all(Path(path), self.place)
-        self.provenance.check(content.get(KEY, {}))
-        WrongRecipe.unless_empty(_differences(Path(path), content["state_dict"], self.module.state_dict()))
-        return content
-
-    def remove_checkpoint(self, path: Any) -> None:
-        Path(path).unlink(missing_ok=True)
 
 
 def path_of(folder: Path, step: int) -> Path:
@@ -231,21 +207,6 @@ def _hash(file: IO[bytes], size: int) -> str:
         digest.update(piece)
         size -= len(piece)
     return digest.hexdigest()
-
-
-def _differences(path: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -> list[Fault]:
-    """A fault per weight that differs in shape or exists on one side only: the sign of changed code."""
-    found = []
-    for name in sorted(saved.keys() | own.keys()):
-        before, now = (tuple(side[name].shape) if name in side else None for side in (saved, own))
-        if before != now:
-            message = f"{name}: {_shown(before)} in the checkpoint, {_shown(now)} in this code"
-            found.append(Fault(where=str(path), message=f"{message}; go back to that code, or train with --fresh"))
-    return found
-
-
-def _shown(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else f"shape {shape}"
 
 
 def _sync_folder(folder: Path) -> None:

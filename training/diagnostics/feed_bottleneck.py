@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
 from millstream.training.assembly.build import Parts
-from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.feed.batch import Batch
 from millstream.training.feed.feed import Feed
 from millstream.training.feed.plan.config import Reading
@@ -71,7 +71,7 @@ def limits(dataset: Dataset, parts: Parts, reading: Reading, say: Callable[[str]
     if torch.cuda.is_available():
         found["copying"] = _rate(_copied(batch))
     task = parts.build(signature)
-    if not isinstance(task.network, Estimator):
+    if not isinstance(task.network, EstimatorModule):
         say("the model")
         found["the model"] = _rate(_steps(task, batch))
     limiting = {name: rate for name, rate in found.items() if not (is_held and name in ("reading", "decoding"))}

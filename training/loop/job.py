@@ -24,7 +24,7 @@ from millstream.training.assembly.data_source import DatasetSource, DataSource, 
 from millstream.training.checkpoints import archive
 from millstream.training.config.fit import Fit
 from millstream.training.distributed.ranks import Ranks
-from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
 from millstream.training.optimization.lane_gradients import ByLane
 from millstream.training.task import Task
@@ -114,7 +114,7 @@ class Job:
             task = parts.build(source.signature)
         source.attach(task)
         _refuse_unknown_outputs(task)
-        if isinstance(task.network, Estimator) and not (place.is_alone or task.network.by_ranks):
+        if isinstance(task.network, EstimatorModule) and not (place.is_alone or task.network.estimator.by_ranks):
             message = "this estimator is fitted at once, by one process; leave --devices and --nodes out"
             raise WrongRecipe.at(located.where("network"), message)
         if parts.fit.exact:
@@ -163,7 +163,7 @@ def _refuse_unknown_outputs(task: Task) -> None:
 
 def _refuse_inexact(task: Task) -> None:
     """Raises WrongRecipe for a task that cannot be bit-identical at any number of ranks."""
-    if isinstance(task.network, Estimator):
+    if isinstance(task.network, EstimatorModule):
         raise WrongRecipe.at("fit.exact", "an estimator is fitted at once, on one rank; leave it out")
     if not task.steps_by_rows:
         raise WrongRecipe.at("fit.exact", f"{type(task).__name__} steps in its own way; leave it out")

@@ -27,7 +27,7 @@ from millstream.training.assembly import model_folder
 from millstream.training.callbacks.run_logger import History
 from millstream.training.checkpoints import archive
 from millstream.training.distributed.ranks import Ranks
-from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.explain.loss_surface import surface
 from millstream.training.loop.evaluate import measuring
 from millstream.training.loop.job import Job
@@ -72,7 +72,7 @@ def train(
     history = History()
     trainer = fitting(job, history)
     with report_out_of_memory(located.name), _broken(job):
-        if isinstance(job.task.network, Estimator):
+        if isinstance(job.task.network, EstimatorModule):
             _fit_whole(job)
         else:
             _fit_steps(job, trainer)
@@ -153,15 +153,15 @@ def _best(job: Job) -> dict[str, Tensor]:
 
 def _fit_whole(job: Job) -> None:
     """Fit an estimator on the whole train split, or batch by batch; without steps, there is nothing to resume."""
-    network, rows = job.task.network, job.rows
+    estimator, rows = job.task.network.estimator, job.rows
     if job.fit.of_steps and job.place.is_first:
         _say(f"fit: {', '.join(job.fit.of_steps)}: say how steps are taken, and {job.located.name} takes none")
-    if network.by_pages or not job.place.is_alone:
+    if estimator.by_pages or not job.place.is_alone:
         rows.loader("train").refuse_changes()
-        network.learn_by_pages(rows.in_order("train"), job.folder, job.place)
+        estimator.learn_by_pages(rows.in_order("train"), job.folder, job.place)
         return
     whole = rows.loader("train").whole()
-    network.fit(whole.arguments, whole.truth if network.learns_target else None, whole.weight_B)
+    estimator.fit(whole.arguments, whole.truth if estimator.learns_target else None, whole.weight_B)
 
 
 def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, float]:
@@ -170,8 +170,8 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
     Train metrics are those that an estimator's fit returns.
     """
     network, found = job.task.network, dict[str, float]()
-    if isinstance(network, Estimator):
-        found |= {f"train/{name}": value for name, value in network.of_train().items()}
+    if isinstance(network, EstimatorModule):
+        found |= {f"train/{name}": value for name, value in network.estimator.of_train().items()}
     else:
         found["network/parameters"] = float(sum(one.numel() for one in network.parameters()))
     if job.source.has_valid:
@@ -215,7 +215,7 @@ def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | 
         optional=model.optional,
         outputs=job.task.outputs,
         example=job.source.example(),
-        requirements=model_folder.REQUIREMENTS,
+        modules=model_folder.modules(job.located, job.task, job.source.manifest),
         brought=model.brought,
         generates=bool(job.task.generated),
         register=register,

@@ -23,7 +23,7 @@ from millstream.training.callbacks.save_checkpoint import Last
 from millstream.training.callbacks.seed_each_step import KeyedDraws
 from millstream.training.callbacks.signals import StopOnSignal
 from millstream.training.callbacks.weight_averaging import Average
-from millstream.training.checkpoints.archive import WholeCheckpoints
+from millstream.training.checkpoints.checkpoint_io import WholeCheckpoints
 from millstream.training.checkpoints.provenance import Provenance
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import Plateau

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -22,6 +21,7 @@ from millstream.tracking.figures.samples import samples
 from millstream.training.feed.batch import Batch
 from millstream.training.objectives.adversarial import fooling_loss, made_loss, real_loss
 from millstream.training.optimization.optimizer_step import Update
+from millstream.training.predictions import adversarial as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -43,13 +43,11 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Adversarial(Task):
     """`accuracy` of the discriminator on real and generated images; .5 is chance level."""
 
-    outputs: ClassVar = {"real": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"accuracy": "max"}
-    """The discriminator's probability that an image is real."""
     steps_by_rows: ClassVar = False
     needs = ("generator", "discriminator", "latent")
-    generated: ClassVar = {"image": "Array(double)"}
-    """Pixels of an image, flattened row by row."""
+    generated: ClassVar = prediction.Predictor.generated
 
     @classmethod
     def targets_of(cls, config: Any) -> tuple[str, ...]:
@@ -94,22 +92,14 @@ class Adversarial(Task):
         right_B = torch.cat([real_B > 0, made_B < 0])
         metrics.update(right_B[torch.cat([batch.mask_B, batch.mask_B])].float())
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        return {"real": as_numpy(torch.sigmoid(self.network(inputs[0]).double()))}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     def figures(self) -> dict[str, Figure]:
-        return {"samples": samples(as_numpy(self._drawn(GRID, self.fit.seed)), title="made of noise")}
-
-    def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
-        return {"image": list(as_numpy(self._drawn(count, seed).flatten(start_dim=1).double()))}
-
-    @torch.no_grad()
-    def _drawn(self, count: int, seed: int) -> Tensor:
-        """Generated images; the noise depends on the seed alone, on any device."""
-        noise = torch.randn(count, self.network.latent, generator=torch.Generator().manual_seed(seed))
-        self.network.eval()
-        made: Tensor = self.network.generator(noise.to(self.device))
-        return made
+        return {
+            "samples": samples(as_numpy(prediction.drawn(self.network, GRID, self.fit.seed)), title="made of noise")
+        }
 
     def _made(self, count: int) -> Tensor:
         made: Tensor = self.network.generator(torch.randn(count, self.network.latent, device=self.device))

@@ -6,12 +6,10 @@ Axes: B rows, K classes.
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import Metric, MetricCollection
@@ -22,15 +20,16 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from millstream.tracking.dataset.signature import Shares, Signature
-from millstream.tracking.errors import BadData, WrongRecipe
+from millstream.tracking.dataset.signature import Signature
+from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.confusion import confusion
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.explain.grad_cam import SHOWN, Looked, figures
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.ranking import Auc, AveragePrecision
 from millstream.training.objectives.classification import LOSSES
+from millstream.training.predictions import classify as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -59,7 +58,7 @@ class Classify(Task):
     in its bin, of 15 bins (Guo et al. 2017, arXiv 1706.04599, equation 3).
     """
 
-    outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"accuracy": "max", "macro_f1": "max", "calibration_error": "min", "auc": "max", "ap": "max"}
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
@@ -73,9 +72,10 @@ class Classify(Task):
         super().__init__(config, network, signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
         self.looked: Looked | None = None
-        shift_K = prior_shift(signature.shares) if config.prior == "corrected" else torch.zeros(())
+        self.shift = prediction.prior_shift(signature.shares) if config.prior == "corrected" else ()
+        shift_K = torch.tensor(self.shift) if self.shift else torch.zeros(())
         self.register_buffer("shift_K", shift_K, persistent=False)  # derived from recipe and data
-        if isinstance(network, Estimator) and signature.target is not None and signature.target.shape:
+        if isinstance(network, EstimatorModule) and signature.target is not None and signature.target.shape:
             message = f"{config.target} holds shares of classes, and an estimator learns whole ones; encode it by index"
             raise WrongRecipe.at("task classify", message)
 
@@ -111,14 +111,9 @@ class Classify(Task):
             found |= {"probability": _second(scores_BK), "positive": target_B == 1}
         return found
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        probability_BK = torch.softmax((self.network(*inputs) + self.shift_K).double(), dim=1)
-        best_B = probability_BK.argmax(dim=1)
-        return {
-            "prediction": [self.classes[at] for at in best_B.tolist()],
-            "probability": as_numpy(probability_BK.gather(1, best_B[:, None])[:, 0]),
-            "probabilities": list(as_numpy(probability_BK)),
-        }
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(classes=self.classes, shift=self.shift)
 
     def figures(self) -> dict[str, Figure]:
         found = {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
@@ -128,22 +123,6 @@ class Classify(Task):
 def whole(target: Tensor) -> Tensor:
     """Class indices (B,); for soft labels (B, K) the index of the largest."""
     return target.argmax(dim=1) if target.ndim > 1 else target
-
-
-def prior_shift(shares: Shares | None) -> Tensor:
-    """Logit offsets (K,) that correct scores (B, K) from the trained class prior to the given one; zero without shares.
-
-    p(k|x) is proportional to p_trained(k|x) given_k / trained_k: Saerens et al. 2002, doi:10.1162/089976602753284446,
-    equation 2.4; for two classes Elkan 2001, theorem 2. Valid when only the class frequencies changed, not the rows
-    within a class. Raises BadData when the shares belong to other classes.
-    """
-    if shares is None:
-        return torch.zeros(())
-    if shares.strangers:
-        message = f"classes {list(shares.strangers)} were rebalanced, and the target has none of that name"
-        raise BadData.at("task classify, prior: corrected", f"{message}; prepare the dataset again")
-    pairs = zip(shares.given, shares.trained, strict=True)
-    return torch.tensor([math.log(given / trained) if given and trained else 0.0 for given, trained in pairs])
 
 
 class _OfProbabilities(Metric):

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -23,10 +22,11 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.clusters import clusters
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import joined
+from millstream.training.estimator_module import joined
 from millstream.training.explain.tsne_map import neighbour_map
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.silhouette import Silhouette
+from millstream.training.predictions import cluster as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -48,7 +48,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Cluster(Task):
     """Adjusted Rand index against a class column, silhouette, and the fraction of rows assigned to a cluster."""
 
-    outputs: ClassVar = {"cluster": "long", "distance": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"silhouette": "max", "clustered": "max", "rand_index": "max"}
     learns_target = False
     needs = ("clusters",)
@@ -87,9 +87,9 @@ class Cluster(Task):
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((x_BD, number_B, *class_B))
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        number_B, distance_B = self.network.clusters(*inputs)
-        return {"cluster": as_numpy(number_B), "distance": as_numpy(distance_B.double())}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     def figures(self) -> dict[str, Figure]:
         if not self.shown:

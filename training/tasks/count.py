@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
@@ -19,6 +18,7 @@ from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.residuals import residuals
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
+from millstream.training.predictions import count as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -30,7 +30,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Count(Task):
     """Deviance, log-likelihood, and RMSE of the mean; the loss is the negative log-likelihood."""
 
-    outputs: ClassVar = {"prediction": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"rmse": "min", "deviance": "min", "log_likelihood": "max"}
     trains_estimators: ClassVar = False
 
@@ -64,8 +64,9 @@ class Count(Task):
         found = {"deviance": deviance(log_rate_B, true_B), "log_likelihood": log_poisson(log_rate_B, true_B)}
         return found | {"squared": (log_rate_B.exp() - true_B).square()}
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        return {"prediction": as_numpy(self.network(*inputs)[:, 0].double().exp())}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     def figures(self) -> dict[str, Figure]:
         predicted, true = (as_numpy(torch.as_tensor(one.compute())) for one in (self.predicted, self.true))

@@ -20,8 +20,10 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.tracking.figures.density_map import GRID, density_map, log_densities
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import column_names, joined, width
+from millstream.training.estimator import column_names, width
+from millstream.training.estimator_module import joined
 from millstream.training.feed.batch import Batch
+from millstream.training.predictions import density as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -37,7 +39,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Density(Task):
     """Loss is -log p(x); `log_likelihood` is the mean of log p(x), `nll` its negative."""
 
-    outputs: ClassVar = {"log_density": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"nll": "min", "log_likelihood": "max"}
     learns_target = False
 
@@ -73,8 +75,9 @@ class Density(Task):
         log_B = output[batch.mask_B]
         return {"log_likelihood": log_B, "nll": -log_B}
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        return {"log_density": as_numpy(self.network(*inputs).double())}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     @torch.no_grad()
     def figures(self) -> dict[str, Figure]:

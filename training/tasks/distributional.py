@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanMetric, MeanSquaredError, Metric, MetricCollection
@@ -20,8 +19,9 @@ from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.calibration import calibration
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
-from millstream.training.objectives.distributions import AnyHead, Distribution, Dropout, quantile
-from millstream.training.objectives.mc_dropout import leaves_out, passes
+from millstream.training.objectives.distributions import AnyHead, Distribution, Dropout
+from millstream.training.objectives.mc_dropout import leaves_out
+from millstream.training.predictions import distributional as prediction
 from millstream.training.tasks.regress import Regress
 from millstream.training.tensors import as_numpy
 
@@ -40,7 +40,7 @@ class Distributional(Regress):
     The loss is the negative log-likelihood of the scaled target.
     """
 
-    outputs: ClassVar = {"prediction": "double", "deviation": "double", "low": "double", "high": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"rmse": "min", "log_likelihood": "max", "coverage": "max"}
     trains_estimators: ClassVar = False
 
@@ -60,11 +60,9 @@ class Distributional(Regress):
 
     def distribution(self, inputs: tuple[Tensor, ...]) -> Distribution:
         """The predictive distribution of each row, in units of the scaled target."""
-        head = self.config.head
-        if isinstance(head, Dropout) and not self.training:
-            outputs: Tensor = passes(self.network, inputs, head.passes, self.fit.seed)[:, 0]
-            return head.distribution(outputs)
-        distribution: Distribution = head.distribution(self.network(*inputs))
+        if not self.training:
+            return self.predictor.distribution(self.network, inputs)
+        distribution: Distribution = self.config.head.distribution(self.network(*inputs))
         return distribution
 
     def rows(self, batch: Batch) -> tuple[Tensor, Any]:
@@ -80,7 +78,7 @@ class Distributional(Regress):
 
     def measure(self, metrics: MetricCollection, output: Any, batch: Batch) -> None:
         distribution, real, true = output, batch.mask_B, batch.truth
-        low, high = self.ends(distribution)
+        low, high = self.predictor.ends(distribution)
         found = self.outcomes(distribution, batch)
         metrics["log_likelihood"].update(found["log_likelihood"])
         metrics["rmse"].update(self.raw(distribution.mean)[real], self.raw(true)[real])
@@ -93,7 +91,7 @@ class Distributional(Regress):
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         distribution, real, true = output, batch.mask_B, batch.truth
-        low, high = self.ends(distribution)
+        low, high = self.predictor.ends(distribution)
         return {
             "log_likelihood": self.raw_log_likelihood(distribution.log_prob(true))[real],
             "coverage": ((low <= true) & (true <= high))[real].float(),
@@ -104,21 +102,11 @@ class Distributional(Regress):
         """log p of the target in raw units, from that of the scaled target: y = scaled / factor + offset."""
         return scaled + math.log(self.affine.factor)
 
-    def ends(self, distribution: Distribution) -> tuple[Tensor, Tensor]:
-        """Lower and upper bound of the interval, in units of the scaled target."""
-        outside = (1 - self.config.interval) / 2
-        return quantile(distribution, outside), quantile(distribution, 1 - outside)
-
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        distribution = self.distribution(inputs)
-        low, high = self.ends(distribution)
-        found = {
-            "prediction": self.raw(distribution.mean.double()),
-            "deviation": distribution.stddev.double() / self.affine.factor,
-            "low": self.raw(low.double()),
-            "high": self.raw(high.double()),
-        }
-        return {name: as_numpy(values) for name, values in found.items()}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(
+            affine=self.affine, head=self.config.head, interval=self.config.interval, seed=self.fit.seed
+        )
 
     def figures(self) -> dict[str, Figure]:
         return {**super().figures(), "calibration": calibration(as_numpy(torch.as_tensor(self.cumulative.compute())))}

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +22,7 @@ from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.confusion import confusion
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
+from millstream.training.predictions import ordinal as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -35,7 +34,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Ordinal(Task):
     """Accuracy, mean absolute error in classes (mae), and Cohen's kappa with quadratic weights."""
 
-    outputs: ClassVar = {"prediction": "string", "probability": "double", "probabilities": "Array(double)"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"accuracy": "max", "mae": "min", "kappa": "max"}
     trains_estimators: ClassVar = False
 
@@ -44,7 +43,7 @@ class Ordinal(Task):
         if len(self.classes) < 2 or (signature.target is not None and signature.target.shape):
             raise WrongRecipe.at("task ordinal", f"{config.target} is no class by number; encode it by index")
         self.check_network(network)
-        super().__init__(config, Thresholds(network, len(self.classes)), signature, fit)
+        super().__init__(config, prediction.Thresholds(network, len(self.classes)), signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
 
     @classmethod
@@ -73,44 +72,9 @@ class Ordinal(Task):
         off_B = output[batch.mask_B].argmax(dim=1) - batch.truth[batch.mask_B]
         return {"correct": off_B == 0, "absolute": off_B.abs()}
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        probability_BK = self.network(*inputs).double().exp()
-        best_B = probability_BK.argmax(dim=1)
-        return {
-            "prediction": [self.classes[at] for at in best_B.tolist()],
-            "probability": as_numpy(probability_BK.gather(1, best_B[:, None])[:, 0]),
-            "probabilities": list(as_numpy(probability_BK)),
-        }
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(classes=self.classes)
 
     def figures(self) -> dict[str, Figure]:
         return {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)}
-
-
-class Thresholds(nn.Module):
-    """log P(class), (B, K), from a network with one score per row: P(class <= k) = sigmoid(threshold k - score)."""
-
-    def __init__(self, network: nn.Module, classes: int) -> None:
-        super().__init__()
-        self.network = network
-        self.lowest = nn.Parameter(torch.tensor(1.0 - classes / 2))
-        # softplus(.5413) = 1: thresholds start one apart, centred at 0
-        self.gaps = nn.Parameter(torch.full((classes - 2,), 0.5413))
-
-    @property
-    def rising(self) -> Tensor:
-        """The K - 1 thresholds in increasing order."""
-        return torch.cat([self.lowest[None], self.lowest + functional.softplus(self.gaps).cumsum(0)])
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return log_probabilities(self.network(*inputs), self.rising)
-
-
-def log_probabilities(score_B1: Tensor, rising: Tensor) -> Tensor:
-    """log(sigmoid(t_k - s) - sigmoid(t_(k-1) - s)), (B, K), with t_0 = -inf and t_K = inf, without cancellation.
-
-    sigmoid(b) - sigmoid(a) = sigmoid(b) sigmoid(-a) (1 - exp(a - b)).
-    """
-    over_B = rising - score_B1
-    under, above = functional.logsigmoid(over_B), functional.logsigmoid(-over_B)
-    between = under[:, 1:] + above[:, :-1] + torch.log(-torch.expm1(rising[:-1] - rising[1:]))
-    return torch.cat([under[:, :1], between, above[:, -1:]], dim=1)

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, field_validator
 from torch import Tensor, nn
 from torchmetrics import MeanAbsoluteError, MeanMetric, Metric, MetricCollection
@@ -20,8 +19,8 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
+from millstream.training.predictions import quantiles as prediction
 from millstream.training.tasks.regress import Regress
-from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -46,7 +45,7 @@ class Quantiles(Regress):
     The loss is the pinball loss of the scaled target.
     """
 
-    outputs: ClassVar = {"prediction": "double", "quantiles": "Array(double)"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"pinball": "min", "coverage": "max", "mae": "min"}
     trains_estimators: ClassVar = False
     shares_Q: Tensor
@@ -74,8 +73,8 @@ class Quantiles(Regress):
         found = self.outcomes(output, batch)
         metrics["pinball"].update(found["pinball"])
         metrics["coverage"].update(found["coverage"])
-        metrics["mae"].update(self._middle(predicted_BQ), true_B)
-        self.note(self._middle(predicted_BQ), true_B, batch, predicted_BQ[:, 0], predicted_BQ[:, -1])
+        metrics["mae"].update(prediction.middle(predicted_BQ), true_B)
+        self.note(prediction.middle(predicted_BQ), true_B, batch, predicted_BQ[:, 0], predicted_BQ[:, -1])
 
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         predicted_BQ, true_B = self._raw_pairs(output, batch)
@@ -83,20 +82,17 @@ class Quantiles(Regress):
         return {
             "pinball": pinball(predicted_BQ, true_B, self.shares_Q),
             "coverage": is_inside_B.float(),
-            "absolute": (self._middle(predicted_BQ) - true_B).abs(),
+            "absolute": (prediction.middle(predicted_BQ) - true_B).abs(),
         }
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        predicted_BQ = self.raw(self.network(*inputs).double()).sort(dim=1).values
-        return {"prediction": as_numpy(self._middle(predicted_BQ)), "quantiles": list(as_numpy(predicted_BQ))}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(affine=self.affine)
 
     def _raw_pairs(self, output: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         """Sorted predicted quantiles and targets of the unmasked rows, in raw units."""
         predicted_BQ, true_B = (self.raw(one[batch.mask_B].detach()) for one in (output, batch.truth))
         return predicted_BQ.sort(dim=1).values, true_B
-
-    def _middle(self, predicted_BQ: Tensor) -> Tensor:
-        return predicted_BQ[:, len(self.config.shares) // 2]
 
 
 def pinball(predicted_BQ: Tensor, true_B: Tensor, shares_Q: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import MeanSquaredError, Metric, MetricCollection
@@ -22,11 +21,13 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.figures.latent import latent
 from millstream.tracking.figures.samples import samples
 from millstream.training.config.fit import Fit
-from millstream.training.estimator import as_images, joined, width
+from millstream.training.estimator import as_images, width
+from millstream.training.estimator_module import joined
 from millstream.training.explain.tsne_map import neighbour_map
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.neighbourhood import NeighbourAccuracy, Trustworthiness
 from millstream.training.metrics.variance_kept import VarianceKept
+from millstream.training.predictions import reduce as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -50,7 +51,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Reduce(Task):
     """Reconstruction MSE, share of the split's variance kept, and trustworthiness of the codes."""
 
-    outputs: ClassVar = {"code": "Array(double)", "reconstruction_error": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"mse": "min", "variance_kept": "max", "trustworthiness": "max", "neighbour_accuracy": "max"}
     learns_target = False
     needs = ("encode", "decode")
@@ -96,11 +97,9 @@ class Reduce(Task):
         if self.trainer.testing and sum(len(one[0]) for one in self.shown) < SHOWN:
             self.shown.append((x_BD, again_BD, codes_BZ, *class_B))
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        codes_BZ = self.network.encode(*inputs)
-        again_BD = self.network.decode(codes_BZ).flatten(start_dim=1)
-        error_B = (again_BD - joined(inputs)).square().mean(dim=1)
-        return {"code": list(as_numpy(codes_BZ.double())), "reconstruction_error": as_numpy(error_B.double())}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     def figures(self) -> dict[str, Figure]:
         if not self.shown:

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -24,6 +23,7 @@ from millstream.tracking.figures.fit import fit as fit_of
 from millstream.tracking.figures.residuals import residuals
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
+from millstream.training.predictions import regress as prediction
 from millstream.training.task import Stage, Task
 from millstream.training.tensors import as_numpy
 
@@ -46,7 +46,7 @@ class Regress(Task):
     With a single numeric input the fit is plotted: as a figure on test rows, and as an animation on validation rows.
     """
 
-    outputs: ClassVar = {"prediction": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"rmse": "min", "mae": "min", "mse": "min"}
 
     def __init__(self, config: Any, network: nn.Module, signature: Signature, fit: Fit) -> None:
@@ -98,9 +98,9 @@ class Regress(Task):
         """Values in the raw units of the target."""
         return scaled / self.affine.factor + self.affine.offset
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        guess_BD = self.raw(self.network(*inputs).double())
-        return {"prediction": as_numpy(guess_BD[:, 0])}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(affine=self.affine)
 
     def figures(self) -> dict[str, Figure]:
         predicted, true = (as_numpy(torch.as_tensor(one.compute())) for one in (self.predicted, self.true))

@@ -7,11 +7,10 @@ Axes: B rows, H height, W width; a mask has one channel, 1 for the foreground.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +22,8 @@ from millstream.tracking.errors import BadData
 from millstream.tracking.figures.overlays import overlays
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
-from millstream.training.layers.image_tiles import cut, tiled
+from millstream.training.layers.image_tiles import cut
+from millstream.training.predictions import segment as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -55,7 +55,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class Segment(Task):
     """IoU and Dice over all pixels of the split, at a probability threshold of 1/2."""
 
-    outputs: ClassVar = {"probabilities": "Array(double)", "share": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"iou": "max", "dice": "max", "accuracy": "max"}
     positive: Tensor
 
@@ -88,17 +88,9 @@ class Segment(Task):
         (image_BCHW,), true_B1HW = batch.arguments, batch.truth
         if self.training and self.config.tile is not None:
             image_BCHW, true_B1HW = self.drawn_tiles(image_BCHW, true_B1HW)
-        scores_B1HW = self.scores(image_BCHW)
+        scores_B1HW = self.predictor.scores(self.network, image_BCHW)
         true_B1HW = true_B1HW.clamp(max=1).to(scores_B1HW)  # masks of several objects number them
         return self.loss(scores_B1HW, true_B1HW), scores_B1HW
-
-    def scores(self, image_BCHW: Tensor) -> Tensor:
-        """Logits of every pixel; for an image larger than a tile, assembled from tiles."""
-        tile = self.config.tile
-        if tile is None or image_BCHW.shape[2:] == (tile, tile):
-            scores_B1HW: Tensor = self.network(image_BCHW)
-            return scores_B1HW
-        return tiled(self.network, image_BCHW, tile, self.config.margin)
 
     def drawn_tiles(self, image_BCHW: Tensor, true_B1HW: Tensor) -> tuple[Tensor, Tensor]:
         """One random square crop of each image and its mask, at a uniform position."""
@@ -129,12 +121,9 @@ class Segment(Task):
         if self.trainer.testing and sum(len(images) for images, _, _ in self.shown) < SHOWN:
             self.shown.append((batch.arguments[0][batch.mask_B], true[:, 0], probabilities[:, 0]))
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        probability_BN = torch.sigmoid(self.scores(*inputs).double()).flatten(start_dim=1)
-        return {
-            "probabilities": list(as_numpy(probability_BN)),
-            "share": as_numpy((probability_BN > 1 / 2).double().mean(1)),
-        }
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(tile=self.config.tile, margin=self.config.margin)
 
     def figures(self) -> dict[str, Figure]:
         if not self.shown:

@@ -9,11 +9,10 @@ high-resolution ones; a target has one more channel, which is 1 inside the image
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric, MetricCollection
@@ -27,6 +26,7 @@ from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
 from millstream.training.layers.enlarge import enlarged, enlargement
 from millstream.training.layers.image_tiles import cut
+from millstream.training.predictions import super_resolve as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
@@ -50,7 +50,7 @@ class Config(BaseModel, frozen=True, extra="forbid"):
 class SuperResolve(Task):
     """`psnr_y` (dB) and `ssim` of the prediction and of bicubic upsampling as a baseline; `pattern` of the error."""
 
-    outputs: ClassVar = {"fine": "Array(double)"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {
         **dict.fromkeys(("psnr_y", "ssim", "bicubic_psnr_y", "bicubic_ssim"), "max"),
         "pattern": "min",
@@ -125,11 +125,9 @@ class SuperResolve(Task):
             for name, of in of_image.items()
         }
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        """High-resolution images, from 0 to 255. An input smaller than its frame is padded by reflection."""
-        # one at a time: the feature maps of a high-resolution image take hundreds of times its own memory
-        fine = [self.network(coarse_Chw[None]).double().clamp(0, 1).flatten() for coarse_Chw in inputs[0]]
-        return {"fine": [as_numpy(one * PEAK) for one in fine]}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     def figures(self) -> dict[str, Figure]:
         if not self.shown:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn import functional
@@ -21,8 +20,8 @@ from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.ranking import MeanAuc, MeanAveragePrecision
+from millstream.training.predictions import tags as prediction
 from millstream.training.task import Task
-from millstream.training.tensors import as_numpy
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -35,7 +34,7 @@ class Tags(Task):
     A tag without a row in the split counts in F1 alone, as 0.
     """
 
-    outputs: ClassVar = {"prediction": "Array(string)", "probabilities": "Array(double)"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"accuracy": "max", "macro_f1": "max", "auc": "max", "ap": "max"}
     trains_estimators: ClassVar = False
 
@@ -67,13 +66,9 @@ class Tags(Task):
         is_predicted_BK, has_BK = torch.sigmoid(output[batch.mask_B]) > 1 / 2, batch.truth[batch.mask_B] > 0
         return {"correct": (is_predicted_BK == has_BK).all(dim=1)}
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        probability_BK = torch.sigmoid(self.network(*inputs).double())
-        predicted = [
-            [tag for tag, is_predicted in zip(self.tags, row, strict=True) if is_predicted]
-            for row in probability_BK > 0.5
-        ]
-        return {"prediction": predicted, "probabilities": list(as_numpy(probability_BK))}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(tags=self.tags)
 
 
 def cross_entropy(scores_BK: Tensor, has_BK: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torchmetrics import CatMetric, MeanSquaredError, Metric, MetricCollection
@@ -24,6 +23,7 @@ from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
 from millstream.training.metrics.first_rows import FirstRows
 from millstream.training.objectives.likelihood import bernoulli, kl_to_normal, log_likelihood
+from millstream.training.predictions import variational as prediction
 from millstream.training.task import Stage, Task
 from millstream.training.tensors import as_numpy
 
@@ -43,10 +43,9 @@ class Variational(Task):
     """Loss is the negative ELBO of log p(x); `test/nll` is the importance-sampled -log p(x)."""
 
     needs = ("encode", "decode", "latent")
-    outputs: ClassVar = {"latent": "Array(double)", "reconstruction_error": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
     directions: ClassVar = {"nll": "min", "mse": "min"}
-    generated: ClassVar = {"image": "Array(double)"}
-    """Pixels of an image, flattened row by row."""
+    generated: ClassVar = prediction.Predictor.generated
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -83,14 +82,17 @@ class Variational(Task):
         super().on_test_epoch_end()
         self.log("test/nll", self.nll.compute())
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        mean_BZ, _ = self.network.encode(inputs[0])
-        error_B = (torch.sigmoid(self.network.decode(mean_BZ)) - inputs[0]).square().flatten(start_dim=1).mean(dim=1)
-        return {"latent": list(as_numpy(mean_BZ.double())), "reconstruction_error": as_numpy(error_B.double())}
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor()
 
     @torch.no_grad()
     def figures(self) -> dict[str, Figure]:
-        found = {"samples": samples(as_numpy(self._drawn(GRID, self.fit.seed)), title="decoded from the prior")}
+        found = {
+            "samples": samples(
+                as_numpy(prediction.drawn(self.network, GRID, self.fit.seed)), title="decoded from the prior"
+            )
+        }
         # a collective: all ranks take part, also those without rows
         both = (as_numpy(torch.as_tensor(one.compute())) for one in (self.codes, self.colours))
         codes_NZ, colours_N = (np.atleast_1d(one) for one in both)
@@ -107,15 +109,6 @@ class Variational(Task):
                 )
             found["latent"] = latent(codes_NZ, colours_N if self.config.colour else None, self.signature.classes)
         return found
-
-    def generate(self, count: int, seed: int) -> dict[str, NDArray[Any] | list[Any]]:
-        return {"image": list(as_numpy(self._drawn(count, seed).flatten(start_dim=1).double()))}
-
-    @torch.no_grad()
-    def _drawn(self, count: int, seed: int) -> Tensor:
-        """Images decoded from prior samples; these depend on the seed alone, on any device."""
-        codes_BZ = torch.randn(count, self.network.latent, generator=torch.Generator().manual_seed(seed))
-        return torch.sigmoid(self.network.decode(codes_BZ.to(self.device)))
 
     def _between(self, codes_BZ: Tensor) -> Tensor:
         shares = torch.linspace(0, 1, SHOWN, device=codes_BZ.device)[:, None]

@@ -22,7 +22,7 @@ def logged(settings, located, accuracy, version="v1", **options):
             "inputs": (number("a"),),
             "outputs": {"prediction": "string"},
             "example": pd.DataFrame({"a": [1.0, 2.0]}),
-            "requirements": ("numpy",),
+            "modules": ("millstream.tracking.errors",),
         }
         uri = model_logging.log_model(run, folder, **given, **options)
     return run, uri
@@ -46,7 +46,7 @@ def test_requirements_name_no_local_build(settings, located, monkeypatch):
     monkeypatch.setattr("importlib.metadata.version", lambda name: "2.13.0+cpu")
     _, uri = logged(settings, located, 0.9)
     found = (model_logging.describe(uri, settings).folder / "requirements.txt").read_text().splitlines()
-    assert "numpy==2.13.0" in found
+    assert "pydantic==2.13.0" in found
     assert not [one for one in found if "+" in one]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from millstream.tracking.errors import BadEnvironment, TrainingFailed, WrongRecipe
 from millstream.training.checkpoints import archive
-from millstream.training.checkpoints.archive import WholeCheckpoints
+from millstream.training.checkpoints.checkpoint_io import WholeCheckpoints
 from millstream.training.checkpoints.provenance import Provenance
 from millstream.training.distributed.ranks import Ranks
 from tests.forkserver import python

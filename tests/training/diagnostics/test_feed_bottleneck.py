@@ -6,6 +6,7 @@ from millstream.training.diagnostics import feed_bottleneck as looking
 from millstream.training.diagnostics import health
 from millstream.training.diagnostics.feed_bottleneck import _without
 from millstream.training.estimator import Estimator
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.feed.plan.config import MIB, Reading
 from millstream.training.feed.read.windows import Held
 from tests.training.feed.made import made
@@ -60,7 +61,7 @@ def test_no_more_rows_are_held_than_the_recipe_lets(tmp_path, monkeypatch, how, 
     monkeypatch.setattr(Held, "rows", watched)
     monkeypatch.setattr(looking, "LONGEST_S", 0.01)
     fit = Reading(**({"batch_size": 8, "window_mib": 75 * ROW_BYTES / MIB, "engine": "arrow"} | how))
-    network = SimpleNamespace(network=Estimator())
+    network = SimpleNamespace(network=EstimatorModule(Estimator()))
     parts = SimpleNamespace(fit=fit, signature=lambda manifest: signature, build=lambda signature: network)
     checks = {one.name: one.found for one in health.feed_checks(dataset, parts, lambda message: None)}
     assert set(seen) == {held_rows}

@@ -9,6 +9,7 @@ from torch import nn
 from millstream.tracking.dataset.signature import Shares
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.training.config.fit import Fit
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.networks.classical import tree
 from millstream.training.objectives.classification import cross_entropy, squared
 from millstream.training.tasks.classify import Classify, Config
@@ -165,6 +166,6 @@ def test_shares_are_measured_as_their_most_probable_classes():
 
 @pytest.mark.bad_input
 def test_an_estimator_is_not_given_shares_of_classes():
-    network = tree.build(tree.Config(), signature(number("a"), target(3)))
+    network = EstimatorModule(tree.build(tree.Config(), signature(number("a"), target(3))))
     with pytest.raises(WrongRecipe, match="holds shares of classes, and an estimator learns whole ones"):
         task(3, column=SHARES, network=network)

@@ -6,6 +6,7 @@ from torch import nn
 
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.training.config.fit import Fit
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.networks.classical import forest, kmeans
 from millstream.training.networks.mlp import mlp
 from millstream.training.tasks.cluster import Cluster, Config
@@ -61,7 +62,7 @@ def test_the_class_column_is_no_input_and_moves_no_centre():
     other = kmeans.build(kmeans.Config(clusters=3), MADE)
     other.fit((x,), None, torch.ones(200))
     assert network.dump() == other.dump()
-    task = Cluster(Config(against="label"), network, MADE, Fit()).eval()
+    task = Cluster(Config(against="label"), EstimatorModule(network), MADE, Fit()).eval()
     assert [field.name for field in MADE.inputs] == ["numbers"]
     assert np.array_equal(task.predict(x)["cluster"], network.clusters(x)[0])
 
@@ -85,4 +86,4 @@ def test_what_cannot_be_clustered_is_refused():
     with pytest.raises(WrongRecipe, match="has no clusters, which the task cluster needs"):
         Cluster(Config(), mlp.build(mlp.Config(), MADE), MADE, Fit())
     with pytest.raises(WrongRecipe, match="learns a target, and the task cluster has none"):
-        Cluster(Config(), forest.build(forest.Config(), MADE), MADE, Fit())
+        Cluster(Config(), EstimatorModule(forest.build(forest.Config(), MADE)), MADE, Fit())

@@ -6,6 +6,7 @@ from torch import nn
 
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.training.config.fit import Fit
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.networks.classical import gaussian_mixture, kmeans, logistic
 from millstream.training.tasks.classify import Classify
 from millstream.training.tasks.classify import Config as ClassConfig
@@ -73,7 +74,7 @@ def test_more_than_two_numbers_have_no_map():
     network = gaussian_mixture.build(gaussian_mixture.Config(parts=1), made)
     x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     network.fit((x,), None, torch.ones(50))
-    task = Density(Config(), network, made, Fit())
+    task = Density(Config(), EstimatorModule(network), made, Fit())
     measured(task, batch(x))
     assert task.figures().keys() == {"log_densities"}
 
@@ -85,13 +86,13 @@ def test_what_has_no_density_is_refused():
     with pytest.raises(BadData, match=r"categories \(category\): no real numbers"):
         Density(Config(), Normal(), signature(number("a"), category("c", 3)), Fit())
     with pytest.raises(WrongRecipe, match="learns a target, and the task density has none"):
-        Density(Config(), logistic.build(logistic.Config(), PLANE), PLANE, Fit())
+        Density(Config(), EstimatorModule(logistic.build(logistic.Config(), PLANE)), PLANE, Fit())
     with pytest.raises(BadData, match=r"returns \(5, 2\) for 5 rows; the task density needs log p\(x\)"):
         Density(Config(), nn.Identity(), PLANE, Fit()).rows(batch(rows(5)))
     network = kmeans.build(kmeans.Config(clusters=2), PLANE)
     network.fit((rows(),), None, torch.ones(200))
     with pytest.raises(BadData, match="network classical/kmeans: returns no density"):
-        Density(Config(), network, PLANE, Fit()).rows(batch(rows(5)))
+        Density(Config(), EstimatorModule(network), PLANE, Fit()).rows(batch(rows(5)))
 
 
 @pytest.mark.bad_input
@@ -99,4 +100,4 @@ def test_what_learns_no_target_is_no_network_of_a_task_with_one():
     labelled = signature(number("a"), number("b"), target(3))
     for task, config in ((Classify, ClassConfig(target="label")), (Regress, NumberConfig(target="label"))):
         with pytest.raises(WrongRecipe, match=r"learns the inputs alone, and the task .* has a target to predict"):
-            task(config, gaussian_mixture.build(gaussian_mixture.Config(), labelled), labelled, Fit())
+            task(config, EstimatorModule(gaussian_mixture.build(gaussian_mixture.Config(), labelled)), labelled, Fit())

@@ -10,7 +10,8 @@ from torch.nn import functional
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.config.fit import Fit
 from millstream.training.networks.mlp import mlp
-from millstream.training.tasks.ordinal import Config, Ordinal, log_probabilities
+from millstream.training.predictions.ordinal import log_probabilities
+from millstream.training.tasks.ordinal import Config, Ordinal
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import batch, measured
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.training.config.fit import Fit
+from millstream.training.estimator_module import EstimatorModule
 from millstream.training.networks.classical import kmeans, pca
 from millstream.training.tasks.reduce import Config, Reduce
 from tests.training.signatures import category, image, number, signature, target
@@ -41,7 +42,7 @@ def images(count=200, seed=0):
 def fitted(parts=2):
     network = pca.build(pca.Config(parts=parts), IMAGES)
     network.fit((images(),), None, torch.ones(200))
-    return network
+    return EstimatorModule(network)
 
 
 def test_metrics_are_those_of_scikit_learn_on_new_rows():
@@ -82,7 +83,7 @@ def test_a_trained_network_comes_near_the_principal_parts_and_not_beyond():
         task.training_step(batch(x), at)
     network.eval()
     found = measured(task, batch(x))["test/variance_kept"]
-    best = fitted().of_train()["variance_kept"]
+    best = fitted().estimator.of_train()["variance_kept"]
     assert best - 0.01 < found <= best + 1e-5
 
 
@@ -108,4 +109,4 @@ def test_what_cannot_be_encoded_in_few_numbers_is_refused():
     with pytest.raises(BadData, match="colour 'b' is number; it has to be a class"):
         Reduce(Config(colour="b"), fitted(), signature(number("a"), number("b", role="target")), Fit())
     with pytest.raises(WrongRecipe, match="has no encode and no decode, which the task reduce needs"):
-        Reduce(Config(), kmeans.build(kmeans.Config(), IMAGES), IMAGES, Fit())
+        Reduce(Config(), EstimatorModule(kmeans.build(kmeans.Config(), IMAGES)), IMAGES, Fit())

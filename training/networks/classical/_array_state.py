@@ -6,14 +6,12 @@ Axes: B rows, D features (all inputs concatenated).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import skops.io
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from numpy.typing import ArrayLike, NDArray
 
 from millstream.tracking.errors import BadData
 from millstream.training.estimator import Estimator
@@ -45,9 +43,9 @@ class Arrays(Estimator):
     def use(self) -> None:
         """Prepare inference on new rows, after the arrays were fitted or loaded."""
 
-    def fit(self, inputs: tuple[Tensor, ...], target_B: Tensor | None, weight_B: Tensor) -> None:
+    def fit(self, inputs: Sequence[ArrayLike], target_B: ArrayLike | None, weight_B: ArrayLike) -> None:
         """Raises BadData for row weights, and for rows that `find` cannot fit."""
-        if not torch.all(weight_B == 1):
+        if not np.all(np.asarray(weight_B) == 1):
             raise BadData.at(self.where, "takes no weights of rows; balance with another method, or not at all")
         self.fitted = self.find(rows(inputs))
         self.use()
@@ -85,9 +83,10 @@ class Arrays(Estimator):
         return ""
 
 
-def rows(inputs: tuple[Tensor, ...]) -> NDArray[np.float64]:
+def rows(inputs: Sequence[ArrayLike]) -> NDArray[np.float64]:
     """All inputs concatenated, (B, D), in float64, the precision of the estimators."""
-    return np.concatenate([np.asarray(one, np.float64).reshape(len(one), -1) for one in inputs], axis=1)
+    arrays = [np.asarray(one, np.float64) for one in inputs]
+    return np.concatenate([one.reshape(len(one), -1) for one in arrays], axis=1)
 
 
 def squared_distances(x_BD: NDArray[np.float64], y_KD: NDArray[np.float64]) -> NDArray[np.float64]:

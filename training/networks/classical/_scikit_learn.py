@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import skops.io
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
-from millstream.tracking.figures.tree import tree
 from millstream.training.estimator import Estimator, column_names, gains, log
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _TREE = "sklearn.tree._tree.Tree"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -47,6 +48,9 @@ class Scikit(Estimator):
         if hasattr(self.fitted, "feature_importances_"):
             found |= gains(self.fitted.feature_importances_, signature)
         if hasattr(self.fitted, "tree_"):
+            # here, since a registered model predicts without matplotlib
+            from millstream.tracking.figures.tree import tree
+
             found["tree"] = tree(self.fitted, column_names(signature), signature.classes)
         return found
 

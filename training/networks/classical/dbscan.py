@@ -12,12 +12,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 from sklearn.cluster import DBSCAN
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
@@ -56,9 +54,9 @@ class Dbscan(Arrays):
     def use(self) -> None:
         self.nearest = NearestNeighbors(n_neighbors=1).fit(self.fitted["core"])
 
-    def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def clusters(self, *inputs: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Cluster of the nearest core row, (B,), -1 beyond the radius; distance to that row, (B,)."""
         distance_B1, nearest_B1 = self.nearest.kneighbors(rows(inputs))
         is_near_B = distance_B1[:, 0] <= self.config.radius
         cluster_B = np.where(is_near_B, self.fitted["cluster"][nearest_B1[:, 0]], NONE)
-        return torch.from_numpy(cluster_B), torch.from_numpy(distance_B1[:, 0]).float()
+        return cluster_B, distance_B1[:, 0].astype(np.float32)

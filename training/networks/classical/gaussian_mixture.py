@@ -6,21 +6,21 @@ Axes: B rows, D features, K components.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 from sklearn.mixture import GaussianMixture as Mixture
-from torch import Tensor
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
 from millstream.training.estimator import width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows
 from millstream.training.networks.classical.kmeans import centres
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COVARIANCES = {
     "full": ("full", "KDD"),
@@ -77,10 +77,10 @@ class GaussianMixture(Arrays):
         """log p(x) in nats, (B,)."""
         return np.asarray(self.mixture.score_samples(x_BD.astype(np.float64)))
 
-    def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def clusters(self, *inputs: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Most probable component, (B,), and -log p(x), (B,), as the distance."""
         x_BD = rows(inputs)
-        return torch.from_numpy(self.mixture.predict(x_BD)), torch.from_numpy(-self.mixture.score_samples(x_BD)).float()
+        return self.mixture.predict(x_BD), -self.mixture.score_samples(x_BD).astype(np.float32)
 
     def figures(self, signature: Signature) -> dict[str, Figure]:
         return centres(self.fitted["means"], signature)

@@ -6,22 +6,21 @@ Axes: B rows, D features, K clusters.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 from sklearn import cluster
 from threadpoolctl import threadpool_limits
-from torch import Tensor
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
-from millstream.tracking.figures.samples import samples
 from millstream.training.estimator import as_images, width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows, squared_distances
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -67,10 +66,10 @@ class KMeans(Arrays):
             raise BadData.at(self.where, f"{made} different rows to learn from; it makes {wanted} clusters")
         return {"centres": found.cluster_centers_}
 
-    def clusters(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def clusters(self, *inputs: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Index of the nearest centroid, (B,), and the squared distance to it, (B,)."""
         squared_BK = squared_distances(rows(inputs), self.fitted["centres"])
-        return torch.from_numpy(squared_BK.argmin(axis=1)), torch.from_numpy(squared_BK.min(axis=1)).float()
+        return squared_BK.argmin(axis=1), squared_BK.min(axis=1).astype(np.float32)
 
     def figures(self, signature: Signature) -> dict[str, Figure]:
         return centres(self.fitted["centres"], signature)
@@ -78,5 +77,8 @@ class KMeans(Arrays):
 
 def centres(centres_KD: NDArray[Any], signature: Signature) -> dict[str, Figure]:
     """Figure of the centroids as images; empty unless the input is an image."""
+    # here, since a registered model predicts without matplotlib
+    from millstream.tracking.figures.samples import samples
+
     images = as_images(centres_KD, signature)
     return {} if images is None else {"centres": samples(images, title="centres of the clusters")}

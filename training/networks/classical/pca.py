@@ -6,22 +6,20 @@ Axes: B rows, D features, Z components kept, R components in all: min(training r
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 from sklearn import decomposition
-from torch import Tensor
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
-from millstream.tracking.figures.samples import samples
-from millstream.tracking.figures.variance_kept import variance_kept
 from millstream.training.estimator import as_images, width
 from millstream.training.networks.classical._array_state import Arrays, Learned, rows
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SHOWN = 20
 
@@ -56,21 +54,25 @@ class Pca(Arrays):
         parts_ZD = found.components_[: self.config.parts].copy()
         return {"mean": found.mean_, "parts": parts_ZD, "variances": found.explained_variance_}
 
-    def encode(self, *inputs: Tensor) -> Tensor:
+    def encode(self, *inputs: ArrayLike) -> NDArray[np.float32]:
         """Coordinates of the centred rows along the components, (B, Z)."""
         found: NDArray[Any] = (rows(inputs) - self.fitted["mean"]) @ self.fitted["parts"].T
-        return torch.from_numpy(found).float()
+        return found.astype(np.float32)
 
-    def decode(self, codes_BZ: Tensor) -> Tensor:
+    def decode(self, codes_BZ: ArrayLike) -> NDArray[np.float32]:
         """Rows reconstructed from their codes, (B, D)."""
         found: NDArray[Any] = np.asarray(codes_BZ, np.float64) @ self.fitted["parts"] + self.fitted["mean"]
-        return torch.from_numpy(found).float()
+        return found.astype(np.float32)
 
     def of_train(self) -> dict[str, float]:
         variances_R = self.fitted["variances"]
         return {"variance_kept": float(variances_R[: self.config.parts].sum() / variances_R.sum())}
 
     def figures(self, signature: Signature) -> dict[str, Figure]:
+        # here, since a registered model predicts without matplotlib
+        from millstream.tracking.figures.samples import samples
+        from millstream.tracking.figures.variance_kept import variance_kept
+
         parts_ZD, variances_R = self.fitted["parts"][:SHOWN], self.fitted["variances"]
         found = {"variance_kept": variance_kept(variances_R / variances_R.sum(), self.config.parts)}
         # grey is zero; the sign of a component is arbitrary

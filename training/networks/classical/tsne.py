@@ -12,14 +12,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, Field
 from scipy.sparse import csr_array
 from scipy.stats import entropy
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
-from torch import Tensor
 
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import BadData
@@ -67,13 +65,13 @@ class Tsne(Arrays):
         count = min(len(self.fitted["rows"]), int(3 * self.config.perplexity) + 1)
         self.nearest = {name: NearestNeighbors(n_neighbors=count).fit(array) for name, array in self.fitted.items()}
 
-    def encode(self, *inputs: Tensor) -> Tensor:
+    def encode(self, *inputs: ArrayLike) -> NDArray[np.float32]:
         """Coordinates of rows in the embedding, (B, 2)."""
-        return torch.from_numpy(self._between("rows", rows(inputs), "places")).float()
+        return self._between("rows", rows(inputs), "places").astype(np.float32)
 
-    def decode(self, places_B2: Tensor) -> Tensor:
+    def decode(self, places_B2: ArrayLike) -> NDArray[np.float32]:
         """Rows reconstructed from coordinates in the embedding, (B, D)."""
-        return torch.from_numpy(self._between("places", np.asarray(places_B2, np.float64), "rows")).float()
+        return self._between("places", np.asarray(places_B2, np.float64), "rows").astype(np.float32)
 
     def _between(self, given: str, x_BD: NDArray[np.float64], wanted: str) -> NDArray[np.float64]:
         """Mean of the array `wanted`, weighted by the neighbours of `x` in the array `given`."""

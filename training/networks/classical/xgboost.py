@@ -12,20 +12,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xgboost
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from xgboost.collective import CommunicatorContext
 from xgboost.tracker import RabitTracker
 
 from millstream.tracking.dataset.signature import Signature
-from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator import Estimator, flat, gains, log
-from millstream.training.feed.batch import Batch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from millstream.training.distributed.ranks import Ranks
+    from millstream.training.feed.batch import Batch
 
 BINARY = 2
 PAGE_ROWS = 1 << 16
@@ -147,7 +150,8 @@ class _Pages(xgboost.DataIter):  # type: ignore[misc,unused-ignore]  # it has no
 
     def next(self, input_data: Callable[..., Any]) -> bool:
         """Whether there was another page; the name is XGBoost's."""
-        page, rows = list[Batch](), 0
+        page: list[Batch] = []
+        rows = 0
         while rows < PAGE_ROWS and (batch := next(self.left, None)) is not None:
             page.append(batch)
             rows += len(batch.mask_B)

@@ -25,6 +25,7 @@ from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.seeds import key
 from millstream.training.config.fit import Fit
 from millstream.training.optimization.optimizer_step import Update
+from millstream.training.predictions.reinforce import dqn as prediction
 from millstream.training.rl.agent import Agent, AgentConfig
 from millstream.training.rl.replay_buffer import Replay
 from millstream.training.rl.rollout import Transitions
@@ -50,7 +51,7 @@ class Dqn(Agent):
     """DQN agent; the network returns the value of each action, (B, A)."""
 
     actions: ClassVar = ("discrete",)
-    outputs: ClassVar = {"action": "string", "value": "double"}
+    outputs: ClassVar = prediction.Predictor.outputs
 
     def __init__(self, config: Config, network: nn.Module, signature: Signature, fit: Fit) -> None:
         super().__init__(config, network, signature, fit)
@@ -86,13 +87,9 @@ class Dqn(Agent):
             self._blend()
             self.learned += 1
 
-    def predict(self, *inputs: Tensor) -> dict[str, NDArray[Any] | list[Any]]:
-        values_BA = self.network(*inputs)
-        best_B = values_BA.argmax(dim=1)
-        return {
-            "action": [self.signature.classes[at] for at in best_B.tolist()],
-            "value": as_numpy(values_BA.gather(1, best_B[:, None])[:, 0].double()),
-        }
+    @property
+    def predictor(self) -> prediction.Predictor:
+        return prediction.Predictor(actions=self.signature.classes)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
