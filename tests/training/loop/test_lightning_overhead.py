@@ -8,7 +8,7 @@ from millstream.training.loop import lightning_overhead
 from millstream.training.loop.lightning_overhead import LeanLoop
 from millstream.training.optimization import flat_steps
 from millstream.training.tasks.classify import Classify
-from tests.training.fitted import fitted, pictures, rows
+from tests.training.fitted import fitted, images, rows
 from tests.training.loop.test_train import EVERYTHING, NETWORK
 
 GAN = {
@@ -51,7 +51,7 @@ def off(monkeypatch):
 def kinds():
     for name, fit in EVERYTHING.items():
         yield pytest.param(rows, {"fit": {**fit, "clip": None, "checkpoint_every": 2}, "network": NETWORK}, id=name)
-    yield pytest.param(pictures, GAN, id="two optimizers")
+    yield pytest.param(images, GAN, id="two optimizers")
 
 
 @pytest.mark.parametrize(("dataset_of", "sections"), kinds())

@@ -72,7 +72,7 @@ def test_flat_steps_are_those_per_parameter_to_the_bit_and_so_is_the_state(chose
 
 @pytest.mark.parametrize("chosen", CHOSEN, ids=lambda one: "-".join(map(str, one.values())))
 @pytest.mark.parametrize("first", ["flat", "per parameter"])
-def test_a_checkpoint_goes_on_with_flat_steps_and_without(tmp_path, chosen, first):
+def test_a_checkpoint_resumes_with_flat_steps_and_without(tmp_path, chosen, first):
     plain, expected = made(chosen)
     for number in range(12):
         step(plain, expected, number)
