@@ -16,8 +16,8 @@ from millstream.tracking.seeds import key
 from millstream.training.assembly import validate
 from millstream.training.assembly.dry_run import Unfit, rehearse, tried
 from millstream.training.config.fit import Fit
-from millstream.training.config.initialization import initialise
 from millstream.training.memory import told_when_short
+from millstream.training.optimization.initialization import initialise
 from millstream.training.task import Task
 
 

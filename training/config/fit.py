@@ -9,14 +9,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
 from millstream.training.config.averaging import SWA, AnyAverage
 from millstream.training.config.early_stopping import EarlyStop
-from millstream.training.config.initialization import Initialisation
 from millstream.training.config.optimizers import LBFGS, AdamW, AnyOptimizer
 from millstream.training.config.schedules import AnySchedule, Constant
 from millstream.training.feed.plan.config import Reading
 
+Initialisation = Literal["zeros", "uniform", "xavier", "he", "orthogonal"]
 USUAL: Literal["adamw"] = "adamw"
 """The default optimizer."""
 OF_STEPS = (
@@ -101,6 +100,8 @@ class Fit(Reading, frozen=True, extra="forbid"):
         """Whether a larger value of `monitor` is better."""
         if self.direction is not None:
             return self.direction == "max"
+        from millstream.tracking.comparison.leaderboard import LESS_IS_BETTER
+
         return self.monitor.rpartition("/")[2] not in LESS_IS_BETTER
 
     @property
