@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import unquote
 
 from pydantic import BaseModel
@@ -16,6 +17,10 @@ from millstream.tracking.host.disk_full import is_full
 SQLITE = "sqlite:///"
 LOOPBACK = "127.0.0.1"
 CACHE_GIB = 10
+ARCHIVE = "MILLSTREAM_CLASS_ARCHIVE"
+Archiving = Literal["auto", "now", "off"]
+SMALL = "MILLSTREAM_SMALL_MIB"
+SMALL_MIB = 64
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
@@ -26,6 +31,12 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     cache_gib: float
     mirror: Path | None
     tracking_uri: str
+    user_cache: Path | None = None
+    """The user's cache folder, outside home."""
+    class_archive: Archiving = "auto"
+    """Whether Java starts from an archive of classes; `now`: the next job makes a missing one."""
+    small_mib: float = SMALL_MIB
+    """Size of raw data up to which a job counts as small."""
 
     @property
     def checkpoints(self) -> Path:
@@ -67,12 +78,18 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         """
         home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
+        archive = environment.get(ARCHIVE) or "auto"
+        if archive not in get_args(Archiving):
+            raise WrongRecipe.at(ARCHIVE, f"{archive!r} is none of {', '.join(get_args(Archiving))}")
         return cls(
             home=home,
             store=environment.get("MILLSTREAM_STORE") or str(home / "datasets"),
             cache_gib=_gib(environment.get(LIMIT) or str(CACHE_GIB)),
             mirror=_folder("MILLSTREAM_MIRROR", mirror) if mirror else None,
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or _sqlite(home / "tracking.db"),
+            user_cache=_user_cache(environment),
+            class_archive=archive,
+            small_mib=_mib(environment.get(SMALL) or str(SMALL_MIB)),
         )
 
 
@@ -92,6 +109,25 @@ def _folder(name: str, path: str) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise WrongRecipe.at(name, f"{path}: nobody's home is known by that; give the whole path") from None
+
+
+def _user_cache(environment: Mapping[str, str]) -> Path | None:
+    """As the XDG Base Directory Specification has it; relative paths count as unset."""
+    for name, below in (("XDG_CACHE_HOME", ""), ("HOME", ".cache")):
+        folder = Path(environment.get(name, ""))
+        if folder.is_absolute():
+            return folder / below
+    return None
+
+
+def _mib(told: str) -> float:
+    try:
+        found = float(told)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise WrongRecipe.at(SMALL, f"{told!r} is no size; give a number of MiB, such as {SMALL_MIB}, or 0 for none")
+    return found
 
 
 def _gib(told: str) -> float:
