@@ -20,22 +20,25 @@ OF_TRAINING = ("task", "network", "fit", "environment", "search")
 """The sections of a recipe that training reads."""
 
 
-def located(recipe: str, budget: Any, sets: tuple[str, ...]) -> Located:
-    """The recipe. Raises with all of its faults at once."""
+def located(recipe: str, budget: Any, sets: tuple[str, ...], *, trains: bool = True) -> Located:
+    """The recipe. Raises with all of its faults at once, as `checked` finds them."""
     from millstream.tracking.errors import WrongRecipe
 
-    located, faults = checked(recipe, budget, sets)
+    located, faults = checked(recipe, budget, sets, trains=trains)
     WrongRecipe.unless_empty(faults)
     return located
 
 
-def checked(recipe: str, budget: Any, sets: tuple[str, ...]) -> tuple[Located, list[Fault]]:
-    """The recipe and its faults, including those of its sections."""
+def checked(recipe: str, budget: Any, sets: tuple[str, ...], *, trains: bool = True) -> tuple[Located, list[Fault]]:
+    """The recipe and its faults, including those of its sections.
+
+    Without `trains` nothing is imported that only training needs: the fields of task and network are not looked at.
+    """
     from millstream.tracking.recipe.loader import load
 
     located = load(recipe, budget=budget, sets=sets)
     _warn_of_unknown_budget(located)
-    return located, [*located.faults, *section_faults(located)]
+    return located, [*located.faults, *section_faults(located, trains=trains)]
 
 
 def checked_study(name: str, budget: Any, sets: tuple[str, ...]) -> tuple[LocatedStudy, list[Fault]]:
@@ -63,7 +66,7 @@ def _warn_of_unknown_budget(located: Located) -> None:
         say(f"{located.name} has no budget {located.budget} ({written}): it runs as with cpu")
 
 
-def section_faults(located: Located) -> list[Fault]:
+def section_faults(located: Located, *, trains: bool = True) -> list[Fault]:
     from millstream.pipelines import prepare as preparation
 
     faults = preparation.faults(located)
@@ -73,7 +76,8 @@ def section_faults(located: Located) -> list[Fault]:
     from millstream.training.assembly import validate
 
     of_search = space.space_of(located, {})[1] if located.section(space.SECTION) else []
-    return [*faults, *validate.faults(located), *of_search]
+    of_training = validate.faults(located) if trains else validate.faults_before_preparation(located)
+    return [*faults, *of_training, *of_search]
 
 
 def unfit(located: Located, *metrics: str) -> list[Fault]:
@@ -102,9 +106,9 @@ def needed(located: Located, *, test: bool = True) -> dict[str, str]:
     if not located.recipe.trains:
         return {}
     from millstream.training.assembly import preconditions as at_the_end
-    from millstream.training.assembly.build import parts_of
+    from millstream.training.config.fit import Fit
 
-    return at_the_end.splits(located, parts_of(located).fit, test=test)
+    return at_the_end.splits(located, Fit.model_validate(located.section("fit")), test=test)
 
 
 def published(located: Located, settings: Settings) -> Dataset | None:

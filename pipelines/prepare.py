@@ -6,15 +6,15 @@ import hashlib
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from millstream.pipelines.checks import feed_augmentation, split_checks, static_leakage
@@ -23,10 +23,10 @@ from millstream.pipelines.execute_steps import Flow, Say
 from millstream.pipelines.publish import publish, stores
 from millstream.pipelines.publish.stores import Store
 from millstream.pipelines.readers import origin_files
-from millstream.pipelines.spark import caching, failed_jobs, preflight
+from millstream.pipelines.spark import caching, class_archive, failed_jobs, preflight
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.spark.session import scratch_of, session
-from millstream.pipelines.table import Table
+from millstream.pipelines.table import OriginFile, Table
 from millstream.tracking.dataset import manifest as contract
 from millstream.tracking.dataset.filesystems import place
 from millstream.tracking.dataset.manifest import SPLITS, File, Manifest
@@ -89,13 +89,12 @@ def prepare(
     work = _checked(located)
     where = ", ".join(origin_files.named(work.source)) or f"source {work.source_name}"
     with failed_jobs.translated(where), caching.released():
-        return _prepare(work, settings, partial(session, master, settings), say, needed)
+        return _prepare(work, settings, master, say, needed)
 
 
-def _prepare(
-    work: Work, settings: Settings, start: Callable[[], SparkSession], say: Say, needed: Mapping[str, str]
-) -> Prepared:
+def _prepare(work: Work, settings: Settings, master: str | None, say: Say, needed: Mapping[str, str]) -> Prepared:
     started = time.monotonic()
+    start = partial(session, master, settings)
     store = stores.open_store(settings, start)
     for name in origin_files.named(work.source):
         stores.reach(place(name), start)
@@ -111,11 +110,12 @@ def _prepare(
     else:
         with publish.room(store, scratch_of(settings)):
             paths = {file.name: path for file, path in found.items()}
-            spark = start()
+            spark = start(raw_bytes=_raw_bytes(work.source, found))
             with store.probe(work.name) as written:
                 preflight.check(spark, [written, *found.values()], SHARED)
             table = work.source.read(spark, paths, work.seed)
             _make(work, table, version, records, store, say, needed)
+        class_archive.make_if_due(spark, say)
     dataset = Dataset.open(folder, store.where)
     _check_needed(needed, {name: split.rows for name, split in dataset.manifest.splits.items()})
     return _result(dataset, reused, started)
@@ -296,6 +296,12 @@ def _checked(located: Located) -> Work:
     if work is None:
         raise WrongRecipe.at(located.where("data"), "the data section could not be read")
     return work
+
+
+def _raw_bytes(source: Any, files: Mapping[OriginFile, Path]) -> int | None:
+    """What a source reads or makes; None where neither its files nor it itself know: a table of a database."""
+    declared: int | None = getattr(source, "raw_bytes", None)
+    return declared if declared is not None else sum(path.stat().st_size for path in files.values()) or None
 
 
 def _source_record(work: Work, records: tuple[File, ...], read: Table) -> contract.Source:

@@ -61,7 +61,7 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
     sink = Sink.of(output, start)
     model = model_logging.describe(model_uri, settings)
     files = Files.of(source, _local(source, start, settings))
-    spark = start()
+    spark = start(raw_bytes=sum(path.stat().st_size for path in files.paths))
     preflight.check(spark, files.paths, SHARED)
     with _refusing(files):
         table = input_table.read(spark, files, Reading.of(model))

@@ -151,7 +151,7 @@ class OriginFile:
 
 
 class Source(Protocol):
-    """Raw data as a typed table."""
+    """Raw data as a typed table. A source that makes its rows, or reads no files, has their size as `raw_bytes`."""
 
     licence: str
     origin: str

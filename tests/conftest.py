@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 
 # 4 CPU seconds for each model; tests of the check itself ask for it
 os.environ.setdefault(CHECK_MODELS, "no")
+# the archive of classes from which Java starts in these tests: as old as the jars beside it, and removed with them
+os.environ["XDG_CACHE_HOME"] = str(Path(sys.prefix) / "cache")
 
 # whoever runs tests in the background has Ctrl-C ignored, and the commands that they start would inherit that
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -48,6 +52,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in without]
 
 
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Before the first test that starts Java: makes the archive of its classes (30 CPU seconds, once; each start then
+    costs 2 less)."""
+    if session.config.option.collectonly or not any(item.get_closest_marker("spark") for item in session.items):
+        return
+    from millstream.pipelines.spark.class_archive import ClassArchive
+    from millstream.pipelines.spark.session import find_java
+    from millstream.tracking.host.file_lock import alone
+
+    cache = Path(os.environ["XDG_CACHE_HOME"])
+    archive = ClassArchive.of(find_java(), cache)
+    with alone(cache / "tests.lock"):
+        if not archive.found() and not archive.failed.exists():
+            with tempfile.TemporaryDirectory() as home:
+                variables = {"MILLSTREAM_HOME": home, "MILLSTREAM_CLASS_ARCHIVE": "now"}
+                command = [sys.executable, "-m", "millstream", "prepare", "cnn/lenet-digits"]
+                subprocess.run(command, env=os.environ | variables, capture_output=True, check=True)
+
+
 @pytest.fixture(scope="session")
 def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One home for the whole session, with a space in its path."""
@@ -58,7 +81,8 @@ def session_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def spark(session_home: Path):
     from millstream.pipelines.spark.session import session
 
-    settings = Settings.read({"MILLSTREAM_HOME": str(session_home)})
+    cache = os.environ["XDG_CACHE_HOME"]
+    settings = Settings.read({"MILLSTREAM_HOME": str(session_home), "XDG_CACHE_HOME": cache})
     running = session("local[2]", settings)
     if shortcuts.ARE_TAKEN:
         for name, value in shortcuts.SPARK.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import unquote
 
 from pydantic import BaseModel
@@ -16,6 +17,10 @@ from millstream.tracking.host.disk_full import is_full
 SQLITE = "sqlite:///"
 LOOPBACK = "127.0.0.1"
 CACHE_GIB = 10
+ARCHIVE = "MILLSTREAM_CLASS_ARCHIVE"
+Archiving = Literal["auto", "now", "off"]
+SMALL = "MILLSTREAM_SMALL_MIB"
+SMALL_MIB = 64
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
@@ -28,6 +33,12 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     tracking_uri: str
     check_models: bool = True
     """Whether a model is loaded from its own code before it is registered."""
+    user_cache: Path | None = None
+    """The user's cache folder, outside home."""
+    class_archive: Archiving = "auto"
+    """Whether Java starts from an archive of classes; `now`: the next job makes a missing one."""
+    small_mib: float = SMALL_MIB
+    """Size of raw data up to which a job counts as small."""
 
     @property
     def checkpoints(self) -> Path:
@@ -70,6 +81,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
         """
         home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
+        archive = environment.get(ARCHIVE) or "auto"
+        if archive not in get_args(Archiving):
+            raise WrongRecipe.at(ARCHIVE, f"{archive!r} is none of {', '.join(get_args(Archiving))}")
         return cls(
             home=home,
             store=environment.get("MILLSTREAM_STORE") or str(home / "datasets"),
@@ -77,6 +91,9 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             mirror=_folder("MILLSTREAM_MIRROR", mirror) if mirror else None,
             tracking_uri=environment.get("MLFLOW_TRACKING_URI") or _sqlite(home / "tracking.db"),
             check_models=_is_yes("MILLSTREAM_CHECK_MODELS", environment.get("MILLSTREAM_CHECK_MODELS") or "yes"),
+            user_cache=_user_cache(environment),
+            class_archive=archive,
+            small_mib=_mib(environment.get(SMALL) or str(SMALL_MIB)),
         )
 
 
@@ -102,6 +119,25 @@ def _is_yes(name: str, text: str) -> bool:
     if text not in ("yes", "no"):
         raise WrongRecipe.at(name, f"{text!r}; expected yes or no")
     return text == "yes"
+
+
+def _user_cache(environment: Mapping[str, str]) -> Path | None:
+    """As the XDG Base Directory Specification has it; relative paths count as unset."""
+    for name, below in (("XDG_CACHE_HOME", ""), ("HOME", ".cache")):
+        folder = Path(environment.get(name, ""))
+        if folder.is_absolute():
+            return folder / below
+    return None
+
+
+def _mib(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < float("inf"):
+        raise WrongRecipe.at(SMALL, f"{text!r} is no size; give a number of MiB, such as {SMALL_MIB}, or 0 for none")
+    return found
 
 
 def _gib(text: str) -> float:

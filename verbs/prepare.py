@@ -25,7 +25,7 @@ def prepare(recipe: str, budget: Any, sets: tuple[str, ...], master: str | None)
     """
     from millstream.pipelines import prepare as preparation
 
-    located = check_recipe.located(recipe, budget, sets)
+    located = check_recipe.located(recipe, budget, sets, trains=False)
     if located.recipe.data is None:
         terminal_text.say(f"{located.name} learns in an environment: there is nothing to prepare")
         nothing = {"train": 0, "valid": 0, "test": 0}

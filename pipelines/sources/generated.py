@@ -69,6 +69,10 @@ class Generated(BaseModel, frozen=True, extra="forbid"):
             )
         return self
 
+    @property
+    def raw_bytes(self) -> int:
+        return self.rows * {"adding": 8 * self.steps, "digits": CANVAS * CANVAS * self.steps}.get(self.kind, 24)
+
     def origin_files(self) -> tuple[OriginFile, ...]:
         if self.kind != "digits":
             return ()

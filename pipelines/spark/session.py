@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from pyspark import SparkConf, SparkContext
 from pyspark.errors import PySparkRuntimeError
 from pyspark.sql import SparkSession
 
-from millstream.pipelines.spark import cluster
+from millstream.pipelines.spark import cluster, java_options
 from millstream.tracking.errors import BadEnvironment, WrongRecipe, interrupt_of
 from millstream.tracking.host import file_access
 from millstream.tracking.host.terminal_text import printable
@@ -44,10 +44,11 @@ _SUBMITTED = "PYSPARK_GATEWAY_PORT"
 """Set by spark-submit in the processes it starts; it then configures master, Java and memory."""
 
 
-def session(master: str | None, settings: Settings) -> SparkSession:
+def session(master: str | None, settings: Settings, raw_bytes: int | None = None) -> SparkSession:
     """The session of this process, started on the first call.
 
-    `master` defaults to that of spark-submit, otherwise to all cores of this machine. Raises WrongRecipe when it is no
+    `master` defaults to that of spark-submit, otherwise to all cores of this machine. `raw_bytes` is what the job
+    reads, as far as it is known: a small job gets a Java that starts at less cost. Raises WrongRecipe when it is no
     master URL, and BadEnvironment when no supported Java is found, the master cannot be reached, or no worker takes a
     job.
     """
@@ -55,11 +56,15 @@ def session(master: str | None, settings: Settings) -> SparkSession:
     if running is not None:
         return running
     address = master or (None if _SUBMITTED in os.environ else LOCAL)
+    more: list[str] = []
     if _SUBMITTED not in os.environ:
-        os.environ["JAVA_HOME"] = str(find_java().parent.parent)
+        java = find_java()
+        os.environ["JAVA_HOME"] = str(java.parent.parent)
+        if address is not None and address.startswith("local"):
+            more = java_options.of(java, settings, raw_bytes)
     os.environ["PYSPARK_PYTHON"] = worker_python(address)
     scratch = scratch_of(settings)
-    spark = _started(address, scratch)
+    spark = _started(address, scratch, more)
     spark.sparkContext.setLogLevel("ERROR")
     if not spark.sparkContext.master.startswith("local"):
         standalone = spark.sparkContext.master.startswith("spark:")
@@ -83,10 +88,10 @@ def worker_python(address: str | None) -> str:
     return sys.executable
 
 
-def _started(address: str | None, scratch: Path) -> SparkSession:
+def _started(address: str | None, scratch: Path, of_java: Sequence[str] = ()) -> SparkSession:
     if address is not None:
         cluster.check_master(address)
-    conf = SparkConf().setAppName("millstream").setAll(list(_options(address, scratch).items()))
+    conf = SparkConf().setAppName("millstream").setAll(list(_options(address, scratch, of_java).items()))
     conf = conf if address is None else conf.setMaster(address)
     where = f"spark master {address or 'of spark-submit'}"
     try:
@@ -190,7 +195,7 @@ def _has_modules(java: Path) -> bool:
     return "jdk.incubator.vector" in listed.stdout
 
 
-def _options(address: str | None, scratch: Path) -> dict[str, str]:
+def _options(address: str | None, scratch: Path, of_java: Sequence[str] = ()) -> dict[str, str]:
     options = {
         "spark.ui.enabled": "false",
         # Spark's progress bar of a stage, only in a terminal
@@ -220,7 +225,9 @@ def _options(address: str | None, scratch: Path) -> dict[str, str]:
         "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
     }
     if address is not None:
-        options["spark.driver.extraJavaOptions"] = f"-Dlog4j2.configurationFile={_LOG.as_uri()}"
+        # before `spark.driver.extraJavaOptions`, which is the user's
+        log = f"-Dlog4j2.configurationFile={_LOG.as_uri()}"
+        options["spark.driver.defaultJavaOptions"] = java_options.quoted([log, *of_java])
     if address is not None and cluster.is_here(address):
         options |= {"spark.driver.host": LOOPBACK, "spark.driver.bindAddress": LOOPBACK}
     if address is not None and address.startswith("local"):

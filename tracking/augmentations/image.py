@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import scipy  # its submodules are imported at their first use
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from millstream.tracking.augmentations import boxes
 from millstream.tracking.augmentations.op import Drawn, Op, Parameters, as_dtype, draw_seed, generator_of
@@ -47,7 +47,7 @@ def flip(image_CHW: Image, parameters: Parameters) -> Image:
 
 def rotate(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image:
     """The image rotated about its centre by `degrees`, counter-clockwise, with bilinear interpolation (`order` 1)."""
-    turned = ndimage.rotate(
+    turned = scipy.ndimage.rotate(
         image_CHW.astype(np.float64), parameters["degrees"], axes=(2, 1), reshape=False, order=order, mode="constant"
     )
     return as_dtype(turned, image_CHW.dtype)
@@ -57,7 +57,7 @@ def scale(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Image:
     """The image zoomed by `factor` about its centre, cropped or zero-padded to its size."""
     steps = np.array([1.0, 1 / parameters["factor"], 1 / parameters["factor"]])
     centre = (np.array(image_CHW.shape) - 1) / 2
-    zoomed = ndimage.affine_transform(
+    zoomed = scipy.ndimage.affine_transform(
         image_CHW.astype(np.float64), steps, centre - steps * centre, order=order, mode="constant"
     )
     return as_dtype(zoomed, image_CHW.dtype)
@@ -71,7 +71,7 @@ def elastic(image_CHW: Image, parameters: Parameters, *, order: int = 1) -> Imag
     """
     rows_HW, columns_HW = _sources(image_CHW.shape[1:], parameters)
     fetched = [
-        ndimage.map_coordinates(channel.astype(np.float64), (rows_HW, columns_HW), order=order, mode="constant")
+        scipy.ndimage.map_coordinates(channel.astype(np.float64), (rows_HW, columns_HW), order=order, mode="constant")
         for channel in image_CHW
     ]
     return as_dtype(np.stack(fetched), image_CHW.dtype)
@@ -92,7 +92,9 @@ def noise(image_CHW: Image, parameters: Parameters) -> Image:
 def blur(image_CHW: Image, parameters: Parameters) -> Image:
     """Gaussian blur with a standard deviation of `deviation` pixels; edge pixels are repeated outside."""
     by = parameters["deviation"]
-    return as_dtype(ndimage.gaussian_filter(image_CHW.astype(np.float64), (0, by, by), mode="nearest"), image_CHW.dtype)
+    return as_dtype(
+        scipy.ndimage.gaussian_filter(image_CHW.astype(np.float64), (0, by, by), mode="nearest"), image_CHW.dtype
+    )
 
 
 def cutout(image_CHW: Image, parameters: Parameters) -> Image:
@@ -193,7 +195,9 @@ NEAREST: dict[str, Callable[[Image, Parameters], Image]] = {
 def _sources(size: tuple[int, ...], parameters: Parameters) -> tuple[Image, Image]:
     """Source row and column of each pixel for elastic, both (H, W)."""
     uniform_2HW = generator_of(parameters["seed"]).uniform(-1, 1, (2, *size))
-    by_2HW = ndimage.gaussian_filter(uniform_2HW, (0, SMOOTHING, SMOOTHING), mode="constant") * parameters["alpha"]
+    by_2HW = (
+        scipy.ndimage.gaussian_filter(uniform_2HW, (0, SMOOTHING, SMOOTHING), mode="constant") * parameters["alpha"]
+    )
     rows_HW, columns_HW = np.indices(size) + by_2HW
     return rows_HW, columns_HW
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy  # its submodules are imported at their first use
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from millstream.tracking.augmentations.op import Op, Parameters, as_dtype, draw_seed, generator_of
 
@@ -46,7 +46,7 @@ def warp(series_TC: Series, parameters: Parameters) -> Series:
     if steps < 2:
         return series_TC
     speeds = 1 + parameters["deviation"] * generator_of(parameters["seed"]).standard_normal(KNOTS + 2)
-    speed_T = CubicSpline(np.linspace(0, steps - 1, KNOTS + 2), speeds)(np.arange(steps))
+    speed_T = scipy.interpolate.CubicSpline(np.linspace(0, steps - 1, KNOTS + 2), speeds)(np.arange(steps))
     passed_T = np.concatenate([[0.0], np.cumsum(np.maximum(speed_T[1:], SLOWEST))])
     return _at(series_TC, passed_T * (steps - 1) / passed_T[-1])
 

@@ -27,16 +27,20 @@ def names(package: str) -> list[str]:
 
 
 def find(package: str, name: object) -> ModuleType:
-    """The module of the plugin called `name`.
+    """The module of the plugin called `name`. Raises UnknownPart as `check_name` does."""
+    check_name(package, name)
+    return importlib.import_module(f"{package}.{str(name).replace('/', '.')}")
 
-    Raises UnknownPart with the nearest names if there is no such file. A name is looked up in the folder's listing and
-    never converted to a path, so it cannot lead out of the package.
+
+def check_name(package: str, name: object) -> None:
+    """Raises UnknownPart with the nearest names if `package` has no plugin called `name`; imports nothing.
+
+    A name is looked up in the folder's listing and never converted to a path, so it cannot lead out of the package.
     """
     known = names(package)
     if name not in known:
         noun = package.rpartition(".")[2].removesuffix("s")
         raise UnknownPart(f"{name!r}: no such {noun}; {suggest(str(name), known)}")
-    return importlib.import_module(f"{package}.{str(name).replace('/', '.')}")
 
 
 def class_of(module: ModuleType) -> type:

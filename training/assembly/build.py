@@ -16,9 +16,9 @@ from millstream.tracking.seeds import key
 from millstream.training.assembly import validate
 from millstream.training.assembly.dry_run import Unfit, rehearse, tried
 from millstream.training.config.fit import Fit
-from millstream.training.config.initialization import initialise
 from millstream.training.estimator_module import as_module
 from millstream.training.memory import report_out_of_memory
+from millstream.training.optimization.initialization import initialise
 from millstream.training.task import Task
 
 

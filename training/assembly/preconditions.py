@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from millstream.tracking.dataset.manifest import SPLITS, Manifest
 from millstream.tracking.errors import Fault
 from millstream.tracking.recipe.schema import Located, direction_of_mark
 from millstream.training.config.fit import Fit
 from millstream.training.feed.plan.sequences import order_fault
-from millstream.training.task import Task
+
+if TYPE_CHECKING:
+    from millstream.training.task import Task
 
 BEST = "best"
 """Prefix of the validation metrics of the final weights."""

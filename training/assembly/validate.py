@@ -13,6 +13,31 @@ from millstream.tracking.recipe.schema import Located
 from millstream.training.assembly import preconditions
 from millstream.training.config.fit import Fit
 
+PACKAGES = {
+    "task": "millstream.training.tasks",
+    "network": "millstream.training.networks",
+    "environment": "millstream.training.environments",
+}
+"""Package of the part that a section names."""
+
+
+def faults_before_preparation(located: Located) -> list[Fault]:
+    """The faults that are found without importing a task or a network, and so without torch.
+
+    They are those of the fit section, of required splits, and unknown names of parts. `faults` finds all.
+    """
+    fit, found = schema.config_of(Fit, located.section("fit"), located, "fit")
+    for section, package in PACKAGES.items():
+        name = located.section(section).get("name")
+        try:
+            if isinstance(name, str):
+                plugins.check_name(package, name)
+        except plugins.UnknownPart as error:
+            found.append(located.fault(f"{section}.name", str(error.args[0])))
+    if fit is not None and located.section("task") and located.sections.get("data") is not None:
+        found += preconditions.split_faults(located, preconditions.splits(located, fit))
+    return found
+
 
 def faults(located: Located) -> list[Fault]:
     """Every fault in the task, network and fit sections, each with line, field and nearest name."""
@@ -73,12 +98,7 @@ def fields(located: Located) -> list[dict[str, Any]]:
     Raises WrongRecipe when a section is invalid.
     """
     sections: dict[str, BaseModel] = {"fit": Fit.model_validate(located.section("fit"))}
-    packages = {
-        "task": "millstream.training.tasks",
-        "network": "millstream.training.networks",
-        "environment": "millstream.training.environments",
-    }
-    for section, package in packages.items():
+    for section, package in PACKAGES.items():
         part, found = part_config(package, located, section)
         WrongRecipe.unless_empty(found)
         if part is not None:

@@ -1,12 +1,14 @@
-"""Recipe fields of weight averaging."""
+"""Recipe fields of weight averaging; torch is imported where the mean is built."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim.swa_utils import AveragedModel
 
 
 class EMA(BaseModel, frozen=True, extra="forbid"):
@@ -16,7 +18,10 @@ class EMA(BaseModel, frozen=True, extra="forbid"):
     decay: float = Field(0.999, gt=0, lt=1, description="decay of the mean per step")
 
     def of(self, network: nn.Module) -> AveragedModel:
-        return AveragedModel(network, multi_avg_fn=_exponential(self.decay), use_buffers=True)
+        from torch.optim import swa_utils
+
+        exponential: Any = swa_utils.get_ema_multi_avg_fn  # untyped in torch
+        return swa_utils.AveragedModel(network, multi_avg_fn=exponential(self.decay), use_buffers=True)
 
     def takes(self, done: float, *, ends_epoch: bool) -> bool:
         return True
@@ -32,13 +37,12 @@ class SWA(BaseModel, frozen=True, extra="forbid"):
     start: float = Field(0.75, ge=0, lt=1, description="fraction of the epochs before averaging starts")
 
     def of(self, network: nn.Module) -> AveragedModel:
+        from torch.optim.swa_utils import AveragedModel
+
         return AveragedModel(network, use_buffers=True)
 
     def takes(self, done: float, *, ends_epoch: bool) -> bool:
         return ends_epoch and done >= self.start
-
-
-_exponential: Any = get_ema_multi_avg_fn  # untyped in torch
 
 
 AnyAverage = Annotated[EMA | SWA, Field(discriminator="name")]

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pydantic import BaseModel, Field
-
-if TYPE_CHECKING:
-    pass
 
 
 class EarlyStop(BaseModel, frozen=True, extra="forbid"):

@@ -12,11 +12,11 @@ from pydantic import Field, field_validator, model_validator
 from millstream.tracking.recipe.schema import Direction
 from millstream.training.config.averaging import SWA, AnyAverage
 from millstream.training.config.early_stopping import EarlyStop
-from millstream.training.config.initialization import Initialisation
 from millstream.training.config.optimizers import LBFGS, AdamW, AnyOptimizer
 from millstream.training.config.schedules import AnySchedule, Constant
 from millstream.training.feed.plan.config import Reading
 
+Initialisation = Literal["zeros", "uniform", "xavier", "he", "orthogonal"]
 USUAL: Literal["adamw"] = "adamw"
 """The default optimizer."""
 OF_STEPS = (

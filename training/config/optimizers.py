@@ -1,14 +1,15 @@
-"""Recipe fields of the optimizers."""
+"""Recipe fields of the optimizers; torch is imported where one is built."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import torch
 from pydantic import BaseModel, Field, model_validator
-from torch import nn
-from torch.optim import Optimizer
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
 
 Rate = Annotated[float, Field(gt=0, description="learning rate")]
 Decay = Annotated[float, Field(ge=0, description="L2 penalty on all parameters, added to the gradient")]
@@ -32,6 +33,8 @@ class SGD(BaseModel, frozen=True, extra="forbid"):
         return self
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.SGD(parameters, **self.model_dump(exclude={"name"}))
 
 
@@ -44,6 +47,8 @@ class RMSprop(BaseModel, frozen=True, extra="forbid"):
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.RMSprop(parameters, **self.model_dump(exclude={"name"}))
 
 
@@ -55,6 +60,8 @@ class Adagrad(BaseModel, frozen=True, extra="forbid"):
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.Adagrad(parameters, **self.model_dump(exclude={"name"}))
 
 
@@ -67,6 +74,8 @@ class Adadelta(BaseModel, frozen=True, extra="forbid"):
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.Adadelta(parameters, **self.model_dump(exclude={"name"}))
 
 
@@ -79,6 +88,8 @@ class Adam(BaseModel, frozen=True, extra="forbid"):
     weight_decay: Decay = 0.0
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.Adam(parameters, **self.model_dump(exclude={"name"}))
 
 
@@ -91,6 +102,8 @@ class AdamW(BaseModel, frozen=True, extra="forbid"):
     weight_decay: float = Field(0.01, ge=0, description="decoupled weight decay")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.AdamW(parameters, **self.model_dump(exclude={"name"}))
 
 
@@ -107,6 +120,8 @@ class LBFGS(BaseModel, frozen=True, extra="forbid"):
     line_search: bool = Field(True, description="strong-Wolfe line search; else a fixed step of `lr`")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        import torch
+
         return torch.optim.LBFGS(
             parameters,
             lr=self.lr,

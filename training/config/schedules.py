@@ -1,14 +1,16 @@
-"""Learning-rate schedules and their recipe fields."""
+"""Learning-rate schedules and their recipe fields; torch is imported where one is built."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
 
 
 class Constant(BaseModel, frozen=True, extra="forbid"):
@@ -81,6 +83,8 @@ def scheduler(
     With `warm_up`, the rate first rises linearly over that fraction of the steps, at least one, and the schedule covers
     the rest.
     """
+    from torch.optim.lr_scheduler import LambdaLR
+
     rise = max(round(warm_up * steps), 1 if warm_up else 0)
 
     def now(step: int) -> float:

@@ -7,6 +7,7 @@ from millstream.tracking.recipe.loader import load
 from millstream.training.assembly import validate
 from millstream.training.config.fit import Fit
 from millstream.training.config.optimizers import AdamW
+from tests.tracking.recipes import WHOLE, write
 
 
 @pytest.mark.parametrize("recipe", ["cnn/lenet-digits", "rl/dqn-cartpole", "generative/gan-mnist"])
@@ -61,3 +62,14 @@ def test_fields_of_an_optimizer_without_a_name_are_those_of_the_usual_one():
     assert Fit.model_validate({}).optimizer == AdamW(name="adamw")
     with pytest.raises(ValidationError, match="momentum"):
         Fit.model_validate({"optimizer": {"momentum": 0.9}})
+
+
+@pytest.mark.bad_input
+def test_before_a_preparation_fit_splits_and_names_are_checked(tmp_path):
+    changes = [("name: classify", "name: clasify"), ("cnn/lenet,", "cnn/lenett,"), ("epochs: 2", "epochs: many")]
+    found = validate.faults_before_preparation(load(str(write(tmp_path, WHOLE, *changes))))
+    assert [fault.message.partition(":")[0] for fault in found] == ["fit.epochs", "task.name", "network.name"]
+    assert "did you mean 'cnn/lenet'" in found[2].message
+    unsplit = ("valid: 0.1, test: 0.2", "valid: 0.1")
+    (fault,) = validate.faults_before_preparation(load(str(write(tmp_path, WHOLE, unsplit))))
+    assert "has no rows for test" in fault.message

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from millstream.training.config.initialization import initialise
+from millstream.training.optimization.initialization import initialise
 
 
 def filled(layer, how, seed=0):

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from millstream.tracking.seeds import key
-
-Initialisation = Literal["zeros", "uniform", "xavier", "he", "orthogonal"]
+from millstream.training.config.fit import Initialisation
 
 FILLS: dict[Initialisation, Callable[[Tensor, torch.Generator], object]] = {
     "zeros": lambda weight, draws: weight.zero_(),
