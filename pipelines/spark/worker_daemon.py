@@ -5,7 +5,8 @@
 A worker invalidates Python's import caches before each task and runs the garbage collector after it. Spark's workers
 import from the archives `pyspark.zip` and a jar: up to Python 3.12 their directories are read again each time
 (python/cpython#103200), which takes longer than most tasks. Here workers import from the installed pyspark; shared
-modules are imported once, before the fork, and frozen, so that the collector skips them.
+modules are imported once, before the fork, and frozen, so that the collector skips them. What a task has imported is
+frozen after it: with scikit-learn, walking over its modules again would take longer than the tasks of a small SMOTE.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import gc
 import importlib
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 NEEDED = ("pyarrow", "millstream.pipelines.spark.frames", "millstream.pipelines.readers.images")
@@ -27,10 +29,18 @@ def without_archives(search: list[str]) -> list[str]:
     return folders if any((Path(place) / "pyspark" / "daemon.py").is_file() for place in folders) else search
 
 
+def freeze_what_stays(collect: Callable[[], int] = gc.collect) -> int:
+    """Collect garbage, and keep what is left from being looked at again; returns the number of objects found."""
+    found = collect()
+    gc.freeze()
+    return found
+
+
 if __name__ == "__main__":
     sys.path[:] = without_archives(sys.path)
     sys.path_importer_cache.clear()  # its importers are what is invalidated before each task
     for name in NEEDED:
         importlib.import_module(name)
     gc.freeze()
+    gc.collect = freeze_what_stays  # pyspark.daemon calls it after each task
     runpy.run_module("pyspark.daemon", run_name="__main__", alter_sys=True)
