@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import open_store
-from millstream.tracking.runs.run import flatten
+from millstream.tracking.runs.params import flatten
 from millstream.tracking.settings import Settings
 from tests.journey.command import ROOT, answer, completed, started_afresh
 from tests.journey.isolated import predicted, users_folder
@@ -58,7 +58,21 @@ def test_one_page_shows_data_training_and_model(home, run):
     found = client.get_run(run["run_id"])
     manifest = Dataset.open(run["path"], settings.store).manifest
     assert found.info.status == "FINISHED"
-    assert found.data.params == flatten(load("cnn/lenet-digits", sets=["data.source.limit=600"]).resolved())
+    written = flatten(load("cnn/lenet-digits", sets=["data.source.limit=600"]).resolved())
+    assert written.items() <= found.data.params.items()
+    assert {"fit.lanes", "fit.monitor", "network.kernel"} & found.data.params.keys()  # which are defaults
+    assert found.info.run_name == "lenet-digits cpu seed 7"
+    kind = client.get_experiment(found.info.experiment_id).tags["mlflow.experimentKind"]
+    assert kind == "custom_model_development"
+    page = found.data.tags["mlflow.note.content"]
+    for line in (
+        f"- test/accuracy {run['metrics']['test/accuracy']:.5g}, pass mark \\>= 0.97: ",
+        "| baseline: most frequent class of train (",
+        f"Data: {run['dataset']}/{run['version']} (",
+        f"Model: {run['model_uri']}, **not champion** when it was registered: it was trained on a part of the data",
+        "    millstream run cnn/lenet-digits --budget cpu --set data.source.limit=600",
+    ):
+        assert line in page
     assert {name: found.data.metrics[name] for name in run["metrics"]} == pytest.approx(run["metrics"])
     assert {"feed/wait", "feed/rows_per_s", "train/loss", "valid/accuracy"} <= found.data.metrics.keys()
     assert len(found.data.metrics) < 40

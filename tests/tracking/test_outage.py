@@ -126,6 +126,7 @@ def test_what_a_run_makes_while_its_server_is_gone_is_kept_and_sent_later(tmp_pa
         run.figure("curve", Figure())
         run.text("notes/more.txt", "held")
         run.tag(passed="true")
+        run.params({"fit": {"lanes": 4}})
         assert run.model(model, ENTRY) == str(model)  # where it can be read until the server is there again
     assert f"the model is kept in {model}" in capsys.readouterr().err
     server.start()
@@ -136,6 +137,7 @@ def test_what_a_run_makes_while_its_server_is_gone_is_kept_and_sent_later(tmp_pa
     assert [one.path for one in client.list_artifacts(run.id, "model")] == ["model/MLmodel"]
     found = client.get_run(run.id)
     assert (found.info.status, found.data.tags["passed"]) == ("FINISHED", "true")
+    assert found.data.params["fit.lanes"] == "4"
     assert client.get_model_version_by_alias("mlp.small", "champion").run_id == run.id
     assert list(settings.spool.iterdir()) == []
 

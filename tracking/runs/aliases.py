@@ -84,6 +84,11 @@ def version_at(client: Client, uri: str) -> Any:
         raise BadData.at(uri, f"no such model ({problem}); give {MODEL}NAME/VERSION or {MODEL}NAME@champion") from error
 
 
+def user() -> str:
+    """The user as whom MLflow records what is done: that of its credentials, else of the machine."""
+    return str(DefaultRunContext().tags()[MLFLOW_USER])
+
+
 def has_files(client: Client, version: Any) -> bool:
     """Whether the files of a version still exist."""
     with answering(client.uri):
@@ -117,7 +122,7 @@ def _moved(client: Client, version: Any, alias: str, why: str, *, is_back: bool)
     if not has_files(client, version):
         message = "its files are missing in the store; restore them, or train its recipe again"
         raise BadData.at(f"{MODEL}{name}/{number}", message)
-    by = str(DefaultRunContext().tags()[MLFLOW_USER])
+    by = user()
     # going back leaves the version's own history, so that it can be done again
     record(client, name, number, alias, why=why, by=by, **({} if is_back else {"before": before or ""}))
     client.set_registered_model_alias(name, alias, number)

@@ -12,7 +12,7 @@ from millstream.tracking.errors import Refusal
 from millstream.tracking.host.disk_full import is_full
 from millstream.tracking.recipe.schema import Direction, direction_of_mark, missed
 from millstream.tracking.recipe.store_names import registered_name
-from millstream.tracking.runs.store_errors import StoreError
+from millstream.tracking.runs.store_errors import StoreError, first_line
 
 SMOKE = "smoke"
 RULE = (
@@ -161,4 +161,4 @@ def _measured(measure: Callable[[], Mapping[str, float]]) -> Mapping[str, float]
     except Exception as error:  # of a network that meets other data: no reason to lose the new model
         if is_full(error):
             raise
-        raise _Unmeasured(f"{type(error).__name__}: {error}") from error
+        raise _Unmeasured(f"{type(error).__name__}: {first_line(error)}") from error

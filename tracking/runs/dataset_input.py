@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from millstream.tracking.dataset.filesystems import Place, Remote
 from millstream.tracking.dataset.manifest import Manifest
+from millstream.tracking.dataset.records import Column
 from millstream.tracking.runs.mlflow_store import Client
 from millstream.tracking.runs.store_errors import StoreError
 
@@ -31,9 +32,10 @@ class Input(BaseModel, frozen=True):
     @classmethod
     def of(cls, manifest: Manifest, folder: Place) -> Input:
         """Input with the digest of the train split's content, since MLflow's own digests collide."""
-        columns = json.dumps({"columns": [column.name for column in manifest.columns]})
-        if len(columns) > LONGEST_SCHEMA:  # manifest.json lists them all
-            columns = json.dumps({"columns": f"{len(manifest.columns)}, listed in manifest.json"})
+        columns = json.dumps({"mlflow_colspec": [{"name": one.name, "type": _kind(one)} for one in manifest.columns]})
+        if len(columns) > LONGEST_SCHEMA:
+            summary = {"name": f"{len(manifest.columns)} columns", "type": "listed in manifest.json"}
+            columns = json.dumps({"mlflow_colspec": [summary]})
         return cls(
             name=manifest.name,
             digest=manifest.splits["train"].digest,
@@ -42,6 +44,13 @@ class Input(BaseModel, frozen=True):
             columns=columns,
             profile=json.dumps({split: facts.rows for split, facts in manifest.splits.items()}),
         )
+
+
+def _kind(column: Column) -> str:
+    """What MLflow shows as the type of a column: its dtype, its shape if it has one, and its role if it is no input."""
+    shape = f" {column.shape}" if column.layout == "tensor" else ""
+    kind = f"list of {column.dtype}" if column.layout == "list" else f"{column.dtype}{shape}"
+    return kind if column.role == "input" else f"{kind}, {column.role}"
 
 
 def log_input(client: Client, run_id: str, given: Input) -> None:

@@ -1,9 +1,9 @@
 """Write-ahead spool of metrics: written to disk, sent by a background thread, so that no server can block training.
 
-A line of the spool is a list of metrics; tags, an input, a file or a model that the server missed or refused; or the
-final status of the run. A `.sent` file next to it holds the number of lines sent so far and which of them were refused;
-a folder holds the files. Sending a metric twice (after a lost response) is harmless: a tracking store deduplicates
-equal points.
+A line of the spool is a list of metrics; params, tags, an input, a file or a model that the server missed or refused;
+or the final status of the run. A `.sent` file next to it holds the number of lines sent so far and which of them were
+refused; a folder holds the files. Sending a metric twice (after a lost response) is harmless: a tracking store
+deduplicates equal points.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mlflow.entities import Metric
 from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
 from millstream.tracking.runs.mlflow_store import Client
+from millstream.tracking.runs.params import log_more_params
 from millstream.tracking.runs.promotion import Measure
 from millstream.tracking.runs.registry import log_model
 from millstream.tracking.runs.store_errors import StoreError
@@ -67,6 +68,9 @@ class Spool:
 
     def add_tags(self, tags: Mapping[str, str]) -> None:
         self._write({"tags": dict(tags)})
+
+    def add_params(self, params: Mapping[str, str]) -> None:
+        self._write({"params": dict(params)})
 
     def add_file(self, path: Path, to: str) -> None:
         """Keep a copy of a file, to be logged as an artifact of the run in the folder `to`."""
@@ -217,6 +221,8 @@ def _send_line(client: Client, file: Path, line: Mapping[str, Any], measure: Mea
             raise StoreError.at(folder, f"the model of run {run_id} was kept here, and is gone; its metrics are sent")
         entry = Entry.model_validate(line["entry"]) if line["entry"] else None
         log_model(client, run_id, folder, entry, measure)
+    elif "params" in line:
+        log_more_params(client, run_id, line["params"])
     elif "status" in line:
         _send_end(client, run_id, line)
     else:

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,12 @@ from mlflow.utils.rest_utils import http_request  # noqa: E402
 from millstream.tracking.errors import BadEnvironment, WrongRecipe  # noqa: E402
 from millstream.tracking.host.file_lock import alone  # noqa: E402
 from millstream.tracking.runs import artifact_paths  # noqa: E402
-from millstream.tracking.runs.store_errors import answering, shown  # noqa: E402
+from millstream.tracking.runs.store_errors import StoreError, answering, shown  # noqa: E402
 from millstream.tracking.settings import LOOPBACK, Settings, sqlite_file  # noqa: E402
 
 LOCK = ".tracking.lock"
+KIND, TRAINED = "mlflow.experimentKind", "custom_model_development"
+"""Tag of an experiment, without which MLflow shows its runs among evaluations of generative AI."""
 UI_STORE = "MLFLOW_BACKEND_STORE_URI"
 
 
@@ -119,10 +121,13 @@ def experiment(client: Client, settings: Settings, name: str) -> str:
             message += f" --experiment-ids {existing.experiment_id}` removes it for good, or rename the recipe's file"
             raise BadEnvironment.at(shown(client.uri), message)
         if existing is not None:
+            if KIND not in existing.tags:
+                with suppress(StoreError):  # it decides how MLflow shows the runs, and nothing else
+                    client.set_experiment_tag(existing.experiment_id, KIND, TRAINED)
             return str(existing.experiment_id)
         file = sqlite_file(settings.tracking_uri)
-        folder = artifact_paths.location(file, name) if file else None
-        return str(client.create_experiment(name, artifact_location=folder.as_uri() if folder else None))
+        place = artifact_paths.location(file, name).as_uri() if file else None
+        return str(client.create_experiment(name, artifact_location=place, tags={KIND: TRAINED}))
 
 
 def ui(host: str = LOOPBACK, port: int = 5000) -> list[str]:

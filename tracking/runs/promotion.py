@@ -40,9 +40,19 @@ def decide_once(client: Client, entry: Entry, version: str, measure: Measure | N
     client.set_model_version_tag(entry.name, version, DECIDED, CHAMPION if is_champion else f"not {CHAMPION}")
 
 
+def decision_of(client: Client, uri: str) -> Decision | None:
+    """The decision that stands on the version models:/NAME/VERSION; None for a model that is not registered."""
+    if not uri.startswith(MODEL):
+        return None
+    name, _, version = uri.removeprefix(MODEL).partition("/")
+    compared = client.get_model_version(name, version).tags.get(COMPARED)
+    return Decision.model_validate_json(compared) if compared else None
+
+
 def _apply(client: Client, entry: Entry, version: str, decision: Decision) -> None:
     head = "Champion" if decision.promoted else "Not champion"
-    about = f"{entry.about}\n\n**{head} when it was registered:** {decision.why}.\n\n{RULE}"
+    lineage = f"Trained on the dataset version {entry.version or '(an environment)'} with the budget {entry.budget}."
+    about = f"{entry.about}\n\n{lineage}\n\n**{head} when it was registered:** {decision.why}.\n\n{RULE}"
     client.update_model_version(entry.name, version, about[:LONGEST_ABOUT])
     for name, value in {WHY: decision.why, COMPARED: decision.model_dump_json()}.items():
         client.set_model_version_tag(entry.name, version, name, value)

@@ -8,18 +8,17 @@ import platform
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from matplotlib.figure import Figure
-from mlflow.entities import Param
 from mlflow.entities import Run as MlflowRun
-from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, MAX_PARAMS_TAGS_PER_BATCH, MAX_TAG_VAL_LENGTH
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_USER
+from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from millstream.tracking.dataset.class_balance import plans
 from millstream.tracking.dataset.filesystems import Place
@@ -29,20 +28,19 @@ from millstream.tracking.figures.balance import balance
 from millstream.tracking.host import file_access
 from millstream.tracking.host.disk_full import is_full
 from millstream.tracking.recipe.schema import Located
-from millstream.tracking.recipe.store_names import param_name
 from millstream.tracking.runs import run_lock
-from millstream.tracking.runs.champion import Entry
+from millstream.tracking.runs.aliases import user
+from millstream.tracking.runs.champion import Decision, Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
 from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool, file_of, send
 from millstream.tracking.runs.mlflow_store import Client, experiment, open_store
-from millstream.tracking.runs.promotion import Measure
+from millstream.tracking.runs.params import flatten, log_more_params, log_params
+from millstream.tracking.runs.promotion import Measure, decision_of
 from millstream.tracking.runs.registry import log_model
 from millstream.tracking.runs.run_lock import Hold
 from millstream.tracking.runs.store_errors import StoreError, shown
 from millstream.tracking.settings import Settings
 
-LETTERS_AT_ONCE = 200_000
-"""Characters of params per request; MLflow and most proxies accept 1 MB."""
 LEAVE_WITHIN_S = 5.0
 """Timeout for the store when a run stops or fails; short, since it may be killed soon after."""
 ENDED = frozenset(["ended", "go_on"])
@@ -82,11 +80,11 @@ class Run:
         """
         client = open_store(settings)
         tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
-        stored = client.create_run(experiment(client, settings, located.name), tags=tags)
+        within = experiment(client, settings, located.name)
+        stored = client.create_run(within, tags=tags, run_name=_name(located))
         hold = _held(settings, stored)
         try:
-            for params in _params(located.resolved()):
-                client.log_batch(stored.info.run_id, params=params)
+            log_params(client, stored.info.run_id, flatten(located.resolved()))
             client.log_text(stored.info.run_id, _yaml(located), "recipe.yaml")
             client.log_text(stored.info.run_id, _installed(), "environment.txt")
         except StoreError:
@@ -156,6 +154,19 @@ class Run:
     def folder(self) -> Path:
         """Checkpoint folder."""
         return self.settings.checkpoints / self.id
+
+    def params(self, tree: Mapping[str, Any]) -> None:
+        """Log params in addition to those of the recipe, such as defaults; those that it has stay as they are."""
+        values = flatten(tree)
+        self._send(lambda: log_more_params(self.client, self.id, values), lambda: self.spool.add_params(values))
+
+    def note(self, markdown: str) -> None:
+        """Describe the run at the top of its page in MLflow."""
+        self.tag(**{MLFLOW_RUN_NOTE: markdown})
+
+    def decision(self, model_uri: str) -> Decision | None:
+        """The decision about the run's registered model; None while there is none, or the store does not respond."""
+        return self._send(lambda: decision_of(self.client, model_uri), lambda: None)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
         self.spool.add(values, step)
@@ -267,16 +278,6 @@ class Run:
         return self.finish("KILLED" if stopped else "FAILED", tags, LEAVE_WITHIN_S)
 
 
-def _params(resolved: dict[str, Any]) -> Iterator[list[Param]]:
-    """Params of the resolved recipe, flattened, in batches that the store accepts."""
-    params = [Param(name, value[:MAX_PARAM_VAL_LENGTH]) for name, value in flatten(resolved).items()]
-    while params:
-        letters = accumulate(len(param.key) + len(param.value) for param in params[:MAX_PARAMS_TAGS_PER_BATCH])
-        fitting = max(1, sum(total <= LETTERS_AT_ONCE for total in letters))
-        yield params[:fitting]
-        del params[:fitting]
-
-
 def out_of_reach(
     settings: Settings, located: Located, tags: Mapping[str, str], has_state: Callable[[Path], bool]
 ) -> Iterator[str]:
@@ -341,28 +342,15 @@ def _send_left(client: Client, settings: Settings, run_id: str) -> None:
                 raise  # refused lines stay spooled and do not block resuming
 
 
-def flatten(tree: Any) -> dict[str, str]:
-    """Leaves of nested data by dotted path, as param names; lists of plain values are one leaf."""
-    params: dict[str, str] = {}
-    for path, leaf in _leaves(tree):
-        params[param_name(path, params)] = leaf
-    return params
-
-
-def _leaves(tree: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    inside: Iterable[tuple[Any, Any]] = ()
-    if isinstance(tree, dict):
-        inside = tree.items()
-    elif isinstance(tree, list) and any(isinstance(item, dict | list) for item in tree):
-        inside = enumerate(tree)
-    if not inside:
-        yield path, str(tree)
-    for key, value in inside:
-        yield from _leaves(value, f"{path}.{key}" if path else str(key))
+def _name(located: Located) -> str:
+    """Name of a run in the list of its experiment: recipe, budget and seed."""
+    seed = located.section("fit").get("seed", 0)
+    return f"{located.name.rpartition('/')[2]} {located.budget} seed {seed}"
 
 
 def _tags(located: Located) -> dict[str, str]:
     return {
+        MLFLOW_USER: user(),
         "recipe": located.name,
         "about": str(located.recipe.about)[:MAX_TAG_VAL_LENGTH],
         "budget": located.budget,

@@ -61,7 +61,7 @@ def measure(
     source.attach(model.task)
     for metric in model.task.modules():
         if isinstance(metric, Metric):
-            metric.sync_on_compute = False  # of several ranks, only this one measures
+            metric.distributed_available_fn = _never  # of several ranks, only this one measures
     trainer = make_trainer(model.task.fit, watching, logger=False, enable_checkpointing=False)
     values: list[Any] = list(trainer.test(model.task, dataloaders=source.in_order(split), verbose=False))
     return Evaluated(metrics=_named(values, split), rows=source.count(split))
@@ -77,6 +77,10 @@ def dataset_of(manifest: Manifest, settings: Settings) -> Dataset:
             dataset.folder, f"digests {found}; the model was trained on {trained}, prepare its recipe again"
         )
     return dataset
+
+
+def _never() -> bool:
+    return False
 
 
 def _named(values: list[Any], split: str) -> dict[str, float]:

@@ -29,6 +29,7 @@ from millstream.training.checkpoints import archive
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator_module import EstimatorModule
 from millstream.training.explain.loss_surface import surface
+from millstream.training.loop import describe
 from millstream.training.loop.evaluate import measuring
 from millstream.training.loop.job import Job
 from millstream.training.loop.resume import ROOT, facts, identity
@@ -68,6 +69,8 @@ def train(
     job = Job.of(located, run, dataset, place=place, test=test)
     job.place.same(facts(located, dataset))
     run.tag(identity=identity(located, dataset))
+    if isinstance(run, Run):
+        run.params(describe.params(job.parts))
     job.source.log(run)
     history = History()
     trainer = fitting(job, history)
@@ -79,7 +82,10 @@ def train(
         metrics = _measure(job, trainer, test=test)
     passed = located.recipe.passed(metrics) if test else None
     _draw(job, history, test=test)
-    model_uri = _log_model(job, run, metrics, passed, register) if isinstance(run, Run) else ""
+    model_uri = ""
+    if isinstance(run, Run):
+        model_uri = _log_model(job, run, metrics, passed, register)
+        run.note(describe.page(job, run, metrics, model_uri, test=test))
     seconds = round(time.monotonic() - started, 3)
     run.tag(train_seconds=str(seconds))
     return Trained(

@@ -10,7 +10,8 @@ from mlflow.entities import Param
 from millstream.tracking.recipe import store_names
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import experiment, open_store
-from millstream.tracking.runs.run import Run, flatten
+from millstream.tracking.runs.params import flatten
+from millstream.tracking.runs.run import Run
 from tests.tracking.recipes import WHOLE, write
 
 QUESTION = "How satisfied were you, over the past months, with the answers? " * 5

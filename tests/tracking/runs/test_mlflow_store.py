@@ -4,7 +4,7 @@ import time
 import pytest
 
 from millstream.tracking.errors import BadEnvironment, WrongRecipe
-from millstream.tracking.runs.mlflow_store import open_store
+from millstream.tracking.runs.mlflow_store import experiment, open_store
 from millstream.tracking.runs.store_errors import shown
 from millstream.tracking.settings import Settings
 from tests.forkserver import python
@@ -17,6 +17,18 @@ settings = Settings.read({"MILLSTREAM_HOME": sys.argv[1]})
 client = open_store(settings)
 print(experiment(client, settings, "one"))
 """
+
+
+def test_experiments_are_of_models_and_none_of_generative_ai(settings):
+    client = open_store(settings)
+    before = client.create_experiment("before")  # as it was made without the tag
+    for name in ("before", "new"):
+        found = client.get_experiment(experiment(client, settings, name))
+        assert found.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert experiment(client, settings, "before") == before
+    client.set_experiment_tag(before, "mlflow.experimentKind", "forecasting")
+    experiment(client, settings, "before")
+    assert client.get_experiment(before).tags["mlflow.experimentKind"] == "forecasting"  # chosen by somebody
 
 
 @pytest.mark.fault

@@ -45,7 +45,8 @@ def test_rule_and_decision_stand_on_the_version(settings, located):
     assert (champion(client), client.get_model_version_by_alias("mine", "candidate").version) == (first, 2)
     why = "test/accuracy is 0.7 against 0.8 of version 1 on the test split of digits/v1"
     found = version(client, second)
-    assert found.description == f"Mine\n\n**Not champion when it was registered:** {why}.\n\n{RULE}"
+    lineage = "Trained on the dataset version digits/v1 with the budget cpu."
+    assert found.description == f"Mine\n\n{lineage}\n\n**Not champion when it was registered:** {why}.\n\n{RULE}"
     assert (found.tags["promotion"], found.tags["promotion.why"]) == ("not champion", why)
     compared = json.loads(found.tags["promotion.compared"])
     assert compared["promoted"] is False

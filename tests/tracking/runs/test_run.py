@@ -10,7 +10,8 @@ from millstream.tracking.errors import BadEnvironment, Stopped, TrainingFailed, 
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.metric_spool import unsent
 from millstream.tracking.runs.mlflow_store import open_store
-from millstream.tracking.runs.run import Run, flatten
+from millstream.tracking.runs.params import flatten
+from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.run_lock import reap
 from tests.forkserver import python
 from tests.tracking.recipes import write

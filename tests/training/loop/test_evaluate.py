@@ -101,6 +101,20 @@ def test_on_new_data_the_better_model_there_is_champion(settings):
     assert compared["promotion.why"] == f"{why} on the test split of digits/v1"
 
 
+def test_one_of_several_ranks_measures_without_the_others(settings, monkeypatch):
+    dataset, _ = version(settings.home / "datasets", 1, CITIES)
+    trained = fit(settings, dataset, 1)
+
+    def gathered(state, group=None):
+        raise AssertionError("it waits for ranks that have ended")
+
+    # as inside a process group, which a training in ranks has not left when it registers its model
+    monkeypatch.setattr("torchmetrics.metric.jit_distributed_available", lambda: True)
+    monkeypatch.setattr("millstream.training.task.all_gather", gathered)
+    found = evaluate(trained.model_uri, settings, on=dataset).metrics
+    assert found == {name: trained.metrics[name] for name in found}
+
+
 @pytest.mark.bad_input
 def test_a_model_that_cannot_read_a_version_is_refused_with_the_reason(settings, tmp_path):
     old, _ = version(settings.home / "datasets", 1, CITIES)
