@@ -83,13 +83,13 @@ def contend(way: str, folder: Path, cache_mib: float) -> None:
         network.learn_by_pages(train, folder / "pages", Ranks())
     else:
         whole = train.whole()
-        network.fit(whole.inputs, whole.truth, whole.weight_B)
+        network.fit(whole.arguments, whole.truth, whole.weight_B)
         del whole
     took = time.perf_counter() - began
     seen.over.set()
     seen.join()
-    errors = [(network(*one.inputs).flatten() - one.truth).square()[one.mask_B] for one in test]
-    squares = np.concatenate([np.asarray(one) for one in errors])
+    errors = [(network(*one.arguments)[:, 0] - np.asarray(one.truth))[np.asarray(one.mask_B)] for one in test]
+    squares = np.square(np.concatenate(errors))
     used = {name: seen.largest[name] - before[name] for name in before}
     print(json.dumps({"seconds": took, "rmse": float(np.sqrt(squares.mean())), **used}))
 
