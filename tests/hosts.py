@@ -64,7 +64,8 @@ class Host:
     def millstream(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         """The command, with its home on the host's own disk."""
         words = (sys.executable, "-m", "millstream", *words, "--json")
-        return self.start(words, {**os.environ, "MILLSTREAM_HOME": str(self.network.disk / "home"), **environment})
+        own = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}  # it has all cores
+        return self.start(words, {**own, "MILLSTREAM_HOME": str(self.network.disk / "home"), **environment})
 
     def cut(self) -> None:
         """From now on nothing that is sent arrives, on either side, and neither side is notified."""

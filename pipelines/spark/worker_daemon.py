@@ -29,11 +29,15 @@ def without_archives(search: list[str]) -> list[str]:
     return folders if any((Path(place) / "pyspark" / "daemon.py").is_file() for place in folders) else search
 
 
-def freeze_what_stays(collect: Callable[[], int] = gc.collect) -> int:
-    """Collect garbage, and keep what is left from being looked at again; returns the number of objects found."""
-    found = collect()
-    gc.freeze()
-    return found
+def freeze_after(collect: Callable[[int], int]) -> Callable[[int], int]:
+    """A collection of garbage after which what is left is not looked at again."""
+
+    def collect_and_freeze(generation: int = 2, /) -> int:
+        found = collect(generation)
+        gc.freeze()
+        return found
+
+    return collect_and_freeze
 
 
 if __name__ == "__main__":
@@ -42,5 +46,5 @@ if __name__ == "__main__":
     for name in NEEDED:
         importlib.import_module(name)
     gc.freeze()
-    gc.collect = freeze_what_stays  # pyspark.daemon calls it after each task
+    gc.collect = freeze_after(gc.collect)  # pyspark.daemon calls it after each task
     runpy.run_module("pyspark.daemon", run_name="__main__", alter_sys=True)

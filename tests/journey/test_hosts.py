@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 
@@ -75,7 +74,6 @@ def first_line(process, start):
 
 
 def test_one_process_on_each_host_has_the_bits_of_one_process(here, hosts, recipe):
-    assert "OMP_NUM_THREADS" not in os.environ
     first, second = trained(hosts, recipe, *EXACT)
     both = answer(first)
     out, err = second.communicate(timeout=60)
@@ -85,7 +83,8 @@ def test_one_process_on_each_host_has_the_bits_of_one_process(here, hosts, recip
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("how", ["power", pytest.param("partition", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["power", "partition"])
 def test_a_rank_ends_in_time_when_the_host_of_the_first_one_is_lost(hosts, recipe, how):
     first, second = trained(hosts, recipe, *EXACT, "--set", "fit.epochs=500")
     first_line(first, "epoch")

@@ -49,7 +49,12 @@ def recipe_of(folder, method):
 
 @pytest.mark.spark
 @pytest.mark.parametrize(
-    ("method", "names"), [("undersample", ("no", "yes")), ("weights", ("no", "yes")), ("undersample", ("0.0", "1.0"))]
+    ("method", "names"),
+    [
+        pytest.param("undersample", ("no", "yes"), marks=pytest.mark.slow),
+        ("weights", ("no", "yes")),
+        ("undersample", ("0.0", "1.0")),
+    ],
 )
 def test_probabilities_of_a_served_model_are_those_of_bayes(spark, settings, tmp_path, method, names):
     pulses(tmp_path, names)

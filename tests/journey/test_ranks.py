@@ -295,10 +295,11 @@ def test_ranks_that_torchrun_started_find_each_other(home):
     [
         (("--nodes", "2"), 2, "torchrun --nnodes 2"),
         (("--devices", "3"), 2, "lanes that would do"),
-        (
+        pytest.param(
             ("--devices", "2", "--set", "network.norm=batch", "--set", "fit.exact=true"),
             2,
             "normalise over the batch",
+            marks=pytest.mark.slow,
         ),
         (("--devices", "2", "--set", "data.source.limit=600"), 3, "not prepared yet"),
     ],

@@ -99,9 +99,8 @@ def test_a_publish_that_ends_before_any_of_its_operations_leaves_whole_versions(
     assert int(out) >= points[soak]
 
 
-@pytest.mark.parametrize(
-    "kind", ["on_disk", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("on_s3", "on_hadoop"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["on_disk", "on_s3", "on_hadoop"])
 def test_prepares_that_meet_end_well_and_leave_nothing(kind, request, tmp_path):
     variables = request.getfixturevalue(kind)
     where = seen(variables["MILLSTREAM_STORE"], tmp_path)

@@ -1,5 +1,6 @@
 """Losses that are sums over the elements of a row: their mean is over all elements of all ranks."""
 
+import json
 import math
 from fractions import Fraction
 
@@ -7,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as processes
 from pydantic import BaseModel
 from torch import nn
 from torch.nn import functional
@@ -20,6 +20,7 @@ from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch, Ragged
 from millstream.training.networks.classical import kmeans
 from millstream.training.task import Task
+from tests.forkserver import python
 from tests.training.signatures import number, signature, target
 from tests.training.tasks.made import measured
 
@@ -101,7 +102,7 @@ def test_the_perplexity_of_a_split_weighs_each_token_alike():
     assert math.exp(found) == pytest.approx(math.exp(float(by_hand(made))), rel=1e-6)
 
 
-def one_rank(rank, ranks, store, queue):
+def one_rank(rank, ranks, store):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", store=dist.FileStore(store, ranks), rank=rank, world_size=ranks)
     made, own = task(), batch(slice(3 * rank, 3 * rank + 3), ranks)
@@ -111,22 +112,19 @@ def one_rank(rank, ranks, store, queue):
         dist.all_reduce(gradient)
         gradient /= ranks
     held = measured(made, own)["test/loss"]
-    queue.put((rank, [gradient.numpy() for gradient in gradients], held))
+    print(json.dumps([[gradient.tolist() for gradient in gradients], held]))
     dist.destroy_process_group()
 
 
 def test_two_ranks_with_uneven_lengths_have_the_gradient_and_the_perplexity_of_one(tmp_path):
-    queue = processes.get_context("spawn").SimpleQueue()
-    arguments = (2, str(tmp_path / "store"), queue)
-    started = processes.start_processes(one_rank, arguments, nprocs=2, join=False, start_method="spawn")
-    found = [queue.get() for _ in range(2)]
-    while not started.join(timeout=30):
-        pass
+    rank = "import sys; from tests.training.test_task import one_rank; one_rank(int(sys.argv[1]), 2, sys.argv[2])"
+    started = [python("-c", rank, str(at), str(tmp_path / "store")) for at in range(2)]
+    found = [json.loads(process.communicate(timeout=120)[0]) for process in started]
     made = task()
     by_hand(made).backward()
-    for _, gradients, held in found:
+    for gradients, held in found:
         for one, wanted in zip(gradients, made.network.parameters(), strict=True):
-            np.testing.assert_allclose(one, wanted.grad, rtol=1e-5, atol=1e-7)
+            np.testing.assert_allclose(np.array(one, np.float32), wanted.grad, rtol=1e-5, atol=1e-7)
         assert math.exp(held) == pytest.approx(math.exp(float(by_hand(made))), rel=1e-6)
 
 

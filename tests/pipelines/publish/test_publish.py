@@ -34,6 +34,7 @@ def environment(home):
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_killed_prepare_leaves_no_half_version_and_the_next_publishes_the_same_one(spark, settings, tmp_path, soak):
     home, store = tmp_path / "home", tmp_path / "home" / "datasets"

@@ -32,12 +32,12 @@ def test_experiments_are_of_models_and_none_of_generative_ai(settings):
 
 
 @pytest.mark.fault
-def test_eight_processes_open_a_fresh_store_at_once(tmp_path, soak):
+def test_processes_open_a_fresh_store_at_once(tmp_path, soak):
     for attempt in range(20 if soak else 1):
         home = str(tmp_path / f"home {attempt}")
-        opened = [python("-c", OPEN, home) for _ in range(8)]
+        opened = [python("-c", OPEN, home) for _ in range(8 if soak else 4)]
         outputs = [one.communicate() for one in opened]
-        assert [one.returncode for one in opened] == [0] * 8, outputs
+        assert [one.returncode for one in opened] == [0] * len(opened), outputs
         assert len({out for out, _ in outputs}) == 1
 
 

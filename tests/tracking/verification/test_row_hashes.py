@@ -2,8 +2,6 @@
 
 import math
 import struct
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from millstream.tracking.verification import row_hashes
+from tests.forkserver import python
 
 BYTES = st.lists(st.one_of(st.none(), st.binary(max_size=40)), min_size=1, max_size=30)
 LISTS = st.lists(st.one_of(st.none(), st.lists(st.integers(-3, 3), max_size=6)), min_size=1, max_size=30)
@@ -75,5 +74,5 @@ import pyarrow as pa
 from millstream.tracking.verification.row_hashes import of_values
 print(of_values(pa.array(["a", "bc"])))
 """
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    found, _ = python("-c", script).communicate()
     assert found.strip() == str(row_hashes.of_values(pa.array(["a", "bc"])))

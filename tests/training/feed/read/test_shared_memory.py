@@ -1,7 +1,5 @@
 import os
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 
@@ -11,6 +9,7 @@ import pytest
 
 from millstream.tracking.errors import BadEnvironment
 from millstream.training.feed.read.shared_memory import shared_arrays, sweep
+from tests.forkserver import python
 
 LAYOUT = [((1000, 3), np.dtype("<f4")), ((1000,), np.dtype("int64"))]
 PROCESS = textwrap.dedent(
@@ -30,14 +29,19 @@ PROCESS = textwrap.dedent(
         arrays[1][:] = np.arange(1000)
     arrays = shared_arrays("split", layout, fill, Path(sys.argv[1]))
     print("whole" if arrays[0].min() == 1.5 and arrays[1][-1] == 999 else "torn", flush=True)
-    sys.stdin.readline()
+    while not Path(sys.argv[1], f"{os.getpid()} may go").exists():
+        time.sleep(0.01)
     """
 )
 
 
 def started(folder, *words):
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, "-c", PROCESS, str(folder), *words], **pipes)
+    return python("-c", PROCESS, str(folder), *words)
+
+
+def end(folder, process):
+    (folder / f"{process.pid} may go").touch()
+    process.communicate()
 
 
 def test_processes_share_one_copy_that_one_of_them_filled_and_the_last_removes(tmp_path):
@@ -53,9 +57,9 @@ def test_processes_share_one_copy_that_one_of_them_filled_and_the_last_removes(t
     (held,) = tmp_path.glob("millstream-*/*")
     assert held.parent.stat().st_mode & 0o077 == 0
     for process in processes[:3]:
-        process.communicate("\n")
+        end(tmp_path, process)
     assert held.exists()
-    processes[3].communicate("\n")
+    end(tmp_path, processes[3])
     assert not held.exists()
 
 
@@ -82,8 +86,7 @@ MANY = textwrap.dedent(
 @pytest.mark.fault
 def test_processes_come_and_go_at_any_moment_and_none_fails(tmp_path, soak):
     rounds = 20_000 if soak else 500
-    command = [sys.executable, "-c", MANY, str(tmp_path), str(rounds)]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    running = [python("-c", MANY, str(tmp_path), str(rounds)) for _ in range(4)]
     assert [process.communicate()[1] for process in running] == [""] * 4
     assert list(tmp_path.glob("millstream-*/*")) == []
 
@@ -107,7 +110,7 @@ def test_a_copy_whose_maker_died_in_the_middle_is_never_taken_for_whole(tmp_path
     assert waiting.wait() == -signal.SIGKILL
     next_one = started(tmp_path)
     assert [next_one.stdout.readline().strip() for _ in range(2)] == ["fills", "whole"]
-    next_one.communicate("\n")
+    end(tmp_path, next_one)
 
 
 @pytest.mark.fault
