@@ -15,7 +15,6 @@ import gc
 import importlib
 import runpy
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 NEEDED = ("pyarrow", "millstream.pipelines.spark.frames", "millstream.pipelines.readers.images")
@@ -29,15 +28,14 @@ def without_archives(search: list[str]) -> list[str]:
     return folders if any((Path(place) / "pyspark" / "daemon.py").is_file() for place in folders) else search
 
 
-def freeze_after(collect: Callable[[int], int]) -> Callable[[int], int]:
-    """A collection of garbage after which what is left is not looked at again."""
+_collect = gc.collect
 
-    def collect_and_freeze(generation: int = 2, /) -> int:
-        found = collect(generation)
-        gc.freeze()
-        return found
 
-    return collect_and_freeze
+def collect_and_freeze(generation: int = 2) -> int:
+    """Collect garbage, and let later collections skip what is left; returns the number of objects found."""
+    found = _collect(generation)
+    gc.freeze()
+    return found
 
 
 if __name__ == "__main__":
@@ -46,5 +44,5 @@ if __name__ == "__main__":
     for name in NEEDED:
         importlib.import_module(name)
     gc.freeze()
-    gc.collect = freeze_after(gc.collect)  # pyspark.daemon calls it after each task
+    gc.collect = collect_and_freeze  # pyspark.daemon calls it after each task
     runpy.run_module("pyspark.daemon", run_name="__main__", alter_sys=True)
