@@ -39,6 +39,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     images: int = Field(500, ge=1, description="test images whose likelihood is estimated, the first in stored order")
 
 
+TINY = Config(colour="target", samples=5, images=3)
+
+
 class Variational(Task):
     """Loss is the negative ELBO of log p(x); `test/nll` is the importance-sampled -log p(x)."""
 
