@@ -164,9 +164,9 @@ class Pair:
         task, network = found("tasks", self.task), found("networks", self.network)
         return Parts(task_class(task), tiny(task), network, tiny(network), fit).build(self.signature)
 
-    def task_fitted(self) -> Task:
+    def task_fitted(self, fit: Fit = FIT) -> Task:
         """The task; an estimator is fitted on a batch."""
-        made = self.build()
+        made = self.build(fit)
         if isinstance(made.network, EstimatorModule):
             fit_on(made, batch(self.signature))
         return made
