@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -35,11 +36,15 @@ class Looked:
     inputs: tuple[Any, ...]
     true_B: Tensor
 
+    def to(self, device: torch.device) -> Looked:
+        return Looked(tuple(changed(one, partial(Tensor.to, device=device)) for one in self.inputs), self.true_B)
+
 
 def figures(network: nn.Module, signature: Signature, looked: Looked) -> dict[str, Figure]:
     """`filters`, `feature_maps` and `activation_maps` of an image network, or `attended_words` of a token network.
 
-    Empty for a network without 2-D convolutions over images and without `attended` over tokens.
+    The rows are on the network's device. Empty for a network without 2-D convolutions over images and without
+    `attended` over tokens.
     """
     # tensors made in inference mode have no autograd; copies made here do
     looked = Looked(tuple(changed(one, torch.clone) for one in looked.inputs), looked.true_B)

@@ -25,7 +25,7 @@ def surface(task: Task, rows: Batch, path: Sequence[Sequence[float]]) -> Figure:
     low_2, high_2 = path_S2.min(axis=0), path_S2.max(axis=0)
     extent_2 = np.maximum(high_2 - low_2, 1e-3 + 1e-3 * np.abs(high_2))
     x, y = np.linspace(low_2 - MARGIN * extent_2, high_2 + MARGIN * extent_2, GRID).T
-    parameters = list(task.network.parameters())
+    rows, parameters = rows.to(task.device), list(task.network.parameters())
     kept, was_training = parameters_to_vector(parameters).detach().clone(), task.training
     loss_YX = np.empty((GRID, GRID))
     task.eval()

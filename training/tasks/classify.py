@@ -117,7 +117,9 @@ class Classify(Task):
 
     def figures(self) -> dict[str, Figure]:
         found = {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
-        return found if self.looked is None else found | figures(self.network, self.signature, self.looked)
+        # after a test the trainer moves the weights to the CPU, and the rows stay where they were
+        looked = self.looked and self.looked.to(self.device)
+        return found if looked is None else found | figures(self.network, self.signature, looked)
 
 
 def whole(target: Tensor) -> Tensor:

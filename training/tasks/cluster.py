@@ -45,6 +45,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(against="target", neighbour_map=6)
+
+
 class Cluster(Task):
     """Adjusted Rand index against a class column, silhouette, and the fraction of rows assigned to a cluster."""
 

@@ -95,7 +95,8 @@ class Density(Task):
         ends = zip(low - margin, high + margin, strict=True)
         x, y = (torch.linspace(float(a), float(b), GRID) for a, b in ends)
         places_YX2 = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-        log_YX = self.network(places_YX2.reshape(-1, *self.signature.inputs[0].shape)).reshape(GRID, GRID)
+        places = places_YX2.reshape(-1, *self.signature.inputs[0].shape).to(self.device)
+        log_YX = self.network(places).reshape(GRID, GRID)
         names = column_names(self.signature)
         return density_map(as_numpy(log_YX), as_numpy(x), as_numpy(y), x_N2, (names[0], names[1]))
 

@@ -34,6 +34,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(target="target", head=Dropout(name="dropout", precision=4.0, passes=3))
+
+
 class Distributional(Regress):
     """Log-likelihood and RMSE of the mean in raw units, and the fraction of rows inside their prediction interval.
 

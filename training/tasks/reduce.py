@@ -48,6 +48,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(colour="target", neighbour_map=6)
+
+
 class Reduce(Task):
     """Reconstruction MSE, share of the split's variance kept, and trustworthiness of the codes."""
 

@@ -52,6 +52,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+TINY = Config(target="target", tile=4, margin=1)
+
+
 class Segment(Task):
     """IoU and Dice over all pixels of the split, at a probability threshold of 1/2."""
 

@@ -47,6 +47,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     turn: bool = Field(True, description="augment with random flips and transposition, drawn once per batch")
 
 
+TINY = Config(target="target", patch=4)
+
+
 class SuperResolve(Task):
     """`psnr_y` (dB) and `ssim` of the prediction and of bicubic upsampling as a baseline; `pattern` of the error."""
 

@@ -39,6 +39,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     images: int = Field(500, ge=1, description="test images whose likelihood is estimated, the first in stored order")
 
 
+TINY = Config(colour="target", samples=5, images=3)
+
+
 class Variational(Task):
     """Loss is the negative ELBO of log p(x); `test/nll` is the importance-sampled -log p(x)."""
 
@@ -97,11 +100,12 @@ class Variational(Task):
         both = (as_numpy(torch.as_tensor(one.compute())) for one in (self.codes, self.colours))
         codes_NZ, colours_N = (np.atleast_1d(one) for one in both)
         if self.first is not None:
-            codes = self.network.encode(self.first)[0]
+            # after a test the trainer moves the weights to the CPU, and the images stay where they were
+            first = self.first.to(self.device)
+            codes = self.network.encode(first)[0]
             again = torch.sigmoid(self.network.decode(codes))
-            pairs = torch.cat([self.first, again])
             found["reconstructions"] = samples(
-                as_numpy(pairs), len(self.first), title="test images, and what their codes give"
+                as_numpy(torch.cat([first, again])), len(first), title="test images, and what their codes give"
             )
             if len(codes) > 1:
                 found["interpolation"] = samples(

@@ -30,6 +30,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     neighbours: int = Field(5, ge=1, description="rows within the radius, itself included, that make a core row")
 
 
+TINY = Config(radius=0.5, neighbours=2)
+
+
 def build(config: Config, signature: Signature) -> Dbscan:
     return Dbscan(config, width(signature))
 

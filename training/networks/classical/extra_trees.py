@@ -12,6 +12,7 @@ from millstream.training.networks.classical import forest
 from millstream.training.networks.classical._scikit_learn import Scikit
 
 Config = forest.Config
+TINY = Config(trees=5)
 
 
 def build(config: Config, signature: Signature) -> Scikit:

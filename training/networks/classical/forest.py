@@ -28,6 +28,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="seed of the bootstrap samples and of the columns sampled at each split")
 
 
+TINY = Config(trees=5)
+
+
 def build(config: Config, signature: Signature) -> Scikit:
     classes = len(signature.classes)
     options = shape(config, classes)

@@ -43,6 +43,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="seed of the initializations")
 
 
+TINY = Config(parts=2)
+
+
 def build(config: Config, signature: Signature) -> GaussianMixture:
     return GaussianMixture(config, width(signature))
 

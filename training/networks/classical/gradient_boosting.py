@@ -21,6 +21,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="seed of the row samples and of ties between equally good splits")
 
 
+TINY = Config(rounds=5)
+
+
 def build(config: Config, signature: Signature) -> Scikit:
     shape = {
         "n_estimators": config.rounds,

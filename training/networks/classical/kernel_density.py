@@ -24,6 +24,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(deviation=0.1)
+
+
 def build(config: Config, signature: Signature) -> KernelDensity:
     return KernelDensity(config, width(signature))
 

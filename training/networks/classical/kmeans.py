@@ -35,6 +35,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="seed of the initial centroids")
 
 
+TINY = Config(clusters=3, restarts=2)
+
+
 def build(config: Config, signature: Signature) -> KMeans:
     return KMeans(config, width(signature))
 

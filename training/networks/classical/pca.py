@@ -28,6 +28,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     parts: int = Field(2, ge=1, description="components kept, Z")
 
 
+TINY = Config(parts=1)
+
+
 def build(config: Config, signature: Signature) -> Pca:
     return Pca(config, width(signature))
 

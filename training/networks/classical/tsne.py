@@ -34,6 +34,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="seed of the PCA from which the embedding is initialized")
 
 
+TINY = Config(perplexity=2, steps=250)
+
+
 def build(config: Config, signature: Signature) -> Tsne:
     return Tsne(config, width(signature))
 

@@ -49,6 +49,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(rounds=5, depth=3)
+
+
 def build(config: Config, signature: Signature) -> Estimator:
     # the order is that of `training.estimator.flat`: input by input, column by column
     kinds = [kind for one in signature.inputs for kind in _kinds(one.meaning, int(np.prod(one.shape)))]

@@ -92,6 +92,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         return value if isinstance(value, tuple) else (value,) * len(self.maps)
 
 
+TINY = Config(maps=(4, 8))
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images too small for a kernel, or whose channels the first groups do not divide."""
     channels, *sides = signature.single("image").shape

@@ -40,6 +40,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+TINY = Config(channels=4, poolings=2, fused=1)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images whose sides the poolings do not divide."""
     return FCN(config, *channels_and_maps(signature, config.poolings, "cnn/fcn"))

@@ -26,6 +26,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability before each hidden fully connected layer")
 
 
+TINY = Config(channels=(4, 8), hidden=(16, 12))
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images under 8x8."""
     shape = signature.single("image").shape

@@ -27,6 +27,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability after each pooling")
 
 
+TINY = Config(width=0.05, norm="group")
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images under 4x4."""
     shape = signature.single("image").shape

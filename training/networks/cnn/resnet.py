@@ -40,6 +40,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     width: float = Field(1.0, gt=0, le=4, description="width multiplier of the paper's channels")
 
 
+TINY = Config(width=0.25)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images too small for the downsampling stages."""
     shape, least = signature.single("image").shape, 1 << (len(BLOCKS[config.depth]) - 1)

@@ -31,6 +31,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
         return kernels
 
 
+TINY = Config(channels=(8, 4))
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return SRCNN(config, *enlargement(signature, "cnn/srcnn"))

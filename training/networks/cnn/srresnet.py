@@ -24,6 +24,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     residual: bool = Field(False, description="whether the convolutions predict the residual of bicubic upsampling")
 
 
+TINY = Config(blocks=1, channels=8)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return SRResNet(config, *enlargement(signature, "cnn/srresnet"))

@@ -31,6 +31,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout probability before the last layer")
 
 
+TINY = Config(embedding=8, maps=8)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     tokens = len(signature.single("tokens").columns[0].vocabulary or ())
     return TextCNN(config, tokens, signature.outputs)

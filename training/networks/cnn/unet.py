@@ -31,6 +31,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability of the lowest-resolution maps")
 
 
+TINY = Config(channels=4, poolings=2)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images whose sides the poolings do not divide."""
     return UNet(config, *channels_and_maps(signature, config.poolings, "cnn/unet"))

@@ -23,6 +23,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     channels: int = Field(64, ge=1, description="channels of the hidden layers")
 
 
+TINY = Config(layers=3, channels=8)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData unless the target's sides are the same whole multiple of the input's."""
     return VDSR(config, *enlargement(signature, "cnn/vdsr"))

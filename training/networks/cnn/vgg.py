@@ -31,6 +31,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout probability before the fully connected layer")
 
 
+TINY = Config(depth=11, width=0.05)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images under 32x32."""
     shape = signature.single("image").shape

@@ -23,6 +23,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout probability of the discriminator's maps")
 
 
+TINY = Config(latent=4, channels=4)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for images whose sides are not multiples of 4."""
     shape = signature.single("image").shape

@@ -22,6 +22,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(latent=3, hidden=(16,))
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     return VAE(config, signature.single("image").shape)
 

@@ -28,6 +28,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     bins: int = Field(8, ge=2, description="bins of a spline")
 
 
+TINY = Config(layers=2, hidden=(16,))
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData unless all inputs are numbers: a category has no density."""
     return Flow(config, signature.single("number").shape[0])

@@ -40,6 +40,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     embedding: int | None = Field(None, ge=1, description="embedding dimension of a category; default: one-hot")
 
 
+TINY = Config(hidden=(16,), dropout=0.1)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     """Raises BadData for tokens, whose number varies between rows."""
     wrong = [field.name for field in signature.inputs if field.meaning == "tokens"]

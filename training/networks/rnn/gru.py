@@ -26,6 +26,9 @@ class Config(BaseModel, frozen=True, extra="forbid"):
     )
 
 
+TINY = Config(embedding=8, hidden=8)
+
+
 def build(config: Config, signature: Signature) -> nn.Module:
     tokens = len(signature.single("tokens").columns[0].vocabulary or ())
     return GRU(config, tokens, signature.outputs)

@@ -47,6 +47,9 @@ class Config(AgentConfig, frozen=True):
     )
 
 
+TINY = Config(steps=64, act=16, warm_up=16, learn=2, memory=100, episodes=1, valid_episodes=1)
+
+
 class Dqn(Agent):
     """DQN agent; the network returns the value of each action, (B, A)."""
 

@@ -58,25 +58,6 @@ def test_a_network_can_be_exported():
     torch.testing.assert_close(exported(more), network(more), rtol=1e-4, atol=1e-5)
 
 
-def test_a_network_learns_one_batch_by_heart():
-    network = built(shape=(1, 16, 16), poolings=2, fused=1)
-    x = (
-        torch.rand(4, 1, 4, 4, generator=torch.Generator().manual_seed(1))
-        .repeat_interleave(4, 2)
-        .repeat_interleave(4, 3)
-    )
-    y = (x > 0.5).float()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-    for _ in range(300):
-        optimizer.zero_grad()
-        loss = functional.binary_cross_entropy_with_logits(network(x), y)
-        loss.backward()
-        optimizer.step()
-        if loss < 0.15:
-            return
-    raise AssertionError(f"the loss is still {loss:.3f}")
-
-
 @pytest.mark.bad_input
 def test_what_does_not_fit_is_refused_with_what_it_takes():
     with pytest.raises(BadData, match=r"\(48, 32\).*sides that 32 divides"):

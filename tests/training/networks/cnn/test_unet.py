@@ -6,6 +6,7 @@ from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 from millstream.training.networks.cnn import unet
 from millstream.training.networks.cnn.unet import Config
+from tests.checks import check_network
 from tests.training.signatures import image, number, signature
 
 GROWTHS = ["nearest", "bilinear", "transposed", "shuffle", "unpool"]
@@ -33,12 +34,7 @@ def test_unet_has_the_papers_number_of_parameters():
 @pytest.mark.parametrize("growth", GROWTHS)
 def test_scores_lie_on_the_image_and_every_parameter_learns(growth, skips):
     network, x = built(growth=growth, skips=skips, maps=2), torch.randn(3, 3, 32, 32)
-    scores = network(x)
-    assert scores.shape == (3, 2, 32, 32)
-    scores.square().sum().backward()
-    assert [path for path, one in network.named_parameters() if one.grad is None or not one.grad.any()] == []
-    network.eval()
-    torch.testing.assert_close(network(x)[1:2], network(x[1:2]), rtol=1e-4, atol=1e-5)
+    check_network(network, x, shape=(3, 2, 32, 32))
 
 
 @pytest.mark.parametrize("growth", GROWTHS)
@@ -48,21 +44,6 @@ def test_a_network_can_be_exported(growth):
     exported = torch.export.export(network, (x,), dynamic_shapes=({0: rows},)).module()
     more = torch.randn(5, 3, 32, 32)
     torch.testing.assert_close(exported(more), network(more), rtol=1e-4, atol=1e-5)
-
-
-def test_a_network_learns_one_batch_by_heart():
-    network = built(shape=(1, 16, 16))
-    x = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(1))
-    y = (x > 0.5).float()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-    for _ in range(200):
-        optimizer.zero_grad()
-        loss = nn.functional.binary_cross_entropy_with_logits(network(x), y)
-        loss.backward()
-        optimizer.step()
-        if loss < 0.1:
-            return
-    raise AssertionError(f"the loss is still {loss:.3f}")
 
 
 @pytest.mark.bad_input

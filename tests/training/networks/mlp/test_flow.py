@@ -19,9 +19,8 @@ def made(config=SMALL, of=PLANE):
     return flow.build(config, of)
 
 
-@pytest.mark.parametrize("config", [SMALL, Config(kind="affine", layers=2, hidden=(16, 16))])
-def test_a_flow_keeps_the_network_contract(config):
-    check_network(made(config), torch.randn(6, 2), shape=(6,))
+def test_an_affine_flow_keeps_the_network_contract():
+    check_network(made(Config(kind="affine", layers=2, hidden=(16, 16))), torch.randn(6, 2), shape=(6,))
 
 
 def test_a_flow_has_the_parameters_of_its_masked_networks():
