@@ -49,11 +49,13 @@ class FlatSteps(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self.flat.gather():
+        if self.flat.is_gathered or self.flat.gather():
             self.flat.step()
         else:
             super().step()
         return loss
+
+    step.hooked = True  # type: ignore[attr-defined]  # for torch's profiler the step inside is enough
 
 
 @cache
@@ -68,6 +70,12 @@ class Flat:
         self.optimizer = optimizer
         self.groups: list[Group] = []
         self.is_given_up = False
+        self._has_looked = False
+
+    @property
+    def is_gathered(self) -> bool:
+        """Whether the gradients have been gathered for this step."""
+        return self._has_looked and bool(self.groups) and all(group.is_gathered for group in self.groups)
 
     @torch.no_grad()
     def gather(self) -> list[nn.Parameter]:
@@ -83,6 +91,7 @@ class Flat:
             self.groups, self.is_given_up = [], True  # weights and state stay what they are: those of each parameter
         elif not is_ready:
             self.groups = [Group(self.optimizer, at, parameters) for at, parameters in enumerate(found)]
+        self._has_looked = True
         for group in self.groups:
             group.gather()
         return [group.buffer for group in self.groups]
@@ -90,6 +99,7 @@ class Flat:
     @torch.no_grad()
     def step(self) -> None:
         """A step with the gathered gradients."""
+        self._has_looked = False
         for group in self.groups:
             group.step()
 
@@ -130,8 +140,12 @@ class Group:
         """Whether the optimizer's state is still of its buffers: a checkpoint brings another."""
         return self.optimizer.state.get(self.parameters[0]) is self.shared
 
+    @property
+    def is_gathered(self) -> bool:
+        return all(one.grad is view for one, view in zip(self.parameters, self.gradients, strict=True))
+
     def gather(self) -> None:
-        if not all(one.grad is view for one, view in zip(self.parameters, self.gradients, strict=True)):
+        if not self.is_gathered:
             torch._foreach_copy_(self.gradients, [cast(Tensor, one.grad) for one in self.parameters])
             for one, view in zip(self.parameters, self.gradients, strict=True):
                 one.grad = view
@@ -187,7 +201,7 @@ def _fits(groups: Sequence[Sequence[nn.Parameter]], state: Mapping[Any, Any]) ->
         group
         and len({(one.dtype, one.device) for one in group}) == 1
         and all(_is_dense(one) and not cast(Tensor, one.grad).is_sparse for one in group)
-        and len({tuple(state.get(one, {})) for one in group}) == 1
+        and len({tuple((name, value is None) for name, value in state.get(one, {}).items()) for one in group}) == 1
         and len({float(state[one]["step"]) for one in group if "step" in state.get(one, {})}) <= 1
         for group in groups
     )

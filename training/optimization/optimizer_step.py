@@ -6,6 +6,7 @@ A step with a non-finite loss or gradient is not taken: weights and optimizer st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -64,7 +65,7 @@ def descend(optimizer: Any, losses: Losses, gradients: Gradients, fit: Fit) -> S
     norm = _norm(_gradients(stepped))
     if fit.clip:
         clip_grads_with_norm_(stepped, fit.clip, norm)
-    taken = bool(torch.isfinite(seen[0] + norm))
+    taken = math.isfinite(float(seen[0] + norm))
     if taken:
         optimizer.step()
     return Step(seen[0], norm, taken)
@@ -99,7 +100,7 @@ def _searched(
     optimizer.step(again)
     norm = _norm(_gradients(parameters))
     size = _norm([one.detach() for one in parameters])
-    return Step(seen[0], norm, bool(torch.isfinite(seen[0] + size)))
+    return Step(seen[0], norm, math.isfinite(float(seen[0] + size)))
 
 
 def _gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
