@@ -10,7 +10,6 @@ from millstream.tracking.dataset.manifest import SPLITS, Manifest
 from millstream.tracking.errors import Fault
 from millstream.tracking.recipe.schema import Located, direction_of_mark
 from millstream.training.config.fit import Fit
-from millstream.training.feed.plan.sequences import order_fault
 
 if TYPE_CHECKING:
     from millstream.training.task import Task
@@ -74,6 +73,8 @@ def metric_faults(
 
 def order_faults(located: Located, fit: Fit, manifest: Manifest) -> Iterator[Fault]:
     """The fault of an order that the samples of the dataset do not have."""
+    from millstream.training.feed.plan.sequences import order_fault  # the order of batches imports torch
+
     fault = order_fault(manifest) if fit.order == "contiguous" else None
     if fault is not None:
         yield located.fault("fit.order", fault)
