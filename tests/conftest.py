@@ -54,6 +54,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in without]
 
 
+@pytest.hookimpl(tryfirst=True)  # before the loop of a worker of xdist, which ends the chain
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Before the first test that starts Java: makes the archive of its classes (30 CPU seconds, once; each start then
     costs 2 less)."""
