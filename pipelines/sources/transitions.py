@@ -12,6 +12,7 @@ Axes: n rows, O numbers of an observation, A numbers of an action.
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -115,13 +116,25 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
         return frame
 
 
+_DAMAGED = (
+    OSError,
+    ValueError,
+    LookupError,
+    EOFError,
+    NotImplementedError,
+    zlib.error,
+    zipfile.BadZipFile,
+    tokenize.TokenError,  # numpy reads a header that is no literal as one of Python 2
+)
+
+
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
-    except (OSError, ValueError, LookupError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise BadData.at(path, f"cannot be read as {path.suffix} ({error}); objects are not unpickled") from None
     return {str(name): frame[name].to_numpy() for name in frame.columns}
 
