@@ -301,7 +301,9 @@ def test_ranks_that_torchrun_started_find_each_other(home):
             "normalise over the batch",
             marks=pytest.mark.slow,
         ),
-        (("--devices", "2", "--set", "data.source.limit=600"), 3, "not prepared yet"),
+        pytest.param(
+            ("--devices", "2", "--set", "data.source.limit=600"), 3, "not prepared yet", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_cannot_be_split_is_refused_once_with_what_would_do(here, home, words, code, expected):
