@@ -60,6 +60,7 @@ def source_of(path, **fields):
 
 def prepared(spark, path, source):
     """What `prepare` reads, by key, and how many rows it puts aside."""
+    spark.catalog.clearCache()  # `prepare` unpersists at its end; otherwise the last example's rows are read
     table = source.read(spark, {path.name: path}, 0)
     rows = table.frame.select("sample_id", *INPUTS).collect()
     return {row[0]: tuple(row)[1:] for row in rows}, 0 if table.refused is None else table.refused.count()
