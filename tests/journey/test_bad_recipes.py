@@ -102,12 +102,12 @@ UNFIT = {
     "a target that is not there": ([("target: label", "target: lable")], 7, "no column 'lable'"),
     "an order that no rows have": ([("seed: 3", "seed: 3, order: contiguous")], 9, "rows of the dataset have no order"),
     "no rows of test": ([NO_TEST], 5, "has no rows for test"),
-    "no rows of valid to keep the best by": ([NO_VALID, ("seed: 3", "seed: 3, keep: best")], 5, "no rows to valid"),
+    "no rows of valid to keep the best by": ([NO_VALID, ("seed: 3", "seed: 3, keep: best")], 5, "no rows for valid"),
     "a mark that is misspelt": ([("test/accuracy", "test/acuracy")], 13, "did you mean test/accuracy?"),
     "a mark on the worse side": ([(">= 0.9", "<= 0.9")], 13, "is better when larger, and the mark is <= 0.9; write >="),
     "a mark of another task": ([("test/accuracy", "test/rmse")], 13, "no such metric of this task"),
     "a mark of two classes": ([("test/accuracy", "test/auc")], 13, "no such metric of this task"),
-    "a mark of a split that is not there": ([NO_VALID, ("test/loss", "valid/loss")], 5, "no rows to valid"),
+    "a mark of a split that is not there": ([NO_VALID, ("test/loss", "valid/loss")], 5, "no rows for valid"),
 }  # fmt: skip
 
 

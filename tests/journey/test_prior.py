@@ -66,7 +66,7 @@ def test_probabilities_of_a_served_model_are_those_of_bayes(spark, settings, tmp
     assert signature.shares.trained == pytest.approx((0.5, 0.5))
     task = parts.build(signature)
     whole = DatasetSource(dataset, signature, parts.fit).loader("train").whole()
-    task.network.fit(whole.arguments, whole.truth, whole.weight_B)
+    task.network.estimator.fit(whole.arguments, whole.truth, whole.weight_B)
     model_folder.save(tmp_path / "model", located, task, dataset.manifest)
     pulse = np.linspace(-3, 3, 25)
     found = np.stack(model_folder.load(tmp_path / "model").predict(pd.DataFrame({"pulse": pulse}))["probabilities"])
