@@ -24,7 +24,7 @@ from millstream.tracking.settings import Settings
 STARTS = 6
 """At this start of Java the archive is made: by then those without it have cost about as much more as it costs."""
 KEPT = 2
-"""Archives kept, of the last used Java and Spark: each takes 120 MiB."""
+"""Archives kept, of the last used Java and Spark: each takes 130 to 180 MiB."""
 CLASSES = "millstream.classes"
 """Java's system property with the file that its loaded classes are listed in, at the start that makes the archive."""
 _WITHIN_S = 600
