@@ -2,11 +2,10 @@
 
     MILLSTREAM_MIRROR=... python -m benchmarks.training.epoch [--rounds N] [--threads N] [--set a.b=v] [RECIPE ...]
 
-The kinds take turns, epoch by epoch, in one process; figures are medians of CPU seconds, and ratios medians over the
-rounds. `millstream` is a whole training epoch, from the first batch to the last step with all that goes along: feed,
-draws, schedule, clipping, metrics, records, a checkpoint.
-optimizers per parameter. The loop by hand has the split in memory as tensors, permutes it, gathers, steps, and nothing
-else.
+The two take turns, epoch by epoch, in one process; figures are medians of CPU seconds, and the ratio is the median over
+the rounds. `millstream` is a whole training epoch, from the first batch to the last step with all that goes along:
+feed, draws, schedule, clipping, metrics, records, a checkpoint. The loop by hand has the split in memory as tensors,
+permutes it, gathers, steps, and nothing else.
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ from millstream.training.callbacks.run_logger import History
 from millstream.training.feed.batch import Batch
 from millstream.training.loop import trainer
 from millstream.training.loop.job import Job
+from millstream.training.memory import keep_freed_memory
 
 RECIPES = ("mlp/adult", "cnn/lenet-mnist", "cnn/lenet-digits")
 WARM_UP = 1
@@ -68,6 +68,7 @@ def measured(recipe: str, rounds: int, home: Path, sets: list[str]) -> dict[str,
     located = load(recipe, sets=[*sets, f"fit.epochs={epochs}", f"fit.validate_every={epochs}"])
     settings = Settings.read({**os.environ, "MILLSTREAM_HOME": str(home)})
     dataset = Dataset.open(prepare(located, settings, say=lambda message: None).path, settings.store)
+    keep_freed_memory()  # as a training does; the loop by hand has it, too
     with Run.start(settings, located) as run:
         job = Job.of(located, run, dataset)
         turns = Turns(job)

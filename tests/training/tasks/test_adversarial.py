@@ -97,7 +97,8 @@ def test_the_generator_moves_with_each_fifth_batch_and_the_discriminator_with_ea
 def test_each_optimizer_is_of_its_own_kind_and_its_schedule_ends_with_its_last_step(five_to_one):
     found, _ = five_to_one
     generator, discriminator = found.trainer.optimizers
-    assert (type(generator), type(discriminator)) == (torch.optim.Adam, torch.optim.SGD)
+    assert isinstance(generator, torch.optim.Adam)
+    assert isinstance(discriminator, torch.optim.SGD)
     schedules = [one.scheduler for one in found.trainer.lr_scheduler_configs]
     assert [one.last_epoch for one in schedules] == [3, 15]
     assert [one.get_last_lr()[0] for one in schedules] == pytest.approx([0.0, 0.0], abs=1e-9)
