@@ -9,6 +9,7 @@ from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.mlflow_store import Client
 from millstream.tracking.runs.promotion import LONGEST_ABOUT, Measure, decide_once
 from millstream.tracking.runs.store_errors import EXISTS, StoreError, shown
+from millstream.tracking.settings import sqlite_file
 
 
 def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None, measure: Measure | None = None) -> str:
@@ -18,7 +19,8 @@ def log_model(client: Client, run_id: str, folder: Path, entry: Entry | None, me
     """
     if entry is None or _registered(client, run_id, entry) is None:
         client.log_artifacts(run_id, str(folder), "model")
-        _check_arrived(client, run_id, folder, "model")
+        if sqlite_file(client.uri) is None:  # beside a SQLite file, the operating system has copied them
+            _check_arrived(client, run_id, folder, "model")
     return f"models:/{entry.name}/{register(client, run_id, entry, measure)}" if entry else f"runs:/{run_id}/model"
 
 
