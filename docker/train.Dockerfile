@@ -9,6 +9,7 @@ WORKDIR /opt/millstream
 COPY constraints/default.txt constraints/default.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY millstream millstream
+COPY experiments experiments
 COPY pipelines pipelines
 COPY tracking tracking
 COPY training training

@@ -71,6 +71,12 @@ def test_commands_are_given_as_lists_so_that_signals_arrive(image):
     assert all(rest.startswith("[") for name in ("CMD", "ENTRYPOINT") for rest in named(image, name))
 
 
+def test_an_image_with_the_package_has_every_folder_of_it(image):
+    sources = {source for copy in named(image, "COPY") for source in copy.split()[:-1]}
+    linked = {link.resolve().name for link in (ROOT / "millstream").iterdir() if link.is_symlink()}
+    assert "millstream" not in sources or sources >= linked
+
+
 @pytest.mark.security
 def test_no_secret_is_built_in(image):
     written = " ".join(rest for name, rest in image if name in ("ENV", "ARG", "RUN"))
