@@ -75,10 +75,11 @@ def prepared_here(settings, *words):
 def test_workers_have_no_millstream_of_their_own(cluster):
     # else the tests below would not show that our packages come along
     python = cluster.environment["PYSPARK_PYTHON"]
-    found = subprocess.run([python, "-c", "import numpy, pandas, pipelines"], capture_output=True, text=True, cwd="/")
-    assert "No module named 'pipelines'" in found.stderr
+    found = subprocess.run([python, "-c", "import numpy, pandas, millstream"], capture_output=True, text=True, cwd="/")
+    assert "No module named 'millstream'" in found.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_cluster_makes_the_version_of_one_machine_though_a_worker_dies(
     spark, cluster, recipe, tmp_path, settings, soak
@@ -96,7 +97,6 @@ def test_a_cluster_makes_the_version_of_one_machine_though_a_worker_dies(
         cluster.add_worker()
 
 
-@pytest.mark.slow
 def test_digits_give_the_same_version_on_a_cluster(spark, cluster, tmp_path, settings):
     completed(tmp_path, "prepare", *DIGITS, "--master", cluster.master, **cluster.environment)
     assert described(tmp_path, "digits") == prepared_here(settings, *DIGITS)
