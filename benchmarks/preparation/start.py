@@ -70,7 +70,7 @@ def prepared(recipe: str, checkout: Path, cache: Path, archiving: str) -> tuple[
         before = _used()
         command = [sys.executable, "-m", "millstream", "prepare", recipe]
         subprocess.run(command, cwd=checkout, env=os.environ | named, check=True, capture_output=True)
-        with suppress(ChildProcessError):
+        with suppress(ChildProcessError):  # no process is left
             while True:
                 os.wait()  # Java outlives the command, and its Python workers may outlive Java
         (manifest,) = Path(home).glob("datasets/*/latest/manifest.json")

@@ -125,7 +125,7 @@ def make_if_due(spark: SparkSession, say: Callable[[str], None]) -> None:
         return
     classes, java = Path(listed), Path(system.getProperty("java.home")) / "bin" / "java"
     say("keeping Java's loaded classes, once: it starts faster from now on")
-    with suppress(OSError, BadEnvironment):
+    with suppress(OSError, BadEnvironment):  # Java starts without an archive as before
         archive = ClassArchive(java, classes.parent, classes.name.partition(".")[0])
         archive.make(classes, system.getProperty("java.class.path"))
     classes.unlink(missing_ok=True)

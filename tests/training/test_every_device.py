@@ -31,13 +31,7 @@ SGD = {"name": "sgd", "lr": 0.01}
 STEADY = Fit.model_validate(FIT.model_dump() | {"optimizer": SGD})
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for each other would be most of the time of so small networks."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def through(pair, device):

@@ -13,7 +13,7 @@ from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.serving import replay
-from millstream.training.predictions._predictor import Columns
+from millstream.training.predictions._predictor import Base, Columns
 from millstream.training.serving.arrays import Inputs, arrays
 
 ROWS_AT_ONCE = 1024
@@ -31,6 +31,28 @@ class Runtime(Protocol):
     def predict(self, inputs: Inputs) -> Columns: ...
 
     def generate(self, count: int, seed: int) -> Columns: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained network or estimator (`part`), with the predictor of its task."""
+
+    part: Any
+    predictor: Base
+
+    @property
+    def outputs(self) -> Mapping[str, str]:
+        return self.predictor.outputs
+
+    @property
+    def generated(self) -> Mapping[str, str]:
+        return self.predictor.generated
+
+    def predict(self, inputs: Inputs) -> Columns:
+        return self.predictor.predict(self.part, *inputs)
+
+    def generate(self, count: int, seed: int) -> Columns:
+        return self.predictor.generate(self.part, count, seed)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +13,17 @@ from millstream.training.checkpoints import archive
 from millstream.training.feed.batch import Ragged, Value
 from millstream.training.predictions._predictor import Base, Columns
 from millstream.training.serving.arrays import Inputs, Padded
+from millstream.training.serving.model import Trained
 
 WEIGHTS = "weights.pt"
 
 
-@dataclass(frozen=True)
-class Network:
+class Network(Trained):
     """A network in evaluation mode, with the predictor of its task."""
-
-    network: Any
-    predictor: Base
-
-    @property
-    def outputs(self) -> Mapping[str, str]:
-        return self.predictor.outputs
-
-    @property
-    def generated(self) -> Mapping[str, str]:
-        return self.predictor.generated
 
     def predict(self, inputs: Inputs) -> Columns:
         with torch.no_grad():
-            return self.predictor.predict(self.network, *tensors(inputs))
-
-    def generate(self, count: int, seed: int) -> Columns:
-        return self.predictor.generate(self.network, count, seed)
+            return self.predictor.predict(self.part, *tensors(inputs))
 
 
 def load(build: Callable[[], Any], predictor: Base, folder: Path, *, channels_last: bool) -> Network:

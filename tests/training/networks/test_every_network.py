@@ -21,13 +21,7 @@ STEPS, SHARE = 150, 0.5
 """In so many steps on one batch the loss falls by this share of its first absolute value."""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Threads that wait for each other would be most of the time of so small networks."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def pair_of(name):

@@ -22,12 +22,7 @@ CHOSEN = [
 SHAPES = ((33, 17), (33,), (5, 33), (5,), (1,), (), (3, 2, 5, 5), (260, 130))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def made(chosen, seed=0):
