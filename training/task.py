@@ -6,7 +6,7 @@ loss of each row, the metrics, the figures and the predictions of the registered
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from math import floor
@@ -22,6 +22,7 @@ from torchmetrics import Metric, MetricCollection
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe.schema import Direction
+from millstream.tracking.runs.table import Table
 from millstream.training.config.fit import Fit
 from millstream.training.config.schedules import scheduler
 from millstream.training.estimator import Estimator
@@ -196,6 +197,14 @@ class Task(lightning.LightningModule):
         if self.predictor is None:
             raise NotImplementedError(f"{type(self).__name__} defines neither predictor nor predict()")
         return self.predictor.predict(self.network, *inputs)
+
+    def row_values(self, output: Any, batch: Batch) -> Mapping[str, Sequence[Any]]:
+        """What is shown of each unmasked row in the table of the largest losses, such as `true` and `predicted`."""
+        return {}
+
+    def tables(self) -> dict[str, Table]:
+        """Tables by name, made after the test; `per_class` is part of the run's description."""
+        return {}
 
     def figures(self) -> dict[str, Figure]:
         """Figures by name, drawn after the test."""

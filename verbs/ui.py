@@ -21,6 +21,7 @@ def ui(host: str, port: int) -> None:
 
     settings = arguments.workplace()
     open_store(settings)
-    terminal_text.say(f"http://{host}:{port}")
+    # without it, a browser that was never here opens MLflow's pages about language models
+    terminal_text.say(f"http://{host}:{port}/#/experiments?workflowType=machine_learning")
     program = command_line(host, port)
     os.execve(program[0], program, {**os.environ, UI_STORE: settings.tracking_uri})

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -68,7 +72,8 @@ def test_one_page_shows_data_training_and_model(home, run):
     for line in (
         f"- test/accuracy {run['metrics']['test/accuracy']:.5g}, pass mark \\>= 0.97: ",
         "| baseline: most frequent class of train (",
-        f"Data: {run['dataset']}/{run['version']} (",
+        f"Data: {run['dataset']}/{run['version']}, rows train ",
+        "Rows of the test split with the largest loss: tables/largest_losses.json, figures/largest_losses.png",
         f"Model: {run['model_uri']}, **not champion** when it was registered: it was trained on a part of the data",
         "    millstream run cnn/lenet-digits --budget cpu --set data.source.limit=600",
     ):
@@ -87,7 +92,23 @@ def test_one_page_shows_data_training_and_model(home, run):
     assert {"recipe.yaml", *data, "environment.txt", "figures", "model"} <= artifacts
     figures = {item.path for item in client.list_artifacts(run["run_id"], "figures")}
     seen = ("filters", "feature_maps", "activation_maps")
-    assert figures == {f"figures/{name}.png" for name in ("learning_curves", "confusion", *seen)}
+    shown = ("confusion", "roc", "precision_recall", "reliability", "largest_losses")
+    assert figures == {f"figures/{name}.png" for name in ("learning_curves", *shown, *seen)}
+
+
+@pytest.mark.spark
+def test_tables_of_the_run_are_those_that_mlflow_shows_and_name_rows_of_the_test_split(home, run, raw_test):
+    client, (_, truth) = open_store(Settings.read({"MILLSTREAM_HOME": str(home)})), raw_test
+    names = ("per_class", "largest_losses")
+    listed = json.loads(client.get_run(run["run_id"]).data.tags["mlflow.loggedArtifacts"])
+    assert [(one["path"], one["type"]) for one in listed] == [(f"tables/{name}.json", "table") for name in names]
+    read = (Path(client.download_artifacts(run["run_id"], f"tables/{name}.json")).read_text() for name in names)
+    by_class, hardest = (pd.read_json(io.StringIO(text), orient="split", dtype=str) for text in read)
+    assert dict(zip(by_class["class"], by_class["rows"].astype(int), strict=True)) == truth.value_counts().to_dict()
+    assert (truth[hardest["sample_id"]].to_numpy() == hardest["true"]).all()
+    assert hardest["loss"].astype(float).is_monotonic_decreasing
+    wrong = (hardest["true"] != hardest["predicted"]).sum()
+    assert wrong == min(len(hardest), round(120 * (1 - run["metrics"]["test/accuracy"])))
 
 
 @pytest.mark.spark

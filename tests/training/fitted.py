@@ -41,6 +41,7 @@ class Remembered:
     id: str = "0"
     points: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    tables: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
@@ -48,6 +49,9 @@ class Remembered:
 
     def figure(self, name: str, figure: Any) -> None:
         self.figures[name] = figure
+
+    def table(self, name: str, table: Any) -> None:
+        self.tables[name] = table
 
     def tag(self, **tags: str) -> None:
         self.tags |= tags

@@ -8,14 +8,17 @@ from matplotlib.figure import Figure
 
 from millstream.tracking.figures.style import COLOURS
 
+COLUMNS = 2
+"""As wide as MLflow shows a figure without making its text too small."""
 Course = Sequence[Sequence[float]]
 
 
 def learning_curves(curves: Mapping[str, Course]) -> Figure:
     """One panel per metric, with `train/` and `valid/`; a curve is a sequence of (step, value)."""
     metrics = sorted({name.partition("/")[2] for name in curves}, key=lambda one: (one != "loss", one))
-    figure = Figure(figsize=(5.2 * min(3, len(metrics)), 3.8 * -(-len(metrics) // 3)), layout="constrained")
-    panels = figure.subplots(-(-len(metrics) // 3), min(3, len(metrics)), squeeze=False).ravel()
+    rows, columns = -(-len(metrics) // COLUMNS), min(COLUMNS, len(metrics))
+    figure = Figure(figsize=(3.8 * columns, 3.0 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, metric in zip(panels, metrics, strict=False):
         for colour, stage in zip(COLOURS, ("train", "valid"), strict=False):
             course = curves.get(f"{stage}/{metric}")

@@ -9,11 +9,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 
-def samples(images_NCHW: NDArray[Any], columns: int = 10, titles: Sequence[str] = (), title: str = "") -> Figure:
-    """Images with values in [0, 1] in rows of `columns`, with optional titles."""
+def samples(
+    images_NCHW: NDArray[Any], columns: int = 10, titles: Sequence[str] = (), title: str = "", size: float = 0.75
+) -> Figure:
+    """Images with values in [0, 1] in rows of `columns`, with optional titles; `size` of each in inches."""
     rows = max(1, -(-len(images_NCHW) // columns))
-    height = 0.9 if titles else 0.75
-    figure = Figure(figsize=(0.75 * columns, height * rows + (0.4 if title else 0)), layout="constrained")
+    lines = max((text.count("\n") + 1 for text in titles), default=0)
+    height = size + 0.15 * lines
+    figure = Figure(figsize=(size * columns, height * rows + (0.4 if title else 0)), layout="constrained")
     figure.suptitle(title, parse_math=False)
     for at, axes in enumerate(figure.subplots(rows, columns, squeeze=False).ravel()):
         axes.axis("off")

@@ -31,6 +31,7 @@ import mlflow  # noqa: E402
 from mlflow import MlflowClient  # noqa: E402
 from mlflow.entities import LifecycleStage  # noqa: E402
 from mlflow.utils.credentials import get_default_host_creds  # noqa: E402
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE  # noqa: E402
 from mlflow.utils.rest_utils import http_request  # noqa: E402
 
 from millstream.tracking.errors import BadEnvironment, WrongRecipe  # noqa: E402
@@ -111,8 +112,9 @@ def _made_whole(file: Path) -> Iterator[None]:
     mark.unlink(missing_ok=True)
 
 
-def experiment(client: Client, settings: Settings, name: str) -> str:
-    """ID of an experiment, created if needed; a SQLite store has its artifacts next to it."""
+def experiment(client: Client, settings: Settings, name: str, about: str = "") -> str:
+    """ID of an experiment, created if needed, with `about` as its description; a SQLite store has its artifacts next to
+    it."""
     with alone(settings.home / LOCK):
         existing = client.get_experiment_by_name(name)
         if existing is not None and existing.lifecycle_stage == LifecycleStage.DELETED:
@@ -127,7 +129,8 @@ def experiment(client: Client, settings: Settings, name: str) -> str:
             return str(existing.experiment_id)
         file = sqlite_file(settings.tracking_uri)
         place = artifact_paths.location(file, name).as_uri() if file else None
-        return str(client.create_experiment(name, artifact_location=place, tags={KIND: TRAINED}))
+        tags = {KIND: TRAINED} | ({MLFLOW_RUN_NOTE: about} if about else {})
+        return str(client.create_experiment(name, artifact_location=place, tags=tags))
 
 
 def ui(host: str = LOOPBACK, port: int = 5000) -> list[str]:

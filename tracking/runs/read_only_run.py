@@ -38,6 +38,9 @@ class Follower:
     def figure(self, name: str, figure: Any) -> None:
         pass
 
+    def table(self, name: str, table: Any) -> None:
+        pass
+
     def content(self, name: str, content: bytes) -> None:
         pass
 

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from matplotlib.figure import Figure
 from mlflow.entities import Run as MlflowRun
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_USER
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from millstream.tracking.dataset.class_balance import plans
@@ -39,6 +39,7 @@ from millstream.tracking.runs.promotion import Measure, decision_of
 from millstream.tracking.runs.registry import log_model
 from millstream.tracking.runs.run_lock import Hold
 from millstream.tracking.runs.store_errors import StoreError, shown
+from millstream.tracking.runs.table import LOGGED, Table
 from millstream.tracking.settings import Settings
 
 LEAVE_WITHIN_S = 5.0
@@ -60,6 +61,8 @@ class Run:
         self.id = str(stored.info.run_id)
         self.name = str(stored.info.run_name)
         self.located = located
+        self._tables: list[dict[str, str]] = []
+        """Logged tables, as the tag LOGGED lists them."""
         self.resumed = False
         """Whether it was resumed."""
         self.go_on = shlex.join(["millstream", "train", *located.words, "--resume", self.id])
@@ -80,7 +83,7 @@ class Run:
         """
         client = open_store(settings)
         tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
-        within = experiment(client, settings, located.name)
+        within = experiment(client, settings, located.name, located.recipe.about)
         stored = client.create_run(within, tags=tags, run_name=_name(located))
         hold = _held(settings, stored)
         try:
@@ -218,6 +221,13 @@ class Run:
             figure.savefig(path, dpi=120)
             self._artifact(path, "figures")
 
+    def table(self, name: str, table: Table) -> None:
+        """Log a table as `tables/<name>.json`."""
+        path = f"tables/{name}.json"
+        self.text(path, table.json())
+        self._tables = [*(one for one in self._tables if one["path"] != path), {"path": path, "type": "table"}]
+        self.tag(**{LOGGED: json.dumps(self._tables)})
+
     def text(self, name: str, content: str) -> None:
         self.content(name, content.encode())
 
@@ -351,6 +361,7 @@ def _name(located: Located) -> str:
 def _tags(located: Located) -> dict[str, str]:
     return {
         MLFLOW_USER: user(),
+        MLFLOW_SOURCE_NAME: shlex.join(["millstream", "run", *located.words]),
         "recipe": located.name,
         "about": str(located.recipe.about)[:MAX_TAG_VAL_LENGTH],
         "budget": located.budget,

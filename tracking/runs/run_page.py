@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.runs.champion import Decision
+from millstream.tracking.runs.table import Table
 
 MOST_CLASSES, MOST_METRICS = 12, 8
 _SPECIAL = str.maketrans({one: f"\\{one}" for one in "\\`*_{}[]<>#|!"})
@@ -35,25 +36,50 @@ class Page:
     baseline_metrics: Mapping[str, float] = field(default_factory=dict)
     model_uri: str = ""
     decision: Decision | None = None
+    classes: Table | None = None
+    """Results by class, the worst ones first."""
+    hardest: tuple[str, ...] = ()
+    """Artifacts with the rows of the largest loss."""
 
     def markdown(self) -> str:
-        parts = [self._head(), self._result(), self._figures(), self._champion(), *self._data(), self._repeat()]
+        # MLflow shows the first lines alone, until a reader opens the rest
+        parts = [
+            self._head(),
+            self._result(),
+            self._figures(),
+            self._champion(),
+            *self._data(),
+            *self._rows(),
+            self._repeat(),
+        ]
         return "\n\n".join(part for part in parts if part)
 
     def _head(self) -> str:
-        return f"**{escaped(self.recipe)}**, budget {self.budget}, seed {self.seed}: {escaped(self.about)}"
+        head = f"**{escaped(self.recipe)}**, budget {self.budget}, seed {self.seed}: {escaped(self.about)}"
+        if self.manifest is None:
+            return head
+        rows = ", ".join(f"{split} {facts.rows:,}" for split, facts in self.manifest.splits.items())
+        return f"{head}\n\nData: {escaped(f'{self.manifest.name}/{self.manifest.version}')}, rows {rows}"
 
     def _result(self) -> str:
         if not self.marks:
             return "The recipe has no pass mark."
         each = [
-            f"{escaped(name)} {self._value(name)}, pass mark {escaped(mark)}: **{self._verdict(name)}**"
+            f"{escaped(name)} {self._value(name)}, pass mark {escaped(mark)}: {self._verdict(name)}"
             for name, mark in self.marks.items()
         ]
         return "\n".join(f"- {one}" for one in each)
 
+    def _against(self, mark: str) -> str:
+        """Values of the baseline and the champion, for comparison."""
+        metric, decision = mark.removeprefix("test/"), self.decision
+        found = {"baseline": self.baseline_metrics.get(metric)}
+        if decision and decision.metric == mark:
+            found["champion"] = decision.champion_value
+        return "".join(f"; {name} {value:.5g}" for name, value in found.items() if value is not None)
+
     def _verdict(self, mark: str) -> str:
-        return "missed" if mark in self.missed else "reached"
+        return ("**missed**" if mark in self.missed else "**reached**") + self._against(mark)
 
     def _value(self, name: str) -> str:
         found = self.metrics.get(name.removeprefix("test/"))
@@ -87,7 +113,7 @@ class Page:
                 yield f"Environment: {escaped(self.environment)}"
             return
         source = self.manifest.source
-        yield f"Data: {escaped(f'{self.manifest.name}/{self.manifest.version}')} ({escaped(source.origin)})"
+        yield f"Source of the data: {escaped(source.origin)}"
         splits = self.manifest.splits
         names = list(next(iter(splits.values())).class_counts)[:MOST_CLASSES]
         rows = [
@@ -98,6 +124,13 @@ class Page:
         more = len(next(iter(splits.values())).class_counts) - len(names)
         if more:
             yield f"and {more} more classes"
+
+    def _rows(self) -> Iterator[str]:
+        if self.classes:
+            shown = self.classes.rows[:MOST_CLASSES]
+            yield table(list(self.classes.columns), [[str(value) for value in row] for row in shown])
+        if self.hardest:
+            yield f"Rows of the {self.split} split with the largest loss: {', '.join(self.hardest)}"
 
     def _repeat(self) -> str:
         return f"To repeat it:\n\n    {self.command}"

@@ -9,6 +9,7 @@ from typing import Any
 from millstream.tracking.recipe.schema import missed
 from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.run_page import Page
+from millstream.tracking.runs.table import Table
 from millstream.training.assembly.build import Parts
 from millstream.training.loop.baseline import baseline
 from millstream.training.loop.job import Job
@@ -20,7 +21,16 @@ def params(parts: Parts) -> dict[str, Any]:
     return {name: one.model_dump(mode="json", by_alias=True, exclude_none=True) for name, one in sections.items()}
 
 
-def page(job: Job, run: Run, metrics: Mapping[str, float], model_uri: str, *, test: bool) -> str:
+def page(
+    job: Job,
+    run: Run,
+    metrics: Mapping[str, float],
+    model_uri: str,
+    *,
+    tables: Mapping[str, Table],
+    hardest: tuple[str, ...],
+    test: bool,
+) -> str:
     """Markdown about a finished run; without `test` about its validation."""
     split, located = "test" if test else "valid", job.located
     names = sorted(job.task.measures(split), key=lambda name: name == "loss")
@@ -42,4 +52,6 @@ def page(job: Job, run: Run, metrics: Mapping[str, float], model_uri: str, *, te
         baseline_metrics=compared.metrics if compared else {},
         model_uri=model_uri,
         decision=run.decision(model_uri),
+        classes=tables.get("per_class"),
+        hardest=hardest,
     ).markdown()

@@ -23,13 +23,15 @@ from millstream.tracking.recipe.schema import Direction, Located
 from millstream.tracking.runs import model_logging
 from millstream.tracking.runs.read_only_run import Follower
 from millstream.tracking.runs.run import Run
+from millstream.tracking.runs.table import Table
 from millstream.training.assembly import model_folder
+from millstream.training.callbacks.largest_losses import LargestLosses
 from millstream.training.callbacks.run_logger import History
 from millstream.training.checkpoints import archive
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator_module import EstimatorModule
 from millstream.training.explain.loss_surface import surface
-from millstream.training.loop import describe
+from millstream.training.loop import describe, hard_rows
 from millstream.training.loop.evaluate import measuring
 from millstream.training.loop.job import Job
 from millstream.training.loop.resume import ROOT, facts, identity
@@ -72,8 +74,8 @@ def train(
     if isinstance(run, Run):
         run.params(describe.params(job.parts))
     job.source.log(run)
-    history = History()
-    trainer = fitting(job, history)
+    history, hardest = History(), LargestLosses()
+    trainer = fitting(job, history, hardest)
     with report_out_of_memory(located.name), _broken(job):
         if isinstance(job.task.network, EstimatorModule):
             _fit_whole(job)
@@ -81,11 +83,13 @@ def train(
             _fit_steps(job, trainer)
         metrics = _measure(job, trainer, test=test)
     passed = located.recipe.passed(metrics) if test else None
-    _draw(job, history, test=test)
+    tables = _draw(job, history, test=test)
+    hard = hardest.of_all(job.place)
     model_uri = ""
     if isinstance(run, Run):
+        shown = hard_rows.log(run, job.rows.dataset, hard) if hard else ()
         model_uri = _log_model(job, run, metrics, passed, register)
-        run.note(describe.page(job, run, metrics, model_uri, test=test))
+        run.note(describe.page(job, run, metrics, model_uri, tables=tables, hardest=shown, test=test))
     seconds = round(time.monotonic() - started, 3)
     run.tag(train_seconds=str(seconds))
     return Trained(
@@ -192,7 +196,8 @@ def _measure(job: Job, trainer: lightning.Trainer, *, test: bool) -> dict[str, f
     return found
 
 
-def _draw(job: Job, history: History, *, test: bool) -> None:
+def _draw(job: Job, history: History, *, test: bool) -> Mapping[str, Table]:
+    """Log figures, tables and films; return the tables."""
     if history.curves:
         job.run.figure("learning_curves", learning_curves(history.curves))
     if history.path and job.task.steps_by_rows:
@@ -200,11 +205,15 @@ def _draw(job: Job, history: History, *, test: bool) -> None:
         if not feed.is_changing:
             job.run.figure("descent", surface(job.task, feed.whole(), history.path))
     if not test:
-        return  # a task's figures show its results on the test split
+        return {}  # a task's figures show its results on the test split
     for name, figure in job.task.figures().items():
         job.run.figure(name, figure)
+    tables = job.task.tables()
+    for name, table in tables.items():
+        job.run.table(name, table)
     for name, film in job.task.films().items():
         job.run.content(f"figures/{name}.gif", film)
+    return tables
 
 
 def _log_model(job: Job, run: Run, metrics: Mapping[str, float], passed: bool | None, register: bool) -> str:

@@ -58,11 +58,11 @@ def trainer(
     return lean(made)
 
 
-def fitting(job: Job, history: History) -> lightning.Trainer:
-    """The Trainer that trains a job, saves checkpoints and logs to its run."""
+def fitting(job: Job, history: History, *watching: Callback) -> lightning.Trainer:
+    """The Trainer that trains a job, saves checkpoints and logs to its run; `watching` are further callbacks."""
     return trainer(
         job.fit,
-        callbacks(job, history),
+        [*callbacks(job, history), *watching],
         max_epochs=job.fit.epochs,
         check_val_every_n_epoch=job.fit.validate_every,
         log_every_n_steps=min(LOG_EVERY, job.source.batches),

@@ -6,7 +6,7 @@ Axes: B rows, K classes.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from matplotlib.figure import Figure
@@ -23,17 +23,25 @@ from torchmetrics.classification import (
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.confusion import confusion
+from millstream.tracking.figures.reliability import reliability
+from millstream.tracking.figures.score_curves import precision_recall, roc
+from millstream.tracking.runs.table import Table
 from millstream.training.config.fit import Fit
 from millstream.training.estimator_module import EstimatorModule
 from millstream.training.explain.grad_cam import SHOWN, Looked, figures
 from millstream.training.feed.batch import Batch
+from millstream.training.metrics.per_class import per_class
 from millstream.training.metrics.ranking import Auc, AveragePrecision
+from millstream.training.metrics.reliability import Reliability
+from millstream.training.metrics.score_curves import ScoreCurves
 from millstream.training.objectives.classification import LOSSES
 from millstream.training.predictions import classify as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
 
 BINARY = 2
+MOST_CURVES = 100
+"""Number of classes up to which ROC and precision-recall curves are drawn."""
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
@@ -71,6 +79,7 @@ class Classify(Task):
             )
         super().__init__(config, network, signature, fit)
         self.confusion = MulticlassConfusionMatrix(len(self.classes))
+        self.curves, self.reliability = ScoreCurves(len(self.classes)), Reliability()
         self.looked: Looked | None = None
         self.shift = prediction.prior_shift(signature.shares) if config.prior == "corrected" else ()
         shift_K = torch.tensor(self.shift) if self.shift else torch.zeros(())
@@ -101,6 +110,7 @@ class Classify(Task):
         metrics.update(scores_BK, target_B)
         if self.trainer.testing:
             self.confusion.update(scores_BK, target_B)
+            self._update_figures(torch.softmax(scores_BK, dim=1), target_B)
             if self.looked is None and len(target_B):
                 self.looked = Looked(tuple(one[batch.mask_B][:SHOWN] for one in batch.arguments), target_B[:SHOWN])
 
@@ -111,15 +121,49 @@ class Classify(Task):
             found |= {"probability": _second(scores_BK), "positive": target_B == 1}
         return found
 
+    def row_values(self, output: Tensor, batch: Batch) -> dict[str, list[Any]]:
+        probability_B, predicted_B = torch.softmax(output[batch.mask_B], dim=1).max(dim=1)
+        true_B = whole(batch.truth[batch.mask_B])
+        return {
+            "true": [self.classes[at] for at in true_B.tolist()],
+            "predicted": [self.classes[at] for at in predicted_B.tolist()],
+            "probability": [round(one, 4) for one in probability_B.tolist()],
+        }
+
+    def tables(self) -> dict[str, Table]:
+        return {"per_class": per_class(as_numpy(self.confusion.compute()), self.classes)}
+
     @property
     def predictor(self) -> prediction.Predictor:
         return prediction.Predictor(classes=self.classes, shift=self.shift)
 
     def figures(self) -> dict[str, Figure]:
-        found = {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)} | self.figures_of_network()
+        found = {"confusion": confusion(as_numpy(self.confusion.compute()), self.classes)}
+        found |= self._figures_of_scores() | self.figures_of_network()
         # after a test the trainer moves the weights to the CPU, and the rows stay where they were
         looked = self.looked and self.looked.to(self.device)
         return found if looked is None else found | figures(self.network, self.signature, looked)
+
+    def _update_figures(self, probabilities_BK: Tensor, target_B: Tensor) -> None:
+        if len(self.classes) <= MOST_CURVES:
+            self.curves.update(probabilities_BK, target_B)
+        if len(self.classes) == BINARY:
+            self.reliability.update(probabilities_BK[:, 1], target_B == 1)
+        else:
+            probability_B, predicted_B = probabilities_BK.max(dim=1)
+            self.reliability.update(probability_B, predicted_B == target_B)
+
+    def _figures_of_scores(self) -> dict[str, Figure]:
+        event = self.classes[1] if len(self.classes) == BINARY else "the predicted class"
+        rows_N, confidence_N, accuracy_N = map(as_numpy, self.reliability.compute())
+        found = {"reliability": reliability(rows_N, confidence_N, accuracy_N, event)}
+        if len(self.classes) > MOST_CURVES:
+            return found
+        # with two classes, the curve of the first one has the same information
+        shown = slice(1, None) if len(self.classes) == BINARY else slice(None)
+        true_TK, false_TK = (as_numpy(one)[:, shown] for one in self.curves.compute())
+        drawn = {"roc": roc, "precision_recall": precision_recall}
+        return found | {name: draw(true_TK, false_TK, self.classes[shown]) for name, draw in drawn.items()}
 
 
 def whole(target: Tensor) -> Tensor:

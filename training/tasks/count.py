@@ -64,6 +64,9 @@ class Count(Task):
         found = {"deviance": deviance(log_rate_B, true_B), "log_likelihood": log_poisson(log_rate_B, true_B)}
         return found | {"squared": (log_rate_B.exp() - true_B).square()}
 
+    def row_values(self, output: Any, batch: Batch) -> dict[str, list[Any]]:
+        return {"true": batch.truth[batch.mask_B].tolist(), "predicted": output[batch.mask_B].exp().tolist()}
+
     @property
     def predictor(self) -> prediction.Predictor:
         return prediction.Predictor()

@@ -101,6 +101,9 @@ class Distributional(Regress):
             "squared": (self.raw(distribution.mean) - self.raw(true))[real].square(),
         }
 
+    def row_values(self, output: Any, batch: Batch) -> dict[str, list[Any]]:
+        return super().row_values(output.mean, batch)
+
     def raw_log_likelihood(self, scaled: Tensor) -> Tensor:
         """log p of the target in raw units, from that of the scaled target: y = scaled / factor + offset."""
         return scaled + math.log(self.affine.factor)

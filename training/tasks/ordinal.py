@@ -20,8 +20,10 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassCohenKappa
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.figures.confusion import confusion
+from millstream.tracking.runs.table import Table
 from millstream.training.config.fit import Fit
 from millstream.training.feed.batch import Batch
+from millstream.training.metrics.per_class import per_class
 from millstream.training.predictions import ordinal as prediction
 from millstream.training.task import Task
 from millstream.training.tensors import as_numpy
@@ -71,6 +73,13 @@ class Ordinal(Task):
     def outcomes(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         off_B = output[batch.mask_B].argmax(dim=1) - batch.truth[batch.mask_B]
         return {"correct": off_B == 0, "absolute": off_B.abs()}
+
+    def row_values(self, output: Any, batch: Batch) -> dict[str, list[str]]:
+        found = {"true": batch.truth, "predicted": output.argmax(dim=1)}
+        return {name: [self.classes[at] for at in one[batch.mask_B].tolist()] for name, one in found.items()}
+
+    def tables(self) -> dict[str, Table]:
+        return {"per_class": per_class(as_numpy(self.confusion.compute()), self.classes)}
 
     @property
     def predictor(self) -> prediction.Predictor:

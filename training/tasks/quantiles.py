@@ -85,6 +85,12 @@ class Quantiles(Regress):
             "absolute": (prediction.middle(predicted_BQ) - true_B).abs(),
         }
 
+    def row_values(self, output: Any, batch: Batch) -> dict[str, list[Any]]:
+        predicted_BQ, true_B = self._raw_pairs(output, batch)
+        ends = {f"quantile {share}": predicted_BQ[:, at] for at, share in enumerate(sorted(self.config.shares))}
+        found = {"true": true_B, "predicted": prediction.middle(predicted_BQ), **ends}
+        return {name: values_B.tolist() for name, values_B in found.items()}
+
     @property
     def predictor(self) -> prediction.Predictor:
         return prediction.Predictor(affine=self.affine)

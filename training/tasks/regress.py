@@ -94,6 +94,10 @@ class Regress(Task):
         error = (guess - true).flatten(start_dim=1) if guess.ndim > 1 else (guess - true)[:, None]
         return {"squared": error.square().mean(dim=1), "absolute": error.abs().mean(dim=1)}
 
+    def row_values(self, output: Tensor, batch: Batch) -> dict[str, list[Any]]:
+        guess, true = (self.raw(values[batch.mask_B]).tolist() for values in (output, batch.truth))
+        return {"true": true, "predicted": guess}
+
     def raw(self, scaled: Tensor) -> Tensor:
         """Values in the raw units of the target."""
         return scaled / self.affine.factor + self.affine.offset

@@ -21,9 +21,11 @@ from millstream.tracking.figures.importance import importance, importance_map
 from millstream.tracking.figures.latent import latent
 from millstream.tracking.figures.learning_curves import learning_curves
 from millstream.tracking.figures.rate_range import rate_range
+from millstream.tracking.figures.reliability import reliability
 from millstream.tracking.figures.residuals import residuals
 from millstream.tracking.figures.returns import returns
 from millstream.tracking.figures.samples import samples
+from millstream.tracking.figures.score_curves import precision_recall, roc
 from millstream.tracking.figures.stacked import stacked
 from millstream.tracking.figures.tree import tree
 from millstream.tracking.figures.variance_kept import variance_kept
@@ -41,6 +43,7 @@ def written(figure):
 COUNTS = dict(zip(NASTY, (900, 80, 7, 3, 1), strict=True))
 WEIGHTED = Plan(column="$x$", method="weights", before=COUNTS, after=COUNTS, weights=dict.fromkeys(COUNTS, 0.5))
 
+SCORED = np.arange(15).reshape(3, 5), np.arange(15)[::-1].reshape(3, 5).cumsum(axis=0)
 X = np.linspace(-1, 1, 9)
 TREE = DecisionTreeClassifier(random_state=0).fit(np.random.default_rng(0).normal(size=(50, 5)), np.arange(50) % 5)
 
@@ -48,6 +51,12 @@ FIGURES = {
     "attended words": lambda: attended_words(
         [("$\\frac$", NASTY * 20, np.linspace(0, 1, 100)), ("", ("a",), np.zeros(1)), ("none", (), np.zeros(0))]
     ),
+    "roc": lambda: roc(*SCORED, NASTY),
+    "precision and recall": lambda: precision_recall(*SCORED, NASTY),
+    "reliability": lambda: reliability(
+        np.array([3, 0, 900]), np.array([0.1, np.nan, 0.9]), np.array([0.0, np.nan, 1.0]), NASTY[0]
+    ),
+    "reliability without rows": lambda: reliability(np.zeros(3), np.full(3, np.nan), np.full(3, np.nan)),
     "descent": lambda: descent(
         (np.mgrid[:9, :8] ** 2).sum(axis=0), np.arange(8), np.arange(9), np.array([[7, 8], [3, 2], [0, 0]]), NASTY[:2]
     ),

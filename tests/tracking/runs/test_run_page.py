@@ -3,6 +3,7 @@ import re
 from millstream.tracking.dataset.manifest import Split
 from millstream.tracking.runs.champion import Decision
 from millstream.tracking.runs.run_page import Page
+from millstream.tracking.runs.table import Table
 from tests.tracking.figures.test_figures import NASTY
 from tests.training.signatures import manifest, target
 
@@ -43,7 +44,8 @@ def cells(text):
 def test_a_page_answers_which_data_which_model_how_good_and_against_what():
     text = page()
     assert text.startswith("**mlp/customers**, budget cpu, seed 7: Will a customer leave?")
-    assert "- test/accuracy 0.875, pass mark \\>= 0.8: **reached**" in text
+    assert text.splitlines()[2] == "Data: test/0, rows train 120, test 40"
+    assert "- test/accuracy 0.875, pass mark \\>= 0.8: **reached**; baseline 0.75; champion 0.9" in text
     assert "- test/loss 0.3, pass mark \\<= 0.2: **missed**" in text
     rows = cells(text)
     assert rows["on the test split"] == ["accuracy", "auc", "loss"]
@@ -57,6 +59,13 @@ def test_a_page_answers_which_data_which_model_how_good_and_against_what():
     )
     assert "Model: models:/mlp.customers/4, **not champion** when it was registered: it is worse." in text
     assert text.endswith("    millstream run mlp/customers --budget cpu --set fit.seed=7")
+
+
+def test_results_by_class_and_the_rows_of_the_largest_loss_are_on_the_page():
+    classes = Table(("class", "f1"), [["a | b", 0.25], ["c", 0.5]])
+    text = page(classes=classes, hardest=("tables/largest_losses.json", "figures/largest_losses.png"))
+    assert "| a \\| b | 0.25 |" in text
+    assert "largest loss: tables/largest_losses.json, figures/largest_losses.png" in text
 
 
 def test_what_a_run_lacks_is_left_out():
