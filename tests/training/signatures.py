@@ -29,6 +29,11 @@ def image(*shape: int) -> Column:
     return Column(name="image", dtype="uint8", layout="tensor", shape=shape, axes="CHW", role="input", meaning="image")
 
 
+def series(name: str, steps: int, channels: int) -> Column:
+    shape = {"layout": "tensor", "axes": "TC", "shape": (steps, channels)}
+    return Column.model_validate({"name": name, "dtype": "float32", "role": "input", "meaning": "series", **shape})
+
+
 def tokens(longest: int, size: int) -> Column:
     vocabulary = ("(pad)", "(unknown)", *(chr(97 + at) for at in range(size - 2)))
     return Column(

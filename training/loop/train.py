@@ -7,8 +7,9 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytorch_lightning as lightning
@@ -30,6 +31,7 @@ from millstream.training.callbacks.run_logger import History
 from millstream.training.checkpoints import archive
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator_module import EstimatorModule
+from millstream.training.explain import recurrence
 from millstream.training.explain.loss_surface import surface
 from millstream.training.loop import describe, hard_rows
 from millstream.training.loop.evaluate import measuring
@@ -204,6 +206,11 @@ def _draw(job: Job, history: History, *, test: bool) -> Mapping[str, Table]:
         feed = job.rows.loader("train")
         if not feed.is_changing:
             job.run.figure("descent", surface(job.task, feed.whole(), history.path))
+    if recurrence.is_recurrent(job.task.network):
+        batches: Any = iter(job.rows.in_order("train"))
+        with closing(batches):
+            for name, figure in recurrence.figures(job.task, next(batches)).items():
+                job.run.figure(name, figure)
     if not test:
         return {}  # a task's figures show its results on the test split
     for name, figure in job.task.figures().items():

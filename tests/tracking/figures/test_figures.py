@@ -17,6 +17,8 @@ from millstream.tracking.figures.descent import descent
 from millstream.tracking.figures.enlargements import SIDE, enlargements, hardest
 from millstream.tracking.figures.fit import fit
 from millstream.tracking.figures.frames import film, frames
+from millstream.tracking.figures.gates import gates
+from millstream.tracking.figures.gradient_norms import gradient_norms
 from millstream.tracking.figures.importance import importance, importance_map
 from millstream.tracking.figures.latent import latent
 from millstream.tracking.figures.learning_curves import learning_curves
@@ -57,6 +59,10 @@ FIGURES = {
         np.array([3, 0, 900]), np.array([0.1, np.nan, 0.9]), np.array([0.0, np.nan, 1.0]), NASTY[0]
     ),
     "reliability without rows": lambda: reliability(np.zeros(3), np.full(3, np.nan), np.full(3, np.nan)),
+    "gates": lambda: gates({name: np.random.default_rng(0).normal(size=(5, 3)) for name in ("forget", "cell")}, NASTY),
+    "gates of no unit": lambda: gates({"cell": np.zeros((2, 0))}),
+    "gradient norms": lambda: gradient_norms(np.array([1e-30, 0.0, np.nan, 2.0]), NASTY[0]),
+    "gradient norms of 0": lambda: gradient_norms(np.zeros(4)),
     "descent": lambda: descent(
         (np.mgrid[:9, :8] ** 2).sum(axis=0), np.arange(8), np.arange(9), np.array([[7, 8], [3, 2], [0, 0]]), NASTY[:2]
     ),
