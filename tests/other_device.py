@@ -154,7 +154,37 @@ def _gru_cell_backward(grad: Tensor, kept: Tensor, has_bias: bool) -> tuple[Any,
     return to_x, to_h, grad * update, *biases
 
 
+def _lstm_cell(
+    x: Tensor, h: Tensor, cell: Tensor, x_bias: Any = None, h_bias: Any = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The new state and cell of an LSTM, and what its backward pass needs."""
+    gates = x + h if x_bias is None else x + x_bias + h + h_bias
+    takes, keeps, new, shows = gates.chunk(4, dim=1)
+    takes, keeps, new, shows = torch.sigmoid(takes), torch.sigmoid(keeps), torch.tanh(new), torch.sigmoid(shows)
+    after = keeps * cell + takes * new
+    return shows * torch.tanh(after), after, torch.cat([takes, keeps, new, shows], dim=1)
+
+
+def _lstm_cell_backward(
+    of_state: Any, of_cell: Any, cell: Tensor, after: Tensor, kept: Tensor, has_bias: bool
+) -> tuple[Any, ...]:
+    takes, keeps, new, shows = kept.chunk(4, dim=1)
+    of_state = torch.zeros_like(cell) if of_state is None else of_state
+    squashed = torch.tanh(after)
+    to_after = of_state * shows * (1 - squashed.square()) + (0 if of_cell is None else of_cell)
+    to_gates = [
+        to_after * new * takes * (1 - takes),
+        to_after * cell * keeps * (1 - keeps),
+        to_after * takes * (1 - new.square()),
+        of_state * squashed * shows * (1 - shows),
+    ]
+    gates = torch.cat(to_gates, dim=1)
+    return gates, to_after * keeps, gates.sum(dim=0) if has_bias else None
+
+
 CELLS = {
+    aten._thnn_fused_lstm_cell.default: _lstm_cell,
+    aten._thnn_fused_lstm_cell_backward_impl.default: _lstm_cell_backward,
     aten._thnn_fused_gru_cell.default: _gru_cell,
     aten._thnn_fused_gru_cell_backward.default: _gru_cell_backward,
 }

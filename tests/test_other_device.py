@@ -89,12 +89,15 @@ def test_weights_that_are_made_views_of_a_buffer_are_written_with_it():
     assert layer.weight.data_ptr() == whole.data_ptr() != copied.weight.data_ptr()
 
 
-def test_a_gru_over_packed_sequences_has_the_gradients_of_the_cpu():
-    network, x = nn.GRU(3, 5, 2, batch_first=True, bidirectional=True), torch.randn(3, 4, 3)
+@pytest.mark.parametrize("kind", [nn.GRU, nn.LSTM])
+def test_recurrence_over_packed_sequences_has_the_gradients_of_the_cpu(kind):
+    network, x = kind(3, 5, 2, batch_first=True, bidirectional=True), torch.randn(3, 4, 3)
     found = []
     for device in (HOST, DEVICE):
         one = copy.deepcopy(network).to(device)
         packed = pack_padded_sequence(x.to(device), torch.tensor([4, 1, 2]), batch_first=True, enforce_sorted=False)
-        one(packed)[1].square().sum().backward()
+        outputs, ends = one(packed)
+        total = outputs.data.square().sum() + sum(end.square().sum() for end in (ends if kind is nn.LSTM else [ends]))
+        total.backward()
         found.append([parameter.grad.cpu() for parameter in one.parameters()])
     torch.testing.assert_close(found[1], found[0])

@@ -32,7 +32,7 @@ from millstream.training.estimator_module import EstimatorModule
 from millstream.training.feed.batch import Batch, Ragged, Value
 from millstream.training.optimization import rng
 from millstream.training.task import Task
-from tests.training.signatures import category, number, target, tokens
+from tests.training.signatures import category, number, series, target, tokens
 
 NETWORKS = plugins.names("millstream.training.networks")
 TASKS = plugins.names("millstream.training.tasks")
@@ -59,6 +59,7 @@ INPUTS = {
     "an image of one pixel": [image_column(1, 1, 1)],
     "an image and a number": [image_column(3, 8, 8), number("a")],
     "tokens": [tokens(5, 8)],
+    "a series": [series("series", 6, 2)],
 }
 
 
@@ -72,6 +73,8 @@ def targets(inputs: list[Column]) -> list[list[Column]]:
         channels, *sides = inputs[0].shape
         finer = image_column(channels + 1, *(FACTOR * side for side in sides), **named)
         found += [image_column(1, *sides, **named, meaning="mask", affine=None), finer]
+    if [one.meaning for one in inputs] == ["series"]:
+        found.append(series("target", 3, inputs[0].shape[1]).model_copy(update=named))
     return [[], *([one] for one in found)]
 
 
@@ -109,7 +112,7 @@ def _input(field: InputField, hidden_B: Tensor, draw: torch.Generator) -> Value:
     if field.meaning == "image":  # bright up to a column
         column_W = (torch.arange(field.shape[-1]) + 0.5) / field.shape[-1]
         return 0.1 * noise + 0.9 * (column_W < hidden_B[:, None, None, None])
-    return 0.2 * noise + 0.8 * hidden_B[:, None]
+    return 0.2 * noise + 0.8 * hidden_B.reshape(-1, *[1] * len(field.shape))
 
 
 def _target(field: InputField, hidden_B: Tensor, inputs: dict[str, Value]) -> Tensor:
@@ -120,6 +123,8 @@ def _target(field: InputField, hidden_B: Tensor, inputs: dict[str, Value]) -> Te
         return whole_B.float()
     if field.meaning == "vector":
         return (torch.arange(CLASSES) <= whole_B[:, None]).float()
+    if field.meaning == "series":
+        return (1 + hidden_B)[:, None, None].expand(-1, *field.shape).clone()
     (image_BCHW,) = inputs.values()
     assert isinstance(image_BCHW, Tensor)
     if field.meaning == "mask":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from millstream.tracking.dataset.records import Step
+    from millstream.tracking.dataset.records import Column, Step
     from millstream.tracking.dataset.signature import InputField
 
 STEP = "window"
@@ -37,3 +37,8 @@ class Windows(BaseModel, frozen=True):
     def cut(self, field: InputField, steps: int) -> InputField:
         """The tensor with `steps` steps of the series; other columns unchanged."""
         return field.model_copy(update={"shape": (steps, *field.shape[1:])}) if field.name == SERIES else field
+
+    def cut_column(self, column: Column, steps: int) -> Column:
+        """The column of a window in place of a block."""
+        shape = (steps, *column.shape[1:])
+        return column.model_copy(update={"shape": shape}) if column.name == SERIES else column

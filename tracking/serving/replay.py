@@ -10,6 +10,7 @@ import pandas as pd
 
 from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.records import Column, Served, Step
+from millstream.tracking.dataset.windows import Windows
 from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.recipe import plugins
 from millstream.tracking.serving.column_change import Kind, Learned
@@ -125,6 +126,8 @@ def path(manifest: Manifest) -> tuple[tuple[Column, ...], list[Change]]:
     """The raw columns, and all transforms that turn them into inputs, in step order."""
     BadData.unless_empty(faults(manifest))
     columns, changes = [column for column in manifest.columns if column.role == "input"], list[Change]()
+    if (windows := Windows.of(manifest.steps)) is not None:
+        columns = [windows.cut_column(column, windows.look_back) for column in columns]
     for step in reversed(manifest.steps):
         for change in reversed(_changes_of(step, manifest)):
             if change.is_computed and all(column.name != change.name for column in columns):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol
@@ -14,6 +15,7 @@ import pytorch_lightning as lightning
 from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.signature import Signature
 from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.dataset.windows import SERIES, Windows
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.inspection import page
 from millstream.tracking.recipe.schema import Located
@@ -137,10 +139,19 @@ class DatasetSource(DataSource):
     def example(self) -> pd.DataFrame:
         shard = self.dataset.verified(self.dataset.shards("train")[0])
         batch = next(pq.ParquetFile(shard).iter_batches(batch_size=LOOKED_AT))
-        raw = replay.restore(batch.to_pandas(), self.dataset.manifest)
+        raw = replay.restore(self._windows(batch.to_pandas()), self.dataset.manifest)
         # rows without missing values first
         gaps = raw.map(lambda value: is_missing(value)).any(axis=1)
         return raw.loc[gaps.sort_values(kind="stable").index[:EXAMPLES]]
+
+    def _windows(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """The first window of each block of time steps; other rows unchanged."""
+        windows = Windows.of(self.dataset.manifest.steps)
+        if windows is None:
+            return rows
+        column = self.dataset.manifest.column(SERIES)
+        length = windows.look_back * np.dtype(column.dtype).itemsize * math.prod(column.shape[1:])
+        return rows.assign(**{SERIES: [value[:length] for value in rows[SERIES]]})
 
     def log(self, run: Run | Follower) -> None:
         run.dataset(self.dataset.manifest, self.dataset.folder)

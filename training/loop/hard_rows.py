@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from millstream.tracking.dataset.manifest import Manifest
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.dataset.version import Dataset
+from millstream.tracking.dataset.windows import Windows
 from millstream.tracking.figures.samples import samples
 from millstream.tracking.figures.style import short
 from millstream.tracking.inspection.lineage import Row, find
@@ -27,22 +28,32 @@ MOST_COLUMNS, MOST_LETTERS = 30, 300
 
 def log(run: Run, dataset: Dataset, hard: Sequence[HardRow]) -> tuple[str, ...]:
     """Log `tables/largest_losses.json`, with the rows' raw values, and `figures/largest_losses.png`; return which."""
-    rows = find(dataset, [one.sample_id for one in hard], {"test": dataset.shards("test")})
+    # a window is cut by the feed: no row of the dataset has its sample ID
+    is_window = Windows.of(dataset.manifest.steps) is not None
+    ids = [] if is_window else [one.sample_id for one in hard]
+    rows = find(dataset, ids, {"test": dataset.shards("test")}) if ids else {}
     run.table(NAME, table(dataset.manifest, hard, rows))
     image = next((column for column in dataset.manifest.columns if _is_image(column)), None)
-    if image is None:
+    if image is None or is_window:
         return (f"tables/{NAME}.json",)
     run.figure(NAME, figure(image, hard, rows))
     return f"tables/{NAME}.json", f"figures/{NAME}.png"
 
 
 def table(manifest: Manifest, hard: Sequence[HardRow], rows: dict[str, Row]) -> Table:
-    shown = [column for column in manifest.columns if column.role == "input" and _is_legible(column)][:MOST_COLUMNS]
+    """With the legible inputs of `rows`, by sample ID; without inputs if there are no rows."""
+    inputs = [column for column in manifest.columns if column.role == "input" and _is_legible(column)]
+    shown = inputs[:MOST_COLUMNS] if rows else []
     taken = ("sample_id", "loss", *hard[0].values)
     return Table(
         (*taken, *(f"{one.name} (input)" if one.name in taken else one.name for one in shown)),
         [
-            [one.sample_id, round(one.loss, 4), *one.values.values(), *_values(shown, rows[one.sample_id], manifest)]
+            [
+                one.sample_id,
+                round(one.loss, 4),
+                *one.values.values(),
+                *_values(shown, rows.get(one.sample_id, {}), manifest),
+            ]
             for one in hard
         ],
     )

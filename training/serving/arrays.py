@@ -33,7 +33,7 @@ def _value(prepared: pd.DataFrame, field: InputField) -> NDArray[Any] | Padded:
     if first.layout == "list":
         return _padded(list(prepared[first.name]))
     if first.layout == "tensor":
-        values = np.stack([_array(value, first) for value in prepared[first.name]])
+        values = np.stack([_array(value, first, field.shape) for value in prepared[first.name]])
     else:
         values = np.stack([np.asarray(prepared[column.name]) for column in field.columns], axis=1)
     values = values.astype(field.dtype)
@@ -42,14 +42,15 @@ def _value(prepared: pd.DataFrame, field: InputField) -> NDArray[Any] | Padded:
     return np.ascontiguousarray(values, dtype=field.dtype)
 
 
-def _array(value: Any, column: Column) -> NDArray[Any]:
-    """A tensor from raw little-endian bytes, or from a (nested) list or array of numbers."""
+def _array(value: Any, column: Column, shape: tuple[int, ...]) -> NDArray[Any]:
+    """A tensor from raw little-endian bytes, or from a (nested) list or array of numbers; `shape` is that of a window
+    where the column holds blocks."""
     dtype = np.dtype(column.dtype).newbyteorder("<")
     is_bytes = isinstance(value, bytes | bytearray | memoryview)
     found = np.frombuffer(value, dtype) if is_bytes else np.asarray(list(value)).astype(dtype)
-    if found.size != np.prod(column.shape):
-        raise BadData.at(f"column {column.name!r}", f"{found.size} numbers in a row; expected the shape {column.shape}")
-    return found.reshape(column.shape)
+    if found.size != np.prod(shape):
+        raise BadData.at(f"column {column.name!r}", f"{found.size} numbers in a row; expected the shape {shape}")
+    return found.reshape(shape)
 
 
 def _padded(rows: list[Any]) -> Padded:

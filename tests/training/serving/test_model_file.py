@@ -19,7 +19,7 @@ from millstream.training.feed.batch import Ragged
 from millstream.training.serving import model_file
 from millstream.training.serving.arrays import Padded
 from tests.training import fitted
-from tests.training.signatures import image, number, signature, target, tokens
+from tests.training.signatures import image, number, series, signature, target, tokens
 
 NUMBERS = (number("a"), number("b"))
 PRICE = number("price", role="target", affine=Affine(offset=3.0, factor=0.25))
@@ -51,6 +51,9 @@ CASES = {
     "distributional": Case(MLP, (*NUMBERS, PRICE), COST | {"head": {"name": "mixture", "parts": 2}}),
     "distributional, dropout": Case(
         MLP | {"dropout": 0.5}, (*NUMBERS, PRICE), COST | {"head": {"name": "dropout", "precision": 2.0, "passes": 3}}
+    ),
+    "forecast": Case(
+        {"name": "rnn/linear"}, (series("past", 6, 2), series("series", 3, 2).model_copy(update={"role": "target"}))
     ),
     "ordinal": Case(MLP, (*NUMBERS, target(4)), LABEL),
     "tags": Case(MLP, (*NUMBERS, TAGS), {"target": "tags"}),
