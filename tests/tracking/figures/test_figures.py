@@ -16,12 +16,14 @@ from millstream.tracking.figures.density_map import density_map, log_densities
 from millstream.tracking.figures.descent import descent
 from millstream.tracking.figures.enlargements import SIDE, enlargements, hardest
 from millstream.tracking.figures.fit import fit
+from millstream.tracking.figures.forecasts import error_by_horizon, forecasts
 from millstream.tracking.figures.frames import film, frames
 from millstream.tracking.figures.gates import gates
 from millstream.tracking.figures.gradient_norms import gradient_norms
 from millstream.tracking.figures.importance import importance, importance_map
 from millstream.tracking.figures.latent import latent
 from millstream.tracking.figures.learning_curves import learning_curves
+from millstream.tracking.figures.piano_roll import piano_rolls
 from millstream.tracking.figures.rate_range import rate_range
 from millstream.tracking.figures.reliability import reliability
 from millstream.tracking.figures.residuals import residuals
@@ -59,6 +61,9 @@ FIGURES = {
         np.array([3, 0, 900]), np.array([0.1, np.nan, 0.9]), np.array([0.0, np.nan, 1.0]), NASTY[0]
     ),
     "reliability without rows": lambda: reliability(np.zeros(3), np.full(3, np.nan), np.full(3, np.nan)),
+    "piano rolls": lambda: piano_rolls({"true": np.eye(5), "silent": np.zeros((3, 5)), "empty": np.zeros((0, 5))}),
+    "forecasts": lambda: forecasts([(np.ones((5, 2)), np.ones((3, 2)), np.full((3, 2), np.nan))] * 2),
+    "error by horizon": lambda: error_by_horizon({NASTY[0]: np.ones(3), "": np.full(3, np.nan)}),
     "gates": lambda: gates({name: np.random.default_rng(0).normal(size=(5, 3)) for name in ("forget", "cell")}, NASTY),
     "gates of no unit": lambda: gates({"cell": np.zeros((2, 0))}),
     "gradient norms": lambda: gradient_norms(np.array([1e-30, 0.0, np.nan, 2.0]), NASTY[0]),

@@ -55,6 +55,7 @@ CASES = {
     "forecast": Case(
         {"name": "rnn/linear"}, (series("past", 6, 2), series("series", 3, 2).model_copy(update={"role": "target"}))
     ),
+    "next_frames": Case({"name": "rnn/recurrent"}, (series("roll", 6, 3),)),
     "ordinal": Case(MLP, (*NUMBERS, target(4)), LABEL),
     "tags": Case(MLP, (*NUMBERS, TAGS), {"target": "tags"}),
     "cluster": Case({"name": "classical/kmeans", "clusters": 2}, NUMBERS),

@@ -62,6 +62,22 @@ class RecurrentNetwork(nn.Module):
         scores_BK: Tensor = self.head(self.dropout(summary_BD))
         return scores_BK
 
+    def each_step(
+        self, sequence: Any, lengths_B: Tensor | None = None, state_BF: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Scores after each step, (B, T, K), and the state after each row's last step, from which a row continues.
+
+        `lengths_B` shortens the rows.
+        """
+        x_BTI, steps_B = self.steps(sequence)
+        outputs_BTD, state_BF = self.recurrent(x_BTI, steps_B if lengths_B is None else lengths_B, state_BF)
+        return self.head(self.dropout(outputs_BTD)), state_BF
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether the scores after a step depend on no later step."""
+        return not self.config.both_ways
+
     def steps(self, sequence: Any) -> tuple[Tensor, Tensor]:
         """The inputs of each step, (B, T, I), and the number of steps of each row."""
         if isinstance(sequence, Ragged):
