@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel
 
+from millstream.tracking.dataset.filesystems import S3, Remote, place
 from millstream.tracking.dataset.shard_cache import LIMIT, Cache
 from millstream.tracking.errors import BadEnvironment, WrongRecipe
 from millstream.tracking.host import file_access
@@ -21,6 +22,7 @@ ARCHIVE = "MILLSTREAM_CLASS_ARCHIVE"
 Archiving = Literal["auto", "now", "off"]
 SMALL = "MILLSTREAM_SMALL_MIB"
 SMALL_MIB = 64
+CHECKPOINTS = "MILLSTREAM_CHECKPOINTS"
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
@@ -39,10 +41,19 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     """Whether Java starts from an archive of classes; `now`: the next job makes a missing one."""
     small_mib: float = SMALL_MIB
     """Size of raw data up to which a job counts as small."""
+    checkpoint_place: str = ""
+    """A folder or a URL of S3 in place of the folder under home."""
 
     @property
     def checkpoints(self) -> Path:
-        return self.home / "checkpoints"
+        """The folder in which a run saves its state on this host."""
+        given = self.checkpoint_place
+        return Path(given) if given and not isinstance(place(given), Remote) else self.home / "checkpoints"
+
+    def checkpoint_copies(self, run_id: str) -> Remote | None:
+        """Where the state of a run is uploaded for other hosts; None without such a place."""
+        given = place(self.checkpoint_place) if self.checkpoint_place else None
+        return given / run_id if isinstance(given, Remote) else None
 
     @property
     def spool(self) -> Path:
@@ -74,10 +85,11 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CACHE_GIB`, `_MIRROR`, `_CHECK_MODELS` and
-        `MLFLOW_TRACKING_URI`; blank is unset.
+        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CHECKPOINTS`, `_CACHE_GIB`, `_MIRROR`, `_CHECK_MODELS`
+        and `MLFLOW_TRACKING_URI`; blank is unset.
 
-        Raises WrongRecipe for an invalid size, a `~` of an unknown user, or anything but yes and no.
+        Raises WrongRecipe for an invalid size, a `~` of an unknown user, checkpoints at a URL that is not S3, or
+        anything but yes and no.
         """
         home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
@@ -94,6 +106,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             user_cache=_user_cache(environment),
             class_archive=archive,
             small_mib=_mib(environment.get(SMALL) or str(SMALL_MIB)),
+            checkpoint_place=_checkpoint_place(environment.get(CHECKPOINTS) or ""),
         )
 
 
@@ -113,6 +126,15 @@ def _folder(name: str, path: str) -> Path:
         return Path(path).expanduser().absolute()
     except RuntimeError:
         raise WrongRecipe.at(name, f"{path}: nobody's home is known by that; give the whole path") from None
+
+
+def _checkpoint_place(text: str) -> str:
+    if not text:
+        return ""
+    found = place(text)
+    if isinstance(found, Remote) and found.scheme != S3:
+        raise WrongRecipe.at(CHECKPOINTS, f"{text}: expected a folder, or s3://bucket/prefix")
+    return str(found) if isinstance(found, Remote) else str(_folder(CHECKPOINTS, str(found)))
 
 
 def _is_yes(name: str, text: str) -> bool:

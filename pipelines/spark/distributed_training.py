@@ -20,7 +20,7 @@ from millstream.tracking.errors import BadEnvironment, Ended
 from millstream.tracking.settings import Settings
 
 GPUS = "spark.task.resource.gpu.amount"
-PASSED_ON = ("MILLSTREAM_STORE", "MILLSTREAM_CACHE_GIB", "MLFLOW_TRACKING_URI")
+PASSED_ON = ("MILLSTREAM_STORE", "MILLSTREAM_CHECKPOINTS", "MILLSTREAM_CACHE_GIB", "MLFLOW_TRACKING_URI")
 
 
 def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> tuple[Any, int]:

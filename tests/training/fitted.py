@@ -20,6 +20,7 @@ from millstream.tracking.recipe.loader import load
 from millstream.tracking.recipe.schema import Located
 from millstream.training.callbacks.run_logger import History
 from millstream.training.checkpoints import archive
+from millstream.training.checkpoints.uploads import Uploads
 from millstream.training.loop import train
 from millstream.training.loop.job import Job
 from millstream.training.loop.trainer import fitting
@@ -167,7 +168,7 @@ def trained(job: Job, *watching: lightning.Callback, start: Path | None = None) 
     trainer.callbacks[:0] = watching
     threads = torch.get_num_threads()
     try:
-        train._fit_steps(job, trainer)
+        train._fit_steps(job, trainer, Uploads(None, job.fit.keep_last))
         metrics = train._measure(job, trainer, test=True)
     finally:
         torch.set_num_threads(threads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,10 @@ class Best(Watch):
     active.
     """
 
-    def __init__(self, fit: Fit, file: Path) -> None:
+    def __init__(self, fit: Fit, file: Path, saved: Callable[[Path], None] | None = None) -> None:
+        """`saved` is called with the file when it was written."""
         super().__init__(fit)
-        self.file = file
+        self.file, self.saved = file, saved
 
     def on_fit_start(self, trainer: lightning.Trainer, task: Any) -> None:
         # a checkpoint has been loaded: this run is resumed, and the file is from before the interruption
@@ -35,6 +37,8 @@ class Best(Watch):
     def better(self, trainer: lightning.Trainer, task: Any) -> None:
         if trainer.is_global_zero:
             archive.save({"network": task.network.state_dict(), self.fit.monitor: self.best}, self.file)
+            if self.saved:
+                self.saved(self.file)
 
 
 def _say(message: str) -> None:

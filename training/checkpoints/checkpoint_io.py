@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ class WholeCheckpoints(CheckpointIO):
     Each file records its recipe and dataset version, and is loaded only for a run of the same.
     """
 
-    def __init__(self, provenance: Provenance, module: nn.Module, place: Ranks) -> None:
-        self.provenance, self.module, self.place = provenance, module, place
+    def __init__(
+        self, provenance: Provenance, module: nn.Module, place: Ranks, saved: Callable[[Path], None] | None = None
+    ) -> None:
+        """`saved` is called with each file that was written."""
+        self.provenance, self.module, self.place, self.saved = provenance, module, place, saved
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         archive.save({**checkpoint, KEY: self.provenance.facts}, Path(path))
+        if self.saved:
+            self.saved(Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         """Raises WrongRecipe with every difference from this run's recipe, data or code."""

@@ -18,7 +18,7 @@ from millstream.tracking.runs.run import Run, named, out_of_reach
 from millstream.tracking.settings import Settings
 from millstream.training.assembly.build import parts_of
 from millstream.training.assembly.data_source import source_of
-from millstream.training.checkpoints import archive
+from millstream.training.checkpoints import archive, remote_copies
 from millstream.training.checkpoints.provenance import KEY, Provenance
 
 CODE = ("training", "tracking")
@@ -44,9 +44,9 @@ def begin(
     same = {"identity": identity(located, dataset)}
     found = None
     if restarted or not fresh:
-        found = Run.unfinished(settings, located, same, _has_state, only_newest=fresh)
+        found = Run.unfinished(settings, located, same, _has_state(settings), only_newest=fresh)
     if found is not None:
-        step = archive.step_of(archive.newest_first(found.folder)[0])
+        step = max(map(archive.step_of, _states(settings, found.id)))
         say(f"run {found.id} was interrupted and resumes from step {step}; --fresh starts again")
         return found
     if not fresh:
@@ -59,7 +59,7 @@ def report_out_of_reach(
 ) -> None:
     """Report interrupted runs of the same recipe, data and code whose checkpoints are not here: lost, or on another
     host."""
-    found = list(out_of_reach(settings, located, {"identity": identity(located, dataset)}, _has_state))
+    found = list(out_of_reach(settings, located, {"identity": identity(located, dataset)}, _has_state(settings)))
     if found:
         more = f" (and {len(found) - 1} before it)" if found[1:] else ""
         say(f"{found[0]}{more}: a new run begins")
@@ -80,7 +80,7 @@ def again(
     if "identity" not in before.data.tags:  # training has not begun: the preparation created the run
         return _announced(Run.resume(settings, located, run_id), say)
     folder = settings.checkpoints / run_id
-    newest = archive.newest_whole(folder, say)
+    newest = remote_copies.newest_whole(settings.checkpoint_copies(run_id), folder, say)
     if newest is None:
         message = (
             f"no checkpoint of it is in {folder} (it was trained on host {before.data.tags.get('hosts')}, and has "
@@ -96,7 +96,7 @@ def again(
     why = "is finished and stays as it is" if is_finished else "has other settings"
     say(f"run {run_id} {why}: a run of its own resumes from step {archive.step_of(newest)}")
     same = {"identity": identity(located, dataset), "resumed_from": run_id}
-    own = Run.unfinished(settings, located, same, _has_state)
+    own = Run.unfinished(settings, located, same, _has_state(settings))
     if own is None:
         own = Run.start(settings, located)
         own.tag(resumed_from=run_id)
@@ -126,8 +126,15 @@ def facts(located: Located, dataset: Dataset | None) -> dict[str, str]:
     }
 
 
-def _has_state(folder: Path) -> bool:
-    return bool(archive.newest_first(folder))
+def _has_state(settings: Settings) -> Callable[[Path], bool]:
+    return lambda folder: bool(_states(settings, folder.name))
+
+
+def _states(settings: Settings, run_id: str) -> list[Path]:
+    """Checkpoints of a run, here and in the store, by the paths that they have here."""
+    folder = settings.checkpoints / run_id
+    there = remote_copies.newest_first(settings.checkpoint_copies(run_id))
+    return [*archive.newest_first(folder), *(folder / name for name in there)]
 
 
 def _code() -> str:

@@ -28,7 +28,8 @@ from millstream.tracking.runs.table import Table
 from millstream.training.assembly import model_folder
 from millstream.training.callbacks.largest_losses import LargestLosses
 from millstream.training.callbacks.run_logger import History
-from millstream.training.checkpoints import archive
+from millstream.training.checkpoints import archive, remote_copies
+from millstream.training.checkpoints.uploads import Uploads
 from millstream.training.distributed.ranks import Ranks
 from millstream.training.estimator_module import EstimatorModule
 from millstream.training.explain import recurrence
@@ -77,12 +78,13 @@ def train(
         run.params(describe.params(job.parts))
     job.source.log(run)
     history, hardest = History(), LargestLosses()
-    trainer = fitting(job, history, hardest)
+    uploads = Uploads(run.settings.checkpoint_copies(run.id) if isinstance(run, Run) else None, job.fit.keep_last)
+    trainer = fitting(job, history, hardest, saved=uploads.add)
     with report_out_of_memory(located.name), _broken(job):
         if isinstance(job.task.network, EstimatorModule):
             _fit_whole(job)
         else:
-            _fit_steps(job, trainer)
+            _fit_steps(job, trainer, uploads)
         metrics = _measure(job, trainer, test=test)
     passed = located.recipe.passed(metrics) if test else None
     tables = _draw(job, history, test=test)
@@ -132,16 +134,20 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _fit_steps(job: Job, trainer: lightning.Trainer) -> None:
+def _fit_steps(job: Job, trainer: lightning.Trainer, uploads: Uploads) -> None:
     name = ""
     if job.place.is_first:
         archive.sweep(job.folder)
-        found = archive.newest_whole(job.folder, _say) if job.run.resumed else None
+        found = remote_copies.newest_whole(uploads.copies, job.folder, _say) if job.run.resumed else None
         name = found.name if found else ""
+        for path in (job.best, found):  # the store may have older ones, or none
+            if found and path and path.exists():
+                uploads.add(path)
     if job.fit.sync_batch_norm and job.place.is_alone:
         _say(f"fit: sync_batch_norm: is about the batch of several ranks, and {job.located.name} is trained by one")
     name = job.place.gather(name)[0]
-    trainer.fit(job.task, datamodule=job.source, ckpt_path=job.folder / name if name else None, weights_only=True)
+    with uploads:
+        trainer.fit(job.task, datamodule=job.source, ckpt_path=job.folder / name if name else None, weights_only=True)
     if isinstance(job.task.gradients, ByLane) and job.place.is_first:
         job.task.gradients.report()
     if job.fit.keep == "best":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as lightning
@@ -58,23 +59,28 @@ def trainer(
     return lean(made)
 
 
-def fitting(job: Job, history: History, *watching: Callback) -> lightning.Trainer:
-    """The Trainer that trains a job, saves checkpoints and logs to its run; `watching` are further callbacks."""
+def fitting(
+    job: Job, history: History, *watching: Callback, saved: Callable[[Path], None] | None = None
+) -> lightning.Trainer:
+    """The Trainer that trains a job, saves checkpoints and logs to its run.
+
+    `watching` are further callbacks; `saved` is called with each file of the run's state that was written.
+    """
     return trainer(
         job.fit,
-        [*callbacks(job, history), *watching],
+        [*callbacks(job, history, saved), *watching],
         max_epochs=job.fit.epochs,
         check_val_every_n_epoch=job.fit.validate_every,
         log_every_n_steps=min(LOG_EVERY, job.source.batches),
         logger=False if isinstance(job.run, Follower) else RunLogger(job.run),
-        plugins=[WholeCheckpoints(Provenance.of(job.located, job.source.identity), job.task, job.place)],
+        plugins=[WholeCheckpoints(Provenance.of(job.located, job.source.identity), job.task, job.place, saved)],
         default_root_dir=str(job.folder),
         **({} if job.source.has_valid else {"limit_val_batches": 0}),
         **({} if job.place.is_alone else options_of(job)),
     )
 
 
-def callbacks(job: Job, history: History) -> list[Callback]:
+def callbacks(job: Job, history: History, saved: Callable[[Path], None] | None = None) -> list[Callback]:
     """The callbacks of training, in call order, including those of the recipe.
 
     After each batch, first the guard checks it, then callback states are updated, then checkpoints are saved.
@@ -82,7 +88,7 @@ def callbacks(job: Job, history: History) -> list[Callback]:
     fit = job.fit
     last = Last(job.folder, every=fit.checkpoint_every, keep=fit.keep_last)
     chosen = [
-        Best(fit, job.best) if fit.keep == "best" else None,
+        Best(fit, job.best, saved) if fit.keep == "best" else None,
         Average(fit.average) if fit.average else None,
         LowerOnPlateau(fit, fit.schedule) if isinstance(fit.schedule, Plateau) else None,
         StopEarly(fit, fit.early_stop) if fit.early_stop else None,
