@@ -23,6 +23,9 @@ Archiving = Literal["auto", "now", "off"]
 SMALL = "MILLSTREAM_SMALL_MIB"
 SMALL_MIB = 64
 CHECKPOINTS = "MILLSTREAM_CHECKPOINTS"
+LEASE = "MILLSTREAM_LEASE_S"
+LEASE_S = 60
+LONGEST_LEASE_S = 3600
 
 
 class Settings(BaseModel, frozen=True, extra="forbid"):
@@ -43,6 +46,8 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
     """Size of raw data up to which a job counts as small."""
     checkpoint_place: str = ""
     """A folder or a URL of S3 in place of the folder under home."""
+    lease_s: float = LEASE_S
+    """Seconds without a renewal after which another host may take over a run."""
 
     @property
     def checkpoints(self) -> Path:
@@ -85,11 +90,11 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Settings:
-        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CHECKPOINTS`, `_CACHE_GIB`, `_MIRROR`, `_CHECK_MODELS`
-        and `MLFLOW_TRACKING_URI`; blank is unset.
+        """Settings from `MILLSTREAM_HOME`, `_STORE`, `_CHECKPOINTS`, `_CACHE_GIB`, `_MIRROR`, `_CHECK_MODELS`,
+        `_LEASE_S` and `MLFLOW_TRACKING_URI`; blank is unset.
 
-        Raises WrongRecipe for an invalid size, a `~` of an unknown user, checkpoints at a URL that is not S3, or
-        anything but yes and no.
+        Raises WrongRecipe for an invalid size or time, a `~` of an unknown user, checkpoints at a URL that is not
+        S3, or anything but yes and no.
         """
         home = _folder("MILLSTREAM_HOME", environment.get("MILLSTREAM_HOME") or ".millstream")
         mirror = environment.get("MILLSTREAM_MIRROR")
@@ -107,6 +112,7 @@ class Settings(BaseModel, frozen=True, extra="forbid"):
             class_archive=archive,
             small_mib=_mib(environment.get(SMALL) or str(SMALL_MIB)),
             checkpoint_place=_checkpoint_place(environment.get(CHECKPOINTS) or ""),
+            lease_s=_lease_s(environment.get(LEASE) or str(LEASE_S)),
         )
 
 
@@ -160,6 +166,16 @@ def _mib(text: str) -> float:
     if not 0 <= found < float("inf"):
         raise WrongRecipe.at(SMALL, f"{text!r} is no size; give a number of MiB, such as {SMALL_MIB}, or 0 for none")
     return found
+
+
+def _lease_s(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= LONGEST_LEASE_S:
+        raise WrongRecipe.at(LEASE, f"{text!r}: expected seconds from 1 to {LONGEST_LEASE_S}, such as {LEASE_S}")
+    return seconds
 
 
 def _gib(text: str) -> float:

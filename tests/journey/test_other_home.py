@@ -1,4 +1,4 @@
-"""A run that is killed goes on where nothing of it is but what lies in the store."""
+"""A run that is killed is resumed where nothing of it is but what lies in the store."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def killed_after(seconds, home, recipe, stores):
     return run
 
 
-def test_a_run_goes_on_in_an_empty_home_to_the_same_weights(tmp_path, shared, s3, soak):
+def test_a_run_continues_in_an_empty_home_to_the_same_weights(tmp_path, shared, s3, soak):
     recipe, stores = shared
     whole = completed(tmp_path / "whole", "train", recipe, "--fresh", **stores)
     assert len(s3.keys(f"runs/{whole['run_id']}/")) == 3  # the best weights and two states
@@ -59,7 +59,7 @@ def test_a_copy_that_is_cut_off_is_never_taken(tmp_path, shared, s3):
     recipe, stores = shared
     whole = completed(tmp_path / "whole", "train", recipe, "--fresh", **stores)
     run = killed_after(0.5, tmp_path / "one", recipe, stores)
-    older, newest = s3.keys(f"runs/{run}/step")
+    _, newest = s3.keys(f"runs/{run}/step")
     s3.put(newest, s3.get(newest)[:-1])
     resumed = completed(tmp_path / "other", "train", recipe, **stores)
     assert f"s3://bucket/{newest}" in resumed["stderr"]

@@ -14,13 +14,14 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric
 
+from millstream.tracking.errors import BadEnvironment
 from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
 from millstream.tracking.runs.mlflow_store import Client
@@ -40,7 +41,9 @@ MOST_AT_ONCE = 1000
 class Spool:
     """The spool of one run. `add` only waits for the local disk."""
 
-    def __init__(self, settings: Settings, run_id: str) -> None:
+    def __init__(self, settings: Settings, run_id: str, check: Callable[[], None] = lambda: None) -> None:
+        """`check` raises BadEnvironment when this process must not write to the run any more."""
+        self._check = check
         settings.spool.mkdir(parents=True, exist_ok=True)
         self.file = file_of(settings, run_id)
         self.run_id = run_id
@@ -141,12 +144,13 @@ class Spool:
     def _send(self, client: Client) -> bool:
         """Whether the server accepted everything."""
         try:
+            self._check()
             send(client, self.file, keep=True)
             self.refusal = None
         except StoreError as error:
             self.refusal = error
             return False
-        except OSError:
+        except (BadEnvironment, OSError):
             return False
         return True
 

@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -23,15 +23,16 @@ from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 from millstream.tracking.dataset.class_balance import plans
 from millstream.tracking.dataset.filesystems import Place
 from millstream.tracking.dataset.manifest import Manifest
-from millstream.tracking.errors import BadEnvironment, Stopped, WrongRecipe
+from millstream.tracking.errors import BadEnvironment, Refusal, Stopped, WrongRecipe
 from millstream.tracking.figures.balance import balance
 from millstream.tracking.host import file_access
 from millstream.tracking.host.disk_full import is_full
 from millstream.tracking.recipe.schema import Located
-from millstream.tracking.runs import run_lock
+from millstream.tracking.runs import lease, run_lock
 from millstream.tracking.runs.aliases import user
 from millstream.tracking.runs.champion import Decision, Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
+from millstream.tracking.runs.lease import Holder, Lease
 from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool, file_of, send
 from millstream.tracking.runs.mlflow_store import Client, experiment, open_store
 from millstream.tracking.runs.params import flatten, log_more_params, log_params
@@ -52,10 +53,23 @@ STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy
 Sent = TypeVar("Sent")
 
 
+def _ignore(line: str) -> None:
+    pass
+
+
 class Run:
     """A run in the store. As a context it ends as finished, failed, or stopped with the command to resume it."""
 
-    def __init__(self, client: Client, settings: Settings, stored: MlflowRun, located: Located, hold: Hold) -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        stored: MlflowRun,
+        located: Located,
+        hold: Hold,
+        token: str = lease.FIRST,
+    ) -> None:
+        """`token` is that of the lease with which the run was taken."""
         self.client = client
         self.settings = settings
         self.id = str(stored.info.run_id)
@@ -71,7 +85,8 @@ class Run:
         self._is_handed_over = False
         self._refusal: StoreError | None = None
         """The last error of the store."""
-        self.spool = Spool(settings, self.id)
+        self.lease = Lease(client, self.id, Holder.here(settings.lease_s), token)
+        self.spool = Spool(settings, self.id, self.lease.check)
         self.spool.start(client)
 
     @classmethod
@@ -82,7 +97,8 @@ class Run:
         the store do not stop the run: what it refuses is spooled.
         """
         client = open_store(settings)
-        tags = _tags(located) | ({"mlflow.parentRunId": parent} if parent else {})
+        tags = _tags(located) | {lease.TAG: Holder.here(settings.lease_s).model_dump_json()}
+        tags |= {"mlflow.parentRunId": parent} if parent else {}
         within = experiment(client, settings, located.name, located.recipe.about)
         stored = client.create_run(within, tags=tags, run_name=_name(located))
         hold = _held(settings, stored)
@@ -98,14 +114,18 @@ class Run:
         return cls(client, settings, stored, located, hold)
 
     @classmethod
-    def resume(cls, settings: Settings, located: Located, run_id: str) -> Self:
-        """Reopen a run that was stopped, killed or failed. Raises WrongRecipe if no run has this ID, it belongs to
-        another recipe, or another process works on it."""
+    def resume(cls, settings: Settings, located: Located, run_id: str, say: Callable[[str], None] = _ignore) -> Self:
+        """Reopen a run that was stopped, killed or failed; that of another host when its lease has ended.
+
+        Raises WrongRecipe if no run has this ID, it belongs to another recipe, or another process works on it.
+        """
         client = open_store(settings)
         stored = named(client, located, run_id)
-        hold = _held(settings, stored)
-        _send_left(client, settings, run_id)
-        return cls._again(client, settings, stored, located, hold)
+        hold = _held(settings, stored) if _is_free(client, settings, stored, say, handed=True) else None
+        run = cls._taken(client, settings, stored, located, hold) if hold else None
+        if run is None:
+            raise _is_worked_on(stored)
+        return run
 
     @classmethod
     def unfinished(
@@ -116,11 +136,12 @@ class Run:
         has_state: Callable[[Path], bool],
         *,
         only_newest: bool = False,
+        say: Callable[[str], None] = _ignore,
     ) -> Self | None:
         """Reopen the newest run with these tags that was stopped or killed and left a checkpoint.
 
         Skips runs that failed, since they would fail again, those that another process works on, and those that
-        `out_of_reach` reports.
+        `out_of_reach` reports. For a run of another host it waits until the lease ends, or is renewed.
         """
         client = open_store(settings)
         within = [experiment(client, settings, located.name)]
@@ -129,28 +150,46 @@ class Run:
         for stored in runs[:1] if only_newest else runs:
             folder = settings.checkpoints / str(stored.info.run_id)
             is_left = (
-                stored.info.status == "KILLED"
+                stored.info.status in ("KILLED", "RUNNING")
                 and has_state(folder)
                 and file_access.is_writable(*run_lock.files(folder))
+                and _is_free(client, settings, stored, say)
             )
             hold = Hold.take(folder) if is_left else None
-            if hold is None:
-                continue
-            _send_left(client, settings, str(stored.info.run_id))
-            # another process may have finished it before this lock, or while the store was down
-            if client.get_run(stored.info.run_id).info.status == "KILLED":
-                return cls._again(client, settings, stored, located, hold)
-            hold.release()
+            run = cls._taken(client, settings, stored, located, hold, ("KILLED", "RUNNING")) if hold else None
+            if run is not None:
+                return run
         return None
 
     @classmethod
-    def _again(cls, client: Client, settings: Settings, stored: MlflowRun, located: Located, hold: Hold) -> Self:
-        run = cls(client, settings, stored, located, hold)
+    def _taken(
+        cls,
+        client: Client,
+        settings: Settings,
+        stored: MlflowRun,
+        located: Located,
+        hold: Hold,
+        among: Container[str] | None = None,
+    ) -> Self | None:
+        """The run, resumed, if it still has one of the statuses `among`, and no other process has taken it since it was
+        read; otherwise the hold is released."""
+        _send_left(client, settings, str(stored.info.run_id))
+        # another process may have finished it before this lock, or while the store was down
+        is_left = among is None or client.get_run(stored.info.run_id).info.status in among
+        token: str | None = lease.newest(stored)[1]
+        if is_left and settings.checkpoint_copies(str(stored.info.run_id)):  # hosts that do not see the lock compete
+            token = lease.record(client, stored)
+        if not is_left or token is None:
+            hold.release()
+            return None
+        hold.sign(token)
+        client.set_tag(stored.info.run_id, lease.TAG, Holder.here(settings.lease_s).model_dump_json())
+        run = cls(client, settings, stored, located, hold, token)
         run.resumed = True
+        run.tag(**run_lock.process())  # first: a running run whose process is gone is ended by others
         client.update_run(run.id, status="RUNNING")
         for name in ENDED & client.get_run(run.id).data.tags.keys():
             client.delete_tag(run.id, name)  # it is running again
-        run.tag(**run_lock.process())
         return run
 
     @property
@@ -172,6 +211,8 @@ class Run:
         return self._send(lambda: decision_of(self.client, model_uri), lambda: None)
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log metrics of a step. Raises BadEnvironment if another process has taken the run."""
+        self.lease.refuse_if_lost()
         self.spool.add(values, step)
 
     def tag(self, **tags: str) -> None:
@@ -183,8 +224,11 @@ class Run:
         self._send(now, lambda: self.spool.add_tags(cut))
 
     def _send(self, now: Callable[[], Sent], later: Callable[[], None]) -> Sent | None:
-        """Send to the store; returns None and spools if it is down or refuses."""
+        """Send to the store; returns None and spools if it is down or refuses. Raises BadEnvironment if another process
+        has taken the run."""
+        self.lease.refuse_if_lost()
         if not self.spool.is_behind:
+            self.lease.check()
             try:
                 return now()
             except StoreError as error:
@@ -257,6 +301,7 @@ class Run:
     def hand_over(self) -> None:
         """Let another process continue the run, without ending it."""
         self.spool.close(self.client)
+        self.lease.release()
         self._hold.hand_over()
         self._is_handed_over = True
 
@@ -264,7 +309,12 @@ class Run:
         self, status: str = "FINISHED", tags: Mapping[str, str] | None = None, wait_s: float = CLOSE_WITHIN_S
     ) -> bool:
         """End the run; False if the store was down, full, or refused something, which then stays in the spool."""
+        if self.lease.is_lost:  # the run and its end are the other process's
+            self.spool.close(self.client, wait_s=0)
+            self._hold.release()
+            return True
         arrived = self.spool.close(self.client, status, tags, wait_s)
+        self.lease.release() if arrived else self.lease.stop()
         self._hold.release()
         return arrived
 
@@ -298,8 +348,10 @@ def out_of_reach(
         folder = settings.checkpoints / str(stored.info.run_id)
         if stored.info.status == "FINISHED":
             return
-        name = f"run {stored.info.run_id} of host {_host(stored)}"
-        if run_lock.may_run_elsewhere(settings, stored):
+        name, holder = f"run {stored.info.run_id} of host {_host(stored)}", Holder.of(stored)
+        if run_lock.may_run_elsewhere(settings, stored) and holder is not None:
+            yield f"run {stored.info.run_id} is held by {holder}, and its state is not in {folder.parent}"
+        elif run_lock.may_run_elsewhere(settings, stored):
             yield f"{name} is not known to have ended, and its state is not in {folder.parent}"
         elif stored.info.status == "KILLED" and not has_state(folder):
             yield f"{name} was interrupted, and no checkpoint of it is in {folder.parent}"
@@ -328,12 +380,32 @@ def named(client: Client, located: Located, run_id: str) -> MlflowRun:
 
 
 def _held(settings: Settings, stored: MlflowRun) -> Hold:
-    run_id = str(stored.info.run_id)
-    hold = Hold.take(settings.checkpoints / run_id)
+    hold = Hold.take(settings.checkpoints / str(stored.info.run_id))
     if hold is None:
-        message = f"another process works on it, on host {_host(stored)}; wait for it, or start with --fresh"
-        raise WrongRecipe.at(f"run {run_id}", message)
+        raise _is_worked_on(stored)
     return hold
+
+
+def _is_worked_on(stored: MlflowRun) -> Refusal:
+    where = Holder.of(stored) or f"host {_host(stored)}"
+    message = f"another process works on it, on {where}; wait for it, or start with --fresh"
+    return WrongRecipe.at(f"run {stored.info.run_id}", message)
+
+
+def _is_free(
+    client: Client, settings: Settings, stored: MlflowRun, say: Callable[[str], None], *, handed: bool = False
+) -> bool:
+    """Whether nobody works on a run as far as its lease shows; waits for the end of one that another host holds.
+
+    A run without a lease that has not ended was handed over, or is of an earlier version.
+    """
+    if lease.TAG not in stored.data.tags and lease.is_released(stored):
+        return handed or bool(stored.info.status != "RUNNING")
+    if run_lock.is_conclusive(settings.checkpoints / str(stored.info.run_id), stored):
+        return True  # its lock decides
+    if stored.info.status == "RUNNING" and lease.TAG in stored.data.tags and run_lock.can_be_checked(settings, stored):
+        return False  # its process lives, or the run would have been ended
+    return lease.is_over(client, stored, settings.lease_s, say)
 
 
 def _host(stored: MlflowRun) -> str:

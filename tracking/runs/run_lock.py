@@ -2,7 +2,8 @@
 
 The process that works on a run holds a lock in its folder. Where that folder is visible, the lock alone decides,
 regardless of the hostname: a restarted container has a new name, and a shared home is seen by several hosts. Where it
-is not (separate homes, one tracking server), only processes of this host can be checked.
+is not (separate homes, one tracking server), or another home has taken the run since, processes of this host can be
+checked, and those of others by their lease.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from mlflow.entities import Run
 from millstream.tracking.host.file_access import is_writable
 from millstream.tracking.host.file_lock import alone, locked
 from millstream.tracking.host.processes import living
+from millstream.tracking.runs import lease
 from millstream.tracking.runs.metric_spool import end_of
 from millstream.tracking.settings import Settings
 
@@ -33,10 +35,17 @@ class Hold:
     """Exclusive hold of a run, by its folder. The kernel releases it when the process dies.
 
     The file is empty until the run was taken: between its creation and the lock the run does not count as abandoned.
+    Then it holds the token of the lease.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
+
+    def sign(self, token: str) -> None:
+        """Record the token with which the run was taken."""
+        self._file.truncate(0)
+        self._file.write(f"{token}\n".encode())
+        self._file.flush()
 
     @classmethod
     def take(cls, folder: Path) -> Self | None:
@@ -65,8 +74,7 @@ class Hold:
             file.close()
             return None
         if not path.stat().st_size:
-            file.write(b"taken\n")
-            file.flush()
+            cls(file).sign(lease.FIRST)
         return cls(file)
 
     def release(self) -> None:
@@ -84,16 +92,20 @@ def process() -> dict[str, str]:
     return {"hosts": socket.gethostname(), "process": f"{pid}@{_started(psutil.Process(pid))}"}
 
 
-def was_taken(folder: Path) -> bool:
-    """Whether the lock in a run's folder is conclusive: the run was taken, and not handed over since."""
+def is_conclusive(folder: Path, run: Run) -> bool:
+    """Whether the lock in a run's folder decides: the run was taken there last, and not handed over since."""
     lock = folder / LOCK
-    return lock.exists() and lock.stat().st_size > 0
+    return lock.exists() and lock.read_text(encoding="utf-8").strip() == lease.newest(run)[1]
 
 
 def may_run_elsewhere(settings: Settings, run: Run) -> bool:
     """Whether a run is marked RUNNING, and neither its lock nor its process can be checked here."""
-    is_here = was_taken(settings.checkpoints / str(run.info.run_id)) or _is_of_this_host(run.data.tags)
-    return bool(run.info.status == "RUNNING") and not is_here
+    return bool(run.info.status == "RUNNING") and not can_be_checked(settings, run)
+
+
+def can_be_checked(settings: Settings, run: Run) -> bool:
+    """Whether the lock or the process of a run can be looked at here."""
+    return is_conclusive(settings.checkpoints / str(run.info.run_id), run) or _is_of_this_host(run.data.tags)
 
 
 def files(folder: Path) -> list[Path]:
@@ -111,18 +123,20 @@ def reap(client: MlflowClient, settings: Settings, experiments: Iterable[str] | 
     for one in experiments or [found.experiment_id for found in client.search_experiments()]:
         for run in client.search_runs([one], "attributes.status = 'RUNNING'"):
             run_id = str(run.info.run_id)
-            with _left_behind(settings.checkpoints / run_id, run.data.tags) as is_left:
+            with _left_behind(settings.checkpoints / run_id, run) as is_left:
                 # another process may have resumed and ended it since
                 if is_left and client.get_run(run_id).info.status == "RUNNING":
                     client.set_terminated(run_id, *(end_of(settings, run_id) or ("KILLED",)))
+                    lease.release(client, run)
                     reaped.append(run_id)
     return reaped
 
 
 @contextmanager
-def _left_behind(folder: Path, tags: Mapping[str, str]) -> Iterator[bool]:
-    if not was_taken(folder):
-        yield _is_process_gone(tags)
+def _left_behind(folder: Path, run: Run) -> Iterator[bool]:
+    if not is_conclusive(folder, run):
+        holder = lease.Holder.of(run)
+        yield _is_process_gone(run.data.tags) or (holder is not None and holder.is_long_over)
     elif not is_writable(folder / LOCK):
         yield False  # another user's, who will end it
     else:

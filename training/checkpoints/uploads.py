@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,9 +27,10 @@ class Uploads:
     store never has a state without its best weights. Without a store nothing is done.
     """
 
-    def __init__(self, copies: Remote | None, keep: int) -> None:
-        """`keep` is the number of states that stay in the store."""
-        self.copies, self.keep = copies, keep
+    def __init__(self, copies: Remote | None, keep: int, check: Callable[[], None] = lambda: None) -> None:
+        """`keep` is the number of states that stay in the store; `check` raises BadEnvironment when this process must
+        not write to the run any more."""
+        self.copies, self.keep, self._check = copies, keep, check
         self._waiting: dict[str, Path] = {}
         """The newest best weights and the newest state that have not arrived."""
         self._changed = threading.Condition()
@@ -76,6 +79,7 @@ class Uploads:
             if not taken:
                 return
             try:
+                self._check()
                 for name in ("best", "state"):
                     if name in taken:
                         self._upload(taken[name])
@@ -84,11 +88,11 @@ class Uploads:
             except BadEnvironment as error:
                 if self._failure is None:
                     _say(f"{error}; training continues, and the upload is tried again")
+                self._failure = error
                 with self._changed:
-                    self._failure = error
                     self._waiting = {**taken, **self._waiting}
-                    tries -= self._has_ended
-                    self._changed.wait_for(lambda: self._has_ended, PAUSE_S)
+                tries -= self._has_ended
+                time.sleep(PAUSE_S)
 
     def _upload(self, path: Path) -> None:
         copy = Remote(f"{self.copies}/{path.name}")

@@ -44,9 +44,11 @@ def begin(
     same = {"identity": identity(located, dataset)}
     found = None
     if restarted or not fresh:
-        found = Run.unfinished(settings, located, same, _has_state(settings), only_newest=fresh)
+        # the ranks before a restart may have ended before their first checkpoint: theirs is this run nevertheless
+        is_left = _is_anywhere(settings) if restarted else _has_state(settings)
+        found = Run.unfinished(settings, located, same, is_left, only_newest=fresh, say=say)
     if found is not None:
-        step = max(map(archive.step_of, _states(settings, found.id)))
+        step = max(map(archive.step_of, _states(settings, found.id)), default=0)
         say(f"run {found.id} was interrupted and resumes from step {step}; --fresh starts again")
         return found
     if not fresh:
@@ -78,7 +80,7 @@ def again(
     run_lock.reap(client, settings, [experiment(client, settings, located.name)])
     before = named(client, located, run_id)
     if "identity" not in before.data.tags:  # training has not begun: the preparation created the run
-        return _announced(Run.resume(settings, located, run_id), say)
+        return _announced(Run.resume(settings, located, run_id, say), say)
     folder = settings.checkpoints / run_id
     newest = remote_copies.newest_whole(settings.checkpoint_copies(run_id), folder, say)
     if newest is None:
@@ -92,11 +94,11 @@ def again(
     Provenance.of(located, source.identity).check(archive.load(newest).get(KEY, {}))
     is_finished = before.info.status == "FINISHED"
     if not is_finished and before.data.tags.get("settings") == located.fingerprint:
-        return _announced(Run.resume(settings, located, run_id), say)
+        return _announced(Run.resume(settings, located, run_id, say), say)
     why = "is finished and stays as it is" if is_finished else "has other settings"
     say(f"run {run_id} {why}: a run of its own resumes from step {archive.step_of(newest)}")
     same = {"identity": identity(located, dataset), "resumed_from": run_id}
-    own = Run.unfinished(settings, located, same, _has_state(settings))
+    own = Run.unfinished(settings, located, same, _has_state(settings), say=say)
     if own is None:
         own = Run.start(settings, located)
         own.tag(resumed_from=run_id)
@@ -128,6 +130,12 @@ def facts(located: Located, dataset: Dataset | None) -> dict[str, str]:
 
 def _has_state(settings: Settings) -> Callable[[Path], bool]:
     return lambda folder: bool(_states(settings, folder.name))
+
+
+def _is_anywhere(settings: Settings) -> Callable[[Path], bool]:
+    """As `_has_state`; with a store of checkpoints also of a run that has none: no other host has any."""
+    has_state = _has_state(settings)
+    return lambda folder: settings.checkpoint_copies(folder.name) is not None or has_state(folder)
 
 
 def _states(settings: Settings, run_id: str) -> list[Path]:

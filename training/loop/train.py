@@ -78,7 +78,7 @@ def train(
         run.params(describe.params(job.parts))
     job.source.log(run)
     history, hardest = History(), LargestLosses()
-    uploads = Uploads(run.settings.checkpoint_copies(run.id) if isinstance(run, Run) else None, job.fit.keep_last)
+    uploads = _uploads(job)
     trainer = fitting(job, history, hardest, saved=uploads.add)
     with report_out_of_memory(located.name), _broken(job):
         if isinstance(job.task.network, EstimatorModule):
@@ -152,6 +152,13 @@ def _fit_steps(job: Job, trainer: lightning.Trainer, uploads: Uploads) -> None:
         job.task.gradients.report()
     if job.fit.keep == "best":
         job.task.network.load_state_dict(_best(job))
+
+
+def _uploads(job: Job) -> Uploads:
+    """Uploads of rank 0; those of other ranks do nothing."""
+    if not isinstance(job.run, Run):
+        return Uploads(None, job.fit.keep_last)
+    return Uploads(job.run.settings.checkpoint_copies(job.run.id), job.fit.keep_last, job.run.lease.check)
 
 
 def _best(job: Job) -> dict[str, Tensor]:

@@ -89,6 +89,12 @@ def test_a_run_whose_state_is_on_another_host_is_out_of_reach(shared, located):
     assert unfinished(shared, located, "away") is None
     first, second = out_of_reach(shared, located, {"identity": "away"}, has_state)
     here = f"is not in {shared.checkpoints}"
+    assert first.startswith(
+        f"run {lost.id} is held by host {os.uname().nodename} (process {os.getpid()}, lease renewed "
+    )
+    assert first.endswith(f"and its state {here}")
+    lost.lease.release()  # as one that was started before there were leases
+    first, _ = out_of_reach(shared, located, {"identity": "away"}, has_state)
     assert first == f"run {lost.id} of host another is not known to have ended, and its state {here}"
     assert second.startswith(f"run {killed} of host another was interrupted, and no checkpoint of it is in ")
     for status, reported in (("FAILED", [second]), ("FINISHED", [])):

@@ -41,7 +41,7 @@ def step_of(path):
     return archive.load(path)["step"]
 
 
-def test_a_run_goes_on_in_an_empty_folder_from_the_newest_state_and_the_best_weights_with_it(copies, tmp_path):
+def test_a_run_continues_in_an_empty_folder_from_the_newest_state_and_the_best_weights_with_it(copies, tmp_path):
     one, other = tmp_path / "one", tmp_path / "other"
     assert remote_copies.newest_whole(copies, other, pytest.fail) is None
     put(copies, state(one, 5), state(one, 12), best(one, 12))
@@ -51,7 +51,7 @@ def test_a_run_goes_on_in_an_empty_folder_from_the_newest_state_and_the_best_wei
     state(other, 20), best(other, 20)
     assert step_of(remote_copies.newest_whole(copies, other, pytest.fail)) == 20
     assert archive.load(other / archive.BEST) == {"best": 20}
-    # the run went on elsewhere
+    # the run was continued elsewhere
     put(copies, state(one, 30), best(one, 30))
     assert step_of(remote_copies.newest_whole(copies, other, pytest.fail)) == 30
     assert archive.load(other / archive.BEST) == {"best": 30}
@@ -166,11 +166,16 @@ def test_a_store_that_comes_back_gets_the_last_state(copies, tmp_path, broken, c
 @pytest.mark.fault
 def test_a_training_whose_last_state_does_not_arrive_has_not_ended_well(copies, tmp_path, broken, capsys):
     broken[0] = 10**6
-    with pytest.raises(BadEnvironment, match=r"the store is down.*step-00000003\.ckpt is kept: resume on this host"):
+
+    def sent(path, interrupt):
         with Uploads(copies, keep=2) as sending:
-            sending.add(state(tmp_path, 3))
+            sending.add(path)
+            if interrupt:
+                raise KeyboardInterrupt
+
+    with pytest.raises(BadEnvironment, match=r"the store is down.*step-00000003\.ckpt is kept: resume on this host"):
+        sent(state(tmp_path, 3), interrupt=False)
     # an error of training is the one that is raised
-    with pytest.raises(KeyboardInterrupt), Uploads(copies, keep=2) as sending:
-        sending.add(state(tmp_path, 4))
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        sent(state(tmp_path, 4), interrupt=True)
     assert "step-00000004.ckpt is kept" in capsys.readouterr().err
