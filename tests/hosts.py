@@ -76,6 +76,11 @@ class Host:
         self.cut()
         self.end()
 
+    def come_back(self) -> None:
+        """It is on the network again, with its disk and without processes."""
+        self.processes.clear()
+        _ip("-n", self.network.switch, "link", "set", f"to-{self.name}", "up")
+
     def end(self) -> None:
         """SIGKILL for all that runs there."""
         listed = subprocess.run(["ip", "netns", "pids", self.namespace], capture_output=True, text=True)

@@ -12,11 +12,11 @@ import boto3
 
 STARTS_WITHIN_S = 60
 BUCKET = "bucket"
-_SERVE = """
+SERVE = """
 import sys
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+server = make_server(sys.argv[1], int(sys.argv[2]), DomainDispatcherApplication(create_backend_app), threaded=True)
 print(server.port, flush=True)
 server.serve_forever()
 """
@@ -27,7 +27,9 @@ class S3:
 
     def __init__(self, folder: Path) -> None:
         self.log = (folder / "s3.log").open("ab")
-        self.process = subprocess.Popen([sys.executable, "-c", _SERVE], stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVE, "127.0.0.1", "0"], stdout=subprocess.PIPE, stderr=self.log
+        )
         assert self.process.stdout is not None
         self.endpoint = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
         self._wait()

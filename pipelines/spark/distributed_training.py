@@ -17,10 +17,10 @@ from pyspark.ml.torch.distributor import TorchDistributor
 from millstream.pipelines.spark import cluster
 from millstream.pipelines.spark.session import session
 from millstream.tracking.errors import BadEnvironment, Ended
-from millstream.tracking.settings import Settings
+from millstream.tracking.settings import CHECKPOINTS, Settings
 
 GPUS = "spark.task.resource.gpu.amount"
-PASSED_ON = ("MILLSTREAM_STORE", "MILLSTREAM_CHECKPOINTS", "MILLSTREAM_CACHE_GIB", "MLFLOW_TRACKING_URI")
+PASSED_ON = ("MILLSTREAM_STORE", "MILLSTREAM_CACHE_GIB", "MILLSTREAM_LEASE_S", "MLFLOW_TRACKING_URI")
 
 
 def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> tuple[Any, int]:
@@ -32,6 +32,8 @@ def on_hosts(master: str, settings: Settings, words: list[str], ranks: int) -> t
     spark = session(master, settings)
     environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ} | cluster.s3_environment()
     environment["MILLSTREAM_HOME"] = str(settings.home.absolute())
+    if settings.checkpoint_place:
+        environment[CHECKPOINTS] = settings.checkpoint_place  # absolute
     has_gpus = spark.sparkContext.getConf().contains(GPUS)
     distributor = TorchDistributor(num_processes=ranks, local_mode=False, use_gpu=has_gpus)
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
 from millstream.tracking.dataset.version import Dataset
@@ -14,9 +16,12 @@ from millstream.tracking.settings import Settings
 from millstream.training.assembly.build import parts_of
 from millstream.training.distributed.deduplicate_errors import report_once
 from millstream.training.distributed.launch import launch
-from millstream.training.distributed.ranks import here, restarts
+from millstream.training.distributed.ranks import Ranks, here, restarts
 from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
 from millstream.training.loop.train import Trained, train
+
+LOOK_AGAIN_S = 1.0
+"""Interval at which rank 0 reports to the others whether the run is open."""
 
 Start = Callable[[list[str], int], tuple[Any, int]]
 """Runs a `millstream` command in a number of processes; returns rank 0's answer and exit code."""
@@ -64,8 +69,21 @@ def here_as_rank(
     with report_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
         # a newly joined host counts from 0
         restarted = place.agree(restarts()) > 0
-        own = open_run(restarted) if place.is_first else None
+        own = _opened(place, partial(open_run, restarted))
         description = place.gather(described(own) if own else "")[0]
         with own or Follower.of(description, settings) as run, place.watched():
             result = train(located, run, dataset, place=place, **options)
     return result if place.is_first else None
+
+
+def _opened(place: Ranks, open_run: Callable[[], Run]) -> Run | None:
+    """The run on rank 0, None on the others, which wait for it however long it takes: a lease may have to end first."""
+    if place.is_alone:
+        return open_run()
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_run) if place.is_first else None
+        is_open = False
+        while not is_open:
+            done = wait([opening], LOOK_AGAIN_S).done if opening else ()
+            is_open = bool(place.agree(len(done)))
+        return opening.result() if opening else None

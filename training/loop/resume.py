@@ -53,7 +53,10 @@ def begin(
         return found
     if not fresh:
         report_out_of_reach(located, settings, dataset, say)
-    return _announced(Run.start(settings, located, parent=parent), say)
+    run = Run.start(settings, located, parent=parent)
+    if dataset is not None:
+        run.tag(**same)  # at once: its process may be lost before training begins, and restarted
+    return _announced(run, say)
 
 
 def report_out_of_reach(

@@ -12,7 +12,7 @@ from millstream.tracking.runs.run import Run
 from millstream.tracking.settings import Settings
 from millstream.training.checkpoints import archive
 from millstream.training.loop.entry_point import here_as_rank
-from millstream.training.loop.resume import again, begin
+from millstream.training.loop.resume import again, begin, identity
 from millstream.training.loop.train import train
 from tests.training.fitted import FIT, rows
 
@@ -205,3 +205,38 @@ def test_a_copy_of_a_checkpoint_is_whole_or_not_there(tmp_path):
     archive.copy(tmp_path / "one" / "best.ckpt", tmp_path / "other")
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["step-00000003.ckpt"]
     assert archive.load(tmp_path / "other" / "step-00000003.ckpt") == {"epoch": 3}
+
+
+@pytest.mark.fault
+def test_a_run_is_resumed_in_another_home_from_what_lies_in_the_store(place, tmp_path):
+    sets, messages = ("fit.seed=13",), []
+    one = place.settings.model_copy(update={"checkpoint_place": f"memory://{tmp_path.name}/runs"})
+    other = one.model_copy(update={"home": tmp_path / "other"}).with_home()
+    run = begin(place.recipe(*sets), one, place.dataset, fresh=True, say=str)
+    first = trained(place, run, *sets, stop=True, register=False)
+    resumed = begin(place.recipe(*sets), other, place.dataset, fresh=False, say=messages.append)
+    assert messages == [f"run {run.id} was interrupted and resumes from step 20; --fresh starts again"]
+    second = trained(place, resumed, *sets, register=False)
+    assert (second.run_id, second.weights, second.metrics) == (first.run_id, first.weights, first.metrics)
+    assert "lease.2" in place.client.get_run(run.id).data.params
+    # a finished run is where another one begins
+    longer = again(place.recipe(*sets, "fit.epochs=5"), one, place.dataset, run.id, say=str)
+    assert (longer.resumed, longer.id != run.id) == (True, True)
+    longer.finish()
+
+
+@pytest.mark.fault
+def test_a_restart_of_ranks_that_left_no_checkpoint_in_the_store_is_the_same_run(place, tmp_path):
+    sets = ("fit.seed=14",)
+    one = place.settings.model_copy(update={"checkpoint_place": f"memory://{tmp_path.name}/runs"})
+    run = begin(place.recipe(*sets), one, place.dataset, fresh=True, say=str)
+    run.tag(identity=identity(place.recipe(*sets), place.dataset))
+    run.finish("KILLED")
+    assert begin_again(place, one, *sets, restarted=False) != run.id
+    assert begin_again(place, one, *sets, restarted=True) == run.id
+
+
+def begin_again(place, settings, *sets, restarted):
+    run = begin(place.recipe(*sets), settings, place.dataset, fresh=False, restarted=restarted, say=str)
+    run.finish("KILLED")
+    return run.id
