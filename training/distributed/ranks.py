@@ -24,6 +24,7 @@ from millstream.tracking.errors import BadEnvironment, Fault, WrongRecipe
 from millstream.training.distributed import liveness, rank_environment, watchdog
 from millstream.training.distributed.liveness import Peer, Responder
 
+OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
 GONE = (
     "timed out",
     "timeout",
@@ -195,6 +196,14 @@ def here() -> Ranks:
 def restarts() -> int:
     """Number of restarts by torchrun after a lost rank."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT") or 0)
+
+
+def misses_returning_hosts(environment: Mapping[str, str]) -> bool:
+    """Whether torchrun on several hosts is to restart ranks, with a store that each agent keeps: then it looks for a
+    host that comes back at a wrong address (findings/torch-elastic-stale-master.sh)."""
+    restarts_ranks = environment.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
+    several = environment.get("WORLD_SIZE") != environment.get("LOCAL_WORLD_SIZE")
+    return restarts_ranks and several and environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
@@ -16,7 +18,7 @@ from millstream.tracking.settings import Settings
 from millstream.training.assembly.build import parts_of
 from millstream.training.distributed.deduplicate_errors import report_once
 from millstream.training.distributed.launch import launch
-from millstream.training.distributed.ranks import Ranks, here, restarts
+from millstream.training.distributed.ranks import OWN_STORE, Ranks, here, misses_returning_hosts, restarts
 from millstream.training.feed.plan.batch_order import default_lanes, own_lanes
 from millstream.training.loop.train import Trained, train
 
@@ -66,6 +68,8 @@ def here_as_rank(
     Ended for an error that rank 0 reports.
     """
     place = here()
+    if place.is_first and misses_returning_hosts(os.environ):
+        sys.stderr.write(f"set {OWN_STORE}=1 for torchrun on all hosts; without it one that comes back is not found\n")
     with report_once(place), place.joined(parts_of(located).fit.timeout_s), place.watched():
         # a newly joined host counts from 0
         restarted = place.agree(restarts()) > 0

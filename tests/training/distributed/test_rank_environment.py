@@ -6,7 +6,7 @@ import pytest
 
 from millstream.tracking.errors import WrongRecipe
 from millstream.training.distributed.rank_environment import MEETING, SLURM, TORCHRUN, read
-from millstream.training.distributed.ranks import Ranks
+from millstream.training.distributed.ranks import Ranks, misses_returning_hosts
 
 RUN = dict(zip((*TORCHRUN, *MEETING), ("3", "4", "1", "2", "alfa", "29500"), strict=True))
 STEP = {**dict(zip(SLURM, ("3", "4", "1", "2"), strict=True)), "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0"}
@@ -67,3 +67,18 @@ def test_numbers_that_cannot_be_are_refused(wrong):
 def test_half_of_what_slurm_sets_is_refused(lacking, expected):
     with pytest.raises(WrongRecipe, match=expected):
         read({name: value for name, value in STEP.items() if name not in lacking})
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_warned"),
+    [
+        ({}, True),
+        ({"TORCHELASTIC_MAX_RESTARTS": "0"}, False),
+        ({"TORCHELASTIC_USE_AGENT_STORE": "False"}, False),
+        ({"LOCAL_WORLD_SIZE": "2"}, False),
+    ],
+)
+def test_agents_that_would_not_find_a_host_that_comes_back_are_known(changed, is_warned):
+    elastic = {"TORCHELASTIC_MAX_RESTARTS": "3", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    assert misses_returning_hosts({**elastic, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "1", **changed}) is is_warned
+    assert not misses_returning_hosts({})
