@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from millstream.tracking.errors import Refusal
-from millstream.tracking.runs.metric_spool import send, unsent
+from millstream.tracking.runs.metric_spool import send, set_aside, unsent
 from millstream.tracking.runs.mlflow_store import Client, open_store
 from millstream.tracking.runs.promotion import Measure
-from millstream.tracking.runs.run_lock import Hold, reap
+from millstream.tracking.runs.run_lock import Hold, reap, was_taken_since
 from millstream.tracking.runs.store_errors import StoreError, shown
 from millstream.tracking.settings import Settings
 
@@ -85,7 +85,11 @@ def _send(settings: Settings, waiting: list[Path], measure: Measure | None) -> C
 
 def _sent(client: Client, settings: Settings, file: Path, measure: Measure | None) -> bool:
     """Whether the spool was sent from here; the process of a running run sends its own."""
-    hold = Hold.take(settings.checkpoints / file.stem)
+    folder = settings.checkpoints / file.stem
+    if was_taken_since(folder, client.get_run(file.stem)):
+        set_aside(file)
+        return False
+    hold = Hold.take(folder)
     if hold is None:
         return False
     try:

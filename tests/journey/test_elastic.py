@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -121,7 +122,7 @@ class Elastic:
         self.agents = {host.name: self._agent(host) for host in hosts.trainers}
 
     def _agent(self, host):
-        process, log = self.hosts.torchrun(host, self.name, "--fresh")
+        process, log = self.hosts.torchrun(host, self.name)
         self.logs.append(log)
         return process
 
@@ -173,3 +174,21 @@ def test_hosts_lose_power_in_turn_and_the_run_continues_by_itself_to_the_same_we
         assert result["weights"] == unbroken
         assert (stored.info.run_id, stored.info.status) == (result["run_id"], "FINISHED")
         assert any("resumes from step" in line for line in run.lines)
+
+
+def test_a_process_that_wakes_up_after_another_host_has_taken_its_run_changes_nothing(hosts, unbroken):
+    """Without torchrun: the same command on another host, while the first one hangs."""
+    before = {run.info.run_id for run in hosts.runs()}
+    train = ("train", str(hosts.recipe), *EXACT)
+    hanging = hosts.trainers[0].millstream(*train, **STORES)
+    next(line for line in hanging.stderr if line.startswith("epoch"))
+    hanging.send_signal(signal.SIGSTOP)
+    result = answer(hosts.trainers[1].millstream(*train, **STORES))
+    assert "waiting for at most" in result["stderr"]
+    assert result["weights"] == unbroken
+    hanging.send_signal(signal.SIGCONT)
+    refused = answer(hanging, 4)
+    assert "another process has taken it" in refused["stderr"]
+    (run,) = [run for run in hosts.runs() if run.info.run_id not in before]
+    assert (run.info.run_id, run.info.status) == (result["run_id"], "FINISHED")
+    assert run.data.tags["hosts"] == "bravo"

@@ -169,6 +169,13 @@ def end_of(settings: Settings, run_id: str) -> tuple[str, int] | None:
     return (end["status"], end["at"]) if isinstance(end, dict) and "status" in end else None
 
 
+def set_aside(file: Path) -> None:
+    """Rename a spool that is not to be sent, because another process has taken the run since."""
+    for one in (file, file.with_suffix(".sent")):
+        if one.exists():
+            one.replace(one.with_name(f"{one.name}.outdated"))
+
+
 def send(client: Client, file: Path, *, keep: bool = False, measure: Measure | None = None) -> int:
     """Send the unsent lines of a spool; returns how many. A complete spool is removed, unless its run still writes
     (`keep`); torn lines (dead process, full disk) are ignored. A model whose champion must be measured waits for a call

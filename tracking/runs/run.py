@@ -33,7 +33,7 @@ from millstream.tracking.runs.aliases import user
 from millstream.tracking.runs.champion import Decision, Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
 from millstream.tracking.runs.lease import Holder, Lease
-from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool, file_of, send
+from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool, file_of, send, set_aside
 from millstream.tracking.runs.mlflow_store import Client, experiment, open_store
 from millstream.tracking.runs.params import flatten, log_more_params, log_params
 from millstream.tracking.runs.promotion import Measure, decision_of
@@ -173,13 +173,19 @@ class Run:
     ) -> Self | None:
         """The run, resumed, if it still has one of the statuses `among`, and no other process has taken it since it was
         read; otherwise the hold is released."""
-        _send_left(client, settings, str(stored.info.run_id))
-        # another process may have finished it before this lock, or while the store was down
-        is_left = among is None or client.get_run(stored.info.run_id).info.status in among
         token: str | None = lease.newest(stored)[1]
-        if is_left and settings.checkpoint_copies(str(stored.info.run_id)):  # hosts that do not see the lock compete
+        competes = settings.checkpoint_copies(str(stored.info.run_id)) is not None  # with hosts that see no lock
+        if competes:
             token = lease.record(client, stored)
-        if not is_left or token is None:
+        if token is None:
+            hold.release()
+            return None
+        _send_left(client, settings, stored)
+        # another process may have finished it before this lock, or while the store was down
+        now = client.get_run(stored.info.run_id)
+        if among is not None and now.info.status not in among:
+            if competes:
+                lease.release(client, now)
             hold.release()
             return None
         hold.sign(token)
@@ -413,10 +419,14 @@ def _host(stored: MlflowRun) -> str:
     return str(stored.data.tags.get("hosts", "unknown"))
 
 
-def _send_left(client: Client, settings: Settings, run_id: str) -> None:
-    """Send the spool of a run that this process holds, including its final status, before it is resumed."""
+def _send_left(client: Client, settings: Settings, stored: MlflowRun) -> None:
+    """Send the spool of a run that this process holds, including its final status, before it is resumed; one from
+    before another host took the run is set aside."""
+    run_id = str(stored.info.run_id)
     left = file_of(settings, run_id)
-    if left.exists():
+    if run_lock.was_taken_since(settings.checkpoints / run_id, stored):
+        set_aside(left)
+    elif left.exists():
         try:
             send(client, left)
         except StoreError as error:

@@ -98,6 +98,12 @@ def is_conclusive(folder: Path, run: Run) -> bool:
     return lock.exists() and lock.read_text(encoding="utf-8").strip() == lease.newest(run)[1]
 
 
+def was_taken_since(folder: Path, run: Run) -> bool:
+    """Whether a process that does not see the lock in a run's folder has taken the run after those that do."""
+    lock = folder / LOCK
+    return lock.exists() and lock.read_text(encoding="utf-8").strip() not in ("", lease.newest(run)[1])
+
+
 def may_run_elsewhere(settings: Settings, run: Run) -> bool:
     """Whether a run is marked RUNNING, and neither its lock nor its process can be checked here."""
     return bool(run.info.status == "RUNNING") and not can_be_checked(settings, run)

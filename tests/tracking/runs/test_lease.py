@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from millstream.tracking.errors import BadEnvironment, WrongRecipe
+from millstream.tracking.health import checks
 from millstream.tracking.runs import lease
 from millstream.tracking.runs.lease import Holder, is_over
+from millstream.tracking.runs.metric_spool import unsent
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.run_lock import reap
@@ -91,6 +93,13 @@ def test_a_run_whose_host_is_lost_is_taken_over_and_an_earlier_holder_that_wakes
     # nor does its home hold for abandoned what another one has
     assert reap(first.client, hosts(1)) == []
     assert second.finish()
+    # what it could not send before it was lost, its end among it, is not sent later either
+    assert unsent(hosts(1)) == [first.spool.file]
+    first.spool._out = first.spool.file.open("a", encoding="utf-8")
+    first.spool._write({"status": "KILLED", "at": 0, "tags": {}})
+    first.spool._out.close()
+    assert all(check.ok for check in checks(hosts(1), send_spool=True))
+    assert unsent(hosts(1)) == []
     assert course(second.client, second.id, "loss") == [(1, 1.0)]
     assert second.client.get_run(second.id).info.status == "FINISHED"
 
