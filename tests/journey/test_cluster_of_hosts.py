@@ -9,6 +9,7 @@ import time
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from millstream.pipelines.spark.session import find_java
 from tests.hosts import network
@@ -107,3 +108,28 @@ def test_a_store_that_one_host_does_not_see_is_named(hosts, folder):
     refused = on_cluster(hosts, folder, "prepare", str(folder / "gusts.yaml"), code=4, MILLSTREAM_STORE=str(store))
     assert [fault["where"] for fault in refused["faults"]] == ["worker bravo"]
     assert str(store) in refused["faults"][0]["message"]
+
+
+PETS = """
+about: Pictures on the disk of one host
+data:
+  name: pets
+  source: {name: images, folder: FOLDER, height: 8, width: 8}
+  steps:
+    - split: {by: stratified, test: 0.5}
+task: {name: classify, target: label}
+network: {name: classical/tree}
+"""
+
+
+def test_pictures_that_one_host_has_are_named_with_the_worker_that_lacks_them(hosts, folder):
+    for kind, shade in (("cats", 10), ("dogs", 200)):
+        (hosts[0].disk / "pets" / kind).mkdir(parents=True)
+        for at in range(4):
+            Image.new("RGB", (8, 8), (shade + at, 0, 0)).save(hosts[0].disk / "pets" / kind / f"{at}.png")
+    recipe = folder / "pets.yaml"
+    recipe.write_text(PETS.replace("FOLDER", str(hosts[0].network.disk / "pets")))
+    refused = on_cluster(hosts, folder, "prepare", str(recipe), code=4)
+    assert [fault["where"] for fault in refused["faults"]] == ["worker bravo"]
+    assert "share under the same path" in refused["faults"][0]["message"]
+    assert "Traceback" not in refused["stderr"]
