@@ -111,7 +111,7 @@ def test_a_store_that_one_host_does_not_see_is_named(hosts, folder):
 
 
 PETS = """
-about: Pictures on the disk of one host
+about: Images on the disk of one host
 data:
   name: pets
   source: {name: images, folder: FOLDER, height: 8, width: 8}
@@ -122,7 +122,7 @@ network: {name: classical/tree}
 """
 
 
-def test_pictures_that_one_host_has_are_named_with_the_worker_that_lacks_them(hosts, folder):
+def test_images_that_one_host_has_are_named_with_the_worker_that_lacks_them(hosts, folder):
     for kind, shade in (("cats", 10), ("dogs", 200)):
         (hosts[0].disk / "pets" / kind).mkdir(parents=True)
         for at in range(4):
