@@ -19,7 +19,7 @@ from tests.s3 import BUCKET, SERVE
 
 pytestmark = [pytest.mark.hosts, pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(3600)]
 WITHIN_S = 400
-EPOCHS = 100
+EPOCHS = 60
 EXACT = ("--set", "fit.exact=true", "--set", f"fit.epochs={EPOCHS}", "--set", "fit.timeout_s=15")
 """In exact mode the weights are those of the same global batches in the same order, and of no others."""
 RENDEZVOUS = """

@@ -42,7 +42,7 @@ class LargestLosses(lightning.Callback):
         values = task.row_values(outputs["output"], batch)
         found = [
             HardRow(name, loss, {key: column[at] for key, column in values.items()})
-            for at, (name, loss) in enumerate(zip(feed.sample_ids(batch.epoch, batch.index), losses, strict=True))
+            for at, (name, loss) in enumerate(zip(feed.own_sample_ids(batch.epoch, batch.index), losses, strict=True))
         ]
         self.rows = _largest([*self.rows, *found])
 

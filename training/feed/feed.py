@@ -207,10 +207,16 @@ class Feed:
 
     def sample_ids(self, epoch: int, index: int) -> list[str]:
         """Sample ids of a global batch over all ranks, in slot order."""
-        whole = self.epoch(epoch, range(self.lanes))
-        k = whole.plan.window_of(index)
-        slots = whole.slots(k)[index - whole.plan.window(k).start]
-        return self.shards.sample_ids(whole.samples, slots[slots != NO_ROW])
+        return self._ids(self.epoch(epoch, range(self.lanes)), index)
+
+    def own_sample_ids(self, epoch: int, index: int) -> list[str]:
+        """Sample ids of this rank's part of a global batch, in slot order."""
+        return self._ids(self.epoch(epoch), index)
+
+    def _ids(self, epoch: Epoch, index: int) -> list[str]:
+        k = epoch.plan.window_of(index)
+        slots = epoch.slots(k)[index - epoch.plan.window(k).start]
+        return self.shards.sample_ids(epoch.samples, slots[slots != NO_ROW])
 
     @property
     def is_changing(self) -> bool:

@@ -9,7 +9,7 @@ from tests.training.tasks.made import batch
 
 
 class Feed:
-    def sample_ids(self, epoch, index):
+    def own_sample_ids(self, epoch, index):
         return [f"{index}-{at}" for at in range(8)]
 
 
