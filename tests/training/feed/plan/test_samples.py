@@ -82,7 +82,9 @@ def test_every_window_comes_once_an_epoch_with_what_follows_it(tmp_path, stride,
             for one in feeds:
                 one.seek(epoch)
             for together in zip(*feeds, strict=True):
-                ids += feeds[0].sample_ids(epoch, together[0].index)
+                whole = feeds[0].sample_ids(epoch, together[0].index)
+                assert [name for one in feeds for name in one.own_sample_ids(epoch, together[0].index)] == whole
+                ids += whole
                 for part in together:
                     parts += [
                         torch.cat([read, predicted]).numpy()
