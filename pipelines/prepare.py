@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -23,10 +22,12 @@ from millstream.pipelines.execute_steps import Flow, Say
 from millstream.pipelines.publish import publish, stores
 from millstream.pipelines.publish.stores import Store
 from millstream.pipelines.readers import origin_files
+from millstream.pipelines.readers.inputs import Inputs
+from millstream.pipelines.readers.stored.hashes import Unhashed
 from millstream.pipelines.spark import caching, class_archive, failed_jobs, preflight
 from millstream.pipelines.spark.frames import named
 from millstream.pipelines.spark.session import scratch_of, session
-from millstream.pipelines.table import OriginFile, Table
+from millstream.pipelines.table import Table
 from millstream.tracking.dataset import manifest as contract
 from millstream.tracking.dataset.filesystems import place
 from millstream.tracking.dataset.manifest import SPLITS, File, Manifest
@@ -98,8 +99,8 @@ def _prepare(work: Work, settings: Settings, master: str | None, say: Say, neede
     store = stores.open_store(settings, start)
     for name in origin_files.named(work.source):
         stores.reach(place(name), start)
-    found = origin_files.locate_all(work.source, settings)
-    records = tuple(origin_files.record(file, path) for file, path in found.items())
+    inputs = Inputs.of(work.source, settings)
+    records = inputs.records(lambda: start(raw_bytes=inputs.bytes))
     version = version_of(work, records)
     store.sweep(work.name)
     folder = store.where / work.name / version
@@ -109,12 +110,11 @@ def _prepare(work: Work, settings: Settings, master: str | None, say: Say, neede
         store.point_latest(work.name, version)
     else:
         with publish.room(store, scratch_of(settings)):
-            paths = {file.name: path for file, path in found.items()}
-            spark = start(raw_bytes=_raw_bytes(work.source, found))
+            spark = start(raw_bytes=inputs.bytes)
             with store.probe(work.name) as written:
-                preflight.check(spark, [written, *found.values()], SHARED)
-            table = work.source.read(spark, paths, work.seed)
-            _make(work, table, version, records, store, say, needed)
+                preflight.check(spark, [written, *inputs.places], SHARED)
+            table = inputs.read(spark, work.seed)
+            _make(work, table, version, _source_record(work, inputs, records, table), store, say, needed)
         class_archive.make_if_due(spark, say)
     dataset = Dataset.open(folder, store.where)
     _check_needed(needed, {name: split.rows for name, split in dataset.manifest.splits.items()})
@@ -124,13 +124,14 @@ def _prepare(work: Work, settings: Settings, master: str | None, say: Say, neede
 def find(located: Located, settings: Settings) -> Dataset:
     """The recipe's prepared dataset version. Raises BadData when it is not prepared."""
     work = _checked(located)
-    records = tuple(
-        origin_files.record(file, path) for file, path in origin_files.locate_all(work.source, settings).items()
-    )
-    folder = place(settings.store) / work.name / version_of(work, records)
+    above = place(settings.store) / work.name
+    would = f"not prepared yet; `{shlex.join(['millstream', 'prepare', *located.words])}` makes it"
+    try:
+        folder = above / version_of(work, Inputs.of(work.source, settings).records())
+    except Unhashed:
+        raise BadData.at(above, would) from None
     if not (folder / contract.FILE).is_file():
-        command = shlex.join(["millstream", "prepare", *located.words])
-        raise BadData.at(folder, f"not prepared yet; `{command}` makes it")
+        raise BadData.at(folder, would)
     return Dataset.open(folder, settings.store, settings.cache)
 
 
@@ -139,8 +140,8 @@ def version_of(work: Work, records: tuple[File, ...]) -> str:
     facts = {
         "format": contract.FORMAT,
         "name": work.name,
-        "source": [work.source_name, work.source.model_dump(mode="json"), getattr(work.source, "version", 1)],
-        "files": [[record.name, record.sha256] for record in records],
+        "source": [work.source_name, _fields(work.source), getattr(work.source, "version", 1)],
+        "files": [[one.name, one.sha256] if one.tag is None else [one.name, one.tag, one.bytes] for one in records],
         "steps": [[name, step.model_dump(mode="json"), step.version] for name, step in work.steps],
         "seed": work.seed,
     }
@@ -151,12 +152,11 @@ def _make(
     work: Work,
     table: Table,
     version: str,
-    records: tuple[File, ...],
+    source: contract.Source,
     store: Store,
     say: Say,
     needed: Mapping[str, str],
 ) -> None:
-    source = _source_record(work, records, table)
     flow, done = Flow.of(table), []
     for name, step in work.steps:
         flow, one = flow.through(name, step, work.seed, say)
@@ -298,19 +298,19 @@ def _checked(located: Located) -> Work:
     return work
 
 
-def _raw_bytes(source: Any, files: Mapping[OriginFile, Path]) -> int | None:
-    """What a source reads or makes; None where neither its files nor it itself know: a table of a database."""
-    declared: int | None = getattr(source, "raw_bytes", None)
-    return declared if declared is not None else sum(path.stat().st_size for path in files.values()) or None
+def _fields(source: Any) -> dict[str, Any]:
+    """The fields that name a version: without the place of a table, as its files are named relative to that."""
+    return {name: value for name, value in source.model_dump(mode="json").items() if name != "path"}
 
 
-def _source_record(work: Work, records: tuple[File, ...], read: Table) -> contract.Source:
+def _source_record(work: Work, inputs: Inputs, records: tuple[File, ...], read: Table) -> contract.Source:
     return contract.Source(
         name=work.source_name,
         config={**work.source.model_dump(mode="json"), **read.resolved},
         licence=work.source.licence,
         origin=work.source.origin,
         files=records,
+        identity=inputs.identity,
     )
 
 

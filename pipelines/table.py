@@ -150,6 +150,24 @@ class OriginFile:
     """Whether the name may be a folder, of which all part files are read."""
 
 
+Identity = Literal["content", "store"]
+"""By what files that are read where they lie are identified: the SHA-256 of their bytes, computed by the workers, or
+what their store vouches for: its tag and the length."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that the workers read where it lies."""
+
+    name: str
+    """In the manifest; for files of a table relative to their root, the same wherever that is."""
+    where: str
+    """Path or URL."""
+    bytes: int
+    tag: str
+    """What the store vouches for: `etag:...`, or `modified:...` for a disk or a Hadoop file system."""
+
+
 class Source(Protocol):
     """Raw data as a typed table. A source that makes its rows, or reads no files, has their size as `raw_bytes`."""
 
@@ -176,6 +194,32 @@ class Listing(Protocol):
 
     def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
         """The existing files that `files` list or that are in `folders`; `read` gets all."""
+        ...
+
+
+@runtime_checkable
+class InPlace(Protocol):
+    """A source that may have files which the workers read where they lie."""
+
+    @property
+    def place(self) -> str | None:
+        """The path or URL below which they lie; None if all files are origin files."""
+        ...
+
+    @property
+    def identified_by(self) -> Identity: ...
+
+    def stored_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[StoredFile, ...]:
+        """The files; a relative path is looked up in `folders`. `files` are the origin files.
+
+        Raises BadData when there are none.
+        """
+        ...
+
+    def read_stored(
+        self, spark: SparkSession, stored: Sequence[StoredFile], files: Mapping[str, Path], seed: int
+    ) -> Table:
+        """As `read`, from the `stored` files. Raises BadData when one has changed since it was listed."""
         ...
 
 

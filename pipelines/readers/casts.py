@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
@@ -41,8 +41,13 @@ _READ_FROM: dict[Type, tuple[type[DataType], ...]] = {
 """Spark types that can be cast to each declared type."""
 
 
-def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
+def typed(
+    frame: DataFrame, where: object, layout: Layout, places: Sequence[str] = (), texts: Collection[str] = ()
+) -> DataFrame:
     """Casts typed columns to the declared types; a value that cannot be cast makes its row invalid.
+
+    `places` are the columns of a row's position, by default `_part` and `_number`, both 0; `texts` the columns that are
+    parsed as those of a text file.
 
     Raises BadData for a missing column, or for a type that cannot be cast to the declared one.
     """
@@ -52,13 +57,19 @@ def typed(frame: DataFrame, where: object, layout: Layout) -> DataFrame:
     columns = [(frame.schema[name], declared) for name, declared in layout.columns.items()]
     refuse_unreadable(where, columns)
     values = {
-        field.name: from_type(escaped(field.name), field.dataType, declared).alias(field.name)
+        field.name: (
+            from_text(escaped(field.name), declared, layout.decimal)
+            if field.name in texts
+            else from_type(escaped(field.name), field.dataType, declared)
+        ).alias(field.name)
         for field, declared in columns
     }
     none = F.lit(None).cast("string")
     lost = [F.when(value.isNull() & named(name).isNotNull(), MISFIT) for name, value in values.items()]
-    places = (F.lit(0).alias("_part"), F.lit(0).cast("long").alias("_number"), none.alias("_line"))
-    return frame.select(*places, F.coalesce(*lost, none).alias(CORRUPT), *values.values())
+    nowhere = (F.lit(0).alias("_part"), F.lit(0).cast("long").alias("_number"))
+    return frame.select(
+        *(places or nowhere), none.alias("_line"), F.coalesce(*lost, none).alias(CORRUPT), *values.values()
+    )
 
 
 def from_type(sql: str, type_: DataType, declared: TableColumn) -> SparkColumn:

@@ -13,10 +13,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructField, StructType
 
 from millstream.pipelines.readers.casts import from_text
-from millstream.pipelines.readers.lines import Encoding, first_line, numbered_each
+from millstream.pipelines.readers.lines import JAVA_NAMES, Encoding, first_line, numbered_each
 from millstream.pipelines.readers.multiline_csv import Values
 from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, TableColumn
-from millstream.pipelines.spark.frames import escaped
+from millstream.pipelines.spark.frames import escaped, iso_time, named
 from millstream.tracking.errors import BadData
 
 MORE = "is no single JSON object"
@@ -31,7 +31,7 @@ MOST_VALUES = 20_000
 def csv(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """Raises BadData for a file that is empty or no UTF-8, or whose header lacks a column or differs among files."""
     names = _declared_in_header(paths, layout) if layout.header else list(layout.columns)
-    return _columns(csv_texts(spark, paths, layout, names), layout, cells(names))
+    return columns_of(csv_texts(spark, paths, layout, names), layout, cells(names))
 
 
 def csv_texts(spark: SparkSession, paths: Sequence[Path], layout: Layout, names: Sequence[str]) -> DataFrame:
@@ -39,8 +39,17 @@ def csv_texts(spark: SparkSession, paths: Sequence[Path], layout: Layout, names:
 
     Further columns: `file`, `number`, `line`, and `_broken`, why a line does not have one value per column.
     """
+    return cells_of(numbered_each(spark, paths, layout.encoding, rows_of(layout, names)), layout, names)
+
+
+def rows_of(layout: Layout, names: Sequence[str]) -> Values | None:
+    """What joins the lines of a multi-line row; None where each row is one line."""
+    return None if layout.delimiter == WHITESPACE else Values(layout.delimiter, len(names))
+
+
+def cells_of(lines: DataFrame, layout: Layout, names: Sequence[str]) -> DataFrame:
+    """As `csv_texts`, of numbered lines: `line`, `number` and `file`."""
     blanks, count = layout.delimiter == WHITESPACE, len(names)
-    is_row = None if blanks else Values(layout.delimiter, count)
     options = {
         "sep": "\t" if blanks else layout.delimiter,
         "nullValue": layout.null,
@@ -50,7 +59,7 @@ def csv_texts(spark: SparkSession, paths: Sequence[Path], layout: Layout, names:
         "ignoreLeadingWhiteSpace": "true",
         "ignoreTrailingWhiteSpace": "true",
     }
-    lines = numbered_each(spark, paths, layout.encoding, is_row).where("length(trim(line)) > 0")
+    lines = lines.where("length(trim(line)) > 0")
     if layout.header:
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
@@ -74,7 +83,27 @@ def csv_rows(spark: SparkSession, paths: Sequence[Path], delimiter: str, encodin
     """The rows of CSV files as texts if some may be multi-line, which Spark's own reader does not join; else None."""
     if delimiter == WHITESPACE or not leaves_quotes_open(spark, [f"file:{path}" for path in paths]):
         return None
-    return numbered_each(spark, paths, encoding, Values(delimiter)).rdd.map(lambda row: str(row.line))
+    return texts(numbered_each(spark, paths, encoding, Values(delimiter)))
+
+
+def texts(lines: DataFrame) -> RDD[str]:
+    """The texts of numbered lines, as Spark's own readers take them."""
+    return lines.select("line").rdd.map(lambda row: str(row.line))
+
+
+def seen(spark: SparkSession, content: RDD[str] | list[str], layout: Layout) -> DataFrame:
+    """CSV texts or files with inferred types; a time of day stays text, as Spark would parse it as a time of today."""
+    options = {"header": "true", "sep": layout.delimiter, "nullValue": layout.null, **QUOTES}
+    options["encoding"] = JAVA_NAMES[layout.encoding]
+    texts = spark.read.options(**options).csv(content)
+    frame = spark.read.options(**options, inferSchema="true").csv(content)
+    times = [field.name for field in frame.schema.fields if field.dataType.typeName().startswith("timestamp")]
+    others = [F.count_if(named(name).isNotNull() & iso_time(named(name)).isNull()) for name in times]
+    odd = texts.agg(*others).collect()[0] if times else ()
+    days = [name for name, count in zip(times, odd, strict=True) if count]
+    return frame.select(
+        *(named(name).cast("string").alias(name) if name in days else named(name) for name in frame.columns)
+    )
 
 
 def leaves_quotes_open(spark: SparkSession, urls: Sequence[str]) -> bool:
@@ -84,16 +113,24 @@ def leaves_quotes_open(spark: SparkSession, urls: Sequence[str]) -> bool:
 
 def jsonl(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """One flat object per line; undeclared members are ignored."""
-    rows = json_rows(spark, paths, layout)
+    return columns_of(judged_json(json_rows(spark, paths, layout)), layout, {name: name for name in layout.columns})
+
+
+def judged_json(rows: DataFrame) -> DataFrame:
+    """The rows of `json_rows`, with a member of another type as a reason, too."""
     misfit = F.when(F.col("_row")[CORRUPT].isNotNull(), MISFIT)
-    rows = rows.withColumn("_broken", F.coalesce(misfit, "_broken"))
-    return _columns(rows, layout, {name: name for name in layout.columns})
+    return rows.withColumn("_broken", F.coalesce(misfit, "_broken"))
 
 
 def json_rows(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """Declared members of each line in the struct `_row`, timestamps as strings; `_broken`: why a line is invalid."""
+    return members_of(numbered_each(spark, paths), layout)
+
+
+def members_of(lines: DataFrame, layout: Layout) -> DataFrame:
+    """As `json_rows`, of numbered lines."""
     options = {"mode": "PERMISSIVE", "columnNameOfCorruptRecord": CORRUPT}
-    lines = numbered_each(spark, paths).where("length(trim(line)) > 0")
+    lines = lines.where("length(trim(line)) > 0")
     kinds = {name: StringType() if one.type == "timestamp" else TYPES[one.type] for name, one in layout.columns.items()}
     rows = lines.withColumn("_row", F.from_json("line", _struct(kinds), options))
     # Spark silently reads only the first object of a line, and the last one of duplicate members
@@ -123,7 +160,7 @@ def _count(column: str, sign: str) -> SparkColumn:
     return F.length(column) - F.length(F.translate(column, sign, ""))
 
 
-def _columns(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> DataFrame:
+def columns_of(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> DataFrame:
     """The declared columns; `fields` maps them to the fields of the struct `_row`."""
     values, lost = [], []
     for name, declared in layout.columns.items():

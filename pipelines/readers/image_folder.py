@@ -11,7 +11,7 @@ from millstream.pipelines.readers.hidden_files import is_hidden
 from millstream.pipelines.readers.images import is_image
 from millstream.pipelines.table import OriginFile
 from millstream.tracking.dataset.filesystems import Place, Remote, files_below, place
-from millstream.tracking.errors import BadData
+from millstream.tracking.errors import BadData, BadEnvironment
 
 EMPTY = "the folder is empty"
 
@@ -38,7 +38,7 @@ def listed(folder: str, folders: Sequence[Path], kind: str, things: str) -> tupl
         looked = ", ".join(dict.fromkeys(str(one) for one in places))
         message = f"no such folder in {looked}; data.source.folder holds a folder of {things} for each {kind}"
         raise BadData.at(folder, message)
-    paths = sorted(path for path in _below(root) if not is_hidden(path))
+    paths = sorted(path for path in paths_below(root) if not is_hidden(path))
     if not any(len(path.parts) == 2 for path in paths):
         raise BadData.at(root, f"no {things} in it; expected <{kind}>/<name>")
     return tuple(OriginFile(str(where / str(path))) for path in paths)
@@ -70,12 +70,18 @@ def _empty(below: Mapping[PurePosixPath, Path]) -> list[str]:
     return sorted(one.name for one in beside if all(map(is_hidden, files_below(one))))
 
 
-def _below(root: Place) -> Iterator[PurePosixPath]:
+def _refuse(error: OSError) -> None:
+    raise BadEnvironment.at(
+        error.filename, f"cannot be listed ({error.strerror}); look at its owner and its permissions"
+    )
+
+
+def paths_below(root: Place) -> Iterator[PurePosixPath]:
     """Relative paths of all files below a folder. Links are followed, except to a parent folder."""
     if isinstance(root, Remote):
         yield from map(PurePosixPath, root.files())
         return
-    for folder, names, files in os.walk(root, followlinks=True):
+    for folder, names, files in os.walk(root, followlinks=True, onerror=_refuse):
         here = Path(folder)
         way = [one.resolve() for one in (here, *here.parents)]
         # a link to a parent folder would be an infinite loop

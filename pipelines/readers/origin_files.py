@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from millstream.pipelines.readers.part_files import parts
-from millstream.pipelines.table import Listing, OriginFile, Source
+from millstream.pipelines.table import InPlace, Listing, OriginFile, Source
 from millstream.tracking.dataset.filesystems import Remote, answering, place
 from millstream.tracking.dataset.manifest import File
 from millstream.tracking.errors import BadData
@@ -60,9 +60,11 @@ def locate(file: OriginFile, settings: Settings) -> Path:
 
 
 def named(source: Source) -> list[str]:
-    """Paths and URLs in the configuration of a source: of its files, and of the folder that holds them."""
+    """Paths and URLs in the configuration of a source: of its files, and of what holds them."""
     folder = source.folder if isinstance(source, Listing) else None
-    return [*(file.name for file in source.origin_files()), *([folder] if folder is not None else [])]
+    where = source.place if isinstance(source, InPlace) else None
+    below = dict.fromkeys(one for one in (folder, where) if one is not None)
+    return [*(file.name for file in source.origin_files()), *below]
 
 
 def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
@@ -70,13 +72,18 @@ def locate_all(source: Source, settings: Settings) -> dict[OriginFile, Path]:
 
     Raises BadData as `locate`, and for a folder that holds no part files.
     """
-    folders = [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
+    folders = folders_of(settings)
     wanted = [part for file in source.origin_files() for part in parts(file, folders)]
     located = {file: locate(file, settings) for file in wanted}
     if isinstance(source, Listing):
         listed = source.listed_files({file.name: path for file, path in located.items()}, folders)
         located |= {file: locate(file, settings) for file in listed}
     return located
+
+
+def folders_of(settings: Settings) -> list[Path]:
+    """The folders in which relative paths are looked up."""
+    return [folder for folder in (settings.mirror, Path.cwd()) if folder is not None]
 
 
 def record(file: OriginFile, path: Path) -> File:

@@ -32,7 +32,7 @@ _KINDS = {
     **{pa.timestamp(unit, "UTC"): spark_types.TimestampType() for unit in ("ms", "us")},
 }
 """Spark types of unambiguous columns. All others need a Spark job per file to infer the schema."""
-_INT96 = "INT96"
+INT96 = "INT96"
 """Timestamps as Spark (by default) and Impala write them; arrow reports nanoseconds for them, too."""
 
 
@@ -87,11 +87,10 @@ def _schema(path: Path) -> pa.Schema:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
         raise BadData.at(path, f"cannot be read as Parquet ({error})") from error
-    physical = iter([file.schema.column(at).physical_type for at in range(len(file.schema))])
     fields, odd = [], {}
+    physical = physical_types(file)
     for field in file.schema_arrow:
-        kinds = {next(physical) for _ in range(_leaves(field.type))}
-        if kinds == {_INT96}:
+        if physical[field.name] == {INT96}:
             field = field.with_type(pa.timestamp("us", "UTC")) if _is_ns(field.type) else field
         elif not _is_ns(field.type) and _is_odd(field.type):
             odd[field.name] = str(field.type)
@@ -100,6 +99,12 @@ def _schema(path: Path) -> pa.Schema:
         would = "save them as texts, numbers or times in microseconds, or leave them out"
         raise BadData.at(path, f"columns {odd} are of types that Spark cannot read; {would}")
     return pa.schema(fields)
+
+
+def physical_types(file: pq.ParquetFile) -> dict[str, set[str]]:
+    """The types in which the values of each column are stored."""
+    physical = iter([file.schema.column(at).physical_type for at in range(len(file.schema))])
+    return {field.name: {next(physical) for _ in range(_leaves(field.type))} for field in file.schema_arrow}
 
 
 def _inner(kind: pa.DataType) -> list[pa.DataType]:

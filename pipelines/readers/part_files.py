@@ -73,7 +73,11 @@ def shown(root: Place) -> list[str]:
 
     Raises BadData when a table log defines which of them are valid, or when there is none.
     """
-    names_below = files_below(root)
+    return visible(root, files_below(root))
+
+
+def visible(root: Place, names_below: Sequence[str]) -> list[str]:
+    """The same, of the relative paths of all files."""
     log = next((log for log in _LOGS if any(name.startswith(f"{log}/") for name in names_below)), None)
     if log is not None:
         raise BadData.at(root, f"holds {log}, by which some of its files do not count; save it as plain files")

@@ -18,22 +18,29 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from millstream.pipelines import table as flow
-from millstream.pipelines.readers import parquet_orc_jdbc, parquet_schema, part_files
+from millstream.pipelines.readers import csv_json, parquet_orc_jdbc, parquet_schema, part_files
 from millstream.pipelines.readers.casts import typed
-from millstream.pipelines.readers.csv_json import QUOTES, WHITESPACE, csv_rows
+from millstream.pipelines.readers.csv_json import WHITESPACE, csv_rows
 from millstream.pipelines.readers.file_spec import SplitFile
-from millstream.pipelines.readers.lines import JAVA_NAMES, Encoding
+from millstream.pipelines.readers.lines import Encoding
 from millstream.pipelines.readers.part_files import Parts
 from millstream.pipelines.readers.published_folds import Folds, check_rows_are_lines
 from millstream.pipelines.readers.row_validation import judged, stripped
+from millstream.pipelines.readers.stored import listing, tables
+from millstream.pipelines.readers.stored.listing import IDENTITY
 from millstream.pipelines.readers.table_schema import Layout, TableColumn, inferred
 from millstream.pipelines.spark.caching import cached
-from millstream.pipelines.spark.frames import SPLIT, fewest, iso_time, named, unfit_names, with_places
-from millstream.pipelines.table import OriginFile
+from millstream.pipelines.spark.frames import SPLIT, fewest, named, unfit_names, with_places
+from millstream.pipelines.table import Identity, OriginFile, StoredFile
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
 
 _DTYPES = {"double": "float64", "long": "int64", "string": "string", "timestamp": "datetime64[us]"}
+
+
+def _is_none(value: object) -> bool:
+    """Whether a field is left out of the version's name, which recipes older than the field keep."""
+    return value is None
 
 
 class Database(BaseModel, frozen=True, extra="forbid"):
@@ -54,6 +61,14 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         (), description="files, or folders written by Spark or Hive, of which all part files are read"
     )
     database: Database | None = None
+    path: str | None = Field(
+        None,
+        min_length=1,
+        exclude_if=_is_none,
+        description="path or URL of a file, or of a folder (partitioned as by Hive or not), which the workers read "
+        "where it lies",
+    )
+    identity: Identity | None = Field(None, exclude_if=_is_none, description=IDENTITY)
     columns: dict[str, TableColumn] | Literal["inferred"] = Field(
         description="all columns, in file order if there is no header; or `inferred` from all rows"
     )
@@ -72,11 +87,15 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if bool(self.files) == bool(self.database):
-            raise ValueError("give either files or database")
+        if [bool(self.files), self.database is not None, self.path is not None].count(True) != 1:
+            raise ValueError("files, database, path: give one of them")
+        if self.path is None and self.identity is not None:
+            raise ValueError("identity: of what `path` names; origin files are identified by their content")
+        if self.path is not None and self.folds is not None:
+            raise ValueError("folds: lists of row numbers are of one of `files`; leave them out with path")
         if isinstance(self.columns, dict) and (not self.columns or (self.key and self.key not in self.columns)):
             raise ValueError(f"key: {self.key!r} is none of the columns {list(self.columns)}")
-        if self.key is None and (self.format in ("parquet", "orc") or self.database):
+        if self.key is None and self.path is None and (self.format in ("parquet", "orc") or self.database):
             raise ValueError(f"key: rows of {self.format} or a database have no lines; name a column that names a row")
         if self.columns == "inferred" and not self.header:
             raise ValueError("columns: a file without header does not name its columns; declare them")
@@ -107,12 +126,47 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> flow.Table:
         """Raises BadData for a file that is empty, not in its encoding, without its columns, or without a valid row."""
-        tables = part_files.located(self.files, files)
-        columns = self._declared(spark, tables)
+        found = part_files.located(self.files, files)
+        columns = self._declared(spark, found)
+        rows = self._rows(spark, found, self.layout(columns))
+        names: list[tuple[str, Iterable[str | None]]] = [(one.file.name, one.paths) for one in found]
+        return self._table(spark, rows, columns, names or [("database", [None])], files)
+
+    @property
+    def place(self) -> str | None:
+        return self.path
+
+    @property
+    def identified_by(self) -> Identity:
+        return self.identity or "content"
+
+    def stored_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[StoredFile, ...]:
+        return listing.listed(self.path, folders) if self.path is not None else ()
+
+    def read_stored(
+        self, spark: SparkSession, stored: Sequence[StoredFile], files: Mapping[str, Path], seed: int
+    ) -> flow.Table:
+        """Raises BadData as `read`, and for a file that has changed since it was listed."""
+        filled = tables.filled(stored)
+        columns = self.columns
+        if not isinstance(columns, dict):
+            columns = self._inferred(tables.seen(spark, filled, self.format, self.layout({})))
+        rows = tables.rows(spark, filled, self.format, self.layout(columns))
+        rows = rows.withColumn("_split", F.lit(None).cast("string"))
+        return self._table(spark, rows, columns, [(str(self.path), [file.name for file in filled])], files)
+
+    def _table(
+        self,
+        spark: SparkSession,
+        rows: DataFrame,
+        columns: dict[str, TableColumn],
+        names: Sequence[tuple[str, Iterable[str | None]]],
+        files: Mapping[str, Path],
+    ) -> flow.Table:
+        """`names`: for each table of the recipe the names of its files, of which one must have a valid row."""
         layout = self.layout(columns)
-        rows = judged(stripped(self._rows(spark, tables, layout), layout), layout, self.key)
-        rows = cached(rows.withColumn("sample_id", self._sample_id()))
-        bad = self._check_each_table(rows, tables, list(columns))
+        rows = cached(judged(stripped(rows, layout), layout, self.key).withColumn("sample_id", self._sample_id()))
+        bad = self._check_each_table(rows, names, list(columns))
         refused = self._refused(rows, columns) if bad else None
         frame = rows.where("_reason IS NULL")
         row_split = F.coalesce("_split", named(SPLIT).cast("string")) if SPLIT in columns else F.col("_split")
@@ -158,13 +212,17 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         if self.database is not None:
             frame = parquet_orc_jdbc.jdbc(spark, self.database.url, self.database.table)
         elif self.format == "csv":
-            frame = self._seen(spark, paths)
+            content = csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
+            frame = csv_json.seen(spark, content, self.layout({}))
         elif self.format == "parquet":
             frame = reduce(
                 DataFrame.unionByName, [parquet_schema.read(spark, *alike) for alike in parquet_schema.alike(paths)]
             )
         else:
             frame = spark.read.format("json" if self.format == "jsonl" else self.format).load(_urls(paths))
+        return self._inferred(frame)
+
+    def _inferred(self, frame: DataFrame) -> dict[str, TableColumn]:
         columns = inferred(frame, self.target, self.key, in_text=self.format in ("csv", "jsonl"))
         if unfit := unfit_names(columns):
             raise BadData.at("data.source", f"columns: {'; '.join(unfit)}")
@@ -173,30 +231,16 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             raise BadData.at("data.source", f"no columns {missing}; the files have {list(columns)}")
         return columns
 
-    def _seen(self, spark: SparkSession, paths: Sequence[Path]) -> DataFrame:
-        """CSV files with inferred types; a time of day stays text, as Spark would parse it as a time of today."""
-        options = {"header": "true", "sep": self.delimiter, "nullValue": self.null, **QUOTES}
-        options["encoding"] = JAVA_NAMES[self.encoding]
-        content = csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
-        texts = spark.read.options(**options).csv(content)
-        frame = spark.read.options(**options, inferSchema="true").csv(content)
-        times = [field.name for field in frame.schema.fields if field.dataType.typeName().startswith("timestamp")]
-        others = [F.count_if(named(name).isNotNull() & iso_time(named(name)).isNull()) for name in times]
-        odd = texts.agg(*others).collect()[0] if times else ()
-        days = [name for name, count in zip(times, odd, strict=True) if count]
-        return frame.select(
-            *(named(name).cast("string").alias(name) if name in days else named(name) for name in frame.columns)
-        )
-
-    def _check_each_table(self, rows: DataFrame, tables: Sequence[Parts], columns: list[str]) -> int:
+    def _check_each_table(
+        self, rows: DataFrame, names: Sequence[tuple[str, Iterable[str | None]]], columns: list[str]
+    ) -> int:
         """The number of invalid rows. Raises BadData for a file, or a folder of part files, without a valid row."""
         good = F.sum(F.expr("CAST(_reason IS NULL AS INT)")).alias("good")
         first = F.min(F.expr("CASE WHEN _reason IS NOT NULL THEN struct(_number, _reason, _line) END")).alias("first")
         counts = rows.groupBy("_file").agg(good, first, F.count("*").alias("all")).collect()
         by_file = {row["_file"]: row for row in counts}
-        sources: list[tuple[str, Iterable[str | None]]] = [(table.file.name, table.paths) for table in tables]
-        for where, names in sources or [("database", [None])]:
-            seen = [by_file[name] for name in names if name in by_file]
+        for where, files in names:
+            seen = [by_file[name] for name in files if name in by_file]
             if not any(row["good"] for row in seen):
                 such = next((_first_invalid(row) for row in seen if row["first"]), "only a header")
                 raise BadData.at(where, f"no row fits the declared columns {columns}; {such}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
@@ -30,8 +30,9 @@ _SHARD_FILE = re.compile(rf"split=({'|'.join(SPLITS)})/part-\d{{5,}}(-[0-9a-f]+)
 
 class File(Record):
     name: str
-    sha256: str
+    sha256: str | None = Field(description="of its bytes; null where what its store vouches for identifies it")
     bytes: int
+    tag: str | None = Field(None, description="what the store vouches for: `etag:...` or `modified:...`")
 
 
 class Source(Record):
@@ -40,6 +41,9 @@ class Source(Record):
     licence: str
     origin: str
     files: tuple[File, ...]
+    identity: Literal["content", "store"] | None = Field(
+        None, description="what identifies the files that were read where they lie; null if there are none"
+    )
 
 
 class Shard(Record):
@@ -149,6 +153,12 @@ class Manifest(Record):
         body = self.model_dump(mode="json")
         if not self.put_aside:  # keeps the bytes of manifests older than this field
             del body["put_aside"]
+        source = body["source"]
+        if source["identity"] is None:
+            del source["identity"]
+        for file in source["files"]:
+            if file["tag"] is None:
+                del file["tag"]
         for step in body["steps"]:
             if step["served"] is None:
                 del step["served"]
