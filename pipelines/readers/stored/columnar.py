@@ -17,8 +17,7 @@ from pyspark.sql.types import LongType, StringType, StructField, StructType
 
 from millstream.pipelines.readers.parquet_schema import INT96, physical_types
 from millstream.pipelines.readers.stored.listing import partition
-from millstream.pipelines.readers.stored.opening import opened
-from millstream.pipelines.readers.stored.tasks import BATCH_ROWS, Piece, on_workers, spread
+from millstream.pipelines.readers.stored.tasks import Piece, on_workers
 from millstream.pipelines.table import StoredFile
 from millstream.tracking.errors import BadData
 
@@ -26,6 +25,7 @@ FILE, NUMBER = "_file", "_number"
 POSITION = (FILE, NUMBER)
 """Columns of a row's position: the file's name, and its number there, from 1."""
 MOST_SCHEMAS = 20
+BATCH_ROWS = 16_384
 _SMALL = {
     pa.uint8(): pa.int16(),
     pa.uint16(): pa.int32(),
@@ -57,7 +57,6 @@ def frames(
 
     Raises BadData for a file that cannot be read, has a type that Spark lacks, or if there are too many schemas.
     """
-    cores = spark.sparkContext.defaultParallelism
     partitions = list(partition(files[0].name))
     groups = _alike(spark, files, form, wanted)
     if len(groups) > MOST_SCHEMAS:
@@ -71,20 +70,17 @@ def frames(
             )
             raise BadData.at(group.files[0].where, message)
         reader = _Reader(form, group.schema, tuple(partitions))
-        tasks = spread(group.files, cores, cut=form == "parquet")
-        made.append(on_workers(spark, tasks, reader, reader.types))
+        made.append(on_workers(spark, group.files, reader, reader.types, cut=form == "parquet", in_order=False))
     return made
 
 
 def _alike(spark: SparkSession, files: Sequence[StoredFile], form: str, wanted: Collection[str] | None) -> list[Alike]:
-    def described(piece: Piece) -> Iterator[pa.RecordBatch]:
-        with opened(piece.file, in_order=False) as stream:
-            schema = _of_spark(_schema(stream, form, wanted, piece.file), piece.file)
+    def described(piece: Piece, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+        schema = _of_spark(_schema(stream, form, wanted, piece.file), piece.file)
         text = base64.b64encode(schema.serialize().to_pybytes()).decode()
         yield pa.RecordBatch.from_pydict({"name": [piece.file.name], "schema": [text]})
 
-    tasks = spread(files, spark.sparkContext.defaultParallelism)
-    rows = on_workers(spark, tasks, described, "name string, schema string").collect()
+    rows = on_workers(spark, files, described, "name string, schema string", in_order=False).collect()
     by_name = {row.name: row.schema for row in rows}
     groups: dict[str, list[StoredFile]] = {}
     for file in files:
@@ -154,18 +150,16 @@ class _Reader:
         fields += [StructField(field.name, from_arrow_type(field.type)) for field in self.schema]
         return StructType([*fields, *(StructField(name, StringType()) for name in self.partitions)])
 
-    def __call__(self, piece: Piece) -> Iterator[pa.RecordBatch]:
+    def __call__(self, piece: Piece, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
         values = partition(piece.file.name)
-        with opened(piece.file, in_order=False) as stream:
-            batches = self._orc(stream) if self.form == "orc" else self._parquet(stream, piece)
-            for first, batch in batches:
-                count = batch.num_rows
-                numbers = pa.array(range(first, first + count), pa.int64())
-                columns = [_cast(batch.column(field.name), field, piece.file) for field in self.schema]
-                of_folders = [pa.array([values[name]] * count, pa.string()) for name in self.partitions]
-                names = [FILE, NUMBER, *self.schema.names, *self.partitions]
-                arrays = [pa.array([piece.file.name] * count, pa.string()), numbers, *columns, *of_folders]
-                yield pa.RecordBatch.from_arrays(arrays, names)
+        for first, batch in self._orc(stream) if self.form == "orc" else self._parquet(stream, piece):
+            count = batch.num_rows
+            numbers = pa.array(range(first, first + count), pa.int64())
+            columns = [_cast(batch.column(field.name), field, piece.file) for field in self.schema]
+            of_folders = [pa.array([values[name]] * count, pa.string()) for name in self.partitions]
+            names = [FILE, NUMBER, *self.schema.names, *self.partitions]
+            arrays = [pa.array([piece.file.name] * count, pa.string()), numbers, *columns, *of_folders]
+            yield pa.RecordBatch.from_arrays(arrays, names)
 
     def _parquet(self, stream: IO[bytes], piece: Piece) -> Iterator[tuple[int, pa.RecordBatch]]:
         """Batches of the piece's row groups (whose middle is in it), with the number of their first row."""

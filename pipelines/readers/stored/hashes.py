@@ -12,12 +12,13 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from millstream.pipelines.readers.stored.opening import BLOCK, opened
-from millstream.pipelines.readers.stored.tasks import Piece, on_workers, spread
+from millstream.pipelines.readers.stored.opening import BLOCK
+from millstream.pipelines.readers.stored.tasks import Piece, on_workers
 from millstream.pipelines.table import Identity, StoredFile
 from millstream.tracking.dataset.manifest import File
 
@@ -50,16 +51,14 @@ def records(
 
 
 def _computed(spark: SparkSession, files: Sequence[StoredFile]) -> dict[str, str]:
-    tasks = spread(files, spark.sparkContext.defaultParallelism)
-    rows = on_workers(spark, tasks, _hashed, "file string, sha256 string").collect()
+    rows = on_workers(spark, files, _hashed, "file string, sha256 string").collect()
     return {row.file: row.sha256 for row in rows}
 
 
-def _hashed(piece: Piece) -> Iterator[pa.RecordBatch]:
+def _hashed(piece: Piece, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
     digest = hashlib.sha256()
-    with opened(piece.file) as stream:
-        for block in iter(functools.partial(stream.read, BLOCK), b""):
-            digest.update(block)
+    for block in iter(functools.partial(stream.read, BLOCK), b""):
+        digest.update(block)
     yield pa.RecordBatch.from_pydict({"file": [_key(piece.file)], "sha256": [digest.hexdigest()]})
 
 

@@ -25,13 +25,29 @@ _OF_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "asyncio", "fsspec", "s3fs"
 def opened(file: StoredFile, *, in_order: bool = True) -> Iterator[IO[bytes]]:
     """A stream of the file's bytes; `in_order`: read from begin to end, not by ranges.
 
-    Raises BadData when the file is gone, damaged, or has another tag or length than when it was listed, and
-    BadEnvironment when it may not be read or its store does not answer.
+    Raises as `refusing`, and BadData when the file has another tag or length than when it was listed.
     """
-    try:
+    with refusing(file):
         where = place(file.where)
         with _on_disk(file, where) if isinstance(where, Path) else _remote(file, where, in_order) as stream:
             yield stream
+
+
+@contextmanager
+def held(file: StoredFile, content: pa.Buffer, modified: str) -> Iterator[IO[bytes]]:
+    """As `opened`, of bytes that Spark has read."""
+    with refusing(file):
+        check(file, modified, content.size)
+        yield pa.BufferReader(content)
+
+
+@contextmanager
+def refusing(file: StoredFile) -> Iterator[None]:
+    """Raises BadData where reading finds that the file is gone or damaged, and BadEnvironment where it may not be read
+    or its store does not answer.
+    """
+    try:
+        yield
     except Refusal:
         raise
     except FileNotFoundError:
@@ -53,9 +69,9 @@ def opened(file: StoredFile, *, in_order: bool = True) -> Iterator[IO[bytes]]:
 @contextmanager
 def _on_disk(file: StoredFile, path: Path) -> Iterator[IO[bytes]]:
     with path.open("rb") as stream:
-        _check(file, *_state(stream))
+        check(file, *_state(stream))
         yield stream
-        _check(file, *_state(stream))  # it may have changed while it was read
+        check(file, *_state(stream))  # it may have changed while it was read
 
 
 @contextmanager
@@ -63,7 +79,7 @@ def _remote(file: StoredFile, where: Remote, in_order: bool) -> Iterator[IO[byte
     # the client sends the tag with each request (If-Match)
     options: dict[str, Any] = {"block_size": BLOCK, "cache_type": "readahead" if in_order else "none"}
     with where.system.open(str(where), "rb", **options) as stream:
-        _check(file, remote_tag(stream.details), int(stream.details["size"]))
+        check(file, remote_tag(stream.details), int(stream.details["size"]))
         yield stream
 
 
@@ -72,7 +88,7 @@ def _state(stream: IO[bytes]) -> tuple[str, int]:
     return disk_tag(facts), facts.st_size
 
 
-def _check(file: StoredFile, tag: str, size: int) -> None:
+def check(file: StoredFile, tag: str, size: int) -> None:
     if (tag, size) != (file.tag, file.bytes):
         raise _changed(file)
 

@@ -16,8 +16,7 @@ from millstream.pipelines.readers.csv_json import WHITESPACE
 from millstream.pipelines.readers.lines import Encoding
 from millstream.pipelines.readers.multiline_csv import IsRow, Line, Values, joined
 from millstream.pipelines.readers.stored.listing import partition
-from millstream.pipelines.readers.stored.opening import opened
-from millstream.pipelines.readers.stored.tasks import Piece, on_workers, spread
+from millstream.pipelines.readers.stored.tasks import Piece, on_workers
 from millstream.pipelines.readers.table_schema import Layout
 from millstream.pipelines.table import StoredFile
 from millstream.tracking.errors import BadData
@@ -41,18 +40,17 @@ def numbered(
     names = list(partition(files[0].name))
     cells = [CELL.format(at) for at in range(len(names))]
 
-    def read(piece: Piece) -> Iterator[pa.RecordBatch]:
+    def read(piece: Piece, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
         values = partition(piece.file.name)
-        with opened(piece.file) as stream:
-            for held in _blocks(_rows(stream, piece.file, encoding, is_row)):
-                lines, numbers = zip(*held, strict=True)
-                of_file = [[value] * len(held) for value in (piece.file.name, *(values[name] for name in names))]
-                arrays = [pa.array(lines, pa.string()), pa.array(numbers, pa.int64())]
-                arrays += [pa.array(one, pa.string()) for one in of_file]
-                yield pa.RecordBatch.from_arrays(arrays, ["line", "number", "file", *cells])
+        for held in _blocks(_rows(stream, piece.file, encoding, is_row)):
+            lines, numbers = zip(*held, strict=True)
+            of_file = [[value] * len(held) for value in (piece.file.name, *(values[name] for name in names))]
+            arrays = [pa.array(lines, pa.string()), pa.array(numbers, pa.int64())]
+            arrays += [pa.array(one, pa.string()) for one in of_file]
+            yield pa.RecordBatch.from_arrays(arrays, ["line", "number", "file", *cells])
 
     schema = ", ".join(["line string", "number long", "file string", *(f"{cell} string" for cell in cells)])
-    return on_workers(spark, spread(files, spark.sparkContext.defaultParallelism), read, schema)
+    return on_workers(spark, files, read, schema)
 
 
 def header(spark: SparkSession, files: Sequence[StoredFile], layout: Layout) -> list[str]:
@@ -60,16 +58,14 @@ def header(spark: SparkSession, files: Sequence[StoredFile], layout: Layout) -> 
     blanks = layout.delimiter == WHITESPACE
     is_row = None if blanks else Values(layout.delimiter)
 
-    def first(piece: Piece) -> Iterator[pa.RecordBatch]:
-        with opened(piece.file) as stream:
-            row = next(_rows(stream, piece.file, layout.encoding, is_row, strict=True), None)
+    def first(piece: Piece, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+        row = next(_rows(stream, piece.file, layout.encoding, is_row, strict=True), None)
         if row is not None:
             names = row[0].split() if blanks else next(reader([row[0]], delimiter=layout.delimiter))
             found = json.dumps([name.strip() for name in names])
             yield pa.RecordBatch.from_pydict({"name": [piece.file.name], "header": [found]})
 
-    tasks = spread(files, spark.sparkContext.defaultParallelism)
-    rows = on_workers(spark, tasks, first, "name string, header string").collect()
+    rows = on_workers(spark, files, first, "name string, header string").collect()
     first_of: dict[str, str] = {}
     for row in sorted(rows):
         first_of.setdefault(row.header, row.name)

@@ -8,7 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import orc
 
+from millstream.pipelines.publish.stores import reach
 from millstream.pipelines.sources.table import Table
+from millstream.tracking.dataset.filesystems import place
 from tests.pipelines.made import rows_of
 
 pytestmark = pytest.mark.spark
@@ -92,10 +94,25 @@ def bucket(spark, s3):
     return s3
 
 
+@pytest.fixture(params=["s3", "hadoop"])
+def copied(request, spark, folders):
+    """The URL of a copy of a folder."""
+
+    def copy(form):
+        if request.param == "hadoop":
+            configuration = spark.sparkContext._jsc.hadoopConfiguration()
+            configuration.set("fs.viewfs.mounttable.stored.link./data", folders.as_uri())
+            reach(place("viewfs://stored/data"), lambda: spark)
+            return f"viewfs://stored/data/{form}"
+        for path in (folders / form).rglob("*"):
+            if path.is_file():
+                name = f"{form} files/{path.relative_to(folders / form)}"
+                request.getfixturevalue("bucket").put(name, path.read_bytes())
+        return f"s3a://bucket/{form} files/"
+
+    return copy
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_the_same_files_on_s3_are_the_same_table(spark, folders, bucket, form):
-    for path in (folders / form).rglob("*"):
-        if path.is_file():
-            bucket.put(f"{form} files/{path.relative_to(folders / form)}", path.read_bytes())
-    found = read(spark, f"s3a://bucket/{form} files/", format=form)
-    assert rows_of(found, "sample_id", *COLUMNS) == expected(form)
+def test_the_same_files_behind_a_url_are_the_same_table(spark, copied, form):
+    assert rows_of(read(spark, copied(form), format=form), "sample_id", *COLUMNS) == expected(form)
