@@ -9,8 +9,8 @@ import io
 import warnings
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,11 +114,19 @@ def formats() -> frozenset[str]:
 
 def is_image(path: Path) -> bool:
     """Whether a file is an image by its suffix, whatever its content, or by its first bytes, whatever its name."""
-    if Image.registered_extensions().get(path.suffix.lower()) in formats():
-        return True
+    return has_suffix(path.name) or begins_as_image(path)
+
+
+def has_suffix(name: str) -> bool:
+    """Whether a name has the suffix of an image."""
+    return Image.registered_extensions().get(PurePosixPath(name).suffix.lower()) in formats()
+
+
+def begins_as_image(file: Path | IO[bytes]) -> bool:
+    """Whether the first bytes of a file are those of an image."""
     marked = tuple(name for name in formats() if Image.OPEN[name][1] is not None)  # formats with a magic number
     try:
-        with Image.open(path, formats=marked):
+        with Image.open(file, formats=marked):
             return True
     except Exception:  # each decoder has its own errors for bytes of another format
         return False

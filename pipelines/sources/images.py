@@ -21,8 +21,8 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial, reduce
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal, Self
 
@@ -36,11 +36,15 @@ from pyspark.sql.types import StringType, StructField, StructType
 from millstream.pipelines.readers import image_folder, parquet_schema
 from millstream.pipelines.readers.file_spec import NamedFile, SplitFile, called
 from millstream.pipelines.readers.images import SIZES, Frame, Resize, content_of, size_of
+from millstream.pipelines.readers.stored import images as stored_images
+from millstream.pipelines.readers.stored import listing
+from millstream.pipelines.readers.stored.listing import IDENTITY
 from millstream.pipelines.spark.caching import cached
 from millstream.pipelines.spark.categories import normal
 from millstream.pipelines.spark.frames import fewest, named, schema_of
-from millstream.pipelines.table import OriginFile, Table
-from millstream.tracking.dataset.filesystems import files_below, place
+from millstream.pipelines.table import Identity, OriginFile, StoredFile, Table
+from millstream.tracking.dataset import filesystems as places
+from millstream.tracking.dataset.filesystems import files_below
 from millstream.tracking.dataset.manifest import SPLITS
 from millstream.tracking.dataset.records import Column
 from millstream.tracking.errors import BadData
@@ -48,6 +52,11 @@ from millstream.tracking.serving.text_normalization import normal_form
 
 FILES_A_PARTITION = 500
 _LISTED = ("sample_id", "split", "label", "path", "mask", "_reason")
+
+
+def _is_none(value: object) -> bool:
+    """Whether a field is left out of the version's name, which recipes older than the field keep."""
+    return value is None
 
 
 class Listed(NamedFile, frozen=True, extra="forbid"):
@@ -91,6 +100,9 @@ class Images(BaseModel, frozen=True, extra="forbid"):
     instances: Literal["semantic", "labels"] = Field(
         "semantic", description="masks as 0 and 1 (any object), or with their labels unchanged"
     )
+    identity: Identity | None = Field(
+        None, exclude_if=_is_none, description=f"{IDENTITY}; given for a folder on a disk, the workers hash it, too"
+    )
     limit: int | None = Field(None, ge=1, description="read only this many images, those with the lowest hashes")
     licence: str = "not stated"
     origin: str = "one's own files"
@@ -100,6 +112,8 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         given = [name for name in ("folder", "table", "parquet") if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(f"folder, table, parquet: give one of them; found {given or 'none'}")
+        if self.parquet is not None and self.identity is not None:
+            raise ValueError("identity: of a folder, or of images that a table names; Parquet files are origin files")
         return self
 
     def origin_files(self) -> tuple[OriginFile, ...]:
@@ -114,30 +128,77 @@ class Images(BaseModel, frozen=True, extra="forbid"):
 
         Raises BadData when the folder does not exist or has no files in its folders, and for an invalid table.
         """
+        if self.place is not None:
+            return ()
         if self.folder is not None:
             return image_folder.listed(self.folder, folders, "class", "images")
         if self.table is None:
             return ()
-        paths = {row["path"] for row in self._rows(files)} | {row["mask"] for row in self._rows(files)}
         above, _, _ = self.table.name.rpartition("/")
+        paths = self._paths(files)
         if "://" in above:
-            present = set(files_below(place(above)))
+            present = set(files_below(places.place(above)))
             there = sorted(path for path in paths if path in present)
         else:
             beside = files[self.table.name].parent
             there = sorted(path for path in paths if path and (beside / path).is_file())
         return tuple(OriginFile(f"{above}/{path}" if above else path) for path in there)
 
+    @property
+    def place(self) -> str | None:
+        """The folder or table, where workers read the images themselves: behind a URL, or as `identity` demands."""
+        where = self.folder if self.table is None else self.table.name
+        if where is None:
+            return None
+        at = places.place(where)
+        if isinstance(at, Path) or (self.table is not None and at.scheme != places.S3):
+            return where if self.identity is not None else None
+        return where
+
+    @property
+    def identified_by(self) -> Identity:
+        return self.identity or "content"
+
+    def stored_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[StoredFile, ...]:
+        """Raises BadData as `listed_files`."""
+        if self.folder is not None:
+            return image_folder.stored(self.folder, folders, "class", "images")
+        if self.table is None:
+            return ()
+        above, _, _ = self.table.name.rpartition("/")
+        root = places.place(above) if "://" in above else files[self.table.name].parent
+        facts = root.files() if isinstance(root, places.Remote) else {}
+        found = []
+        for path in sorted(filter(None, self._paths(files))):
+            name = f"{above}/{path}" if above else path
+            if isinstance(root, places.Remote) and path in facts:
+                found.append(listing.remote(name, root / path, facts[path]))
+            elif isinstance(root, Path) and (root / path).is_file():
+                found.append(listing.on_disk(name, (root / path).absolute()))
+        return tuple(found)
+
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a table or Parquet file without the configured columns."""
-        frame, classes = self._held(spark, files) if self.parquet else self._named(spark, files)
+        return self._table(*(self._held(spark, files) if self.parquet else self._named(spark, files)), content_of)
+
+    def read_stored(
+        self, spark: SparkSession, stored: Sequence[StoredFile], files: Mapping[str, Path], seed: int
+    ) -> Table:
+        """Raises BadData as `read`, and for a file that has changed since it was listed."""
+        frame, classes = self._named(spark, files, stored)
+        if not stored_images.are_opened(stored):
+            frame = frame.join(stored_images.contents(spark, stored), "path", "left")
+        return self._table(frame, classes, stored_images.content)
+
+    def _table(self, frame: DataFrame, classes: tuple[str, ...] | None, opened: Callable[[str], bytes]) -> Table:
+        """`opened`: the bytes of what a row names, on a worker."""
         frame = fewest(frame, self.limit)
         columns = self._columns(classes)
         schema = StructType([*schema_of(columns).fields, StructField("_reason", StringType())])
 
         def decoded(pieces: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             for piece in pieces:
-                rows = [self._row(one, classes) for one in piece.to_dict("records")]
+                rows = [self._row(one, classes, opened) for one in piece.to_dict("records")]
                 yield pd.DataFrame(rows, columns=schema.names)
 
         rows = cached(frame.mapInPandas(decoded, schema))
@@ -166,26 +227,34 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             columns.append(Column(name="label", dtype="int64", role="target", meaning="category", classes=classes))
         return tuple(columns)
 
-    def _named(self, spark: SparkSession, files: Mapping[str, Path]) -> tuple[DataFrame, tuple[str, ...] | None]:
-        """Rows with the image paths of a folder or table, and the reasons of quarantined ones; the classes."""
+    def _named(
+        self, spark: SparkSession, files: Mapping[str, Path], stored: Sequence[StoredFile] = ()
+    ) -> tuple[DataFrame, tuple[str, ...] | None]:
+        """Rows with the images of a folder or table, and the reasons of quarantined ones; the classes."""
         if self.folder is not None:
-            files_by_kind = image_folder.sort(self.folder, files, "class", "images")
-            rows: list[dict[str, str | None]] = [
-                {"sample_id": name, "label": normal_form(name.partition("/")[0]), "path": str(path)}
-                for name, path in files_by_kind.images.items()
-            ]
-            rows += [{"sample_id": name, "_reason": why} for name, why in files_by_kind.aside.items()]
+            rows = _of_folder(spark, self.folder, files, stored)
         elif self.table is not None:
             rows = self._rows(files)
+            above, _, _ = self.table.name.rpartition("/")
+            at = {file.name: stored_images.reference(file) for file in stored}
             beside = files[self.table.name].parent
             for row in rows:
-                row |= {name: str(beside / below) for name in ("path", "mask") if (below := row[name])}
+                for name in ("path", "mask"):
+                    if below := row[name]:
+                        row[name] = (
+                            at.get(f"{above}/{below}" if above else below, "") if stored else str(beside / below)
+                        )
         listed = pd.DataFrame(rows, columns=list(_LISTED), dtype=object)
         labelled = self.table is None or self.table.label is not None
         partitions = max(1, -(-len(listed) // FILES_A_PARTITION))
         schema = ", ".join(f"{name} string" for name in _LISTED)
         frame = spark.createDataFrame(listed.where(listed.notna(), None), schema).repartition(partitions)
         return frame, _in_order(listed.label.dropna()) if labelled else None
+
+    def _paths(self, files: Mapping[str, Path]) -> set[str | None]:
+        """The images and masks that the table lists, relative to its folder."""
+        rows = self._rows(files)
+        return {row["path"] for row in rows} | {row["mask"] for row in rows}
 
     def _rows(self, files: Mapping[str, Path]) -> list[dict[str, str | None]]:
         """The rows of the table, with paths relative to its folder."""
@@ -228,31 +297,51 @@ class Images(BaseModel, frozen=True, extra="forbid"):
             row[0] for row in labels
         )
 
-    def _row(self, one: Mapping[str, Any], classes: tuple[str, ...] | None) -> dict[str, Any]:
+    def _row(
+        self, one: Mapping[str, Any], classes: tuple[str, ...] | None, opened: Callable[[str], bytes]
+    ) -> dict[str, Any]:
         row: dict[str, Any] = {"sample_id": one["sample_id"], "split": one["split"], "_reason": one["_reason"]}
         row |= {"image": b"", "mask": b"", "label": -1, **dict.fromkeys(SIZES, 0)}
         if row["_reason"]:
             return row
         try:
-            content = content_of(one["path"]) if "path" in one else bytes(one["content"] or b"")
+            content = bytes(one["content"] or b"") if "content" in one else opened(one["path"])
             row["image"] = self.frame.pixels(content).tobytes()
             if self.resize == "keep":
                 row |= zip(SIZES, size_of(content), strict=True)
             if self.table and self.table.mask:
-                row["mask"] = self._mask(one["mask"], content).tobytes()
+                row["mask"] = self._mask(one["mask"], content, opened).tobytes()
         except ValueError as error:
             row["_reason"] = str(error)
         if classes:
             row["label"] = classes.index(one["label"])
         return row
 
-    def _mask(self, path: str | None, image: bytes) -> np.ndarray[Any, Any]:
+    def _mask(self, path: str | None, image: bytes, opened: Callable[[str], bytes]) -> np.ndarray[Any, Any]:
         try:
-            content = content_of(path or "")
+            content = opened(path or "")
         except ValueError as error:
             raise ValueError(f"mask: {error}") from error
         numbers = self.frame.mask(content, image)
         return (numbers > 0).astype(np.uint8) if self.instances == "semantic" else numbers.astype("<i4")
+
+
+def _of_folder(
+    spark: SparkSession, folder: str, files: Mapping[str, Path], stored: Sequence[StoredFile]
+) -> list[dict[str, str | None]]:
+    rows: list[dict[str, str | None]] = []
+    if stored:
+        by_name = {file.name: file for file in stored}
+        found = image_folder.sort(folder, by_name, "class", "images", partial(stored_images.are_images, spark))
+        named, aside = {name: stored_images.reference(file) for name, file in found.images.items()}, found.aside
+    else:
+        here = image_folder.sort(folder, files, "class", "images", image_folder.on_this_machine)
+        named, aside = {name: str(path) for name, path in here.images.items()}, here.aside
+    for name, path in named.items():
+        rows.append({"sample_id": name, "label": normal_form(name.partition("/")[0]), "path": path})
+    for name, why in aside.items():
+        rows.append({"sample_id": name, "_reason": why})
+    return rows
 
 
 def _in_order(labels: Iterable[str]) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ class Video(BaseModel, frozen=True, extra="forbid"):
 
     def _windows(self, files: Mapping[str, Path]) -> list[dict[str, Any]]:
         """The windows of every clip with the paths of their frames; a short clip is a single, too short window."""
-        listed = image_folder.sort(self.folder, files, "clip", "frames")
+        listed = image_folder.sort(self.folder, files, "clip", "frames", image_folder.on_this_machine)
         windows: list[dict[str, Any]] = [
             {"sample_id": name, "clip": name.partition("/")[0], "paths": [], "reason": why}
             for name, why in listed.aside.items()

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 from millstream.pipelines.readers import part_files
-from millstream.pipelines.readers.image_folder import paths_below
+from millstream.pipelines.readers.hidden_files import is_hidden
 from millstream.pipelines.table import StoredFile
 from millstream.tracking.dataset.filesystems import Place, Remote, place
-from millstream.tracking.errors import BadData
+from millstream.tracking.errors import BadData, BadEnvironment
 
 IDENTITY = (
     "what identifies the files: `content`, SHA-256 computed by the workers (the default), or `store`, the tag that the "
@@ -104,3 +104,30 @@ def _checked(at: Place, names: Sequence[str], file: Any) -> tuple[StoredFile, ..
         found = f"{first!r} has the partition columns {list(one)}, and {second!r} {list(other)}"
         raise BadData.at(at, f"{found}; give a folder in which all files have the same")
     return tuple(file(name) for name in shown)
+
+
+def _refuse(error: OSError) -> NoReturn:
+    raise BadEnvironment.at(
+        error.filename, f"cannot be listed ({error.strerror}); look at its owner and its permissions"
+    )
+
+
+def paths_below(root: Place) -> Iterator[PurePosixPath]:
+    """Relative paths of all files below a folder. Links are followed, except to a parent folder."""
+    if isinstance(root, Remote):
+        yield from map(PurePosixPath, root.files())
+        return
+    for folder, names, files in os.walk(root, followlinks=True, onerror=_refuse):
+        here = Path(folder)
+        way = [one.resolve() for one in (here, *here.parents)]
+        # a link to a parent folder would be an infinite loop
+        names[:] = [name for name in names if not is_hidden(name) and (here / name).resolve() not in way]
+        for name in files:
+            if any(
+                0xD800 <= ord(letter) < 0xE000 for letter in name
+            ):  # surrogates, Python's escapes for bytes that are no UTF-8
+                raise BadData.at(repr(here / name), "its name is not UTF-8; give it another one")
+            if (here / name).is_file():
+                yield PurePosixPath((here / name).relative_to(root))
+            elif (here / name).is_symlink() and not is_hidden(name):
+                raise BadData.at(here / name, "is a link that leads nowhere; correct or remove it")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from millstream.pipelines import prepare
 from millstream.pipelines.readers import origin_files
+from millstream.pipelines.readers.inputs import Inputs
 from millstream.pipelines.sources.images import Images
 from millstream.pipelines.sources.video import Video
 from millstream.tracking.dataset.version import Dataset
@@ -50,6 +51,13 @@ def put(folder):
 
 
 @pytest.fixture
+def bucket(spark, s3):
+    """The server, which the workers of the running session know, too."""
+    spark.sparkContext.environment.update(s3.environment)
+    return s3
+
+
+@pytest.fixture
 def folder(kind, request, tmp_path, settings, monkeypatch):
     """How a recipe names the folder, and the settings by which it is found."""
     settings = settings.model_copy(update={"mirror": tmp_path / "mirror"})
@@ -58,7 +66,7 @@ def folder(kind, request, tmp_path, settings, monkeypatch):
     if kind == "s3":
         below = uuid.uuid4().hex
         for name, content in CONTENTS.items():
-            request.getfixturevalue("s3").put(f"{below}/my images/{name}", content)
+            request.getfixturevalue("bucket").put(f"{below}/my images/{name}", content)
         return f"s3a://bucket/{below}/my images/", settings
     root = tmp_path / {"file": "else"}.get(kind, kind) / "my images"
     put(root)
@@ -66,8 +74,7 @@ def folder(kind, request, tmp_path, settings, monkeypatch):
 
 
 def read(spark, source, settings):
-    files = {file.name: path for file, path in origin_files.locate_all(source, settings).items()}
-    return source.read(spark, files, 0)
+    return Inputs.of(source, settings).read(spark, 0)
 
 
 @KINDS
@@ -141,9 +148,9 @@ def test_a_name_of_which_nothing_can_be_read_is_refused(folder, tmp_path, name, 
 def test_a_missing_or_empty_folder_is_refused(folder, source, fields, things):
     where = folder[0].rstrip("/")
     with pytest.raises(BadData, match=f"no such folder in .*; data.source.folder holds {things[0]}"):
-        origin_files.locate_all(source(folder=f"{where}s", height=6, width=8, **fields), folder[1])
+        Inputs.of(source(folder=f"{where}s", height=6, width=8, **fields), folder[1])
     with pytest.raises(BadData, match=rf"{things[1]} in it; expected <c"):
-        origin_files.locate_all(source(folder=f"{where}/a-b", height=6, width=8, **fields), folder[1])
+        Inputs.of(source(folder=f"{where}/a-b", height=6, width=8, **fields), folder[1])
 
 
 @pytest.fixture
