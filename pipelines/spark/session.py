@@ -138,8 +138,9 @@ def _is_of_no_interrupt(record: logging.LogRecord) -> bool:
 
 
 def scratch_of(settings: Settings) -> Path:
-    """Spark's spill folder."""
-    scratch = settings.home / "spark"
+    """Spark's folder for shuffles and spilled rows: the first of SPARK_LOCAL_DIRS, which Spark obeys, or in home."""
+    chosen = os.environ.get("SPARK_LOCAL_DIRS", "").partition(",")[0]
+    scratch = Path(chosen).absolute() if chosen else settings.home / "spark"
     scratch.mkdir(parents=True, exist_ok=True)
     if not file_access.is_writable(scratch):  # Spark's own error would be a Java stack trace
         raise BadEnvironment.at(scratch, file_access.denied(scratch))

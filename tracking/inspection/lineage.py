@@ -83,11 +83,16 @@ def place(source: Source, sample_id: str) -> dict[str, Any] | None:
     if number.isdecimal() and source.config.get("key") is None:
         files = [file.name for file in source.files if name in (file.name, PurePosixPath(file.name).name)]
         if len(files) == 1:
-            return {"file": files[0], "line" if source.name in _LINES else "row": int(number)}
+            return {"file": files[0], _number(source): int(number)}
     whole = [file.name for file in source.files if f"/{file.name}".endswith(f"/{sample_id}")]
     if len(whole) == 1:
         return {"file": whole[0]}
     return {"file": source.files[0].name} if len(source.files) == 1 else None
+
+
+def _number(source: Source) -> str:
+    """What the number in a row's id counts: lines, or the rows of a format without lines."""
+    return "line" if source.name in _LINES and source.config.get("format") not in ("parquet", "orc") else "row"
 
 
 def _op(text: str | None) -> Any:
