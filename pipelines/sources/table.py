@@ -23,6 +23,7 @@ from millstream.pipelines.readers.casts import typed
 from millstream.pipelines.readers.csv_json import WHITESPACE, csv_rows
 from millstream.pipelines.readers.file_spec import SplitFile
 from millstream.pipelines.readers.lines import Encoding
+from millstream.pipelines.readers.parquet_orc_jdbc import Ranges
 from millstream.pipelines.readers.part_files import Parts
 from millstream.pipelines.readers.published_folds import Folds, check_rows_are_lines
 from millstream.pipelines.readers.row_validation import judged, stripped
@@ -49,6 +50,12 @@ class Database(BaseModel, frozen=True, extra="forbid"):
     url: str = Field(pattern=r"^jdbc:", description="jdbc:...; its driver must be on Spark's class path")
     table: str = Field(pattern=r"^[\w.]+$", description="table or view")
     snapshot: str = Field(description="name of the table's state, such as a date: part of the dataset version")
+    ranges: Ranges | None = Field(
+        None, exclude=True, description="read in parallel by ranges of a column; which changes no row, nor the version"
+    )
+
+    def frame(self, spark: SparkSession) -> DataFrame:
+        return parquet_orc_jdbc.jdbc(spark, self.url, self.table, ranges=self.ranges)
 
 
 class Table(BaseModel, frozen=True, extra="forbid"):
@@ -194,8 +201,8 @@ class Table(BaseModel, frozen=True, extra="forbid"):
 
     def _rows(self, spark: SparkSession, tables: Sequence[Parts], layout: Layout) -> DataFrame:
         if self.database is not None:
-            none, url, name = F.lit(None).cast("string"), self.database.url, self.database.table
-            frame = typed(parquet_orc_jdbc.jdbc(spark, url, name), name, layout)
+            none = F.lit(None).cast("string")
+            frame = typed(self.database.frame(spark), self.database.table, layout)
             return frame.drop("_part").withColumns({"_file": none, "_split": none})
         pieces = []
         for table in tables:
@@ -210,7 +217,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             return self.columns
         paths = [path for table in tables for path in table.paths.values()]
         if self.database is not None:
-            frame = parquet_orc_jdbc.jdbc(spark, self.database.url, self.database.table)
+            frame = self.database.frame(spark)
         elif self.format == "csv":
             content = csv_rows(spark, paths, self.delimiter, self.encoding) or _urls(paths)
             frame = csv_json.seen(spark, content, self.layout({}))

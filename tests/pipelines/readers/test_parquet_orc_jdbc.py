@@ -67,6 +67,23 @@ def test_a_table_of_a_database_is_read(spark):
     assert rows_of(found, "sample_id", "age", "pay") == [row[:3] for row in ROWS]
 
 
+def test_ranges_of_a_column_are_read_in_parallel_and_no_row_is_lost(spark):
+    url = "jdbc:derby:memory:ranges;create=true"
+    rows = [(f"k{at}", at * at - 50, None if at == 7 else at / 3) for at in range(40)]
+    spark.createDataFrame(rows, "who string, `An Age` long, pay double").write.jdbc(url, "people")
+    columns = {"who": COLUMNS["who"], "An Age": {"type": "long"}, "pay": COLUMNS["pay"]}
+    for column in ("An Age", "pay"):  # with a value that is missing, and fractions
+        ranges = parquet_orc_jdbc.Ranges(column=column, count=4)
+        assert parquet_orc_jdbc.jdbc(spark, url, "people", {}, ranges).rdd.getNumPartitions() == 4
+        database = {"url": url, "table": "people", "snapshot": "today", "ranges": {"column": column, "count": 4}}
+        source = Table(database=database, columns=columns, key="who")
+        assert rows_of(source.read(spark, {}, 0), "sample_id", "An Age", "pay") == sorted(rows)
+        assert "ranges" not in source.model_dump()["database"]
+    for column, message in (("age", "no such column"), ("who", "is string, which has no ranges")):
+        with pytest.raises(BadData, match=message):
+            parquet_orc_jdbc.jdbc(spark, url, "people", {}, parquet_orc_jdbc.Ranges(column=column))
+
+
 @pytest.mark.security
 @pytest.mark.bad_input
 def test_a_database_that_cannot_be_read_is_reported_without_the_password(spark):
