@@ -93,5 +93,6 @@ def _names(root: Place, where: Place) -> list[str]:
     below = sorted({name.partition("/")[0] for name in names if "/" in name})
     if below:
         message = f"holds the folders {below[:5]}{' and more' if below[5:] else ''}; expected part files"
-        raise BadData.at(root, f"{message}: name each of the folders, as `{where / below[0]}`")
+        would = f"name each of the folders, as `{where / below[0]}`, or give `path: {where}`, by which they are columns"
+        raise BadData.at(root, f"{message}: {would}")
     return names

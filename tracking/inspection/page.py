@@ -63,7 +63,10 @@ def html(look: Look) -> str:
         ],
         listed=_listed(look, {column.name for column in drawer.drawn}),
         families=[drawer.family(parent, child) for parent, child in look.families],
-        files=[{"name": f.name, "size": size(f.bytes), "sha256": f.sha256} for f in manifest.source.files[:MOST_FILES]],
+        files=[
+            {"name": f.name, "size": size(f.bytes), "identity": f.sha256[:12] if f.sha256 else f.tag}
+            for f in manifest.source.files[:MOST_FILES]
+        ],
         more_files=max(0, len(manifest.source.files) - MOST_FILES),
         steps=[_step(step) for step in manifest.steps],
         aside=_aside(manifest.quarantine),

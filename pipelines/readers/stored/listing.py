@@ -20,7 +20,7 @@ from millstream.tracking.errors import BadData, BadEnvironment
 
 IDENTITY = (
     "what identifies the files: `content`, SHA-256 computed by the workers (the default), or `store`, the tag that the "
-    "store gives each (etag; modification time on a disk) and its length"
+    "store keeps of each (etag; modification time on a disk) and its length"
 )
 NULL = "__HIVE_DEFAULT_PARTITION__"
 """Name of the partition whose value is null."""
