@@ -89,6 +89,7 @@ def test_the_same_content_is_one_version_wherever_it_lies(settings, tmp_path, fo
     assert not (other.home / "downloads").exists()
 
 
+@pytest.mark.slow
 def test_what_the_store_vouches_for_is_the_identity_where_that_is_chosen(settings, folder, copied, recipe):
     content = prepare.prepare(recipe(folder), settings, say=quiet)
     remote = prepare.prepare(recipe(copied, identity="store"), settings, say=quiet)
@@ -107,6 +108,7 @@ def test_what_the_store_vouches_for_is_the_identity_where_that_is_chosen(setting
     assert prepare.prepare(recipe(folder, identity="store"), settings, say=quiet).version != disk.version
 
 
+@pytest.mark.slow
 def test_a_version_is_found_again_without_reading_its_input(settings, folder, recipe, monkeypatch):
     with pytest.raises(BadData, match="not prepared yet"):
         prepare.find(recipe(folder), settings)
@@ -122,13 +124,14 @@ def test_a_version_is_found_again_without_reading_its_input(settings, folder, re
     assert prepare.prepare(recipe(folder), settings, say=quiet).version != first.version
 
 
+@pytest.mark.slow
 def test_a_row_leads_back_to_its_file(settings, folder, recipe):
     manifest = manifest_of(prepare.prepare(recipe(folder), settings, say=quiet), settings)
     assert lineage.place(manifest.source, "day=1/part-0.parquet:3") == {"file": "day=1/part-0.parquet", "row": 3}
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("place", ["disk", "s3"])
+@pytest.mark.parametrize("place", [pytest.param("disk", marks=pytest.mark.slow), "s3"])
 @pytest.mark.parametrize(
     ("fault", "message"), [("other", "has changed since it was listed"), ("gone", "is gone since")]
 )

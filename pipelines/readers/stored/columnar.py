@@ -58,7 +58,7 @@ def frames(
     Raises BadData for a file that cannot be read, has a type that Spark lacks, or if there are too many schemas.
     """
     partitions = list(partition(files[0].name))
-    groups = _alike(spark, files, form, wanted)
+    groups = _alike(spark, files, form, wanted, partitions)
     if len(groups) > MOST_SCHEMAS:
         raise BadData.at(files[0].where, f"the files have {len(groups)} schemas; write them with one")
     made = []
@@ -74,9 +74,21 @@ def frames(
     return made
 
 
-def _alike(spark: SparkSession, files: Sequence[StoredFile], form: str, wanted: Collection[str] | None) -> list[Alike]:
+def _alike(
+    spark: SparkSession,
+    files: Sequence[StoredFile],
+    form: str,
+    wanted: Collection[str] | None,
+    partitions: Collection[str],
+) -> list[Alike]:
     def described(piece: Piece, stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
-        schema = _of_spark(_schema(stream, form, wanted, piece.file), piece.file)
+        whole = _schema(stream, form)
+        if twice := [name for name in partitions if name in whole.names]:
+            message = (
+                f"columns {twice} are in the file, too, and in the names of its folders; leave them out of the file"
+            )
+            raise BadData.at(piece.file.where, message)
+        schema = _of_spark(_chosen(whole, wanted), form, piece.file)
         text = base64.b64encode(schema.serialize().to_pybytes()).decode()
         yield pa.RecordBatch.from_pydict({"name": [piece.file.name], "schema": [text]})
 
@@ -88,28 +100,31 @@ def _alike(spark: SparkSession, files: Sequence[StoredFile], form: str, wanted: 
     return [Alike(pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text))), tuple(of)) for text, of in groups.items()]
 
 
-def _schema(stream: IO[bytes], form: str, wanted: Collection[str] | None, file: StoredFile) -> pa.Schema:
-    """The file's own types of the columns that are read, without metadata, sorted by name where some are wanted."""
+def _schema(stream: IO[bytes], form: str) -> pa.Schema:
+    """The file's own types of its columns, without metadata."""
     if form == "orc":
-        schema = orc.ORCFile(stream).schema
-        fields = [field for field in schema if wanted is None or field.name in wanted]
-        if times := [field.name for field in fields if pa.types.is_timestamp(field.type)]:
-            raise BadData.at(file.where, f"columns {times} hold times of ORC: {_FAR}")
-    else:
-        parquet = _parquet(stream)
-        kinds = physical_types(parquet)
-        fields = [
-            # INT96 is an instant in UTC, whatever Arrow reports
-            field.with_type(pa.timestamp("us", "UTC")) if kinds[field.name] == {INT96} else field
-            for field in parquet.schema_arrow
-            if wanted is None or field.name in wanted
-        ]
-    plain = [pa.field(field.name, field.type) for field in fields]
-    return pa.schema(sorted(plain, key=lambda field: field.name) if wanted is not None else plain)
+        return pa.schema([pa.field(field.name, field.type) for field in orc.ORCFile(stream).schema])
+    parquet = _parquet(stream)
+    kinds = physical_types(parquet)
+    # INT96 is an instant in UTC, whatever Arrow reports
+    types = [pa.timestamp("us", "UTC") if kinds[one.name] == {INT96} else one.type for one in parquet.schema_arrow]
+    return pa.schema(list(zip(parquet.schema_arrow.names, types, strict=True)))
 
 
-def _of_spark(schema: pa.Schema, file: StoredFile) -> pa.Schema:
+def _chosen(schema: pa.Schema, wanted: Collection[str] | None) -> pa.Schema:
+    """The wanted columns, sorted, as their order in a file does not matter; all as they are where none are named."""
+    return schema if wanted is None else pa.schema(sorted((one for one in schema if one.name in wanted), key=_name))
+
+
+def _name(field: pa.Field) -> str:
+    return str(field.name)
+
+
+def _of_spark(schema: pa.Schema, form: str, file: StoredFile) -> pa.Schema:
     """The types in which Spark gets the columns. Raises BadData for those that it cannot have."""
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type)] if form == "orc" else []
+    if times:
+        raise BadData.at(file.where, f"columns {times} hold times of ORC: {_FAR}")
     fields, odd = [], {}
     for field in schema:
         kind = _type(field.type)
