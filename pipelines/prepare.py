@@ -39,7 +39,7 @@ from millstream.tracking.settings import Settings
 
 SHARED = (
     "put it, MILLSTREAM_HOME and MILLSTREAM_MIRROR on a file system that driver and workers share under the same path; "
-    "MILLSTREAM_STORE may be a URL as s3://BUCKET/FOLDER"
+    "or put it into a bucket, and give its URL as s3://BUCKET/FILE, as for MILLSTREAM_STORE: workers read it there"
 )
 
 
