@@ -1,12 +1,14 @@
 """Datasets prepared from data that the workers read where they lie: on a disk, on S3."""
 
 import hashlib
+import io
 import os
 import uuid
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from millstream.pipelines import prepare
 from millstream.pipelines.readers.inputs import Inputs
@@ -151,3 +153,34 @@ def test_a_file_that_is_not_the_listed_one_any_more_is_refused(spark, settings, 
             client.put_object(Bucket="bucket", Key=key, Body=(folder / name).read_bytes()[::-1])
     with pytest.raises(BadData, match=f"{name}: {message}"), failed_jobs.translated(where):
         inputs.read(spark, 0)
+
+
+@pytest.mark.slow
+def test_images_and_masks_that_a_table_on_s3_names_are_those_of_the_folder(settings, tmp_path, bucket, monkeypatch):
+    folder, below = tmp_path / "scans", uuid.uuid4().hex
+    folder.mkdir()
+    rows = [f"{name},{at % 2}" for at, name in enumerate("abcdefgh")]
+    files = {"index.csv": "\n".join(["id,kind", *rows, "lost,1", ""]).encode()}
+    for at, name in enumerate("abcdefgh"):
+        for kind, value in (("image", at * 20), ("mask", at % 3)):
+            out = io.BytesIO()
+            Image.new("L", (8, 6), value).save(out, "PNG")
+            files[f"{kind}-{name}.png"] = out.getvalue()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+        bucket.put(f"{below}/scans/{name}", content)
+    monkeypatch.chdir(tmp_path)
+    manifests = []
+    for root in ("", f"s3://bucket/{below}/"):
+        table = {"name": f"{root}scans/index.csv", "image": "image-{id}.png", "mask": "mask-{id}.png", "label": "kind"}
+        source = {"name": "images", "table": table, "height": 6, "width": 8, "channels": 1}
+        recipe = located(tmp_path, data={"name": "scans", "source": source, "steps": STEPS})
+        manifests.append(manifest_of(prepare.prepare(recipe, settings, say=quiet), settings))
+    disk, remote = manifests
+    assert (disk.source.identity, remote.source.identity) == (None, "content")
+    assert digests(disk) == digests(remote)
+    assert disk.quarantine == remote.quarantine == {"the file cannot be read": 1}
+    hashes = [{file.name.rpartition("/")[2]: file.sha256 for file in one.source.files} for one in manifests]
+    assert hashes[0] == hashes[1]
+    copies = [path.name for path in (settings.home / "downloads").rglob("*.*") if not path.name.startswith(".")]
+    assert copies == ["index.csv"]
