@@ -135,7 +135,8 @@ def test_a_row_leads_back_to_its_file(settings, folder, recipe):
 @pytest.mark.fault
 @pytest.mark.parametrize("place", [pytest.param("disk", marks=pytest.mark.slow), "s3"])
 @pytest.mark.parametrize(
-    ("fault", "message"), [("other", "has changed since it was listed"), ("gone", "is gone since")]
+    ("fault", "message"),
+    [("other", "has changed since it was listed"), pytest.param("gone", "is gone since", marks=pytest.mark.slow)],
 )
 def test_a_file_that_is_not_the_listed_one_any_more_is_refused(spark, settings, folder, request, place, fault, message):
     name = "day=1/part-1.parquet"

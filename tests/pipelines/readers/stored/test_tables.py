@@ -79,7 +79,7 @@ def folders(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("form", [pytest.param(form, marks=SLOW if form in ("jsonl", "orc") else ()) for form in FORMS])
+@pytest.mark.parametrize("form", [pytest.param(form, marks=() if form == "parquet" else SLOW) for form in FORMS])
 def test_a_partitioned_folder_is_read_with_the_columns_that_its_folders_name(spark, folders, form):
     found = read(spark, folders / form, format=form)
     assert rows_of(found, "sample_id", *COLUMNS) == expected(form)
@@ -122,7 +122,7 @@ def copied(kind, request, spark, folders):
 @pytest.mark.parametrize(
     ("kind", "form"),
     [
-        pytest.param(kind, form, marks=() if (kind, form) in (("s3", "parquet"), ("hadoop", "csv")) else SLOW)
+        pytest.param(kind, form, marks=() if (kind, form) == ("hadoop", "csv") else SLOW)
         for kind in ("s3", "hadoop")
         for form in FORMS
     ],
@@ -182,6 +182,7 @@ def test_times_as_spark_writes_them_by_default_are_those_that_were_written(spark
     ]
 
 
+@SLOW
 def test_files_of_several_schemas_are_read_as_declared_and_others_are_refused(spark, tmp_path):
     tables = [{"who": ["a"], "pay": [1.5], "more": [[1]]}, {"pay": [2], "who": ["b"]}, {"pay": ["3"], "who": ["c"]}]
     for at, table in enumerate(tables):
