@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from pyspark.sql import Column as SparkColumn
@@ -20,13 +21,14 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, TableColumn, Type
+from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, Number, TableColumn, Type
 from millstream.pipelines.spark.frames import escaped, iso_time, named
 from millstream.tracking.errors import BadData, Fault
 
 NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)$"
 """Syntax of a number; Java would also accept `12d`, `7f` and `0x1p3`."""
 WHOLE = r"^[+-]?\d+\z"
+_BLANK = "[ \u00a0\u202f]?"
 MALFORMED = "\ufffd"
 """Replacement character for bytes that are no UTF-8."""
 _TEXTS = (StringType, BinaryType, NumericType, BooleanType, DateType, TimestampType, TimestampNTZType)
@@ -90,11 +92,25 @@ def from_text(sql: str, declared: TableColumn, decimal: str) -> SparkColumn:
     if declared.type == "string":
         return text
     if declared.type == "timestamp":
-        return F.try_to_timestamp(text, F.lit(declared.form)) if declared.form else iso_time(text)
+        times = [F.try_to_timestamp(text, F.lit(form)) if form else iso_time(text) for form in declared.forms]
+        return F.coalesce(*times)
+    if declared.number is not None:
+        text = _digits(text, declared.number, decimal)
     if declared.type == "long":
-        return F.when(text.rlike(WHOLE), F.expr(f"try_cast({sql} AS BIGINT)"))
+        whole = F.expr(f"try_cast({sql} AS BIGINT)") if declared.number is None else text.cast("bigint")
+        return F.when(text.rlike(WHOLE), whole)
     number = text if decimal == "." else F.translate(text, ",.", ".,")
     return F.when(F.trim(number).rlike(NUMBER), number.cast("double"))
+
+
+def _digits(text: SparkColumn, number: Number, decimal: str) -> SparkColumn:
+    """The sign and digits of a written number; empty where it is none, or its groups are not of three digits."""
+    prefix, suffix, mark, between = map(re.escape, (number.prefix, number.suffix, decimal, number.thousands))
+    grouped = rf"\d{{1,3}}(?:{between}\d{{3}})+(?:{mark}\d*)?" if between else r"\d+"
+    digits = rf"({grouped}|(?:\d+{mark}?\d*|{mark}\d+)(?:[eE][+-]?\d+)?)"
+    syntax = rf"^([+-]?){_BLANK}(?:{prefix})?{_BLANK}([+-]?){digits}{_BLANK}(?:{suffix})?$"
+    parts = [F.regexp_extract(F.trim(text), syntax, at) for at in (1, 2, 3)]
+    return F.concat(*parts[:2], F.translate(parts[2], number.thousands, "") if number.thousands else parts[2])
 
 
 def refuse_unreadable(where: object, columns: Iterable[tuple[StructField, TableColumn]]) -> None:

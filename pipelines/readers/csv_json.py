@@ -52,7 +52,7 @@ def cells_of(lines: DataFrame, layout: Layout, names: Sequence[str]) -> DataFram
     blanks, count = layout.delimiter == WHITESPACE, len(names)
     options = {
         "sep": "\t" if blanks else layout.delimiter,
-        "nullValue": layout.null,
+        "nullValue": layout.nulls[0],
         "mode": "PERMISSIVE",
         "columnNameOfCorruptRecord": CORRUPT,
         **QUOTES,
@@ -64,8 +64,12 @@ def cells_of(lines: DataFrame, layout: Layout, names: Sequence[str]) -> DataFram
         lines = lines.where("number > 1")
     text = F.regexp_replace(F.trim("line"), r"\s+", "\t") if blanks else F.col("line")
     text = F.when(_count("line", options["sep"]) < MOST_VALUES, text).otherwise("")
-    schema = _struct({place: StringType() for place in cells(names).values()}).simpleString()
+    fields = list(cells(names).values())
+    schema = _struct({place: StringType() for place in fields}).simpleString()
     rows = lines.withColumn("_row", F.from_csv(text, schema, options))
+    if len(layout.nulls) > 1:
+        kept = [F.when(~F.col("_row")[one].isin(*layout.nulls), F.col("_row")[one]).alias(one) for one in fields]
+        rows = rows.withColumn("_row", F.struct(*kept, F.col("_row")[CORRUPT].alias(CORRUPT)))
     reasons = [F.when(_count("line", '"') % 2 == 1, OPEN_QUOTE)]
     reasons.append(F.when(_count("line", options["sep"]) >= MOST_VALUES, f"has other than {count} values"))
     if not layout.header:
@@ -165,7 +169,11 @@ def columns_of(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> 
     values, lost = [], []
     for name, declared in layout.columns.items():
         value = value_of(parsed, fields[name], declared, layout)
-        reason = f"{name} is no time of the form {declared.form or 'ISO'}" if declared.type == "timestamp" else MISFIT
+        reason = (
+            f"{name} is no time of the form {' or '.join(form or 'ISO' for form in declared.forms)}"
+            if declared.type == "timestamp"
+            else MISFIT
+        )
         lost.append(F.when(value.isNull() & F.expr(_cell(fields[name])).isNotNull(), reason))
         values.append(value.alias(name))
     places = [F.col(name).alias(alias) for name, alias in (("file", "_part"), ("number", "_number"), ("line", "_line"))]
@@ -195,7 +203,8 @@ def _declared_in_header(paths: Sequence[Path], layout: Layout) -> list[str]:
 def header(paths: Sequence[Path], layout: Layout) -> list[str]:
     """Column names in the header of CSV files. Raises BadData for duplicates, or when the headers differ."""
     names = first_row(paths[0], layout)
-    if len(set(names)) < len(names):
+    named = [name for name in names if name]  # spreadsheets leave empty columns at the end
+    if len(set(named)) < len(named):
         raise BadData.at(f"{paths[0]}:1", f"a column comes twice in the header {names}")
     others = [path for path in paths[1:] if first_row(path, layout) != names]
     if others:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -19,7 +21,7 @@ FIRST_YEAR, LAST_YEAR = 1, 9999
 def stripped(frame: DataFrame, layout: Layout) -> DataFrame:
     for name, declared in layout.columns.items():
         if declared.type == "string":
-            frame = frame.withColumn(name, trimmed(named(name), declared, layout.null))
+            frame = frame.withColumn(name, trimmed(named(name), declared, layout.nulls))
     return frame
 
 
@@ -32,11 +34,11 @@ def judged(frame: DataFrame, layout: Layout, key: str | None) -> DataFrame:
     return frame.withColumn("_reason", F.coalesce(*reasons)).drop(CORRUPT)
 
 
-def trimmed(text: SparkColumn, declared: TableColumn, null: str) -> SparkColumn:
-    """A stripped string, in its normal form unless it is a key; null if it equals the null marker."""
+def trimmed(text: SparkColumn, declared: TableColumn, nulls: Sequence[str]) -> SparkColumn:
+    """A stripped string, in its normal form unless it is a key; null if it equals a null marker."""
     value = F.btrim(text, F.lit(declared.strip)) if declared.strip else F.trim(text)
     value = value if declared.role == "key" else normal(value)
-    return F.when(value == null, None).otherwise(value)
+    return F.when(value.isin(*nulls), None).otherwise(value)
 
 
 def unreadable(line: str) -> SparkColumn:

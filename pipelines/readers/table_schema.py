@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -44,22 +44,56 @@ MOST_DIGITS = 18
 """Digits of decimals that always fit an int64."""
 
 
+class Number(BaseModel, frozen=True, extra="forbid"):
+    """How numbers are written in a text file: `$1,234.50`, `12 %`, `1 234,5 EUR`."""
+
+    prefix: str = Field("", max_length=8, description="text before a number, such as $; a number may lack it")
+    suffix: str = Field("", max_length=8, description="text after a number, such as % or EUR; a number may lack it")
+    thousands: str = Field(
+        "",
+        max_length=1,
+        pattern=r"^[^\dEe+-]?$",
+        description="separator of groups of three digits; a number may lack it",
+    )
+
+    @field_validator("prefix", "suffix")
+    @classmethod
+    def _no_digits(cls, text: str) -> str:
+        if any(letter.isdigit() for letter in text):
+            raise ValueError(f"{text!r} has a digit, which belongs to the number")
+        return text.strip()
+
+
 class TableColumn(BaseModel, frozen=True, extra="forbid"):
-    type: Type
+    type: Type = Field(description="type of the values")
     role: Role = "input"
     nullable: bool = Field(False, description="whether missing values are allowed")
     strip: str = Field("", description="characters stripped from both ends of a string")
     classes: tuple[str, ...] | None = Field(None, min_length=1, description="allowed categories")
-    form: str = Field("", description="format of a timestamp in a text file, such as yyyy-MM-dd HH:mm:ss; default: ISO")
+    number: Number | None = Field(
+        None, exclude_if=lambda number: number is None, description="how numbers are written in a text file"
+    )
+    form: str | tuple[str, ...] = Field(
+        "",
+        description="format of a timestamp in a text file, such as yyyy-MM-dd HH:mm:ss, or several that are tried in "
+        "turn; default: ISO",
+    )
     unit: str = ""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.number is not None and self.type not in ("double", "long"):
+            raise ValueError(f"number: of type double or long, and the type is {self.type}")
         if self.type == "timestamp" and self.role not in ("input", "key"):
             raise ValueError(
                 f"role: a time is a key, no {self.role}; make a number of it in the file, or by `features`"
             )
         return self
+
+    @property
+    def forms(self) -> tuple[str, ...]:
+        """The formats of a timestamp; an empty one is ISO."""
+        return (self.form,) if isinstance(self.form, str) else self.form or ("",)
 
 
 class Layout(BaseModel, frozen=True):
@@ -68,9 +102,14 @@ class Layout(BaseModel, frozen=True):
     columns: dict[str, TableColumn]
     header: bool
     delimiter: str
-    null: str
+    null: str | tuple[str, ...]
     encoding: Encoding = "utf-8"
     decimal: Literal[".", ","] = "."
+
+    @property
+    def nulls(self) -> tuple[str, ...]:
+        """The texts of a missing value."""
+        return (self.null,) if isinstance(self.null, str) else self.null
 
 
 def inferred(frame: DataFrame, target: str | None, key: str | None, *, in_text: bool = False) -> dict[str, TableColumn]:

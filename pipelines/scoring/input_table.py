@@ -174,7 +174,7 @@ _READERS = {"csv": _csv, "jsonl": _jsonl, "parquet": _typed, "orc": _typed}
 def _trimmed(value: SparkColumn, one: ModelInput, layout: Layout) -> SparkColumn:
     if one.declared is None or one.declared.type != "string" or not one.is_of_source:
         return value
-    return trimmed(value, one.declared, layout.null)
+    return trimmed(value, one.declared, layout.nulls)
 
 
 def _stands(one: ModelInput, parsed: _Parsed) -> bool:
@@ -195,7 +195,7 @@ def _columns(parsed: _Parsed, mixed: set[str]) -> list[SparkColumn]:
         declared, value = layout.columns.get(name, _PLAIN), F.col(f"c{at}")
         if name not in mixed:
             value = from_text(f"c{at}", declared, layout.decimal)
-            value = trimmed(value, declared, layout.null) if declared.type == "string" else value
+            value = trimmed(value, declared, layout.nulls) if declared.type == "string" else value
         columns.append(value.alias(f"c{at}"))
     return columns
 

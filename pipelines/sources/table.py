@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 from pyspark.sql import Column as SparkColumn
@@ -83,7 +83,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     format: Literal["csv", "jsonl", "parquet", "orc"] = "csv"
     header: bool = Field(True, description="whether the first row of a CSV file has the column names")
     delimiter: str = Field(",", min_length=1, description=f"delimiter; `{WHITESPACE}` for any run of blanks")
-    null: str = Field("", description="text of a missing value")
+    null: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        "", description="text of a missing value, or several"
+    )
     encoding: Encoding = Field("utf-8", description="character encoding of CSV files")
     decimal: Literal[".", ","] = Field(".", description="decimal mark of numbers in CSV files")
     key: str | None = Field(None, description="column with the id of a row; default: its file and line")
@@ -112,6 +114,12 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"decimal: {self.decimal!r} is the delimiter, too")
         if self.decimal != "." and self.columns == "inferred":
             raise ValueError(f"decimal: numbers with {self.decimal!r} are texts to Spark; declare the columns")
+        if not isinstance(self.null, str) and (self.columns == "inferred" or self.format != "csv"):
+            raise ValueError("null: several texts are read from CSV files with declared columns; declare them")
+        if isinstance(self.columns, dict):
+            alike = [name for name, one in self.columns.items() if one.number and one.number.thousands == self.decimal]
+            if alike:
+                raise ValueError(f"columns: thousands of {alike} are separated by the decimal mark {self.decimal!r}")
         if self.format != "csv" and (self.encoding != "utf-8" or self.decimal != "."):
             raise ValueError(f"encoding, decimal: of CSV files; {self.format} has its own")
         unfit = unfit_names(self.columns if isinstance(self.columns, dict) else ())

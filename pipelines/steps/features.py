@@ -25,6 +25,11 @@ class Feature(BaseModel, frozen=True, extra="forbid"):
     type: Literal["double", "long", "string"] = "double"
     role: Role = "input"
     unit: str = ""
+    nullable: bool = Field(
+        False,
+        exclude_if=lambda nullable: not nullable,
+        description="whether a null result is allowed, for `impute` or `encode` to handle later",
+    )
 
     @field_validator("expression")
     @classmethod
@@ -43,7 +48,7 @@ class Feature(BaseModel, frozen=True, extra="forbid"):
 
 
 class Features(BaseModel, frozen=True, extra="forbid"):
-    """Adds the columns. A null result is an error, reported with its count, unless the column is a key.
+    """Adds the columns. A null result is an error, reported with its count, unless the column is a key or `nullable`.
 
     | amount | add: {cents: {expression: amount * 100, type: long}} -> | amount | cents |
     |   1.25 |                                                         |   1.25 |   125 |
@@ -127,7 +132,7 @@ class Features(BaseModel, frozen=True, extra="forbid"):
             formula = formula_of(table.frame, feature.value, scalars)
             if formula is not None and feature.role in ("input", "key"):
                 reads = tuple(scalars[read] for read in sorted(formula.inputs))
-                formulas[name] = Computed(formula=formula, role=feature.role, reads=reads)
+                formulas[name] = Computed(formula=formula, role=feature.role, reads=reads, nullable=feature.nullable)
             table = table.replacing(table.frame.withColumn(name, F.expr(feature.value)), feature.column(name))
         return formulas
 
@@ -146,11 +151,11 @@ class Features(BaseModel, frozen=True, extra="forbid"):
                 continue
             table = table.replacing(table.frame.withColumn(name, F.expr(feature.value)), feature.column(name))
         BadData.unless_empty(faults)
-        message = "null in {rows} rows; use coalesce, or role: key"
+        message = "null in {rows} rows; use coalesce, or nullable: true and `impute` after the split"
         doubts = [
             Doubt(f"step features, {name!r}", F.expr(f"{escaped(name)} IS NULL"), message)
             for name, feature in self.add.items()
-            if feature.role != "key"
+            if feature.role != "key" and not feature.nullable
         ]
         return replace(table, doubts=(*table.doubts, *doubts))
 

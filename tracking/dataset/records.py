@@ -59,6 +59,7 @@ class Computed(Record):
     formula: Formula
     role: Role
     reads: tuple[Column, ...] = Field(description="input columns, as they were before the step")
+    nullable: bool = Field(False, exclude_if=lambda nullable: not nullable, description="whether it may be null")
 
 
 class Serving(Record):

@@ -14,7 +14,7 @@ def _compute(frame: pd.DataFrame, name: str, learned: Learned) -> pd.DataFrame:
     """Raises BadData for a null result, as in preparation."""
     facts = Computed.model_validate(learned)
     cells = computed(facts.formula, frame)
-    if facts.role != "key" and not cells.known.all():
+    if facts.role != "key" and not facts.nullable and not cells.known.all():
         row = int((~cells.known).argmax())
         message = (
             f"is null in row {row} ({int((~cells.known).sum())} such rows); give {sorted(facts.formula.inputs)} values"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,3 +82,12 @@ def checks(report: Mapping[str, Any]) -> None:
         ("ok" if check["ok"] else "WRONG", check["name"], check["found"], check["mend"]) for check in report["checks"]
     ]
     table("doctor", ("", "check", "found", "what to do"), rows)
+
+
+def drafted(report: Mapping[str, Any]) -> None:
+    rows = [(one["what"], one["decided"], one["why"]) for one in report["decisions"]]
+    table(f"{report['recipe']}: {report['task']} by {report['network']}", ("column", "read as", "why"), rows)
+    for doubt in report["doubts"]:
+        echo(f"look at: {doubt}", markup=False)
+    recipe = shlex.quote(report["recipe"])
+    echo(f"next: millstream check {recipe}\n      millstream run {recipe} --budget smoke", markup=False)

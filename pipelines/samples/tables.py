@@ -1,0 +1,298 @@
+"""Samples of tables: all rows of a small file, spaced pieces of a large one. Without Spark."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from millstream.pipelines.samples.numbers import numbers_in
+from millstream.pipelines.samples.times import times_in
+from millstream.tracking.errors import BadData
+
+Format = Literal["csv", "jsonl", "parquet"]
+FORMATS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".txt": "csv",
+    ".data": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
+WHOLE_BYTES = 4 << 20
+"""Files up to this size are read completely; of others as much, in pieces."""
+PIECES = 12
+MOST_ROWS, MOST_IN_GROUP = 20_000, 2_000_000
+DELIMITERS = ",;\t|"
+WHITESPACE = "whitespace"
+_OPENED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
+_LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Rows of a table. `columns` holds the values by position; of text files they are texts."""
+
+    format: Format
+    names: tuple[str, ...]
+    columns: tuple[Sequence[Any], ...]
+    total: int
+    """Rows of the file: counted, or estimated where the sample is not complete."""
+    is_complete: bool
+    lines: Sequence[int] = ()
+    """Line of each row, from 1; 0 where it is unknown."""
+    delimiter: str = ","
+    encoding: Literal["utf-8", "latin-1"] = "utf-8"
+    header: bool = True
+    odd: tuple[str, ...] = ()
+    """Rows with another number of values than the header; they are not in the columns."""
+
+    @property
+    def rows(self) -> int:
+        return len(self.columns[0]) if self.columns else 0
+
+    @property
+    def how(self) -> str:
+        """How much was read."""
+        return f"all {self.rows:,} rows" if self.is_complete else f"{self.rows:,} of about {self.total:,} rows"
+
+    def place(self, at: int) -> str:
+        """The row of the sample at an index, for a message."""
+        line = self.lines[at] if at < len(self.lines) else 0
+        return f"line {line}" if line else f"row {at + 1} of the sample"
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that a file name stands for; None for an unknown one."""
+    inner = path.with_suffix("") if path.suffix in _OPENED else path
+    return FORMATS.get(inner.suffix.lower())
+
+
+def sample(path: Path, kind: Format | None = None) -> Sample:
+    """Raises BadData for a file that is empty, binary, damaged, or no table."""
+    kind = kind or format_of(path) or "csv"
+    try:
+        return {"csv": _of_csv, "jsonl": _of_json, "parquet": _of_parquet}[kind](path)
+    except OSError as error:
+        raise BadData.at(path, f"cannot be read ({error}); look at the file and its owner") from None
+
+
+def _of_csv(path: Path) -> Sample:
+    pieces, is_complete, size = _pieces(path)
+    encoding, texts = _decoded(path, pieces)
+    lines = texts[0].splitlines()
+    if not any(line.strip() for line in lines):
+        raise BadData.at(path, "is empty; expected a header and a row for each sample")
+    delimiter = _delimiter(lines[:_LOOKED_AT])
+    head = list(_rows(texts[0], delimiter, 1))
+    first = [cell.strip() for cell in head[0][1]]
+    header = _has_header(first, [row for _, row in head[1:_LOOKED_AT]])
+    names = first if header else [f"column_{at + 1}" for at in range(len(first))]
+    rows = head[1:] if header else head
+    for text in texts[1:]:
+        rows += [(0, row) for _, row in list(_rows(text, delimiter, 1))[1:]]
+    if not is_complete:
+        rows = rows[:-1]  # it may end within the piece
+    good = [(line, row) for line, row in rows if len(row) == len(names)]
+    odd = tuple(f"line {line}: {len(row)} values" for line, row in rows if len(row) != len(names) and line)
+    total = len(rows)
+    if len(good) > MOST_ROWS:
+        step = len(good) / MOST_ROWS
+        good, is_complete = [good[int(at * step)] for at in range(MOST_ROWS)], False
+    elif not is_complete:
+        total = int(size / max(1, sum(map(len, pieces))) * total)
+    columns = tuple(zip(*(row for _, row in good), strict=True)) or tuple(() for _ in names)
+    return Sample(
+        "csv", tuple(names), columns, total, is_complete, [line for line, _ in good], delimiter, encoding, header, odd
+    )
+
+
+def _pieces(path: Path) -> tuple[list[bytes], bool, int]:
+    """The bytes of a file, or its beginning and pieces from whole lines; whether that is all; the size."""
+    suffix = path.suffix.lower()
+    if suffix in _OPENED:
+        with _OPENED[suffix](path) as stream:
+            try:
+                read = stream.read(WHOLE_BYTES + 1)
+            except (EOFError, OSError) as error:
+                raise BadData.at(path, f"cannot be unpacked ({error}); get the file again") from None
+        # tables compress about five times
+        return [read[:WHOLE_BYTES]], len(read) <= WHOLE_BYTES, max(len(read), path.stat().st_size * 5)
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        if size <= WHOLE_BYTES:
+            return [stream.read()], True, size
+        length = WHOLE_BYTES // PIECES
+        found = [stream.read(length)]
+        for at in range(1, PIECES):
+            stream.seek(at * (size // PIECES))
+            found.append(_from_a_line(stream, length))
+    return found, False, size
+
+
+def _from_a_line(stream: IO[bytes], length: int) -> bytes:
+    """Whole lines; the first is kept, as it stands in for a header."""
+    stream.readline(length)
+    piece = stream.read(length)
+    return b"\n" + piece[: piece.rfind(b"\n") + 1 or None]
+
+
+def _decoded(path: Path, pieces: Sequence[bytes]) -> tuple[Literal["utf-8", "latin-1"], list[str]]:
+    if pieces[0][:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise BadData.at(path, "is UTF-16; save it as UTF-8")
+    if b"\x00" in pieces[0][:4096]:
+        raise BadData.at(path, "is no text (it holds NUL bytes); expected CSV, JSON lines or Parquet")
+    try:
+        texts = [piece.decode("utf-8-sig", errors="strict") for piece in _cut(pieces)]
+        return "utf-8", texts
+    except UnicodeDecodeError:
+        return "latin-1", [piece.decode("latin-1") for piece in pieces]
+
+
+def _cut(pieces: Sequence[bytes]) -> list[bytes]:
+    """The pieces without the incomplete character at the end of a cut one."""
+    if len(pieces) == 1 and len(pieces[0]) < WHOLE_BYTES:
+        return list(pieces)
+    return [piece[: piece.rfind(b"\n") + 1] if b"\n" in piece else piece for piece in pieces]
+
+
+def _rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
+    """Rows with their first lines; blank lines are skipped."""
+    if delimiter == WHITESPACE:
+        for number, whole in enumerate(text.splitlines(), first):
+            if whole.strip():
+                yield number, whole.split()
+        return
+    csv.field_size_limit(1 << 24)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    line = first
+    try:
+        for row in reader:
+            if any(cell.strip() for cell in row):
+                yield line, row
+            line = first + reader.line_num
+    except csv.Error:
+        return
+
+
+def _delimiter(lines: Sequence[str]) -> str:
+    """The delimiter that divides most lines into the same number of values, over one."""
+    scores = {}
+    for delimiter in DELIMITERS:
+        widths = Counter(len(row) for _, row in _rows("\n".join(lines), delimiter, 1))
+        width, rows = widths.most_common(1)[0] if widths else (1, 0)
+        if width > 1:
+            scores[delimiter] = (rows / widths.total() >= 0.8, rows / widths.total() * min(width, 10))
+    if scores:
+        return max(scores, key=lambda one: scores[one])
+    widths = Counter(len(line.split()) for line in lines if line.strip())
+    width, rows = widths.most_common(1)[0]
+    is_divided = width > 1 and rows == widths.total() and _are_numbers(lines)
+    return WHITESPACE if is_divided else ","
+
+
+def _are_numbers(lines: Sequence[str]) -> bool:
+    cells = Counter(cell for line in lines[1:] for cell in line.split())
+    numbers = numbers_in(cells)
+    return numbers is not None and numbers.rows >= cells.total() / 2
+
+
+def _has_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row has names: no numbers or times over a column of them, and no value of its column."""
+    if not rows:
+        return not any(_is_value(cell) for cell in first)
+    columns = [[row[at].strip() for row in rows if at < len(row)] for at in range(len(first))]
+    typed = [bool(values) and sum(map(_is_value, values)) > len(values) / 2 for values in columns]
+    if any(is_typed and not _is_value(cell) and cell for cell, is_typed in zip(first, typed, strict=True)):
+        return True
+    if any(is_typed and _is_value(cell) for cell, is_typed in zip(first, typed, strict=True)):
+        return False
+    again = sum(cell in values for cell, values in zip(first, columns, strict=True) if cell)
+    return again < max(1, len(first) / 2)
+
+
+def _is_value(cell: str) -> bool:
+    return bool(cell) and (numbers_in({cell: 1}) is not None or times_in({cell: 1}) is not None)
+
+
+def _of_json(path: Path) -> Sample:
+    pieces, is_complete, size = _pieces(path)
+    encoding, texts = _decoded(path, pieces)
+    if encoding != "utf-8":
+        raise BadData.at(path, "is not UTF-8; JSON lines are")
+    rows, names = [], dict[str, None]()
+    for at, text in enumerate(texts):
+        lines = [line for line in text.splitlines() if line.strip()]
+        for number, line in enumerate(lines if at == 0 and is_complete else lines[:-1], 1):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                row = None
+            if not isinstance(row, dict):
+                raise BadData.at(f"{path}:{number}", f"is no JSON object: {line[:40]!r}; expected one in each line")
+            rows.append(row)
+            names |= dict.fromkeys(row)
+    if not rows:
+        raise BadData.at(path, "is empty; expected a JSON object in each line")
+    total = len(rows) if is_complete else int(size / max(1, sum(map(len, pieces))) * len(rows))
+    kept = rows[:: max(1, -(-len(rows) // MOST_ROWS))]
+    columns = tuple([row.get(name) for row in kept] for name in names)
+    return Sample("jsonl", tuple(names), columns, total, is_complete and len(kept) == len(rows))
+
+
+def _of_parquet(path: Path) -> Sample:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = (
+        sorted(one for one in path.rglob("*.parquet") if not re.match(r"[._]", one.name)) if path.is_dir() else [path]
+    )
+    try:
+        opened = [pq.ParquetFile(file) for file in files]
+        total = sum(file.metadata.num_rows for file in opened)
+        groups = [(file, at) for file in opened for at in range(file.num_row_groups)]
+        chosen = groups[:: max(1, -(-len(groups) // PIECES))] if total > MOST_ROWS else groups
+        share = MOST_ROWS if total <= MOST_ROWS else max(1, MOST_ROWS // max(1, len(chosen)))
+        pieces = [_spaced(file, at, share) for file, at in chosen]
+        rows = pa.concat_tables(pieces) if pieces else opened[0].schema_arrow.empty_table()
+        columns = tuple(_plain(column) for column in rows.columns)
+    except (pa.ArrowException, OSError, ValueError, IndexError) as error:
+        raise BadData.at(path, f"cannot be read as Parquet ({str(error).splitlines()[0]}); get it again") from None
+    if not total:
+        raise BadData.at(path, "has no rows")
+    return Sample("parquet", tuple(rows.schema.names), columns, total, rows.num_rows == total)
+
+
+def _spaced(file: Any, group: int, rows: int) -> Any:
+    """Evenly spaced rows of a row group; of a very large one its first rows."""
+    import pyarrow as pa
+
+    count = file.metadata.row_group(group).num_rows
+    if count > MOST_IN_GROUP:
+        return pa.Table.from_batches([next(file.iter_batches(rows, row_groups=[group]))])
+    table = file.read_row_group(group)
+    return table.take([int(at * count / rows) for at in range(rows)]) if count > rows else table
+
+
+def _plain(column: Any) -> list[Any]:
+    """The values of an Arrow column as plain Python values, times to the microsecond."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    values: list[Any] = column.to_pylist()
+    return values
