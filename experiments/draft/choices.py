@@ -28,7 +28,7 @@ def recipe_name(stem: str) -> str:
 def smoke_rows(rows: int, classes: Mapping[str, int], usual: int = SMOKE_ROWS) -> int | None:
     """The rows of a smoke run, more where a class is rare; None for all."""
     rarest = min(classes.values(), default=0) / max(1, sum(classes.values()))
-    wanted = max(usual, math.ceil(SEEN_OF_CLASS / rarest)) if rarest else usual
+    wanted = max(usual, 100 * math.ceil(SEEN_OF_CLASS / rarest / 100)) if rarest else usual
     return None if wanted >= rows else wanted
 
 

@@ -10,6 +10,7 @@ from millstream.pipelines.samples.columns import Profile
 
 MANY_CLASSES = 20
 SHORT_WORDS = 3
+FEW_IMAGES = 5000
 LONGEST_WORDS, LONGEST_LETTERS = 400, 200
 
 
@@ -82,4 +83,20 @@ def read_text(name: str, words: list[int], letters: list[int]) -> Reading:
         {"fit.epochs": 3},
         "convolutions over words",
         (f"- tokenize: {plain(step)}",),
+    )
+
+
+def read_images(side: int, channels: int, count: int) -> Reading:
+    """A small convolutional network, with flipped and shifted copies for images in colour."""
+    epochs = 30 if count < FEW_IMAGES else 12
+    augment = "- augment: {where: feed, ops: [{flip: 0.5}, {crop: 4}]}  # for photographs; not for letters or digits"
+    return Reading(
+        "cnn/lenet",
+        {"channels": [16, 32], "norm": "batch", "dropout": 0.2},
+        {"epochs": epochs, "batch_size": 64, "seed": 1, "optimizer": {"name": "adamw", "lr": 2.0e-3}}
+        | {"schedule": {"name": "onecycle"}},
+        {"fit.epochs": 5},
+        "a small convolutional network",
+        (*((augment,) if channels > 1 else ()), "- scale: {column: image, method: unit}"),
+        others="network: {name: cnn/resnet, depth: 20}: slower, and better with many images",
     )

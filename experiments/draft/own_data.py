@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from millstream.experiments.draft import choices, tables
+from millstream.experiments.draft import choices, folders, tables
 from millstream.experiments.draft.yaml_text import Draft
 from millstream.pipelines.samples.tables import format_of, sample
 from millstream.tracking.errors import BadData, WrongRecipe
@@ -35,11 +35,27 @@ def drafted(path: str, target: str | None = None, to: str | None = None) -> tupl
 def draft_of(data: Path, target: str | None) -> Draft:
     name = choices.data_name(_stem(data))
     if data.is_dir():
-        raise BadData.at(data, "folders are not read yet")
+        return _of_folder(data, name, target)
     kind = format_of(data)
     if kind is None:
         raise BadData.at(data, f"{data.suffix or 'no suffix'}: expected .csv, .tsv, .jsonl, .parquet, or a folder")
     return tables.draft(sample(data, kind), [_shown(data)], name, target)
+
+
+def _of_folder(data: Path, name: str, target: str | None) -> Draft:
+    found = folders.classes_of(data)
+    kind, shown = folders.kind_of(found), _shown(data)
+    if kind == "parquet":
+        return tables.draft(sample(data, "parquet"), [shown], name, target)
+    drafts = {"images": folders.images, "texts": folders.texts, "lines": folders.lines}
+    if kind not in drafts:
+        what = f"most of its files are .{kind}" if kind else "no file in it"
+        raise BadData.at(data, f"{what}; expected {data.name}/<class>/<image or text>, files of texts, or Parquet")
+    if target not in (None, "label"):
+        raise WrongRecipe.at(
+            "--target", f"{target!r}: the classes of a folder are its subfolders or files; leave it out"
+        )
+    return drafts[kind](data, shown, found, name)
 
 
 def _stem(data: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,6 +21,8 @@ SPLITS = {"train", "valid", "test"}
 BIRTHS = ("birth", "born", "dob")
 EVENTS = ("date", "time", "timestamp", "created", "ordered", "datetime", "when", "start")
 LEAST_TIMES = 20
+MOST_LEAKING, LEAST_LEAKING = 50, 20
+"""Different values of a column that may leak the target, and rows of a value that count as evidence."""
 MOSTLY_MISSING = 0.98
 YEAR_DAYS, WEEKS_DAYS = 366, 14
 TEXT_NAMES = ("text", "review", "comment", "message", "title", "body", "description", "sentence", "tweet", "content")
@@ -54,7 +56,7 @@ def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = 
     nulls = null_markers(by_name)
     profiles, usual = _profiles(sample, nulls)
     target = chosen([one for one in profiles if not _unfit(one.name)], wanted, where)
-    columns = [_column(one, target, sample) for one in profiles]
+    columns = _without_leaks(sample, [_column(one, target, sample) for one in profiles], target)
     time, columns = _event(columns)
     text, columns = _read_text(columns, target)
     if not any(one.role == "input" for one in columns if one.declared is not None) and time is None:
@@ -65,7 +67,7 @@ def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = 
     features = [] if text else _features(columns, time)
     reading = of_text(text, target) if text else of_numbers(target)
     steps = [*_feature_step(features), f"- split: {plain(split)}", *_later_steps(columns, features, sample, reading)]
-    doubts = (*_doubts(sample, columns, target, nulls), *doubts, *reading.doubts)
+    doubts = (*_doubts(sample, columns, target), *doubts, *reading.doubts)
     lines = [
         *_head(sample, target, files),
         f"about: {plain(f'{target.name} of {name}')}",
@@ -329,7 +331,7 @@ def _head(sample: Sample, target: Target, files: Sequence[str]) -> list[str]:
     ]
 
 
-def _doubts(sample: Sample, columns: Sequence[Column], target: Target, nulls: Sequence[str]) -> tuple[str, ...]:
+def _doubts(sample: Sample, columns: Sequence[Column], target: Target) -> tuple[str, ...]:
     found = list(target.doubts)
     if not sample.header:
         found.append(f"the file has no header, so its columns are called {columns[0].name}, ...: give them their names")
@@ -343,32 +345,35 @@ def _doubts(sample: Sample, columns: Sequence[Column], target: Target, nulls: Se
             found.append(f"{one.name}: texts are not read beside other columns; a recipe of texts alone reads them")
         if one.profile.kind == "constant" and not sample.is_complete:
             found.append(f"{one.name}: one value in the sample; declare it if it varies in the file")
-    found += _leaks(sample, columns, target, nulls)
     if target.classes and (doubt := choices.imbalance(target.name, target.classes)):
         found.append(doubt)
     return tuple(found)
 
 
-def _leaks(sample: Sample, columns: Sequence[Column], target: Target, nulls: Sequence[str]) -> list[str]:
-    """Doubts about inputs of few values, each of which has one class alone: known only afterwards, perhaps."""
+def _without_leaks(sample: Sample, columns: Sequence[Column], target: Target) -> list[Column]:
+    """The columns, where an input of few values is a key if each value has one class alone: it is known afterwards."""
     if not target.is_class:
-        return []
+        return list(columns)
     values = dict(zip(sample.names, sample.columns, strict=True))
-    truth = values[target.name]
-    found = []
-    for one in columns:
-        few = 2 <= one.profile.distinct <= 50
-        if one.role != "input" or one.declared is None or not few:
-            continue
-        pairs = Counter((str(value), str(true)) for value, true in zip(values[one.name], truth, strict=True))
-        best: Counter[str] = Counter()
-        for (value, _), count in pairs.items():
-            best[value] = max(best[value], count)
-        if best.total() == pairs.total() and len(pairs) > 1:
-            found.append(
-                f"{one.name}: each of its values has one {target.name} alone: is it known before the target is?"
-            )
-    return found
+    truth = list(map(str, values[target.name]))
+
+    def decides(column: Column) -> bool:
+        if column.role != "input" or column.declared is None or not 2 <= column.profile.distinct <= MOST_LEAKING:
+            return False
+        classes: dict[str, Counter[str]] = defaultdict(Counter)
+        for value, true in zip(values[column.name], truth, strict=True):
+            classes[str(value)][true] += 1
+        frequent = [found for found in classes.values() if found.total() >= LEAST_LEAKING]
+        return all(len(found) == 1 for found in classes.values()) and len({one for f in frequent for one in f}) > 1
+
+    return [_leaking(one, target.name) if decides(one) else one for one in columns]
+
+
+def _leaking(column: Column, target: str) -> Column:
+    why = f"not read: each of its values has one {target} alone"
+    doubt = f"each of its values has one {target} alone, as of what is known afterwards; remove `role: key` to read it"
+    found = replace(column.profile, doubts=(*column.profile.doubts, doubt))
+    return Column(found, {**(column.declared or {}), "role": "key"}, why)
 
 
 def _shown(column: Column) -> str:

@@ -67,9 +67,10 @@ def chosen(profiles: Sequence[Profile], wanted: str | None, where: object) -> Ta
     for words, reason in ((SURE, "a usual name of a target"), (LIKELY, "a name that a target may have")):
         named = [one for one in candidates if words & _words(one.name)]
         if named:
-            others = [one.name for one in named[:-1]]
+            best = min(reversed(named), key=lambda one: len(_words(one.name)))
+            others = [one.name for one in named if one is not best]
             more = f"; {', '.join(others)} could be it, too" if others else ""
-            return _task_of(named[-1], reason, candidates, where, doubt=more or ";")
+            return _task_of(best, reason, candidates, where, doubt=more or ";")
     if candidates[-1] is profiles[-1]:
         return _task_of(candidates[-1], "the last column", candidates, where, doubt=";")
     raise WrongRecipe.at(

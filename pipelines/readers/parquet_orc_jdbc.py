@@ -1,8 +1,9 @@
 """Reads table files into their declared columns; invalid rows are kept, with the reason.
 
 A table is one file, or several with the same schema. Every reader returns the declared columns and four more: `_part`
-(index of the row's file) and `_number` (line, from 1), both 0 in formats without lines; `_line` (its text, null in
-formats without lines) and `_corrupt` (why the row does not match the declared types; null for a valid row).
+(index of the row's file) and `_number` (line, from 1), both 0 in formats without lines (but see `numbered_parquet`);
+`_line` (its text, null in formats without lines) and `_corrupt` (why the row does not match the declared types; null
+for a valid row).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel, Field
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, NumericType, TimestampNTZType, TimestampType
 
 from millstream.pipelines.readers import csv_json, parquet_schema
@@ -33,6 +35,19 @@ _RANGED = (NumericType, DateType, TimestampType, TimestampNTZType)
 def read_parquet(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
     """Raises BadData for a file that is no Parquet, or lacks a column."""
     frames = [typed(parquet_schema.read(spark, *alike), alike[0], layout) for alike in parquet_schema.alike(paths)]
+    return functools.reduce(DataFrame.unionByName, frames)
+
+
+def numbered_parquet(spark: SparkSession, paths: Sequence[Path], layout: Layout) -> DataFrame:
+    """As `read_parquet`, with the file of each row in `_part` and its place there, from 1, in `_number`.
+
+    For a table without a column that names its rows.
+    """
+    frames = []
+    for at, path in enumerate(paths):
+        frame = parquet_schema.read(spark, path)
+        places = {"_part": F.lit(at), "_number": F.col("_metadata.row_index") + 1}
+        frames.append(typed(frame.withColumns(places), path, layout, tuple(places)))
     return functools.reduce(DataFrame.unionByName, frames)
 
 

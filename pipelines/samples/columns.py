@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, Literal
 
 from millstream.pipelines.samples.numbers import CODE, Numbers, numbers_in
@@ -159,10 +160,10 @@ def _of_numbers(name: str, rows: int, counts: Counter[str], numbers: Numbers) ->
         sample = next(text for text in counts if (numbers.thousands and numbers.thousands in text) or "," in text)
         profile = _with_doubt(profile, f"{sample!r} is read as {numbers.values[sample]:g}: is {_mark(numbers)}?")
     if numbers.is_whole and not written and every == rows:
-        values = sorted(numbers.values.values())
-        in_turn = values[-1] - values[0] == len(values) - 1
-        if distinct == every and every > 20 and (profile.is_id or in_turn):
-            why = "counts the rows" if in_turn else "differs in every row"
+        values = [numbers.values[text] for text in counts if text in numbers.values]
+        grows = all(one < other for one, other in pairwise(values))
+        if distinct == every and every > 20 and (profile.is_id or grows):
+            why = "grows from row to row" if grows else "differs in every row"
             return Profile(name, "key", kind, f"{what} {span}, {why}", rows, counts, numbers)
     if profile.is_id and numbers.is_whole and distinct > 20:
         each = every / distinct

@@ -73,6 +73,11 @@ class Sample:
         return f"line {line}" if line else f"row {at + 1} of the sample"
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines as Spark divides them: Python's `splitlines` divides at more characters, some of them in latin-1."""
+    return re.split(r"\r\n|\n|\r", text)
+
+
 def format_of(path: Path) -> Format | None:
     """The format that a file name stands for; None for an unknown one."""
     inner = path.with_suffix("") if path.suffix in _OPENED else path
@@ -91,7 +96,7 @@ def sample(path: Path, kind: Format | None = None) -> Sample:
 def _of_csv(path: Path) -> Sample:
     pieces, is_complete, size = _pieces(path)
     encoding, texts = _decoded(path, pieces)
-    lines = texts[0].splitlines()
+    lines = lines_of(texts[0])
     if not any(line.strip() for line in lines):
         raise BadData.at(path, "is empty; expected a header and a row for each sample")
     delimiter = _delimiter(lines[:_LOOKED_AT])
@@ -106,12 +111,10 @@ def _of_csv(path: Path) -> Sample:
         rows = rows[:-1]  # it may end within the piece
     good = [(line, row) for line, row in rows if len(row) == len(names)]
     odd = tuple(f"line {line}: {len(row)} values" for line, row in rows if len(row) != len(names) and line)
-    total = len(rows)
+    total = len(rows) if is_complete else int(size / max(1, sum(map(len, pieces))) * len(rows))
     if len(good) > MOST_ROWS:
         step = len(good) / MOST_ROWS
         good, is_complete = [good[int(at * step)] for at in range(MOST_ROWS)], False
-    elif not is_complete:
-        total = int(size / max(1, sum(map(len, pieces))) * total)
     columns = tuple(zip(*(row for _, row in good), strict=True)) or tuple(() for _ in names)
     return Sample(
         "csv", tuple(names), columns, total, is_complete, [line for line, _ in good], delimiter, encoding, header, odd
@@ -170,7 +173,7 @@ def _cut(pieces: Sequence[bytes]) -> list[bytes]:
 def _rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
     """Rows with their first lines; blank lines are skipped."""
     if delimiter == WHITESPACE:
-        for number, whole in enumerate(text.splitlines(), first):
+        for number, whole in enumerate(lines_of(text), first):
             if whole.strip():
                 yield number, whole.split()
         return
@@ -233,7 +236,7 @@ def _of_json(path: Path) -> Sample:
         raise BadData.at(path, "is not UTF-8; JSON lines are")
     rows, names = [], dict[str, None]()
     for at, text in enumerate(texts):
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in lines_of(text) if line.strip()]
         for number, line in enumerate(lines if at == 0 and is_complete else lines[:-1], 1):
             try:
                 row = json.loads(line)

@@ -88,7 +88,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     )
     encoding: Encoding = Field("utf-8", description="character encoding of CSV files")
     decimal: Literal[".", ","] = Field(".", description="decimal mark of numbers in CSV files")
-    key: str | None = Field(None, description="column with the id of a row; default: its file and line")
+    key: str | None = Field(
+        None, description="column with the id of a row; default: its file and line, in Parquet its place in the file"
+    )
     folds: Folds | None = None
     limit: int | None = Field(None, ge=1, description="read only this many rows, those with the lowest hashes")
     licence: str = "not stated"
@@ -104,8 +106,8 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("folds: lists of row numbers are of one of `files`; leave them out with path")
         if isinstance(self.columns, dict) and (not self.columns or (self.key and self.key not in self.columns)):
             raise ValueError(f"key: {self.key!r} is none of the columns {list(self.columns)}")
-        if self.key is None and self.path is None and (self.format in ("parquet", "orc") or self.database):
-            raise ValueError(f"key: rows of {self.format} or a database have no lines; name a column that names a row")
+        if self.key is None and self.path is None and (self.format == "orc" or self.database):
+            raise ValueError("key: rows of orc or a database have no numbers; name a column that names a row")
         if self.columns == "inferred" and not self.header:
             raise ValueError("columns: a file without header does not name its columns; declare them")
         if self.delimiter != WHITESPACE and len(self.delimiter) > 1:
@@ -214,7 +216,9 @@ class Table(BaseModel, frozen=True, extra="forbid"):
             return frame.drop("_part").withColumns({"_file": none, "_split": none})
         pieces = []
         for table in tables:
-            frame = parquet_orc_jdbc.READERS[self.format](spark, list(table.paths.values()), layout)
+            is_numbered = self.key is None and self.format == "parquet"
+            reader = parquet_orc_jdbc.numbered_parquet if is_numbered else parquet_orc_jdbc.READERS[self.format]
+            frame = reader(spark, list(table.paths.values()), layout)
             file = F.get(F.array(*map(F.lit, table.paths)), F.col("_part"))
             split = F.lit(table.file.split).cast("string")
             pieces.append(frame.withColumns({"_file": file, "_split": split}).drop("_part"))

@@ -1,4 +1,4 @@
-"""Texts, one per line: labelled by file or line, in a column of a TSV file, or parallel in two languages.
+"""Texts, one per line or file: labelled by file, line or folder, in a column of a TSV file, or in two languages.
 
 source: {name: text, files: [{name: names/Greek.txt}, {name: names/Irish.txt}]}
 
@@ -14,6 +14,8 @@ source:
   tsv: {text: review, label: stars}
   files: [{name: reviews.tsv}]
 
+source: {name: text, mode: folder, folder: reviews}
+
 source:
   name: text
   mode: parallel
@@ -23,7 +25,7 @@ source:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal, Self
@@ -33,6 +35,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from millstream.pipelines.readers import image_folder, text_folder
 from millstream.pipelines.readers.file_spec import NamedFile, SplitFile, SplitName, called
 from millstream.pipelines.readers.lines import Encoding, numbered
 from millstream.pipelines.spark.caching import cached
@@ -68,7 +71,8 @@ class Tsv(BaseModel, frozen=True, extra="forbid"):
 
 class Text(BaseModel, frozen=True, extra="forbid"):
     """`lines`: each line is a sample with the class of its file. `labelled`: the first word of a line is its class.
-    `tsv`: columns between tabs. `parallel`: pairs of lines. `document`: lines in order, blank ones too.
+    `tsv`: columns between tabs. `folder`: each file is a sample with the class of its folder. `parallel`: pairs of
+    lines. `document`: lines in order, blank ones too.
 
     Texts are only stripped of white space at their ends. A line that is empty, too long, no text (control characters)
     or not in the encoding is quarantined.
@@ -76,9 +80,16 @@ class Text(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 2
 
-    files: tuple[TextFile, ...] = ()
+    files: tuple[TextFile, ...] = Field((), description="files of texts")
+    folder: str | None = Field(
+        None,
+        exclude_if=lambda folder: folder is None,
+        description="path or URL of a folder with `<class>/<any name>.txt`, for mode `folder`",
+    )
     pairs: tuple[Pair, ...] = Field((), description="file pairs of `parallel`")
-    mode: Literal["lines", "labelled", "tsv", "parallel", "document"] = "lines"
+    mode: Literal["lines", "labelled", "tsv", "parallel", "document", "folder"] = Field(
+        "lines", description="what a sample is: a line, a pair of lines, or a file"
+    )
     tsv: Tsv | None = Field(None, description="columns of `tsv`")
     encoding: Encoding = "utf-8"
     longest: int = Field(100_000, ge=1, description="maximum number of characters; a longer line is quarantined")
@@ -88,10 +99,10 @@ class Text(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if bool(self.files) == (self.mode == "parallel") or bool(self.pairs) != (self.mode == "parallel"):
-            raise ValueError(
-                f"mode {self.mode} reads {'pairs' if self.mode == 'parallel' else 'files'}, and them alone"
-            )
+        needed = {"parallel": "pairs", "folder": "folder"}.get(self.mode, "files")
+        given = {"pairs": self.pairs, "folder": self.folder, "files": self.files}
+        if [name for name, value in given.items() if value] != [needed]:
+            raise ValueError(f"mode {self.mode} reads {needed}, and {'it' if needed == 'folder' else 'them'} alone")
         if (self.tsv is not None) != (self.mode == "tsv"):
             raise ValueError("tsv: belongs to mode tsv, which needs it")
         return self
@@ -100,16 +111,23 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         both = [file for pair in self.pairs for file in (pair.source, pair.target)]
         return tuple(file.origin for file in (*self.files, *both))
 
+    def listed_files(self, files: Mapping[str, Path], folders: Sequence[Path]) -> tuple[OriginFile, ...]:
+        """The files of the folder. Raises BadData when it does not exist or has no files in its folders."""
+        return image_folder.listed(self.folder, folders, "class", "texts") if self.folder is not None else ()
+
     def read(self, spark: SparkSession, files: Mapping[str, Path], seed: int) -> Table:
         """Raises BadData for a file that is empty or without a valid line, and for pairs of unequal line counts."""
         pieces = [self._file(spark, file, files[file.name]) for file in self.files]
         pieces += [self._pair(spark, pair, files) for pair in self.pairs]
+        if self.folder is not None:
+            pieces.append(self._judged(text_folder.texts(spark, self.folder, files, self.encoding)))
         rows = cached(reduce(DataFrame.unionByName, pieces))
         kept = with_places(rows.where("_reason IS NULL").drop("_reason"))
         if kept.isEmpty():
             first = rows.select("_reason").head()
             message = f"no line with text in it; the first one {first[0]}" if first else "no line with text in it"
-            raise BadData.at(", ".join(file.name for file in self.origin_files()), message)
+            where = self.folder or ", ".join(file.name for file in self.origin_files())
+            raise BadData.at(where, message)
         kept = fewest(kept, self.limit)
         columns = self._columns()
         refused = rows.where("_reason IS NOT NULL")
@@ -141,8 +159,6 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         elif self.mode == "labelled":
             pieces = F.split(_stripped(text), r"\s+", 2)
             label, text = normal(pieces[0]), F.coalesce(F.get(pieces, F.lit(1)), F.lit(""))
-        reasons = [F.col("_odd"), *self._reasons("text", self.mode != "document")]
-        reasons.append(F.when(F.length("label") == 0, "has no label"))
         rows = lines.select(
             F.format_string("%s:%d", F.lit(self._file_name(file)), "number").alias("sample_id"),
             F.lit(file.split).cast("string").alias("split"),
@@ -150,6 +166,13 @@ class Text(BaseModel, frozen=True, extra="forbid"):
             label.alias("label"),
             odd.alias("_odd"),
         )
+        return self._judged(rows)
+
+    def _judged(self, rows: DataFrame) -> DataFrame:
+        """The rows with `_reason`, null for a valid one."""
+        reasons = [F.col("_odd"), *self._reasons("text", self.mode != "document")]
+        reasons.append(F.when(F.length("label") == 0, "has no label"))
+        rows = rows.withColumn("text", _stripped(F.col("text"))) if self.mode == "folder" else rows
         return rows.withColumn("_reason", F.coalesce(*reasons)).select(
             "sample_id", "split", *(column.name for column in self._columns()), "_reason"
         )

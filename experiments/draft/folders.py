@@ -1,0 +1,198 @@
+"""Drafts the recipe of a folder: images or texts by class, files of lines, or part files of a table."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from millstream.experiments.draft import choices
+from millstream.experiments.draft.network import Reading, read_images, read_text
+from millstream.experiments.draft.yaml_text import Decision, Draft, plain
+from millstream.pipelines.samples.images import SUFFIXES, images_in
+from millstream.pipelines.samples.tables import lines_of
+from millstream.tracking.errors import BadData
+
+TEXTS = frozenset([".txt", ".text", ".md"])
+SAMPLED, LINES = 300, 5000
+SPLIT_NAMES = {"train", "valid", "val", "test", "validation"}
+SMOKE_TEXTS, SMOKE_IMAGES = 2000, 2000
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The files of a folder by class; `beside` lie in no class."""
+
+    files: Mapping[str, Sequence[Path]]
+    beside: Sequence[Path]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {name: len(files) for name, files in self.files.items()}
+
+    def sampled(self, most: int = SAMPLED) -> Iterator[Path]:
+        """Files of all classes in turn, evenly spaced in each."""
+        share = max(1, most // max(1, len(self.files)))
+        for files in self.files.values():
+            yield from files[:: max(1, -(-len(files) // share))]
+
+
+def classes_of(root: Path) -> Classes:
+    """The visible files of each subfolder, sorted. Raises BadData for a folder with subfolders of splits."""
+    files: dict[str, list[Path]] = {}
+    beside = []
+    for entry in sorted(os.scandir(root), key=lambda one: one.name):
+        if entry.name.startswith((".", "_")) or entry.name.startswith("__MACOSX"):
+            continue
+        if entry.is_dir():
+            inside = [Path(one.path) for one in os.scandir(entry.path) if not one.name.startswith((".", "_"))]
+            if not any(path.is_file() for path in inside) and any(path.is_dir() for path in inside):
+                split = entry.name.lower() in SPLIT_NAMES
+                would = "put the folders of the classes into one folder: the recipe splits it" if split else "expected "
+                would += "" if split else f"{root.name}/<class>/<file>"
+                raise BadData.at(root, f"{entry.name}/ holds folders, and no files; {would}")
+            files[entry.name] = sorted(path for path in inside if path.is_file())
+        else:
+            beside.append(Path(entry.path))
+    return Classes({name: paths for name, paths in files.items() if paths}, beside)
+
+
+def kind_of(found: Classes) -> str:
+    """images, texts, lines, parquet, or csv: what most of the files are."""
+    every = [path for files in found.files.values() for path in files] or list(found.beside)
+    kinds = Counter(_kind(path) for path in every)
+    kind = kinds.most_common(1)[0][0] if kinds else ""
+    return "lines" if kind == "texts" and not found.files else kind
+
+
+def _kind(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return "images" if suffix in SUFFIXES else "texts" if suffix in TEXTS else suffix.removeprefix(".")
+
+
+def images(root: Path, shown: str, found: Classes, name: str) -> Draft:
+    """Images in a folder for each class."""
+    seen = images_in(found.sampled())
+    if not seen.read:
+        raise BadData.at(root, f"no image of the {seen.tried} tried could be read, as {seen.first_bad}")
+    _check(root, found.counts, "images")
+    reading = read_images(seen.side, seen.channels, sum(found.counts.values()))
+    source = {"name": "images", "folder": shown, "height": seen.side, "width": seen.side, "channels": seen.channels}
+    doubts = [seen.doubt] if seen.doubt else []
+    why = f"{seen.shown}, read as {seen.side}x{seen.side}, {'grey' if seen.channels == 1 else 'in colour'}"
+    return _draft(source, found.counts, reading, why, name, tuple(doubts), SMOKE_IMAGES, found.beside)
+
+
+def texts(root: Path, shown: str, found: Classes, name: str) -> Draft:
+    """Texts in a folder for each class, one a file."""
+    _check(root, found.counts, "texts")
+    contents = [path.read_bytes() for path in found.sampled()]
+    encoding = _encoding(contents)
+    read = [content.decode(encoding) for content in contents]
+    reading = _of_texts(read)
+    source = {"name": "text", "mode": "folder", "folder": shown} | _encoded(encoding)
+    return _draft(source, found.counts, reading, _lengths(read), name, (), SMOKE_TEXTS, found.beside)
+
+
+def lines(root: Path, shown: str, found: Classes, name: str) -> Draft:
+    """Files of lines, each the texts of one class."""
+    contents = {path: path.read_bytes() for path in found.beside if _kind(path) == "texts"}
+    encoding = _encoding(list(contents.values()))
+    by_class = {
+        path.stem: [line for line in lines_of(content.decode(encoding)) if line.strip()]
+        for path, content in contents.items()
+    }
+    counts = {label: len(rows) for label, rows in by_class.items() if rows}
+    _check(root, counts, "lines")
+    read = [line for rows in by_class.values() for line in rows[:: max(1, -(-len(rows) // LINES))]]
+    files = [{"name": f"{shown}/{path.name}"} for path in contents if by_class[path.stem]]
+    source = {"name": "text", "files": files} | _encoded(encoding)
+    doubts = ["a line is a sample, with the class of its file; equal lines may be in train and in test"]
+    others = [path for path in found.beside if path not in contents]
+    return _draft(source, counts, _of_texts(read), _lengths(read), name, tuple(doubts), SMOKE_TEXTS, others)
+
+
+def _check(root: Path, counts: Mapping[str, int], what: str) -> None:
+    if len(counts) < 2:
+        found = f"one class, {next(iter(counts))!r}" if counts else "no class"
+        raise BadData.at(root, f"{found}: expected {root.name}/<class>/<file>, with two classes or more")
+    if sum(counts.values()) < choices.LEAST_ROWS:
+        raise BadData.at(root, f"{sum(counts.values())} {what}: at least {choices.LEAST_ROWS} are needed")
+
+
+def _encoding(contents: Sequence[bytes]) -> str:
+    try:
+        for content in contents:
+            content.decode("utf-8")
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8"
+
+
+def _encoded(encoding: str) -> dict[str, str]:
+    return {"encoding": encoding} if encoding != "utf-8" else {}
+
+
+def _of_texts(read: Sequence[str]) -> Reading:
+    return read_text("text", sorted(len(text.split()) for text in read), sorted(map(len, read)))
+
+
+def _lengths(read: Sequence[str]) -> str:
+    words = sorted(len(text.split()) for text in read)
+    return f"texts of {words[len(words) // 2]} words, the longest {words[-1]:,}"
+
+
+def _draft(
+    source: Mapping[str, object],
+    counts: Mapping[str, int],
+    reading: Reading,
+    why: str,
+    name: str,
+    doubts: tuple[str, ...],
+    usual: int,
+    beside: Sequence[Path],
+) -> Draft:
+    total = sum(counts.values())
+    smoke = choices.smoke_rows(total, counts, usual)
+    by = "stratified" if choices.can_stratify(total, counts, smoke) else "hash"
+    few = [label for label, rows in counts.items() if rows < choices.LEAST_OF_CLASS]
+    more = [f"{len(few)} classes have fewer than {choices.LEAST_OF_CLASS} samples, as {few[0]!r}"] if few else []
+    more += [f"{len(beside)} files lie beside the classes, as {beside[0].name!r}: they are not read"] if beside else []
+    imbalance = choices.imbalance("label", counts)
+    split = {"by": by, "valid": choices.VALID, "test": choices.TEST}
+    shown = ", ".join(f"{label} ({rows:,})" for label, rows in sorted(counts.items(), key=lambda one: -one[1])[:6])
+    classes = f"{len(counts):,} classes: {shown}{', ...' if len(counts) > 6 else ''}"
+    body = [
+        f"# Drafted by `millstream init`: {total:,} samples, {why}.",
+        f"# {classes}"[:118],
+        "# Change any line: `millstream check` reports what does not fit, `millstream fields` all fields.",
+        f"about: {plain(f'{name}, {len(counts)} classes')}",
+        "data:",
+        f"  name: {name}",
+        *_source(source),
+        "  steps:",
+        f"    - split: {plain(split)}",
+        *(f"    {step}" for step in reading.steps),
+        *(["    - encode: {columns: [label]}"] if source["name"] == "text" else []),
+        "task: {name: classify, target: label}",
+        *reading.lines(smoke),
+        "# pass: {test/accuracy: ...}  # the mark that a champion must reach",
+    ]
+    decisions = (
+        Decision("classes", str(len(counts)), shown),
+        Decision("samples", f"{total:,}", why),
+        Decision("split", by, "the same share of each class in each split" if by == "stratified" else "at random"),
+        Decision("network", reading.network, reading.why),
+    )
+    found = (*doubts, *more, *reading.doubts, *([imbalance] if imbalance else []))
+    return Draft("classify", reading.network, "\n".join(body) + "\n", decisions, found)
+
+
+def _source(source: Mapping[str, object]) -> list[str]:
+    files = source.get("files")
+    if not isinstance(files, list):
+        return [f"  source: {plain(source)}"]
+    rest = [f"    {name}: {plain(value)}" for name, value in source.items() if name != "files"]
+    return ["  source:", *rest, "    files:", *(f"      - {plain(file)}" for file in files)]
