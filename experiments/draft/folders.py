@@ -10,7 +10,8 @@ from pathlib import Path
 
 from millstream.experiments.draft import choices
 from millstream.experiments.draft.network import Reading, read_images, read_text
-from millstream.experiments.draft.yaml_text import Decision, Draft, plain
+from millstream.experiments.draft.of_source import of_source
+from millstream.experiments.draft.yaml_text import Draft
 from millstream.pipelines.samples.images import SUFFIXES, images_in
 from millstream.pipelines.samples.tables import lines_of
 from millstream.tracking.errors import BadData
@@ -18,7 +19,6 @@ from millstream.tracking.errors import BadData
 TEXTS = frozenset([".txt", ".text", ".md"])
 SAMPLED, LINES = 300, 5000
 SPLIT_NAMES = {"train", "valid", "val", "test", "validation"}
-SMOKE_TEXTS, SMOKE_IMAGES = 2000, 2000
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def images(root: Path, shown: str, found: Classes, name: str) -> Draft:
     source = {"name": "images", "folder": shown, "height": seen.side, "width": seen.side, "channels": seen.channels}
     doubts = [seen.doubt] if seen.doubt else []
     why = f"{seen.shown}, read as {seen.side}x{seen.side}, {'grey' if seen.channels == 1 else 'in colour'}"
-    return _draft(source, found.counts, reading, why, name, tuple(doubts), SMOKE_IMAGES, found.beside)
+    return of_source(
+        source, found.counts, sum(found.counts.values()), reading, why, name, (*doubts, *_beside(found.beside))
+    )
 
 
 def texts(root: Path, shown: str, found: Classes, name: str) -> Draft:
@@ -93,7 +95,9 @@ def texts(root: Path, shown: str, found: Classes, name: str) -> Draft:
     read = [content.decode(encoding) for content in contents]
     reading = _of_texts(read)
     source = {"name": "text", "mode": "folder", "folder": shown} | _encoded(encoding)
-    return _draft(source, found.counts, reading, _lengths(read), name, (), SMOKE_TEXTS, found.beside)
+    return of_source(
+        source, found.counts, sum(found.counts.values()), reading, _lengths(read), name, _beside(found.beside)
+    )
 
 
 def lines(root: Path, shown: str, found: Classes, name: str) -> Draft:
@@ -109,9 +113,17 @@ def lines(root: Path, shown: str, found: Classes, name: str) -> Draft:
     read = [line for rows in by_class.values() for line in rows[:: max(1, -(-len(rows) // LINES))]]
     files = [{"name": f"{shown}/{path.name}"} for path in contents if by_class[path.stem]]
     source = {"name": "text", "files": files} | _encoded(encoding)
-    doubts = ["a line is a sample, with the class of its file; equal lines may be in train and in test"]
+    doubt = "a line is a sample, with the class of its file; equal lines may be in train and in test"
     others = [path for path in found.beside if path not in contents]
-    return _draft(source, counts, _of_texts(read), _lengths(read), name, tuple(doubts), SMOKE_TEXTS, others)
+    return of_source(
+        source, counts, sum(counts.values()), _of_texts(read), _lengths(read), name, (doubt, *_beside(others))
+    )
+
+
+def _beside(files: Sequence[Path]) -> tuple[str, ...]:
+    if not files:
+        return ()
+    return (f"{len(files)} files lie beside the classes, as {files[0].name!r}: they are not read, or quarantined",)
 
 
 def _check(root: Path, counts: Mapping[str, int], what: str) -> None:
@@ -142,57 +154,3 @@ def _of_texts(read: Sequence[str]) -> Reading:
 def _lengths(read: Sequence[str]) -> str:
     words = sorted(len(text.split()) for text in read)
     return f"texts of {words[len(words) // 2]} words, the longest {words[-1]:,}"
-
-
-def _draft(
-    source: Mapping[str, object],
-    counts: Mapping[str, int],
-    reading: Reading,
-    why: str,
-    name: str,
-    doubts: tuple[str, ...],
-    usual: int,
-    beside: Sequence[Path],
-) -> Draft:
-    total = sum(counts.values())
-    smoke = choices.smoke_rows(total, counts, usual)
-    by = "stratified" if choices.can_stratify(total, counts, smoke) else "hash"
-    few = [label for label, rows in counts.items() if rows < choices.LEAST_OF_CLASS]
-    more = [f"{len(few)} classes have fewer than {choices.LEAST_OF_CLASS} samples, as {few[0]!r}"] if few else []
-    more += [f"{len(beside)} files lie beside the classes, as {beside[0].name!r}: they are not read"] if beside else []
-    imbalance = choices.imbalance("label", counts)
-    split = {"by": by, "valid": choices.VALID, "test": choices.TEST}
-    shown = ", ".join(f"{label} ({rows:,})" for label, rows in sorted(counts.items(), key=lambda one: -one[1])[:6])
-    classes = f"{len(counts):,} classes: {shown}{', ...' if len(counts) > 6 else ''}"
-    body = [
-        f"# Drafted by `millstream init`: {total:,} samples, {why}.",
-        f"# {classes}"[:118],
-        "# Change any line: `millstream check` reports what does not fit, `millstream fields` all fields.",
-        f"about: {plain(f'{name}, {len(counts)} classes')}",
-        "data:",
-        f"  name: {name}",
-        *_source(source),
-        "  steps:",
-        f"    - split: {plain(split)}",
-        *(f"    {step}" for step in reading.steps),
-        *(["    - encode: {columns: [label]}"] if source["name"] == "text" else []),
-        "task: {name: classify, target: label}",
-        *reading.lines(smoke),
-        "# pass: {test/accuracy: ...}  # the mark that a champion must reach",
-    ]
-    decisions = (
-        Decision("classes", str(len(counts)), shown),
-        Decision("samples", f"{total:,}", why),
-        Decision("split", by, "the same share of each class in each split" if by == "stratified" else "at random"),
-        Decision("network", reading.network, reading.why),
-    )
-    found = (*doubts, *more, *reading.doubts, *([imbalance] if imbalance else []))
-    return Draft("classify", reading.network, "\n".join(body) + "\n", decisions, found)
-
-
-def _source(source: Mapping[str, object]) -> list[str]:
-    files = source.get("files")
-    if not isinstance(files, list):
-        return [f"  source: {plain(source)}"]
-    rest = [f"    {name}: {plain(value)}" for name, value in source.items() if name != "files"]
-    return ["  source:", *rest, "    files:", *(f"      - {plain(file)}" for file in files)]

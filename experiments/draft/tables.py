@@ -10,6 +10,7 @@ from typing import Any
 
 from millstream.experiments.draft import choices
 from millstream.experiments.draft.network import Reading, of_numbers, of_text
+from millstream.experiments.draft.of_source import of_source
 from millstream.experiments.draft.target import Target, chosen
 from millstream.experiments.draft.yaml_text import Decision, Draft, commented, plain
 from millstream.pipelines.samples.columns import Profile, null_markers, profile
@@ -62,6 +63,8 @@ def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = 
     if not any(one.role == "input" for one in columns if one.declared is not None) and time is None:
         what = "; ".join(f"{one.name}: {one.why}" for one in columns[:8] if one.name != target.name)
         raise BadData.at(where, f"no column is left to predict {target.name!r} from ({what})")
+    if text is not None and not sample.is_quoted and target.is_class:
+        return _of_lines(sample, text, target, columns, files, name)
     smoke = choices.smoke_rows(sample.total, target.classes)
     split, why_split, doubts = _split(columns, target, sample, time, smoke)
     features = [] if text else _features(columns, time)
@@ -86,6 +89,22 @@ def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = 
     decisions = [Decision(one.name, _shown(one), one.why) for one in columns]
     decisions += [Decision("split", str(split["by"]), why_split), Decision("network", reading.network, reading.why)]
     return Draft(target.task, reading.network, "\n".join(lines) + "\n", tuple(decisions), doubts)
+
+
+def _of_lines(
+    sample: Sample, text: Profile, target: Target, columns: Sequence[Column], files: Sequence[str], name: str
+) -> Draft:
+    """Texts between tabs with quotation marks in them, which a table would read as quotes."""
+    tsv = {"text": text.name, "label": target.name}
+    more = {"encoding": sample.encoding} if sample.encoding != "utf-8" else {}
+    source: dict[str, Any] = {"name": "text", "mode": "tsv", "files": [{"name": file} for file in files], **more}
+    source["tsv"] = tsv if sample.header else {"columns": list(sample.names), **tsv}
+    reading = of_text(replace(text, name="text"), target)
+    others = [one.name for one in columns if one.name not in tsv.values()]
+    doubts = [f"the columns {others} are not read, as the text is"] if others else []
+    doubts += _doubts(sample, [one for one in columns if one.name in tsv.values()], target)
+    why = f"{text.evidence}, with quotation marks"
+    return of_source(source, target.classes, sample.total, reading, why, name, doubts=tuple(doubts))
 
 
 def _check(sample: Sample, where: str) -> None:
@@ -246,10 +265,10 @@ def _split(
     if choices.can_stratify(sample.total, target.classes, smoke):
         return {"by": "stratified", **shares}, "the same share of each class in each split", ()
     rare = [name for name, rows in target.classes.items() if rows < choices.LEAST_OF_CLASS]
-    doubts = (f"{target.name}: {len(rare)} classes have few rows, as {rare[0]!r}: the model cannot learn them",) * bool(
-        rare
-    )
-    return {"by": "hash", **shares}, "each row by itself, at random", doubts
+    doubts = [
+        f"{target.name}: {len(rare)} classes have few rows, as {name!r}: no model learns them" for name in rare[:1]
+    ]
+    return {"by": "hash", **shares}, "each row by itself, at random", tuple(doubts)
 
 
 def _features(columns: Sequence[Column], event: Column | None) -> list[tuple[str, dict[str, Any]]]:

@@ -64,8 +64,10 @@ def chosen(profiles: Sequence[Profile], wanted: str | None, where: object) -> Ta
     if not candidates:
         kinds = ", ".join(f"{one.name} ({one.kind})" for one in profiles[:SHOWN])
         raise WrongRecipe.at(where, f"no column that could be a target: {kinds}; a target is a number or a category")
-    for words, reason in ((SURE, "a usual name of a target"), (LIKELY, "a name that a target may have")):
-        named = [one for one in candidates if words & _words(one.name)]
+    # a column with the name of a target that cannot be one is refused, and no other one taken in its place
+    ways = ((SURE, "a usual name of a target", profiles), (LIKELY, "a name that a target may have", candidates))
+    for words, reason, among in ways:
+        named = [one for one in among if words & _words(one.name)]
         if named:
             best = min(reversed(named), key=lambda one: len(_words(one.name)))
             others = [one.name for one in named if one is not best]

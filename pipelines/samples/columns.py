@@ -27,6 +27,8 @@ ALWAYS_NULL = frozenset(["NaN", "nan", "NULL", "null", "#N/A", "N/A", "n/a", "?"
 MOST_DIGITS = 18
 MOST_CATEGORIES = 1000
 NEARLY_ALL = 0.95
+MANY_ROWS = 1000
+"""Rows from which whole numbers that all differ are taken for a key."""
 TEXT_WORDS, TEXT_LETTERS = 3.5, 40.0
 """Mean words and letters from which strings are texts to read, not names."""
 _ID = re.compile(r"(^|[_\W])(id|uuid|guid|key|nr|no|number|index)s?$|^id([_\W]|$)|[a-z]Id$|ID$", re.ASCII)
@@ -146,7 +148,7 @@ def _of_numbers(name: str, rows: int, counts: Counter[str], numbers: Numbers) ->
     misfits = {text: count for text, count in counts.items() if text not in numbers.values}
     kind: Type = "long" if numbers.is_whole else "double"
     if any(len(re.sub(r"\D", "", text)) > MOST_DIGITS for text in counts) and numbers.is_whole:
-        return Profile(name, "key", "string", f"numbers of over {MOST_DIGITS} digits", rows, counts)
+        return _of_strings(name, rows, counts, f"numbers of over {MOST_DIGITS} digits")
     span = _span(numbers.values.values())
     written = [f"with {one!r}" for one in (numbers.prefix, numbers.suffix) if one]
     written += [f"{numbers.thousands!r} between thousands"] * bool(numbers.thousands)
@@ -165,6 +167,11 @@ def _of_numbers(name: str, rows: int, counts: Counter[str], numbers: Numbers) ->
         if distinct == every and every > 20 and (profile.is_id or grows):
             why = "grows from row to row" if grows else "differs in every row"
             return Profile(name, "key", kind, f"{what} {span}, {why}", rows, counts, numbers)
+        if distinct == every and every >= MANY_ROWS:
+            found = Profile(name, "key", kind, f"{what} {span}, all different", rows, counts, numbers)
+            return _with_doubt(
+                found, f"all {every:,} values differ, as of a key; remove `role: key` if it is a quantity"
+            )
     if profile.is_id and numbers.is_whole and distinct > 20:
         each = every / distinct
         return Profile(name, "key", kind, f"an id by its name, {distinct:,} values, {each:.1f} rows each", rows, counts)

@@ -9,18 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 CURRENCIES = frozenset(["USD", "EUR", "GBP", "CHF", "JPY", "CNY", "INR", "kr", "Kr", "Fr.", "Rs", "Rs.", "zł", "R$"])
-CODE = re.compile(r"[+-]?0\d+")
+CODE = re.compile(r"[+-]?0[0-9]+")
 """Digits after a leading zero: a postcode or an article number, and no quantity."""
 _WRITTEN = re.compile(
-    r"(?P<sign>[+-]?) ?(?P<prefix>[^\d\s.,'+-][^\d\s,'+-]{0,3})? ?(?P<inner>[+-]?)"
-    r"(?P<body>(?:\d[\d.,' \u00a0\u202f]*|\.\d+)(?<![,' ])(?:[eE][+-]?\d+)?)\s?(?P<suffix>[^\d\s.,'+-]\S{0,3})?"
+    r"(?P<sign>[+-]?) ?(?P<prefix>[^0-9\s.,'+-][^0-9\s,'+-]{0,3})? ?(?P<inner>[+-]?)"
+    r"(?P<body>(?:[0-9][0-9.,' \u00a0\u202f]*|\.[0-9]+)(?<![,' ])(?:[eE][+-]?[0-9]+)?)\s?(?P<suffix>[^0-9\s.,'+-]\S{0,3})?"
 )
 _STYLES = (
-    (".", "", r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"),
-    (".", ",", r"\d{1,3}(?:,\d{3})+(?:\.\d*)?|\d{1,3}(?:\.\d*)?"),
-    (",", "", r"(?:\d+,?\d*|,\d+)(?:[eE][+-]?\d+)?"),
-    (",", ".", r"\d{1,3}(?:\.\d{3})+(?:,\d*)?|\d{1,3}(?:,\d*)?"),
-    *((mark, blank, rf"\d{{1,3}}(?:{blank}\d{{3}})*(?:\{mark}\d*)?") for blank in " '\u00a0\u202f" for mark in ".,"),
+    (".", "", r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+    (".", ",", r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]*)?|[0-9]{1,3}(?:\.[0-9]*)?"),
+    (",", "", r"(?:[0-9]+,?[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?"),
+    (",", ".", r"[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]*)?|[0-9]{1,3}(?:,[0-9]*)?"),
+    *(
+        (mark, blank, rf"[0-9]{{1,3}}(?:{blank}[0-9]{{3}})*(?:\{mark}[0-9]*)?")
+        for blank in " '\u00a0\u202f"
+        for mark in ".,"
+    ),
 )
 """Decimal mark, thousands separator and syntax, in order of preference."""
 

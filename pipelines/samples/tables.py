@@ -55,6 +55,8 @@ class Sample:
     delimiter: str = ","
     encoding: Literal["utf-8", "latin-1"] = "utf-8"
     header: bool = True
+    is_quoted: bool = True
+    """Whether a quotation mark encloses a value; if not, it is a letter as others, between tabs."""
     odd: tuple[str, ...] = ()
     """Rows with another number of values than the header; they are not in the columns."""
 
@@ -100,13 +102,14 @@ def _of_csv(path: Path) -> Sample:
     if not any(line.strip() for line in lines):
         raise BadData.at(path, "is empty; expected a header and a row for each sample")
     delimiter = _delimiter(lines[:_LOOKED_AT])
-    head = list(_rows(texts[0], delimiter, 1))
+    is_quoted = delimiter != "\t" or all(line.count('"') % 2 == 0 for line in lines)
+    head = list(_rows(texts[0], delimiter, 1, is_quoted=is_quoted))
     first = [cell.strip() for cell in head[0][1]]
     header = _has_header(first, [row for _, row in head[1:_LOOKED_AT]])
     names = first if header else [f"column_{at + 1}" for at in range(len(first))]
     rows = head[1:] if header else head
     for text in texts[1:]:
-        rows += [(0, row) for _, row in list(_rows(text, delimiter, 1))[1:]]
+        rows += [(0, row) for _, row in list(_rows(text, delimiter, 1, is_quoted=is_quoted))[1:]]
     if not is_complete:
         rows = rows[:-1]  # it may end within the piece
     good = [(line, row) for line, row in rows if len(row) == len(names)]
@@ -117,7 +120,17 @@ def _of_csv(path: Path) -> Sample:
         good, is_complete = [good[int(at * step)] for at in range(MOST_ROWS)], False
     columns = tuple(zip(*(row for _, row in good), strict=True)) or tuple(() for _ in names)
     return Sample(
-        "csv", tuple(names), columns, total, is_complete, [line for line, _ in good], delimiter, encoding, header, odd
+        format="csv",
+        names=tuple(names),
+        columns=columns,
+        total=total,
+        is_complete=is_complete,
+        lines=[line for line, _ in good],
+        delimiter=delimiter,
+        encoding=encoding,
+        header=header,
+        is_quoted=is_quoted,
+        odd=odd,
     )
 
 
@@ -170,7 +183,7 @@ def _cut(pieces: Sequence[bytes]) -> list[bytes]:
     return [piece[: piece.rfind(b"\n") + 1] if b"\n" in piece else piece for piece in pieces]
 
 
-def _rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str, delimiter: str, first: int, *, is_quoted: bool = True) -> Iterator[tuple[int, list[str]]]:
     """Rows with their first lines; blank lines are skipped."""
     if delimiter == WHITESPACE:
         for number, whole in enumerate(lines_of(text), first):
@@ -178,7 +191,8 @@ def _rows(text: str, delimiter: str, first: int) -> Iterator[tuple[int, list[str
                 yield number, whole.split()
         return
     csv.field_size_limit(1 << 24)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     line = first
     try:
         for row in reader:

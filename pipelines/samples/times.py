@@ -10,7 +10,7 @@ from itertools import islice
 
 ISO = ""
 """The format of ISO dates and times, which needs none."""
-_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}(?:[ T]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?(?:Z|[+-]\d{2}:?\d{2})?)?", re.ASCII)
 _DAYS = ("d{0}M{0}y", "M{0}d{0}y", "y{0}M{0}d")
 _CLOCKS = ("", " HH:mm", " HH:mm:ss", " h:mm a", " h:mm:ss a")
 _NAMED = ("d MMM y", "d-MMM-y", "d MMMM y", "MMM d, y", "MMMM d, y", "d. MMMM y")
@@ -100,7 +100,7 @@ def _forms(texts: Mapping[str, int]) -> Iterator[str]:
     few = list(islice(texts, 20))
     if any(_ISO.fullmatch(text) for text in few):
         yield ISO
-    if any(re.fullmatch(r"(19|20)\d{6}", text) for text in few):
+    if any(re.fullmatch("(19|20)[0-9]{6}", text) for text in few):
         yield "yyyyMMdd"
     days = [one.format(mark) for one in _DAYS for mark in "/.-" if any(mark in text for text in few)]
     days += [one for one in _NAMED if any(re.search("[A-Za-z]{3}", text) for text in few)]
@@ -118,7 +118,7 @@ def _read(form: str, texts: Mapping[str, int]) -> dict[str, datetime]:
         pieces = ["yyyy", "M", "d"] if form == "yyyyMMdd" else []
         syntax = r"\d{8}" if pieces else _LETTERS.sub(lambda match: _SYNTAX[match[0]], form.replace(".", r"\."))
         python = "%Y%m%d" if pieces else _LETTERS.sub(lambda match: _PYTHON[match[0]], form)
-        pattern = re.compile(syntax)
+        pattern = re.compile(syntax, re.ASCII)
 
         def parse(text: str) -> datetime:
             return datetime.strptime(text, python)
