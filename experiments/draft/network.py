@@ -70,7 +70,7 @@ def read_text(name: str, words: list[int], letters: list[int]) -> Reading:
             {"embedding": 32, "hidden": 128, "both_ways": True, "dropout": 0.3},
             {"epochs": 15, "batch_size": 128, "seed": 1, "clip": 1.0, "optimizer": {"name": "adamw", "lr": 2.0e-3}}
             | {"schedule": {"name": "onecycle"}},
-            {"fit.epochs": 5},
+            {"fit.epochs": 10},
             "short texts, read letter by letter",
             (f"- tokenize: {plain(step)}",),
         )
@@ -80,7 +80,7 @@ def read_text(name: str, words: list[int], letters: list[int]) -> Reading:
         "cnn/textcnn",
         {"embedding": 128, "maps": 100},
         {"epochs": 6, "batch_size": 64, "seed": 1, "keep": "best", "optimizer": {"name": "adamw", "lr": 1.0e-3}},
-        {"fit.epochs": 3},
+        {},
         "convolutions over words",
         (f"- tokenize: {plain(step)}",),
     )
@@ -95,7 +95,7 @@ def read_images(side: int, channels: int, count: int) -> Reading:
         {"channels": [16, 32], "norm": "batch", "dropout": 0.2},
         {"epochs": epochs, "batch_size": 64, "seed": 1, "optimizer": {"name": "adamw", "lr": 2.0e-3}}
         | {"schedule": {"name": "onecycle"}},
-        {"fit.epochs": 5},
+        {"fit.epochs": 8},
         "a small convolutional network",
         (*((augment,) if channels > 1 else ()), "- scale: {column: image, method: unit}"),
         others="network: {name: cnn/resnet, depth: 20}: slower, and better with many images",

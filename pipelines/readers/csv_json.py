@@ -197,7 +197,7 @@ def _declared_in_header(paths: Sequence[Path], layout: Layout) -> list[str]:
     if missing:
         message = f"the header names {[name[:40] for name in names[:20]]}; {missing} are missing"
         raise BadData.at(f"{paths[0]}:1", f"{message}: is the delimiter {layout.delimiter!r} right?")
-    return names
+    return [name or f"_c{at}" for at, name in enumerate(names)]
 
 
 def header(paths: Sequence[Path], layout: Layout) -> list[str]:

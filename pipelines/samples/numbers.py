@@ -13,7 +13,8 @@ CODE = re.compile(r"[+-]?0[0-9]+")
 """Digits after a leading zero: a postcode or an article number, and no quantity."""
 _WRITTEN = re.compile(
     r"(?P<sign>[+-]?) ?(?P<prefix>[^0-9\s.,'+-][^0-9\s,'+-]{0,3})? ?(?P<inner>[+-]?)"
-    r"(?P<body>(?:[0-9][0-9.,' \u00a0\u202f]*|\.[0-9]+)(?<![,' ])(?:[eE][+-]?[0-9]+)?)\s?(?P<suffix>[^0-9\s.,'+-]\S{0,3})?"
+    r"(?P<body>(?:[0-9][0-9.,' \u00a0\u202f]*|\.[0-9]+)(?<![,' ])(?:[eE][+-]?[0-9]+)?)"
+    r"\s?(?P<suffix>[^0-9\s.,'+-]\S{0,3})?"
 )
 _STYLES = (
     (".", "", r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"),

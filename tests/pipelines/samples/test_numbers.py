@@ -49,7 +49,7 @@ def test_a_comma_before_three_digits_is_ambiguous_and_the_usual_mark_decides():
 
 
 @pytest.mark.parametrize(
-    "text", ["A12", "12A", "1-2", "1,23,4", "12.3.4", "", "$", "+-3", "1 2", "0x10", "１２", "10th"]
+    "text", ["A12", "12A", "1-2", "1,23,4", "12.3.4", "", "$", "+-3", "1 2", "0x10", "\uff11\uff12", "10th"]
 )
 def test_what_is_no_number_is_none(text):
     assert numbers_in({text: 1}) is None

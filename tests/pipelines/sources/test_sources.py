@@ -229,7 +229,7 @@ def test_a_parquet_file_is_read_by_its_key(spark, tmp_path):
     assert rows_of(table, "sample_id", "pay") == [("1", 1.5)]
     assert [row.reason for row in table.refused.collect()] == ["pay is missing"]
     with pytest.raises(ValidationError, match="key"):
-        Table(files=[{"name": "rows.parquet"}], columns=columns, format="parquet")
+        Table(files=[{"name": "rows.orc"}], columns=columns, format="orc")
 
 
 def test_lines_of_text_have_the_class_of_their_file(spark, tmp_path):

@@ -151,3 +151,34 @@ def test_trec_is_read_with_its_classes(spark, settings):
     counts = {row[0]: row[1] for row in table.frame.groupBy("split").count().collect()}
     assert (counts, table.refused.count()) == ({"train": 5452, "test": 500}, 0)
     assert {row[0] for row in table.frame.select("label").distinct().collect()} == set("012345")
+
+
+def test_each_file_of_a_class_folder_is_a_sample(spark, tmp_path, monkeypatch, settings):
+    folder = tmp_path / "mine"
+    for name, content in {
+        "good/a.txt": b"one\ntwo ",
+        "good/b.txt": b"",
+        "bad/a.txt": b"Gr\xe4z",
+        "bad/c.txt": b"so",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    (folder / "README").write_text("beside")
+    monkeypatch.chdir(tmp_path)
+    source = Text(mode="folder", folder="mine")
+    files = origin_files.locate_all(source, settings)
+    table = source.read(spark, {file.name: path for file, path in files.items()}, 0)
+    assert rows_of(table, "sample_id", "label", "text") == [
+        ("bad/c.txt", "bad", "so"),
+        ("good/a.txt", "good", "one\ntwo"),
+    ]
+    reasons = [("README", "lies beside the folders"), ("bad/a.txt", "is not UTF-8"), ("good/b.txt", "is empty")]
+    assert refused(table) == reasons
+
+
+@pytest.mark.bad_input
+def test_a_mode_names_what_it_reads():
+    with pytest.raises(ValidationError, match="mode folder reads folder, and it alone"):
+        Text(mode="folder", files=[{"name": "a.txt"}])
+    with pytest.raises(ValidationError, match="mode lines reads files, and them alone"):
+        Text(folder="mine")
