@@ -87,9 +87,9 @@ def unfit(located: Located, *metrics: str) -> list[Fault]:
     """
     if not located.recipe.trains:
         return []
-    from millstream.training.loop.job import foreseen_faults, refuse_unfit
-
     if located.recipe.data is None:
+        from millstream.training.loop.job import refuse_unfit
+
         try:
             refuse_unfit(located, None)
         except Refusal as refused:
@@ -97,8 +97,56 @@ def unfit(located: Located, *metrics: str) -> list[Fault]:
         return []
     from millstream.pipelines.expected_data import manifests
     from millstream.tracking.settings import Settings
+    from millstream.training.assembly.foresee import foreseen_faults
 
     return foreseen_faults(located, manifests(located, Settings.read(os.environ)), *metrics)
+
+
+def looked_at(located: Located) -> tuple[list[Fault], list[Fault]]:
+    """Faults and doubts of the data of a recipe that has no other faults: samples of its files are read."""
+    if located.recipe.data is None:
+        return [], []
+    from millstream.pipelines.raw_data import look
+    from millstream.tracking.settings import Settings
+
+    looked = look(located, Settings.read(os.environ))
+    return list(looked.faults), list(looked.doubts)
+
+
+def engine_doubts(located: Located) -> tuple[list[Fault], list[Fault]]:
+    """The fault of an engine that cannot read the names of the columns, or the doubt that another one is chosen."""
+    if not located.recipe.trains or located.recipe.data is None:
+        return [], []
+    from millstream.pipelines.expected_data import manifests
+    from millstream.tracking.errors import Fault
+    from millstream.tracking.settings import Settings
+    from millstream.training.feed.engines.petastorm import unreadable
+
+    known = manifests(located, Settings.read(os.environ))[:1]
+    names = unreadable(column.name for one in known for column in one.columns if column.role != "key")
+    if not names or located.section("fit").get("engine") == "arrow":
+        return [], []
+    message = f"fit.engine: petastorm cannot read the column names {names[:5]}"
+    if located.section("fit").get("engine") == "petastorm":
+        return [Fault(where=located.where("fit.engine"), message=f"{message}; use arrow, or rename them")], []
+    return [], [Fault(where=located.where("fit"), message=f"{message}, so that arrow reads the dataset")]
+
+
+def fields(located: Located) -> list[dict[str, Any]]:
+    """Every field of the source, the steps, the task, the network and fit, with its value in the recipe."""
+    from millstream.pipelines.prepare import work_of
+    from millstream.tracking.recipe import field_docs
+
+    work, found = work_of(located), list[dict[str, Any]]()
+    if work is not None:
+        found += field_docs.values(work.source, "data.source")
+        for name, step in work.steps:
+            found += field_docs.values(step, f"data.steps.{name}")
+    if located.recipe.trains:
+        from millstream.training.assembly import validate
+
+        found += validate.fields(located)
+    return found
 
 
 def needed(located: Located, *, test: bool = True) -> dict[str, str]:

@@ -118,6 +118,19 @@ def _scaled(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) ->
     return None if step.method == "quantile" else tuple(map(one, columns))
 
 
+def _with_features(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...]:
+    return (*columns, *(feature.column(name) for name, feature in step.add.items()))
+
+
+def _tokenized(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...]:
+    made = {"dtype": "int64", "layout": "list", "shape": (step.longest,), "axes": "T", "vocabulary": classes}
+    tokens = [
+        Column(name=step.to.replace("{column}", name), role="input", meaning="tokens", **made) for name in step.columns
+    ]
+    read = [one.model_copy(update={"role": "key"}) if one.name in step.columns else one for one in columns]
+    return (*read, *tokens)
+
+
 def _balanced(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) -> tuple[Column, ...] | None:
     if step.method != "weights":
         return columns
@@ -126,6 +139,8 @@ def _balanced(step: Any, columns: tuple[Column, ...], classes: tuple[str, ...]) 
 
 _CHANGES: dict[str, Callable[[Any, tuple[Column, ...], tuple[str, ...]], tuple[Column, ...] | None]] = {
     "encode": _encoded,
+    "features": _with_features,
     "scale": _scaled,
+    "tokenize": _tokenized,
     "rebalance": _balanced,
 }

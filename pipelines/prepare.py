@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from millstream.pipelines.checks import feed_augmentation, split_checks, static_leakage
 from millstream.pipelines.checks.serving import undeclared
 from millstream.pipelines.execute_steps import Flow, Say
-from millstream.pipelines.publish import publish, stores
+from millstream.pipelines.publish import publish, quarantine, stores
 from millstream.pipelines.publish.stores import Store
 from millstream.pipelines.readers import origin_files
 from millstream.pipelines.readers.inputs import Inputs
@@ -117,6 +117,8 @@ def _prepare(work: Work, settings: Settings, master: str | None, say: Say, neede
             _make(work, table, version, _source_record(work, inputs, records, table), store, say, needed)
         class_archive.make_if_due(spark, say)
     dataset = Dataset.open(folder, store.where)
+    for line in quarantine.summary(dataset):
+        say(line)
     _check_needed(needed, {name: split.rows for name, split in dataset.manifest.splits.items()})
     return _result(dataset, reused, started)
 
@@ -179,7 +181,7 @@ def _make(
         splits = publish.write_splits(table, staged, counts, work.seed)
         for name, split in splits.items():
             say(f"{name}: {split.rows:,} rows in {len(split.shards)} shards")
-        quarantine, refused = publish.write_refused(table.refused, staged)
+        reasons, refused = publish.write_refused(table.refused, staged)
         manifest = Manifest(
             name=work.name,
             version=version,
@@ -190,7 +192,7 @@ def _make(
             columns=table.columns,
             splits=splits,
             checks=found,
-            quarantine=quarantine,
+            quarantine=reasons,
             put_aside=refused,
         )
         staged.commit(manifest)

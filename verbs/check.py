@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from millstream.experiments import check_recipe
+from millstream.tracking.errors import BadData, Fault, WrongRecipe
 from millstream.verbs.terminal import preparation
 from millstream.verbs.terminal.cli import cli
 from millstream.verbs.terminal.command import Answer, verb
@@ -15,24 +16,34 @@ from millstream.verbs.terminal.options import recipe_options
 
 @verb(cli, preparation.checked)
 @recipe_options
-@click.option("--fields", is_flag=True, help="Show every field of task, network and fit: its value and its meaning.")
-def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool) -> Answer:
-    """Report all faults of a recipe or a study at once, without running it.
+@click.option("--fields", is_flag=True, help="Show every field of the recipe's parts: its value and its meaning.")
+@click.option("--no-data", is_flag=True, help="Check the recipe alone: no file of its data is read.")
+def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool, no_data: bool) -> Answer:
+    """Report all faults of a recipe or a study at once, without running it; a sample of its data is read.
+
+    A fault stops preparation or training. What a person should look at, such as rows that would be quarantined, is
+    printed as well, with the column, the first value, its line and the number of rows.
 
     \b
     Example: millstream check my/recipe.yaml --set network.channels=[8,16]
     """
     from millstream.tracking.recipe.study import is_study
-    from millstream.training.assembly import validate as training_check
 
-    located, faults = (
-        check_recipe.checked(recipe, budget, sets)
-        if not is_study(recipe)
-        else check_recipe.base_of_study(recipe, budget, sets)
-    )
+    checking = check_recipe.base_of_study if is_study(recipe) else check_recipe.checked
+    located, faults = checking(recipe, budget, sets)
+    code, doubts = WrongRecipe.exit_code, list[Fault]()
+    if not faults and not no_data:
+        faults, doubts = check_recipe.looked_at(located)
+        code = BadData.exit_code
     if not faults:
-        faults = check_recipe.unfit(located)
-    report: dict[str, Any] = {"ok": not faults, "faults": [fault.model_dump() for fault in faults]}
+        faults, more = check_recipe.engine_doubts(located)
+        faults = faults or check_recipe.unfit(located)
+        doubts, code = [*doubts, *more], WrongRecipe.exit_code
+    report: dict[str, Any] = {
+        "ok": not faults,
+        "faults": [fault.model_dump() for fault in faults],
+        "doubts": [doubt.model_dump() for doubt in doubts],
+    }
     if fields and not faults:
-        report["fields"] = training_check.fields(located)
-    return Answer(report, 2 if faults else 0)
+        report["fields"] = check_recipe.fields(located)
+    return Answer(report, code if faults else 0)

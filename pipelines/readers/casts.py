@@ -21,7 +21,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, Number, TableColumn, Type
+from millstream.pipelines.readers.table_schema import CORRUPT, NOUNS, TYPES, Layout, Number, TableColumn, Type
 from millstream.pipelines.spark.frames import escaped, iso_time, named
 from millstream.tracking.errors import BadData, Fault
 
@@ -67,7 +67,10 @@ def typed(
         for field, declared in columns
     }
     none = F.lit(None).cast("string")
-    lost = [F.when(value.isNull() & named(name).isNotNull(), MISFIT) for name, value in values.items()]
+    lost = [
+        F.when(value.isNull() & named(name).isNotNull(), f"{name} is no {NOUNS[layout.columns[name].type]}")
+        for name, value in values.items()
+    ]
     nowhere = (F.lit(0).alias("_part"), F.lit(0).cast("long").alias("_number"))
     return frame.select(
         *(places or nowhere), none.alias("_line"), F.coalesce(*lost, none).alias(CORRUPT), *values.values()
@@ -103,12 +106,20 @@ def from_text(sql: str, declared: TableColumn, decimal: str) -> SparkColumn:
     return F.when(F.trim(number).rlike(NUMBER), number.cast("double"))
 
 
-def _digits(text: SparkColumn, number: Number, decimal: str) -> SparkColumn:
-    """The sign and digits of a written number; empty where it is none, or its groups are not of three digits."""
+def written(number: Number, decimal: str) -> str:
+    """The syntax of a written number, for Java and Python; its three groups are two signs and the digits.
+
+    Thousands are groups of three digits.
+    """
     prefix, suffix, mark, between = map(re.escape, (number.prefix, number.suffix, decimal, number.thousands))
     grouped = rf"\d{{1,3}}(?:{between}\d{{3}})+(?:{mark}\d*)?" if between else r"\d+"
     digits = rf"({grouped}|(?:\d+{mark}?\d*|{mark}\d+)(?:[eE][+-]?\d+)?)"
-    syntax = rf"^([+-]?){_BLANK}(?:{prefix})?{_BLANK}([+-]?){digits}{_BLANK}(?:{suffix})?$"
+    return rf"^([+-]?){_BLANK}(?:{prefix})?{_BLANK}([+-]?){digits}{_BLANK}(?:{suffix})?$"
+
+
+def _digits(text: SparkColumn, number: Number, decimal: str) -> SparkColumn:
+    """The sign and digits of a written number, without separators; empty where it is none."""
+    syntax = written(number, decimal)
     parts = [F.regexp_extract(F.trim(text), syntax, at) for at in (1, 2, 3)]
     return F.concat(*parts[:2], F.translate(parts[2], number.thousands, "") if number.thousands else parts[2])
 

@@ -15,7 +15,7 @@ from pyspark.sql.types import ArrayType, DataType, MapType, StringType, StructFi
 from millstream.pipelines.readers.casts import from_text
 from millstream.pipelines.readers.lines import JAVA_NAMES, Encoding, first_line, numbered_each
 from millstream.pipelines.readers.multiline_csv import Values
-from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, TYPES, Layout, TableColumn
+from millstream.pipelines.readers.table_schema import CORRUPT, MISFIT, NOUNS, TYPES, Layout, TableColumn
 from millstream.pipelines.spark.frames import escaped, iso_time, named
 from millstream.tracking.errors import BadData
 
@@ -169,11 +169,8 @@ def columns_of(parsed: DataFrame, layout: Layout, fields: Mapping[str, str]) -> 
     values, lost = [], []
     for name, declared in layout.columns.items():
         value = value_of(parsed, fields[name], declared, layout)
-        reason = (
-            f"{name} is no time of the form {' or '.join(form or 'ISO' for form in declared.forms)}"
-            if declared.type == "timestamp"
-            else MISFIT
-        )
+        forms = f" of the form {' or '.join(form or 'ISO' for form in declared.forms)}"
+        reason = f"{name} is no {NOUNS[declared.type]}{forms if declared.type == 'timestamp' else ''}"
         lost.append(F.when(value.isNull() & F.expr(_cell(fields[name])).isNotNull(), reason))
         values.append(value.alias(name))
     places = [F.col(name).alias(alias) for name, alias in (("file", "_part"), ("number", "_number"), ("line", "_line"))]

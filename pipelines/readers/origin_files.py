@@ -43,20 +43,25 @@ def locate(file: OriginFile, settings: Settings) -> Path:
     name = where
     if ".." in name.parts:
         raise BadData.at(file.name, "leads out of its folder; give a path without ..")
-    places = [settings.mirror / name] if settings.mirror and not name.is_absolute() else []
-    places += [Path.cwd() / name, settings.downloads / name.relative_to(name.anchor)]
-    for path in places:
+    searched = places(name, settings)
+    for path in searched:
         if path.is_file():
             _check(path, file)
             return path
     if file.url is None or file.sha256 is None:
-        if any(one.is_dir() for one in places):
+        if any(one.is_dir() for one in searched):
             raise BadData.at(file.name, _folder(file))
-        looked = ", ".join(str(one.parent) for one in places)
+        looked = ", ".join(str(one.parent) for one in searched)
         raise BadData.at(
             file.name, f"not found in {looked}; put it there, or set MILLSTREAM_MIRROR to the folder that has it"
         )
-    return _download(file, file.url, places[-1])
+    return _download(file, file.url, searched[-1])
+
+
+def places(name: Path, settings: Settings) -> list[Path]:
+    """Where a file of this machine is searched: in the mirror, in the current folder, among the downloads."""
+    mirrored = [settings.mirror / name] if settings.mirror and not name.is_absolute() else []
+    return [*mirrored, Path.cwd() / name, settings.downloads / name.relative_to(name.anchor)]
 
 
 def named(source: Source) -> list[str]:

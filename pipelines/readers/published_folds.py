@@ -20,10 +20,10 @@ LONGEST_LIST = 1 << 28
 class Folds(BaseModel, frozen=True, extra="forbid"):
     """Published splits: a tar archive with lists of row numbers, from 0, for each fold."""
 
-    file: NamedFile
+    file: NamedFile = Field(description="archive of the folds")
     train: str = Field(description="archive member with the training rows; {fold} is replaced")
-    test: str
-    fold: int = Field(ge=0)
+    test: str = Field(description="name in the archive of the list of test rows, with {fold}")
+    fold: int = Field(ge=0, description="number of the fold")
 
     def assigned(self, spark: SparkSession, frame: DataFrame, archive: Path, first_line: int) -> DataFrame:
         """The rows of `frame` in the fold, with their `split`; row 0 is line `first_line` of its file."""

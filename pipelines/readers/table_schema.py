@@ -39,6 +39,7 @@ TYPES: dict[str, DataType] = {
 }
 CORRUPT = "_corrupt"
 MISFIT = "a value is of another type, or values are missing"
+NOUNS: dict[Type, str] = {"double": "number", "long": "whole number", "string": "text", "timestamp": "time"}
 _NOT_SINGLE = (ArrayType, StructType, MapType, BinaryType)
 MOST_DIGITS = 18
 """Digits of decimals that always fit an int64."""
@@ -66,7 +67,7 @@ class Number(BaseModel, frozen=True, extra="forbid"):
 
 class TableColumn(BaseModel, frozen=True, extra="forbid"):
     type: Type = Field(description="type of the values")
-    role: Role = "input"
+    role: Role = Field("input", description="what a network does with the column: key columns are kept, and not read")
     nullable: bool = Field(False, description="whether missing values are allowed")
     strip: str = Field("", description="characters stripped from both ends of a string")
     classes: tuple[str, ...] | None = Field(None, min_length=1, description="allowed categories")
@@ -78,7 +79,7 @@ class TableColumn(BaseModel, frozen=True, extra="forbid"):
         description="format of a timestamp in a text file, such as yyyy-MM-dd HH:mm:ss, or several that are tried in "
         "turn; default: ISO",
     )
-    unit: str = ""
+    unit: str = Field("", description="unit of the values")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -86,26 +86,33 @@ def format_of(path: Path) -> Format | None:
     return FORMATS.get(inner.suffix.lower())
 
 
-def sample(path: Path, kind: Format | None = None) -> Sample:
-    """Raises BadData for a file that is empty, binary, damaged, or no table."""
+def sample(
+    path: Path, kind: Format | None = None, *, delimiter: str | None = None, header: bool | None = None
+) -> Sample:
+    """Rows of a table; `delimiter` and `header` of a CSV file are found out where they are None.
+
+    Raises BadData for a file that is empty, binary, damaged, or no table."""
     kind = kind or format_of(path) or "csv"
     try:
-        return {"csv": _of_csv, "jsonl": _of_json, "parquet": _of_parquet}[kind](path)
+        if kind == "csv":
+            return _of_csv(path, delimiter, header)
+        return _of_json(path) if kind == "jsonl" else _of_parquet(path)
     except OSError as error:
         raise BadData.at(path, f"cannot be read ({error}); look at the file and its owner") from None
 
 
-def _of_csv(path: Path) -> Sample:
+def _of_csv(path: Path, delimiter: str | None, header: bool | None) -> Sample:
     pieces, is_complete, size = _pieces(path)
     encoding, texts = _decoded(path, pieces)
     lines = lines_of(texts[0])
     if not any(line.strip() for line in lines):
         raise BadData.at(path, "is empty; expected a header and a row for each sample")
-    delimiter = _delimiter(lines[:_LOOKED_AT])
+    delimiter = delimiter or _delimiter(lines[:_LOOKED_AT])
     is_quoted = delimiter != "\t" or all(line.count('"') % 2 == 0 for line in lines)
     head = list(_rows(texts[0], delimiter, 1, is_quoted=is_quoted))
     first = [cell.strip() for cell in head[0][1]]
-    header = _has_header(first, [row for _, row in head[1:_LOOKED_AT]])
+    if header is None:
+        header = _has_header(first, [row for _, row in head[1:_LOOKED_AT]])
     names = first if header else [f"column_{at + 1}" for at in range(len(first))]
     rows = head[1:] if header else head
     for text in texts[1:]:

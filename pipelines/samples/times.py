@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,6 +17,8 @@ _NAMED = ("d MMM y", "d-MMM-y", "d MMMM y", "MMM d, y", "MMMM d, y", "d. MMMM y"
 _SYNTAX = {
     "d": r"\d{1,2}",
     "M": r"\d{1,2}",
+    "dd": r"\d{2}",
+    "MM": r"\d{2}",
     "yyyy": r"\d{4}",
     "yy": r"\d{2}",
     "MMM": "[A-Z][a-z]{2}",
@@ -30,6 +32,8 @@ _SYNTAX = {
 _PYTHON = {
     "d": "%d",
     "M": "%m",
+    "dd": "%d",
+    "MM": "%m",
     "yyyy": "%Y",
     "yy": "%y",
     "MMM": "%b",
@@ -69,28 +73,30 @@ def times_in(counts: Mapping[str, int]) -> Times | None:
     left, forms, values = dict(tried), list[str](), dict[str, datetime]()
     doubt = ""
     while left and len(forms) < MOST_FORMS:
-        read = {form: found for form in _forms(left) if (found := _read(form, left))}
+        by_form = {form: found for form in _forms(left) if (found := read(form, left))}
         # once days come first, they come first in all formats
-        read = {form: found for form, found in read.items() if not _swapped(form) & set(forms)}
-        if not read:
+        by_form = {form: found for form, found in by_form.items() if not _swapped(form) & set(forms)}
+        if not by_form:
             break
-        sizes = {form: sum(left[text] for text in found) for form, found in read.items()}
-        form = max(read, key=lambda one: (sizes[one], -len(one)))
+        sizes = {form: sum(left[text] for text in found) for form, found in by_form.items()}
+        form = max(by_form, key=lambda one: (sizes[one], -len(one)))
         twins = [twin for twin in _swapped(form) if sizes.get(twin) == sizes[form]]
-        if twins and any(read[form][text] != read[twins[0]].get(text) for text in read[form]):
-            doubt = f"the day or the month may come first: {next(iter(read[form]))!r} is read as {form}, not {twins[0]}"
+        if twins and any(by_form[form][text] != by_form[twins[0]].get(text) for text in by_form[form]):
+            doubt = (
+                f"the day or the month may come first: {next(iter(by_form[form]))!r} is read as {form}, not {twins[0]}"
+            )
         elif re.search(r"(?<!y)yy(?!y)", form):
-            doubt = f"two digits of a year, {next(iter(read[form]))!r}, are read as 20xx"
+            doubt = f"two digits of a year, {next(iter(by_form[form]))!r}, are read as 20xx"
         forms.append(form)
-        values |= read[form]
-        left = {text: count for text, count in left.items() if text not in read[form]}
+        values |= by_form[form]
+        left = {text: count for text, count in left.items() if text not in by_form[form]}
     rows, every = sum(tried[text] for text in values), sum(tried.values())
     if not forms or rows < ENOUGH * every:
         return None
     if len(tried) < len(counts):
         rest = {text: count for text, count in counts.items() if text not in tried}
         for form in forms:
-            values |= {text: time for text, time in _read(form, rest).items() if text not in values}
+            values |= {text: time for text, time in (read(form, rest) or {}).items() if text not in values}
         rows = sum(counts[text] for text in values)
     return Times(tuple(forms), rows, doubt, values)
 
@@ -110,11 +116,13 @@ def _forms(texts: Mapping[str, int]) -> Iterator[str]:
                 yield day.replace("y", year) + clock
 
 
-def _read(form: str, texts: Mapping[str, int]) -> dict[str, datetime]:
-    """The texts that are times of this format."""
+def read(form: str, texts: Iterable[str]) -> dict[str, datetime] | None:
+    """The texts that are times of this format; None for a format with other letters than those known here."""
     if form == ISO:
         pattern, parse = _ISO, datetime.fromisoformat
     else:
+        if not set(_LETTERS.findall(form)) <= {*_SYNTAX, "yyyyMMdd"}:
+            return None
         pieces = ["yyyy", "M", "d"] if form == "yyyyMMdd" else []
         syntax = r"\d{8}" if pieces else _LETTERS.sub(lambda match: _SYNTAX[match[0]], form.replace(".", r"\."))
         python = "%Y%m%d" if pieces else _LETTERS.sub(lambda match: _PYTHON[match[0]], form)

@@ -20,11 +20,10 @@ from pyspark.sql.types import DataType, IntegralType, StructType
 from millstream.pipelines.readers import csv_json, parquet_orc_jdbc, parquet_schema
 from millstream.pipelines.readers.casts import from_text, from_type, refuse_unreadable
 from millstream.pipelines.readers.row_validation import trimmed, unfit, unreadable
-from millstream.pipelines.readers.table_schema import CORRUPT, TYPES, Layout, TableColumn, Type
+from millstream.pipelines.readers.table_schema import CORRUPT, NOUNS, TYPES, Layout, TableColumn
 from millstream.pipelines.scoring.layout import Files, ModelInput, Reading
 from millstream.tracking.errors import BadData, Fault
 
-_WORDS: dict[Type, str] = {"double": "number", "long": "whole number", "string": "text", "timestamp": "time"}
 PLAIN = r"^(0|-?[1-9]\d{0,17})\z"
 """Integers in canonical form: they are unchanged when parsed and printed."""
 _PLAIN = TableColumn(type="long")
@@ -212,7 +211,7 @@ def _checked(
         if one.declared is None:
             continue
         lost = parsed.values[one.name].isNull() & parsed.texts[one.name].isNotNull()
-        reason = F.when(lost, f"is no {_WORDS[one.declared.type]}")
+        reason = F.when(lost, f"is no {NOUNS[one.declared.type]}")
         reason = F.coalesce(reason, unfit(values[one.name], one.declared, nullable=one.nullable))
         reasons[one.name] = (F.when(broken.isNull(), reason), parsed.texts[one.name])
     others = _others(parsed, values)

@@ -45,8 +45,8 @@ class Generated(BaseModel, frozen=True, extra="forbid"):
     licence: ClassVar[str] = "none: made from a formula (digits: MNIST, cite LeCun et al. 1998)"
     origin: ClassVar[str] = "generated"
 
-    kind: Literal["sinc", "moons", "rings", "adding", "digits"]
-    rows: int = Field(ge=1, le=100_000_000)
+    kind: Literal["sinc", "moons", "rings", "adding", "digits"] = Field(description="what is generated")
+    rows: int = Field(ge=1, le=100_000_000, description="number of rows")
     noise: float = Field(
         0.0,
         ge=0,

@@ -71,7 +71,7 @@ class Listed(NamedFile, frozen=True, extra="forbid"):
 class Held(BaseModel, frozen=True, extra="forbid"):
     """Parquet files with encoded image files in a column."""
 
-    files: tuple[SplitFile, ...] = Field(min_length=1)
+    files: tuple[SplitFile, ...] = Field(min_length=1, description="Parquet files")
     image: str = Field(description="binary column, or struct column with a field `bytes`")
     label: str | None = Field(None, description="column that holds the class")
 
@@ -87,10 +87,10 @@ class Images(BaseModel, frozen=True, extra="forbid"):
     version: ClassVar[int] = 3
 
     folder: str | None = Field(None, description="path or URL of a folder with `<class>/<any name>.png`")
-    table: Listed | None = None
-    parquet: Held | None = None
+    table: Listed | None = Field(None, description="images listed in a CSV file")
+    parquet: Held | None = Field(None, description="images in columns of Parquet files")
     height: int = Field(ge=1, le=4096, description="height in pixels of the resized images")
-    width: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096, description="width in pixels of the resized images")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue; transparent parts become black")
     resize: Resize = Field(
         "crop",
@@ -104,8 +104,8 @@ class Images(BaseModel, frozen=True, extra="forbid"):
         None, exclude_if=_is_none, description=f"{IDENTITY}; given for a folder on a disk, the workers hash it, too"
     )
     limit: int | None = Field(None, ge=1, description="read only this many images, those with the lowest hashes")
-    licence: str = "not stated"
-    origin: str = "one's own files"
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("one's own files", description="where the data come from, kept in the manifest")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -33,10 +33,10 @@ class Matlab(BaseModel, frozen=True, extra="forbid"):
     piece of another width or with other numbers is quarantined.
     """
 
-    file: NamedFile
+    file: NamedFile = Field(description="the .mat file")
     longest: int = Field(1000, ge=1, description="maximum number of steps; a longer piece is quarantined")
-    licence: str = "not stated"
-    origin: str = "not stated"
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("not stated", description="where the data come from, kept in the manifest")
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         return (self.file.origin,)

@@ -46,8 +46,8 @@ OBSERVED = "observed"
 
 
 class Value(BaseModel, frozen=True, extra="forbid"):
-    role: Literal["input", "target"] = "input"
-    unit: str = ""
+    role: Literal["input", "target"] = Field("input", description="what a network does with the column")
+    unit: str = Field("", description="unit of the values")
 
 
 class Series(BaseModel, frozen=True, extra="forbid"):
@@ -61,8 +61,8 @@ class Series(BaseModel, frozen=True, extra="forbid"):
     | 2016-07-01 00:00 | 30 |    | main/2016-07-01T00:00:00 | 2016-07-01T00:00:00 | main   | 30 |
     """
 
-    files: tuple[SplitFile, ...] = Field(min_length=1)
-    format: Literal["csv", "parquet"] = "csv"
+    files: tuple[SplitFile, ...] = Field(min_length=1, description="files of the series")
+    format: Literal["csv", "parquet"] = Field("csv", description="format of the files")
     delimiter: str = Field(",", min_length=1, max_length=1, description="CSV delimiter")
     time: str = Field(description="time column")
     time_format: str | None = Field(None, description="Spark datetime pattern of the times; default: ISO 8601")
@@ -77,8 +77,8 @@ class Series(BaseModel, frozen=True, extra="forbid"):
     )
     longest_gap: int = Field(1000, ge=1, description="largest gap in steps that is filled; a longer one is refused")
     window: int = Field(2, ge=2, description="smallest number of steps; a shorter series is quarantined")
-    licence: str = "not stated"
-    origin: str = "not stated"
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("not stated", description="where the data come from, kept in the manifest")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -67,7 +67,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     files: tuple[SplitFile, ...] = Field(
         (), description="files, or folders written by Spark or Hive, of which all part files are read"
     )
-    database: Database | None = None
+    database: Database | None = Field(None, description="a table of a database, instead of files")
     path: str | None = Field(
         None,
         min_length=1,
@@ -80,7 +80,7 @@ class Table(BaseModel, frozen=True, extra="forbid"):
         description="all columns, in file order if there is no header; or `inferred` from all rows"
     )
     target: str | None = Field(None, description="target column, when columns are inferred")
-    format: Literal["csv", "jsonl", "parquet", "orc"] = "csv"
+    format: Literal["csv", "jsonl", "parquet", "orc"] = Field("csv", description="format of the files")
     header: bool = Field(True, description="whether the first row of a CSV file has the column names")
     delimiter: str = Field(",", min_length=1, description=f"delimiter; `{WHITESPACE}` for any run of blanks")
     null: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
@@ -91,10 +91,10 @@ class Table(BaseModel, frozen=True, extra="forbid"):
     key: str | None = Field(
         None, description="column with the id of a row; default: its file and line, in Parquet its place in the file"
     )
-    folds: Folds | None = None
+    folds: Folds | None = Field(None, description="published folds: which rows are test")
     limit: int | None = Field(None, ge=1, description="read only this many rows, those with the lowest hashes")
-    licence: str = "not stated"
-    origin: str = "not stated"
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("not stated", description="where the data come from, kept in the manifest")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

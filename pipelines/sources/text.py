@@ -58,8 +58,8 @@ class TextFile(SplitFile, frozen=True, extra="forbid"):
 class Pair(BaseModel, frozen=True, extra="forbid"):
     """Two files of equal line counts: line n of one corresponds to line n of the other."""
 
-    source: NamedFile
-    target: NamedFile
+    source: NamedFile = Field(description="file of the source language")
+    target: NamedFile = Field(description="file of the target language")
     split: SplitName | None = Field(None, description="the split of all of its rows")
 
 
@@ -91,11 +91,11 @@ class Text(BaseModel, frozen=True, extra="forbid"):
         "lines", description="what a sample is: a line, a pair of lines, or a file"
     )
     tsv: Tsv | None = Field(None, description="columns of `tsv`")
-    encoding: Encoding = "utf-8"
+    encoding: Encoding = Field("utf-8", description="character encoding of the files")
     longest: int = Field(100_000, ge=1, description="maximum number of characters; a longer line is quarantined")
     limit: int | None = Field(None, ge=1, description="read only this many rows, those with the lowest hashes")
-    licence: str = "not stated"
-    origin: str = "not stated"
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("not stated", description="where the data come from, kept in the manifest")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

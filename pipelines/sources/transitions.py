@@ -51,18 +51,18 @@ class Transitions(BaseModel, frozen=True, extra="forbid"):
 
     version: ClassVar[int] = 2
 
-    files: tuple[RecordedFile, ...] = Field(min_length=1)
-    episode: str = "episode"
-    step: str = "step"
+    files: tuple[RecordedFile, ...] = Field(min_length=1, description="files of the transitions")
+    episode: str = Field("episode", description="column with the episode of a step")
+    step: str = Field("step", description="column with the number of a step in its episode")
     observation: str | tuple[str, ...] = Field(
         "observation", description="a column of lists (NPZ: an array (n, O)), or several numeric columns"
     )
     action: str | tuple[str, ...] = Field("action", description="a column, or several numeric columns")
-    reward: str = "reward"
+    reward: str = Field("reward", description="column with the reward")
     terminated: str = Field("terminated", description="column: true or 1 where the episode terminated")
     truncated: str = Field("truncated", description="column: true or 1 where the episode was truncated")
-    licence: str = "not stated"
-    origin: str = "one's own files"
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("one's own files", description="where the data come from, kept in the manifest")
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         return tuple(file.origin for file in self.files)

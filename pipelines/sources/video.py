@@ -41,11 +41,11 @@ class Video(BaseModel, frozen=True, extra="forbid"):
     frames: int = Field(ge=1, le=1024, description="frames T of a window; a shorter clip is quarantined")
     stride: int | None = Field(None, ge=1, description="frames between the starts of two windows; default: T")
     height: int = Field(ge=1, le=4096, description="height in pixels of the resized frames")
-    width: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096, description="width in pixels of the resized frames")
     channels: Literal[1, 3] = Field(3, description="1: grey, 3: red, green and blue")
-    resize: Resize = "crop"
-    licence: str = "not stated"
-    origin: str = "one's own files"
+    resize: Resize = Field("crop", description="how frames are resized, as in the source images")
+    licence: str = Field("not stated", description="licence of the data, kept in the manifest")
+    origin: str = Field("one's own files", description="where the data come from, kept in the manifest")
 
     def origin_files(self) -> tuple[OriginFile, ...]:
         return ()  # the files in the folder

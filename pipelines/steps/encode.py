@@ -59,7 +59,10 @@ class Encode(BaseModel, frozen=True, extra="forbid"):
     columns: tuple[str, ...] | Literal["categories"] = Field(
         description="columns to encode, or all categories in text that are no keys"
     )
-    method: Literal["index", "characters", "onehot", "tags", "target"] = "index"
+    method: Literal["index", "characters", "onehot", "tags", "target"] = Field(
+        "index",
+        description="index: class numbers; onehot, tags: vectors; characters: token ids; target: mean of the target",
+    )
     classes: tuple[str, ...] | None = Field(
         None,
         min_length=1,

@@ -22,9 +22,9 @@ _DTYPES = {"double": "float64", "long": "int64", "string": "string"}
 
 class Feature(BaseModel, frozen=True, extra="forbid"):
     expression: str = Field(description="Spark SQL over the columns; window functions are allowed")
-    type: Literal["double", "long", "string"] = "double"
-    role: Role = "input"
-    unit: str = ""
+    type: Literal["double", "long", "string"] = Field("double", description="type of the new column")
+    role: Role = Field("input", description="what a network does with the column")
+    unit: str = Field("", description="unit of the values")
     nullable: bool = Field(
         False,
         exclude_if=lambda nullable: not nullable,

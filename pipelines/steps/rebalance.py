@@ -64,7 +64,9 @@ class Rebalance(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = True
     fill: ClassVar[dict[str, float]] = {WEIGHT: 1.0}
 
-    method: Literal["none", "duplicate", "undersample", "smote", "augment", "weights"]
+    method: Literal["none", "duplicate", "undersample", "smote", "augment", "weights"] = Field(
+        description="how the classes are balanced in train: by copied, removed or synthetic rows, or by weights"
+    )
     column: str | None = Field(None, description="class column; default: the only target category")
     to: Literal["uniform"] | Count | Ratio = Field(
         "uniform", description="aim: the same for all classes, a ratio or a count"

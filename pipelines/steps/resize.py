@@ -29,7 +29,7 @@ class Resize(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     height: int = Field(ge=1, le=4096, description="height in pixels after resizing")
-    width: int = Field(ge=1, le=4096)
+    width: int = Field(ge=1, le=4096, description="width in pixels")
     method: Literal["nearest", "bilinear", "bicubic", "area"] = Field("bilinear", description="interpolation")
     columns: tuple[str, ...] | None = Field(None, description="images to resize; default: all images")
     masks: tuple[str, ...] = Field((), description="masks of classes, always resized by nearest")

@@ -40,7 +40,9 @@ class Split(BaseModel, frozen=True, extra="forbid"):
     served: ClassVar[Served] = "same"
     train_only: ClassVar[bool] = False
 
-    by: Literal["hash", "stratified", "given", "time"]
+    by: Literal["hash", "stratified", "given", "time"] = Field(
+        description="hash: at random by key; stratified: by class; given: the source's own; time: the latest are test"
+    )
     valid: float = Field(0.0, ge=0, lt=1, description="share of rows for validation; with `given`, of the train rows")
     test: float = Field(0.0, ge=0, lt=1, description="share of rows for test; not with `given`")
     key: str | None = Field(

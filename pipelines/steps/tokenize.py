@@ -36,7 +36,7 @@ class Tokenize(BaseModel, frozen=True, extra="forbid"):
     train_only: ClassVar[bool] = False
 
     columns: tuple[str, ...] = Field(min_length=1, description="text columns to tokenize")
-    by: Literal["characters", "words", "subwords"]
+    by: Literal["characters", "words", "subwords"] = Field(description="what a token is")
     to: str = Field("{column}_tokens", description="name of the new column of token ids")
     vocabulary: Literal["own", "shared"] = Field("own", description="a vocabulary for each column, or one for all")
     lower: bool = Field(False, description="lowercase texts")

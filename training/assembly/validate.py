@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel
 
 from millstream.tracking.errors import Fault, WrongRecipe
-from millstream.tracking.recipe import plugins, schema
+from millstream.tracking.recipe import field_docs, plugins, schema
 from millstream.tracking.recipe.schema import Located
 from millstream.training.assembly import preconditions
 from millstream.training.config.fit import Fit
@@ -103,31 +103,7 @@ def fields(located: Located) -> list[dict[str, Any]]:
         WrongRecipe.unless_empty(found)
         if part is not None:
             sections[section] = part[1]
-    return [field for section, config in sections.items() for field in _fields(config, section)]
-
-
-def _fields(config: BaseModel, path: str) -> list[dict[str, Any]]:
-    """The fields of a config, each nested config's fields following it."""
-    found = []
-    for name, about in type(config).model_fields.items():
-        value = getattr(config, name)
-        inner = value if isinstance(value, BaseModel) else None
-        shown = getattr(inner, "name", "") if inner else value
-        if not (name == "name" and inner is None and "." in path):
-            facts = {"value": shown, "about": about.description or "", "choices": _choices(about.annotation)}
-            found.append({"field": f"{path}.{name}", **facts})
-        found += _fields(inner, f"{path}.{name}") if inner else []
-    return found
-
-
-def _choices(annotation: Any) -> list[str]:
-    """The choices of a field: literals, or names of configs."""
-    if get_origin(annotation) is Literal:
-        return [str(one) for one in get_args(annotation)]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        name = annotation.model_fields.get("name")
-        return _choices(name.annotation) if name else []
-    return [choice for one in get_args(annotation) for choice in _choices(one)]
+    return [field for section, config in sections.items() for field in field_docs.values(config, section)]
 
 
 def task_class(module: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,8 @@ def faults(report: Mapping[str, Any]) -> None:
         echo("[green]no faults[/green]")
     for fault in report["faults"]:
         echo(f"{fault['where']}: {fault['message']}", markup=False)
+    for doubt in report.get("doubts", ()):
+        echo(f"look at: {doubt['where']}: {doubt['message']}", markup=False)
 
 
 def pruned(result: Any) -> None:
@@ -49,6 +52,18 @@ def checked(report: Mapping[str, Any]) -> None:
     if "fields" in report:
         rows = [(field["field"], field["value"], _meaning(field)) for field in report["fields"]]
         table("fields", ("field", "value", "meaning"), rows)
+
+
+def listed_fields(fields: list[dict[str, Any]]) -> None:
+    if fields and "kind" in fields[0]:
+        table("parts", ("name", "kind"), [(one["name"], one["kind"]) for one in fields])
+        echo("next: millstream fields NAME", markup=False)
+        return
+    rows = [
+        (one["field"], one["type"], "required" if one["required"] else json.dumps(one["default"]), one["meaning"])
+        for one in fields
+    ]
+    table("fields", ("field", "type", "default", "meaning"), rows)
 
 
 def _meaning(field: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from millstream.training.networks.classical.tree import Columns
 
 
 class Config(BaseModel, frozen=True, extra="forbid"):
-    trees: int = Field(100, ge=1)
+    trees: int = Field(100, ge=1, description="number of trees")
     criterion: Literal["gini", "entropy"] = Field(
         "gini", description="impurity of a node, for classes; regression uses squared error"
     )
