@@ -73,7 +73,7 @@ def test_three_mistakes_are_three_faults_at_once(called, tmp_path):
 
 def test_a_right_recipe_has_no_faults(called, tmp_path):
     code, out, _ = called("check", str(write(tmp_path)), "--json")
-    assert (code, json.loads(out)) == (0, {"ok": True, "faults": []})
+    assert (code, json.loads(out)) == (0, {"ok": True, "faults": [], "doubts": []})
 
 
 def test_a_budget_that_the_recipe_has_not_is_reported(called, tmp_path):

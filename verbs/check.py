@@ -31,14 +31,14 @@ def check(recipe: str, budget: Any, sets: tuple[str, ...], fields: bool, no_data
 
     checking = check_recipe.base_of_study if is_study(recipe) else check_recipe.checked
     located, faults = checking(recipe, budget, sets)
-    code, doubts = WrongRecipe.exit_code, list[Fault]()
-    if not faults and not no_data:
-        faults, doubts = check_recipe.looked_at(located)
-        code = BadData.exit_code
+    doubts: list[Fault] = []
     if not faults:
-        faults, more = check_recipe.engine_doubts(located)
+        faults, doubts = check_recipe.engine_doubts(located)
         faults = faults or check_recipe.unfit(located)
-        doubts, code = [*doubts, *more], WrongRecipe.exit_code
+    code = WrongRecipe.exit_code if faults else BadData.exit_code
+    if not faults and not no_data:
+        faults, more = check_recipe.looked_at(located)
+        doubts = [*doubts, *more]
     report: dict[str, Any] = {
         "ok": not faults,
         "faults": [fault.model_dump() for fault in faults],

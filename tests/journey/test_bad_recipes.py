@@ -86,7 +86,9 @@ def test_a_target_in_text_that_is_encoded_is_none(checked, tmp_path, chosen):
         steps("split: {by: hash, test: 0.2}", f"encode: {{columns: {chosen}}}"),
         ("cnn/lenet, channels: [4, 8]", "mlp/mlp"),
     )
-    assert checked(write(tmp_path, WHOLE, *changes)) == (0, [])
+    assert checked(write(tmp_path, WHOLE, *changes), "--no-data") == (0, [])
+    code, (fault,) = checked(write(tmp_path, WHOLE, *changes))
+    assert (code, "not found in" in fault["message"]) == (3, True)
 
 
 UNSCALED = (SPLIT + SCALE, SPLIT)
