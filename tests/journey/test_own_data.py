@@ -1,4 +1,4 @@
-"""The recipes of the README and of docs/recipe.md for one's own data are run as they stand there."""
+"""The recipes of docs/own-data.md and of docs/recipe.md for one's own data are run as they stand there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from millstream.tracking.dataset.version import Dataset
 from tests.journey.command import ROOT
 
-PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/recipe.md"))
+PAGES = "".join((ROOT / page).read_text(encoding="utf-8") for page in ("docs/own-data.md", "docs/recipe.md"))
 BLOCKS = {re.search(r"about: (.+)", block)[1]: block for block in re.findall(r"```yaml\n(about: .+?)```", PAGES, re.S)}
 
 
