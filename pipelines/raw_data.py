@@ -25,7 +25,7 @@ from millstream.tracking.errors import BadData, Fault
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.settings import Settings
 
-MOST_FILES, MOST_IMAGES, SHOWN = 4, 200, 8
+MOST_FILES, MOST_ROWS, MOST_IMAGES, SHOWN = 3, 5000, 200, 8
 LEAST_OF_CLASS = 3
 
 
@@ -43,8 +43,9 @@ def look(located: Located, settings: Settings) -> Looked:
     if work is None:
         return Looked()
     try:
-        paths = _present(work, located, settings)
-        if isinstance(work.source, Table) and paths:
+        present = _present(work, located, settings)
+        if isinstance(work.source, Table):
+            paths = [present[file.name] for file in work.source.files if file.name in present]
             return _of_table(work, work.source, paths, located)
         if isinstance(work.source, Images) and work.source.folder is not None:
             return _of_images(work.source, located, settings)
@@ -55,9 +56,9 @@ def look(located: Located, settings: Settings) -> Looked:
     return Looked()
 
 
-def _present(work: Work, located: Located, settings: Settings) -> list[Path]:
-    """The files and folders of the source that are on this machine. Raises BadData for those that are nowhere."""
-    found, missing = [], []
+def _present(work: Work, located: Located, settings: Settings) -> dict[str, Path]:
+    """The files and folders of the source on this machine, by name. Raises BadData for those that are nowhere."""
+    found, missing = dict[str, Path](), list[Fault]()
     for file in work.source.origin_files():
         name = place(file.name)
         if isinstance(name, Remote):
@@ -65,7 +66,7 @@ def _present(work: Work, located: Located, settings: Settings) -> list[Path]:
         places = origin_files.places(name, settings)
         there = next((one for one in places if one.exists()), None)
         if there is not None:
-            found.append(there)
+            found[file.name] = there
         elif file.url is None or file.sha256 is None:
             looked = ", ".join(dict.fromkeys(str(one.parent) for one in places))
             message = f"data.source: {file.name}: not found in {looked}; put it there, or correct its name"
@@ -91,8 +92,8 @@ def _of_table(work: Work, source: Table, paths: list[Path], located: Located) ->
 def _sampled(path: Path, source: Table) -> Sample:
     """A sample as the recipe declares it. Raises BadData where the file has other columns."""
     if source.format != "csv":
-        return sample(path, source.format)  # type: ignore[arg-type]
-    found = sample(path, "csv", delimiter=source.delimiter, header=source.header)
+        return sample(path, source.format, most=MOST_ROWS)  # type: ignore[arg-type]
+    found = sample(path, "csv", delimiter=source.delimiter, header=source.header, most=MOST_ROWS)
     return found if source.header else replace(found, names=_declared_names(found, source, path))
 
 

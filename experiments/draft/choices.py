@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 
 VALID, TEST = 0.1, 0.2
+LONGEST_NAME = 100
 LEAST_ROWS = 20
 SMOKE_ROWS = 2000
 LEAST_OF_CLASS = 10
@@ -17,12 +18,12 @@ SEEN_OF_CLASS = 30
 
 def data_name(stem: str) -> str:
     """The name of the dataset in the store."""
-    return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_") or "data"
+    return re.sub(r"[^a-z0-9_-]+", "-", stem.lower()).strip("-_")[:LONGEST_NAME] or "data"
 
 
 def recipe_name(stem: str) -> str:
     """The file of the recipe, whose name becomes that of the experiment and the model."""
-    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', stem).strip('-._') or 'recipe'}.yaml"
+    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', stem).strip('-._')[:LONGEST_NAME] or 'recipe'}.yaml"
 
 
 def smoke_rows(rows: int, classes: Mapping[str, int], usual: int = SMOKE_ROWS) -> int | None:

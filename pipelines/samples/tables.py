@@ -34,6 +34,7 @@ WHOLE_BYTES = 4 << 20
 """Files up to this size are read completely; of others as much, in pieces."""
 PIECES = 12
 MOST_ROWS, MOST_IN_GROUP = 20_000, 2_000_000
+LEAST_ROWS, MOST_CELLS = 1000, 2_000_000
 DELIMITERS = ",;\t|"
 WHITESPACE = "whitespace"
 _OPENED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
@@ -87,21 +88,26 @@ def format_of(path: Path) -> Format | None:
 
 
 def sample(
-    path: Path, kind: Format | None = None, *, delimiter: str | None = None, header: bool | None = None
+    path: Path,
+    kind: Format | None = None,
+    *,
+    delimiter: str | None = None,
+    header: bool | None = None,
+    most: int = MOST_ROWS,
 ) -> Sample:
-    """Rows of a table; `delimiter` and `header` of a CSV file are found out where they are None.
+    """At most so many rows of a table; `delimiter` and `header` of a CSV file are found out where they are None.
 
     Raises BadData for a file that is empty, binary, damaged, or no table."""
     kind = kind or format_of(path) or "csv"
     try:
         if kind == "csv":
-            return _of_csv(path, delimiter, header)
-        return _of_json(path) if kind == "jsonl" else _of_parquet(path)
+            return _of_csv(path, delimiter, header, most)
+        return _of_json(path, most) if kind == "jsonl" else _of_parquet(path, most)
     except OSError as error:
         raise BadData.at(path, f"cannot be read ({error}); look at the file and its owner") from None
 
 
-def _of_csv(path: Path, delimiter: str | None, header: bool | None) -> Sample:
+def _of_csv(path: Path, delimiter: str | None, header: bool | None, most: int) -> Sample:
     pieces, is_complete, size = _pieces(path)
     encoding, texts = _decoded(path, pieces)
     lines = lines_of(texts[0])
@@ -122,9 +128,8 @@ def _of_csv(path: Path, delimiter: str | None, header: bool | None) -> Sample:
     good = [(line, row) for line, row in rows if len(row) == len(names)]
     odd = tuple(f"line {line}: {len(row)} values" for line, row in rows if len(row) != len(names) and line)
     total = len(rows) if is_complete else int(size / max(1, sum(map(len, pieces))) * len(rows))
-    if len(good) > MOST_ROWS:
-        step = len(good) / MOST_ROWS
-        good, is_complete = [good[int(at * step)] for at in range(MOST_ROWS)], False
+    if len(good) > most:
+        good, is_complete = [good[int(at * len(good) / most)] for at in range(most)], False
     columns = tuple(zip(*(row for _, row in good), strict=True)) or tuple(() for _ in names)
     return Sample(
         format="csv",
@@ -250,7 +255,7 @@ def _is_value(cell: str) -> bool:
     return bool(cell) and (numbers_in({cell: 1}) is not None or times_in({cell: 1}) is not None)
 
 
-def _of_json(path: Path) -> Sample:
+def _of_json(path: Path, most: int) -> Sample:
     pieces, is_complete, size = _pieces(path)
     encoding, texts = _decoded(path, pieces)
     if encoding != "utf-8":
@@ -270,12 +275,12 @@ def _of_json(path: Path) -> Sample:
     if not rows:
         raise BadData.at(path, "is empty; expected a JSON object in each line")
     total = len(rows) if is_complete else int(size / max(1, sum(map(len, pieces))) * len(rows))
-    kept = rows[:: max(1, -(-len(rows) // MOST_ROWS))]
+    kept = rows[:: max(1, -(-len(rows) // most))]
     columns = tuple([row.get(name) for row in kept] for name in names)
     return Sample("jsonl", tuple(names), columns, total, is_complete and len(kept) == len(rows))
 
 
-def _of_parquet(path: Path) -> Sample:
+def _of_parquet(path: Path, most: int) -> Sample:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -286,8 +291,9 @@ def _of_parquet(path: Path) -> Sample:
         opened = [pq.ParquetFile(file) for file in files]
         total = sum(file.metadata.num_rows for file in opened)
         groups = [(file, at) for file in opened for at in range(file.num_row_groups)]
-        chosen = groups[:: max(1, -(-len(groups) // PIECES))] if total > MOST_ROWS else groups
-        share = MOST_ROWS if total <= MOST_ROWS else max(1, MOST_ROWS // max(1, len(chosen)))
+        chosen = groups[:: max(1, -(-len(groups) // PIECES))] if total > most else groups
+        most = min(most, max(LEAST_ROWS, MOST_CELLS // max(1, len(opened[0].schema_arrow.names))))
+        share = max(1, most // max(1, len(chosen)))
         pieces = [_spaced(file, at, share) for file, at in chosen]
         rows = pa.concat_tables(pieces) if pieces else opened[0].schema_arrow.empty_table()
         columns = tuple(_plain(column) for column in rows.columns)

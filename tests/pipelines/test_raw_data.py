@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from millstream.pipelines.raw_data import look
-from millstream.tracking.recipe.loader import load
+from millstream.tracking.recipe.loader import catalogue, load
 
 RECIPE = """
 about: Will a customer leave?
@@ -152,3 +152,16 @@ def test_a_folder_of_images(tmp_path, monkeypatch, settings):
     found = look(load("it.yaml"), settings)
     assert found.faults == ()
     assert "1 of 2 files cannot be read as images, as 'a.png'" in str(found.doubts[0])
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+def test_the_tables_of_shipped_recipes_have_no_faults(settings):
+    """Those of the mirror: files of folds and without a header, a null of their own, several files."""
+    names = [name for name in catalogue() if name.startswith(("classical/", "mlp/", "data/"))]
+    located = [load(name) for name in names]
+    tables = [one for one in located if one.section("data").get("source", {}).get("name") == "table"]
+    assert len(tables) > 8
+    by_source = {str(one.section("data")["source"]): one for one in tables}
+    found = {one.name: look(one, settings) for one in by_source.values()}
+    assert {name: (one.faults, one.doubts) for name, one in found.items() if one.faults or one.doubts} == {}
