@@ -12,8 +12,8 @@ from millstream.experiments.draft import choices
 from millstream.experiments.draft.network import Reading, read_images, read_text
 from millstream.experiments.draft.of_source import of_source
 from millstream.experiments.draft.yaml_text import Draft
+from millstream.pipelines.samples.csv_text import lines_of
 from millstream.pipelines.samples.images import SUFFIXES, images_in
-from millstream.pipelines.samples.tables import lines_of
 from millstream.tracking.errors import BadData
 
 TEXTS = frozenset([".txt", ".text", ".md"])

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from millstream.experiments.draft import choices
-from millstream.experiments.draft.network import Reading, of_numbers, of_text
+from millstream.experiments.draft.columns import Column, declared_as, read_text, shown, unfit, without_leaks
+from millstream.experiments.draft.network import of_numbers, of_text
 from millstream.experiments.draft.of_source import of_source
+from millstream.experiments.draft.steps import event_of, feature_step, later_steps, split_of, time_features
 from millstream.experiments.draft.target import Target, chosen
 from millstream.experiments.draft.yaml_text import Decision, Draft, commented, plain
 from millstream.pipelines.samples.columns import Profile, null_markers, profile
 from millstream.pipelines.samples.tables import Sample
 from millstream.tracking.errors import BadData
-
-RESERVED = ("sample_id", "parent_id", "op")
-SPLITS = {"train", "valid", "test"}
-BIRTHS = ("birth", "born", "dob")
-EVENTS = ("date", "time", "timestamp", "created", "ordered", "datetime", "when", "start")
-LEAST_TIMES = 20
-MOST_LEAKING, LEAST_LEAKING = 50, 20
-"""Different values of a column that may leak the target, and rows of a value that count as evidence."""
-MOSTLY_MISSING = 0.98
-YEAR_DAYS, WEEKS_DAYS = 366, 14
-TEXT_NAMES = ("text", "review", "comment", "message", "title", "body", "description", "sentence", "tweet", "content")
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the draft: how it is declared (None: left out), and why."""
-
-    profile: Profile
-    declared: Mapping[str, Any] | None
-    why: str
-
-    @property
-    def name(self) -> str:
-        return self.profile.name
-
-    @property
-    def role(self) -> str:
-        return str((self.declared or {}).get("role", "input"))
 
 
 def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = None) -> Draft:
@@ -56,20 +29,20 @@ def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = 
     by_name = dict(zip(sample.names, sample.columns, strict=True))
     nulls = null_markers(by_name)
     profiles, usual = _profiles(sample, nulls)
-    target = chosen([one for one in profiles if not _unfit(one.name)], wanted, where)
-    columns = _without_leaks(sample, [_column(one, target, sample) for one in profiles], target)
-    time, columns = _event(columns)
-    text, columns = _read_text(columns, target)
+    target = chosen([one for one in profiles if not unfit(one.name)], wanted, where)
+    columns = without_leaks(sample, [declared_as(one, target, sample) for one in profiles], target)
+    time, columns = event_of(columns)
+    text, columns = read_text(columns, target)
     if not any(one.role == "input" for one in columns if one.declared is not None) and time is None:
         what = "; ".join(f"{one.name}: {one.why}" for one in columns[:8] if one.name != target.name)
         raise BadData.at(where, f"no column is left to predict {target.name!r} from ({what})")
     if text is not None and not sample.is_quoted and target.is_class:
         return _of_lines(sample, text, target, columns, files, name)
     smoke = choices.smoke_rows(sample.total, target.classes)
-    split, why_split, doubts = _split(columns, target, sample, time, smoke)
-    features = [] if text else _features(columns, time)
+    split, why_split, doubts = split_of(columns, target, sample, time, smoke)
+    features = [] if text else time_features(columns, time)
     reading = of_text(text, target) if text else of_numbers(target)
-    steps = [*_feature_step(features), f"- split: {plain(split)}", *_later_steps(columns, features, sample, reading)]
+    steps = [*feature_step(features), f"- split: {plain(split)}", *later_steps(columns, features, sample, reading)]
     doubts = (*_doubts(sample, columns, target), *doubts, *reading.doubts)
     lines = [
         *_head(sample, target, files),
@@ -86,7 +59,7 @@ def draft(sample: Sample, files: Sequence[str], name: str, wanted: str | None = 
         + ("accuracy" if target.is_class else "rmse")
         + ": ...}  # the mark that a champion must reach",
     ]
-    decisions = [Decision(one.name, _shown(one), one.why) for one in columns]
+    decisions = [Decision(one.name, shown(one), one.why) for one in columns]
     decisions += [Decision("split", str(split["by"]), why_split), Decision("network", reading.network, reading.why)]
     return Draft(target.task, reading.network, "\n".join(lines) + "\n", tuple(decisions), doubts)
 
@@ -143,185 +116,6 @@ def _profiles(sample: Sample, nulls: Sequence[str]) -> tuple[list[Profile], str]
     return profiles, usual if marks and sample.format == "csv" else "."
 
 
-def _unfit(name: str) -> str:
-    """Why a name cannot be that of a column."""
-    if not name:
-        return "it has no name"
-    if name.lower() in RESERVED or (name.startswith("_") and name != "_id"):
-        return "its name is reserved: rename it in the file"
-    return ""
-
-
-def _column(found: Profile, target: Target, sample: Sample) -> Column:
-    if found.name == target.name:
-        return Column(found, _declared_target(found, target), target.why)
-    keep = {"type": found.type, "role": "key", **({"nullable": True} if found.missing else {})}
-    left_out = None if sample.header or sample.format != "csv" else {"type": "string", "role": "key", "nullable": True}
-    if problem := _unfit(found.name):
-        return Column(found, None, f"left out: {problem}")
-    if found.name == "split":
-        if set(found.counts) <= SPLITS and not found.missing and "train" in found.counts:
-            return Column(found, {"type": "string"}, "the split of each row")
-        return Column(found, None, "left out: `split` is the name of the column with train, valid or test")
-    if found.kind in ("empty", "constant", "nested"):
-        return Column(found, left_out, f"left out: {found.evidence}")
-    if found.missing > MOSTLY_MISSING * found.rows:
-        return Column(found, left_out, f"left out: missing in {found.missing / found.rows:.1%} of the rows")
-    if found.kind in ("key", "text"):
-        return Column(found, {**keep, **_written(found)}, f"not read: {found.evidence}")
-    declared: dict[str, Any] = {"type": found.type, **_written(found)}
-    if found.missing or (not sample.is_complete and found.kind == "number"):
-        declared["nullable"] = True
-    return Column(found, declared, _with_missing(found))
-
-
-def _declared_target(found: Profile, target: Target) -> dict[str, Any]:
-    kind = "string" if target.is_class else found.type
-    return {"type": kind, "role": "target", **({} if target.is_class else _written(found))}
-
-
-def _written(found: Profile) -> dict[str, Any]:
-    """How the numbers or times of a column are written, in the fields of its declaration."""
-    if found.times is not None and any(found.times.forms):
-        forms = list(found.times.forms)
-        return {"form": forms[0] if len(forms) == 1 else forms}
-    numbers = found.numbers
-    if numbers is None or found.type == "string":
-        return {}
-    fields = {"prefix": numbers.prefix, "suffix": numbers.suffix, "thousands": numbers.thousands}
-    number = {name: value for name, value in fields.items() if value}
-    return {"number": number} if number else {}
-
-
-def _with_missing(found: Profile) -> str:
-    return f"{found.evidence}; missing in {found.missing:,} rows" if found.missing else found.evidence
-
-
-def _event(columns: Sequence[Column]) -> tuple[Column | None, list[Column]]:
-    """The column by whose time the rows are split, if any; it is then never null."""
-    times = [
-        one
-        for one in columns
-        if one.profile.times is not None
-        and one.declared is not None
-        and one.profile.missing <= one.profile.rows / 100
-        and one.profile.distinct >= LEAST_TIMES
-        and not any(word in one.name.lower() for word in BIRTHS)
-    ]
-    named = [one for one in times if any(word in one.name.lower() for word in EVENTS)]
-    event = next(iter(named or times), None)
-    if event is None or event.declared is None:
-        return None, list(columns)
-    declared = {name: value for name, value in event.declared.items() if name != "nullable"}
-    event = replace(event, declared=declared)
-    return event, [event if one.name == event.name else one for one in columns]
-
-
-def _read_text(columns: Sequence[Column], target: Target) -> tuple[Profile | None, list[Column]]:
-    """The text that the network reads, if it reads one; then the other columns are keys."""
-    texts = [one for one in columns if one.profile.kind == "text"]
-    inputs = [one for one in columns if one.declared is not None and one.role == "input" and one.profile.kind != "time"]
-    named = [one for one in texts if one.name.lower() in TEXT_NAMES]
-    if not texts or (inputs and not (named and len(inputs) <= 2)):
-        return None, list(columns)
-    text = max(named or texts, key=lambda one: one.profile.distinct)
-
-    def one(column: Column) -> Column:
-        if column.name == text.name:
-            return Column(column.profile, {"type": "string"}, column.profile.evidence)
-        if column in inputs:
-            return Column(column.profile, {**(column.declared or {}), "role": "key"}, "not read, as the text is")
-        return column
-
-    return text.profile, [one(column) for column in columns]
-
-
-def _split(
-    columns: Sequence[Column], target: Target, sample: Sample, time: Column | None, smoke: int | None
-) -> tuple[dict[str, Any], str, tuple[str, ...]]:
-    """The split step, why, and doubts about it."""
-    shares = {"valid": choices.VALID, "test": choices.TEST}
-    given = next((one for one in columns if one.name == "split" and one.declared is not None), None)
-    if given is not None:
-        there = set(given.profile.counts)
-        more = {} if "valid" in there else {"valid": choices.VALID}
-        return {"by": "given", **more}, "the column `split`", ()
-    if time is not None:
-        doubt = f"rows are split by {time.name}: the latest are test, as when the model is used on new rows"
-        return {"by": "time", "time": time.name, **shares}, f"{time.name} has the time of each row", (doubt,)
-    groups = [
-        one
-        for one in columns
-        if one.role == "key"
-        and one.profile.is_id
-        and not one.profile.missing
-        and one.declared is not None
-        and LEAST_TIMES < one.profile.distinct < 0.8 * one.profile.rows
-    ]
-    if groups:
-        key = min(groups, key=lambda one: one.profile.distinct)
-        doubt = f"rows with equal {key.name} stay in one split, as its rows may be alike; without: remove `key`"
-        return {"by": "hash", "key": key.name, **shares}, f"several rows for each {key.name}", (doubt,)
-    if choices.can_stratify(sample.total, target.classes, smoke):
-        return {"by": "stratified", **shares}, "the same share of each class in each split", ()
-    rare = [name for name, rows in target.classes.items() if rows < choices.LEAST_OF_CLASS]
-    doubts = [
-        f"{target.name}: {len(rare)} classes have few rows, as {name!r}: no model learns them" for name in rare[:1]
-    ]
-    return {"by": "hash", **shares}, "each row by itself, at random", tuple(doubts)
-
-
-def _features(columns: Sequence[Column], event: Column | None) -> list[tuple[str, dict[str, Any]]]:
-    """Parts of the times that a network may read, each with its expression."""
-    taken = {one.name.lower() for one in columns}
-    found = []
-    for column in columns:
-        times = column.profile.times
-        if times is None or column.declared is None:
-            continue
-        for part, function in _parts(list(times.values.values()), is_event=event is not None and column is event):
-            name = f"{column.name}_{part}"
-            if name.lower() not in taken:
-                quoted = "`" + column.name.replace("`", "``") + "`"
-                feature = {"expression": f"{function}({quoted})", "type": "long"}
-                more = {"nullable": True} if column.declared.get("nullable") else {}
-                found.append((name, feature | more))
-    return found
-
-
-def _parts(times: Sequence[datetime], *, is_event: bool) -> Iterator[tuple[str, str]]:
-    days = (max(times) - min(times)).days
-    if days > YEAR_DAYS and not is_event and len({time.year for time in times}) > 1:
-        yield "year", "year"
-    if days > YEAR_DAYS and len({time.month for time in times}) > 1:
-        yield "month", "month"
-    if days > WEEKS_DAYS and len({time.weekday() for time in times}) > 1:
-        yield "weekday", "dayofweek"
-    if len({time.hour for time in times}) > 1:
-        yield "hour", "hour"
-
-
-def _feature_step(features: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    return ["- features:", "    add:", *(f"      {plain(name)}: {plain(one)}" for name, one in features)] * bool(
-        features
-    )
-
-
-def _later_steps(
-    columns: Sequence[Column], features: Sequence[tuple[str, dict[str, Any]]], sample: Sample, reading: Reading
-) -> list[str]:
-    """The steps that learn from train: missing values, categories, texts."""
-    read = [one.declared or {} for one in columns if one.declared is not None and one.role == "input"]
-    gaps = any(one.get("nullable") and one["type"] in ("long", "double") for one in read)
-    gaps = gaps or any(feature.get("nullable") for _, feature in features)
-    steps = list(reading.steps)
-    if gaps and not steps:
-        steps.append("- impute: {columns: numbers, method: median, indicator: true}")
-    if any(one.declared is not None and one.declared["type"] == "string" and one.role != "key" for one in columns):
-        steps.append("- encode: {columns: categories}")
-    return steps
-
-
 def _source(
     sample: Sample, columns: Sequence[Column], files: Sequence[str], nulls: Sequence[str], usual: str
 ) -> list[str]:
@@ -367,36 +161,3 @@ def _doubts(sample: Sample, columns: Sequence[Column], target: Target) -> tuple[
     if target.classes and (doubt := choices.imbalance(target.name, target.classes)):
         found.append(doubt)
     return tuple(found)
-
-
-def _without_leaks(sample: Sample, columns: Sequence[Column], target: Target) -> list[Column]:
-    """The columns, where an input of few values is a key if each value has one class alone: it is known afterwards."""
-    if not target.is_class:
-        return list(columns)
-    values = dict(zip(sample.names, sample.columns, strict=True))
-    truth = list(map(str, values[target.name]))
-
-    def decides(column: Column) -> bool:
-        if column.role != "input" or column.declared is None or not 2 <= column.profile.distinct <= MOST_LEAKING:
-            return False
-        classes: dict[str, Counter[str]] = defaultdict(Counter)
-        for value, true in zip(values[column.name], truth, strict=True):
-            classes[str(value)][true] += 1
-        frequent = [found for found in classes.values() if found.total() >= LEAST_LEAKING]
-        return all(len(found) == 1 for found in classes.values()) and len({one for f in frequent for one in f}) > 1
-
-    return [_leaking(one, target.name) if decides(one) else one for one in columns]
-
-
-def _leaking(column: Column, target: str) -> Column:
-    why = f"not read: each of its values has one {target} alone"
-    doubt = f"each of its values has one {target} alone, as of what is known afterwards; remove `role: key` to read it"
-    found = replace(column.profile, doubts=(*column.profile.doubts, doubt))
-    return Column(found, {**(column.declared or {}), "role": "key"}, why)
-
-
-def _shown(column: Column) -> str:
-    if column.declared is None:
-        return "left out"
-    what = {"input": column.profile.kind, "key": "key", "target": "target"}[column.role]
-    return f"{what} ({column.declared['type']})"

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
-import io
 import json
 import re
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
-from millstream.pipelines.samples.numbers import numbers_in
-from millstream.pipelines.samples.times import times_in
+from millstream.pipelines.samples.csv_text import (
+    LOOKED_AT,
+    OPENED,
+    PIECES,
+    decoded,
+    delimiter_of,
+    has_header,
+    lines_of,
+    pieces_of,
+    rows_of,
+)
 from millstream.tracking.errors import BadData
 
 Format = Literal["csv", "jsonl", "parquet"]
@@ -30,15 +34,8 @@ FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-WHOLE_BYTES = 4 << 20
-"""Files up to this size are read completely; of others as much, in pieces."""
-PIECES = 12
 MOST_ROWS, MOST_IN_GROUP = 20_000, 2_000_000
 LEAST_ROWS, MOST_CELLS = 1000, 2_000_000
-DELIMITERS = ",;\t|"
-WHITESPACE = "whitespace"
-_OPENED: dict[str, Callable[[Path], Any]] = {".gz": gzip.open, ".bz2": bz2.open}
-_LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
@@ -76,14 +73,9 @@ class Sample:
         return f"line {line}" if line else f"row {at + 1} of the sample"
 
 
-def lines_of(text: str) -> list[str]:
-    """The lines as Spark divides them: Python's `splitlines` divides at more characters, some of them in latin-1."""
-    return re.split(r"\r\n|\n|\r", text)
-
-
 def format_of(path: Path) -> Format | None:
     """The format that a file name stands for; None for an unknown one."""
-    inner = path.with_suffix("") if path.suffix in _OPENED else path
+    inner = path.with_suffix("") if path.suffix in OPENED else path
     return FORMATS.get(inner.suffix.lower())
 
 
@@ -108,21 +100,21 @@ def sample(
 
 
 def _of_csv(path: Path, delimiter: str | None, header: bool | None, most: int) -> Sample:
-    pieces, is_complete, size = _pieces(path)
-    encoding, texts = _decoded(path, pieces)
+    pieces, is_complete, size = pieces_of(path)
+    encoding, texts = decoded(path, pieces)
     lines = lines_of(texts[0])
     if not any(line.strip() for line in lines):
         raise BadData.at(path, "is empty; expected a header and a row for each sample")
-    delimiter = delimiter or _delimiter(lines[:_LOOKED_AT])
+    delimiter = delimiter or delimiter_of(lines[:LOOKED_AT])
     is_quoted = delimiter != "\t" or all(line.count('"') % 2 == 0 for line in lines)
-    head = list(_rows(texts[0], delimiter, 1, is_quoted=is_quoted))
+    head = list(rows_of(texts[0], delimiter, 1, is_quoted=is_quoted))
     first = [cell.strip() for cell in head[0][1]]
     if header is None:
-        header = _has_header(first, [row for _, row in head[1:_LOOKED_AT]])
+        header = has_header(first, [row for _, row in head[1:LOOKED_AT]])
     names = first if header else [f"column_{at + 1}" for at in range(len(first))]
     rows = head[1:] if header else head
     for text in texts[1:]:
-        rows += [(0, row) for _, row in list(_rows(text, delimiter, 1, is_quoted=is_quoted))[1:]]
+        rows += [(0, row) for _, row in list(rows_of(text, delimiter, 1, is_quoted=is_quoted))[1:]]
     if not is_complete:
         rows = rows[:-1]  # it may end within the piece
     good = [(line, row) for line, row in rows if len(row) == len(names)]
@@ -146,118 +138,9 @@ def _of_csv(path: Path, delimiter: str | None, header: bool | None, most: int) -
     )
 
 
-def _pieces(path: Path) -> tuple[list[bytes], bool, int]:
-    """The bytes of a file, or its beginning and pieces from whole lines; whether that is all; the size."""
-    suffix = path.suffix.lower()
-    if suffix in _OPENED:
-        with _OPENED[suffix](path) as stream:
-            try:
-                read = stream.read(WHOLE_BYTES + 1)
-            except (EOFError, OSError) as error:
-                raise BadData.at(path, f"cannot be unpacked ({error}); get the file again") from None
-        # tables compress about five times
-        return [read[:WHOLE_BYTES]], len(read) <= WHOLE_BYTES, max(len(read), path.stat().st_size * 5)
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        if size <= WHOLE_BYTES:
-            return [stream.read()], True, size
-        length = WHOLE_BYTES // PIECES
-        found = [stream.read(length)]
-        for at in range(1, PIECES):
-            stream.seek(at * (size // PIECES))
-            found.append(_from_a_line(stream, length))
-    return found, False, size
-
-
-def _from_a_line(stream: IO[bytes], length: int) -> bytes:
-    """Whole lines; the first is kept, as it stands in for a header."""
-    stream.readline(length)
-    piece = stream.read(length)
-    return b"\n" + piece[: piece.rfind(b"\n") + 1 or None]
-
-
-def _decoded(path: Path, pieces: Sequence[bytes]) -> tuple[Literal["utf-8", "latin-1"], list[str]]:
-    if pieces[0][:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise BadData.at(path, "is UTF-16; save it as UTF-8")
-    if b"\x00" in pieces[0][:4096]:
-        raise BadData.at(path, "is no text (it holds NUL bytes); expected CSV, JSON lines or Parquet")
-    try:
-        texts = [piece.decode("utf-8-sig", errors="strict") for piece in _cut(pieces)]
-        return "utf-8", texts
-    except UnicodeDecodeError:
-        return "latin-1", [piece.decode("latin-1") for piece in pieces]
-
-
-def _cut(pieces: Sequence[bytes]) -> list[bytes]:
-    """The pieces without the incomplete character at the end of a cut one."""
-    if len(pieces) == 1 and len(pieces[0]) < WHOLE_BYTES:
-        return list(pieces)
-    return [piece[: piece.rfind(b"\n") + 1] if b"\n" in piece else piece for piece in pieces]
-
-
-def _rows(text: str, delimiter: str, first: int, *, is_quoted: bool = True) -> Iterator[tuple[int, list[str]]]:
-    """Rows with their first lines; blank lines are skipped."""
-    if delimiter == WHITESPACE:
-        for number, whole in enumerate(lines_of(text), first):
-            if whole.strip():
-                yield number, whole.split()
-        return
-    csv.field_size_limit(1 << 24)
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
-    line = first
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield line, row
-            line = first + reader.line_num
-    except csv.Error:
-        return
-
-
-def _delimiter(lines: Sequence[str]) -> str:
-    """The delimiter that divides most lines into the same number of values, over one."""
-    scores = {}
-    for delimiter in DELIMITERS:
-        widths = Counter(len(row) for _, row in _rows("\n".join(lines), delimiter, 1))
-        width, rows = widths.most_common(1)[0] if widths else (1, 0)
-        if width > 1:
-            scores[delimiter] = (rows / widths.total() >= 0.8, rows / widths.total() * min(width, 10))
-    if scores:
-        return max(scores, key=lambda one: scores[one])
-    widths = Counter(len(line.split()) for line in lines if line.strip())
-    width, rows = widths.most_common(1)[0]
-    is_divided = width > 1 and rows == widths.total() and _are_numbers(lines)
-    return WHITESPACE if is_divided else ","
-
-
-def _are_numbers(lines: Sequence[str]) -> bool:
-    cells = Counter(cell for line in lines[1:] for cell in line.split())
-    numbers = numbers_in(cells)
-    return numbers is not None and numbers.rows >= cells.total() / 2
-
-
-def _has_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has names: no numbers or times over a column of them, and no value of its column."""
-    if not rows:
-        return not any(_is_value(cell) for cell in first)
-    columns = [[row[at].strip() for row in rows if at < len(row)] for at in range(len(first))]
-    typed = [bool(values) and sum(map(_is_value, values)) > len(values) / 2 for values in columns]
-    if any(is_typed and not _is_value(cell) and cell for cell, is_typed in zip(first, typed, strict=True)):
-        return True
-    if any(is_typed and _is_value(cell) for cell, is_typed in zip(first, typed, strict=True)):
-        return False
-    again = sum(cell in values for cell, values in zip(first, columns, strict=True) if cell)
-    return again < max(1, len(first) / 2)
-
-
-def _is_value(cell: str) -> bool:
-    return bool(cell) and (numbers_in({cell: 1}) is not None or times_in({cell: 1}) is not None)
-
-
 def _of_json(path: Path, most: int) -> Sample:
-    pieces, is_complete, size = _pieces(path)
-    encoding, texts = _decoded(path, pieces)
+    pieces, is_complete, size = pieces_of(path)
+    encoding, texts = decoded(path, pieces)
     if encoding != "utf-8":
         raise BadData.at(path, "is not UTF-8; JSON lines are")
     rows, names = [], dict[str, None]()

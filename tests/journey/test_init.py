@@ -24,7 +24,7 @@ def houses(folder):
     (folder / "houses.csv").write_text("\n".join([*lines, 'x,"Jan 01, 2023",n/a,Graz,,$1']) + "\n")
 
 
-def made(here, tmp_path, path, *words, **fields):
+def made(here, tmp_path, path, *words):
     home = tmp_path / "home"
     drafted = here(home, "init", path, cwd=tmp_path)
     assert here(home, "check", drafted["recipe"], cwd=tmp_path)["faults"] == []
@@ -32,6 +32,22 @@ def made(here, tmp_path, path, *words, **fields):
     return drafted, found
 
 
+def test_what_is_drafted_and_what_check_finds_in_the_data_is_printed(here, tmp_path):
+    houses(tmp_path)
+    home = tmp_path / "home"
+    drafted = here(home, "init", "houses.csv", "--target", "price", cwd=tmp_path)
+    assert {one["what"]: one["decided"] for one in drafted["decisions"]}["built.on"] == "time (timestamp)"
+    assert here(home, "init", "houses.csv", code=2, cwd=tmp_path)["faults"][0]["where"] == "houses.yaml"
+    found = here(home, "check", "houses.yaml", cwd=tmp_path)
+    assert any(
+        "'x' is no whole number (line 302; 1 of 301 rows looked at)" in one["message"] for one in found["doubts"]
+    )
+    assert here(home, "check", "houses.yaml", "--no-data", cwd=tmp_path)["doubts"] == found["doubts"][:1]
+    (tmp_path / "houses.csv").unlink()
+    assert "not found" in here(home, "check", "houses.yaml", code=3, cwd=tmp_path)["faults"][0]["message"]
+
+
+@pytest.mark.slow
 @pytest.mark.spark
 def test_a_table_of_money_and_dates_becomes_a_model_that_scores_new_rows(here, tmp_path, spark):
     houses(tmp_path)

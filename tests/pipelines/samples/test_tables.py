@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from millstream.pipelines.samples import tables
+from millstream.pipelines.samples import csv_text
 from millstream.pipelines.samples.tables import sample
 from millstream.tracking.errors import BadData
 
@@ -45,7 +45,7 @@ def test_a_file_of_words_has_a_header_that_is_none_of_its_values(tmp_path):
 
 
 def test_a_large_file_is_sampled_from_all_its_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "WHOLE_BYTES", 12_000)
+    monkeypatch.setattr(csv_text, "WHOLE_BYTES", 12_000)
     (tmp_path / "it.csv").write_text("at,v\n" + "".join(f"{at},{at % 3}\n" for at in range(20_000)))
     found = sample(tmp_path / "it.csv")
     places = [int(one) for one in found.columns[0]]
