@@ -97,7 +97,7 @@ def texts(lines: DataFrame) -> RDD[str]:
 
 def seen(spark: SparkSession, content: RDD[str] | list[str], layout: Layout) -> DataFrame:
     """CSV texts or files with inferred types; a time of day stays text, as Spark would parse it as a time of today."""
-    options = {"header": "true", "sep": layout.delimiter, "nullValue": layout.null, **QUOTES}
+    options = {"header": "true", "sep": layout.delimiter, "nullValue": layout.nulls[0], **QUOTES}
     options["encoding"] = JAVA_NAMES[layout.encoding]
     texts = spark.read.options(**options).csv(content)
     frame = spark.read.options(**options, inferSchema="true").csv(content)
