@@ -19,13 +19,18 @@ from tests.tracking.server import Server
 from tests.tracking.started_runs import course, left, running, unfinished
 
 
-@pytest.fixture
-def server(tmp_path):
-    (tmp_path / "server").mkdir()
-    running = Server(tmp_path / "server")
-    running.start()
+@pytest.fixture(scope="module")
+def one_server(tmp_path_factory):
+    running = Server(tmp_path_factory.mktemp("server"))
     yield running
     running.stop()
+
+
+@pytest.fixture
+def server(one_server):
+    if one_server.process is None:
+        one_server.start()
+    return one_server
 
 
 @pytest.mark.fault
