@@ -14,6 +14,8 @@ VENV := .venv
 EXTRAS := petastorm,s3,test,check
 endif
 BIN := $(VENV)/bin
+# compiled once, however many processes import it
+unexport PYTHONDONTWRITEBYTECODE
 # a file of tests to a process, since what its tests share is made once; the journeys, which take longest, come first
 SPREAD := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 READY := $(VENV)/.ready
@@ -36,7 +38,7 @@ demo: $(READY)
 	$(BIN)/python -m millstream run cnn/lenet-digits
 
 test: $(READY)
-	$(PYTEST) $(SPREAD) --durations 40 -m 'not slow and not smoke and not gpu'
+	$(PYTEST) --durations 40 -m 'not slow and not smoke and not gpu'
 
 test-all: $(READY)
 	MILLSTREAM_TEST_ALL=1 $(PYTEST) $(SPREAD) -m 'not gpu'

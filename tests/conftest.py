@@ -56,8 +56,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(tryfirst=True)  # before the loop of a worker of xdist, which ends the chain
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Before the first test that starts Java: makes the archive of its classes (30 CPU seconds, once; each start then
-    costs 2 less)."""
+    """Before the first test that starts Java, where many do: makes the archive of its classes (30 CPU seconds, once;
+    each start then costs 2 less)."""
     if session.config.option.collectonly or not any(item.get_closest_marker("spark") for item in session.items):
         return
     from millstream.pipelines.spark.class_archive import ClassArchive
@@ -66,6 +66,10 @@ def pytest_runtestloop(session: pytest.Session) -> None:
 
     cache = Path(os.environ["XDG_CACHE_HOME"])
     archive = ClassArchive.of(find_java(), cache)
+    if shortcuts.ARE_TAKEN:
+        if not archive.found():
+            os.environ["MILLSTREAM_CLASS_ARCHIVE"] = "off"  # else the sixth start would make it
+        return
     with alone(cache / "tests.lock"):
         if not archive.found() and not archive.failed.exists():
             with tempfile.TemporaryDirectory() as home:
@@ -95,8 +99,9 @@ def spark(session_home: Path):
 
 
 @pytest.fixture(scope="session", autouse=shortcuts.ARE_TAKEN)
-def copied_schema(tmp_path_factory: pytest.TempPathFactory):
+def shortened(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
+        shortcuts.remember_names(patch)
         shortcuts.copy_schema(patch, tmp_path_factory.mktemp("schema") / "tracking.db")
         yield
 

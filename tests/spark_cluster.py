@@ -18,6 +18,7 @@ import psutil
 import pyspark
 
 from millstream.pipelines.spark.session import find_java
+from tests import shortcuts
 
 HOME = Path(pyspark.__file__).parent
 WITHIN_S = 120
@@ -52,6 +53,8 @@ class Cluster:
         (self.folder / "conf").mkdir()
         if workers:  # else a job would wait for them twice
             options = TOGETHER.format(workers=workers, within_s=WITHIN_S)
+            if shortcuts.ARE_TAKEN:
+                options += "".join(f"{name} {value}\n" for name, value in shortcuts.SPARK.items())
             (self.folder / "conf" / "spark-defaults.conf").write_text(options)
         log = self._run("master.Master", "--host", "127.0.0.1", "--port", "0", "--webui-port", "0")
         self.master = self._logged(log, r"Starting Spark master at (spark://127\.0\.0\.1:\d+)")

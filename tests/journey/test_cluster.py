@@ -1,4 +1,7 @@
-"""The same job on a real cluster of two workers: the same versions, also when a worker dies in the middle."""
+"""The same job on a real cluster of two workers: the same versions, also when a worker dies in the middle.
+
+`make test` takes one worker: it and what it starts are two Javas, of which each costs 3 CPU seconds.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.settings import Settings
 from millstream.tracking.verification.verify import verify
-from tests import spark_cluster
+from tests import shortcuts, spark_cluster
 from tests.journey.command import ROOT, answer, completed, environment, started
 
 pytestmark = pytest.mark.spark
@@ -44,7 +47,7 @@ fit: {seed: 7}
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with spark_cluster.cluster(tmp_path_factory.mktemp("cluster")) as running:
+    with spark_cluster.cluster(tmp_path_factory.mktemp("cluster"), workers=1 if shortcuts.ARE_TAKEN else 2) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.params import flatten
 from millstream.tracking.settings import Settings
-from tests.journey.command import ROOT, answer, completed, started_afresh
+from tests.journey.command import ROOT, answer, started_afresh
 from tests.journey.isolated import predicted, users_folder
 
 SMALL = ("--set", "data.source.limit=600")
@@ -156,7 +156,7 @@ def test_evaluate_score_and_a_plain_pyfunc_predict_the_same(here, home, run, raw
     assert measured["rows"] == 120
     assert {name: run["metrics"][name] for name in measured["metrics"]} == measured["metrics"]
 
-    scored = completed(home, "score", run["model_uri"], str(raw), str(tmp_path / "scored"))
+    scored = here(home, "score", run["model_uri"], str(raw), str(tmp_path / "scored"))
     assert scored["rows"] == 120
     table = pd.read_parquet(tmp_path / "scored").set_index("sample_id")
     assert accuracy_score(truth[table.index], table["prediction"]) == pytest.approx(

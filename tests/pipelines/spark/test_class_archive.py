@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from pyspark import SparkContext
+from pyspark.find_spark_home import _find_spark_home
 
 from millstream.pipelines.spark import class_archive
 from millstream.pipelines.spark.class_archive import ClassArchive
@@ -43,6 +44,18 @@ def classes(tmp_path):
     return file
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A real archive of a few classes, and the class path that it was made for."""
+    folder = tmp_path_factory.mktemp("archive")
+    class_path = str(next((Path(_find_spark_home()) / "jars").glob("py4j*.jar")))
+    (folder / "listed.classes").write_text("java/lang/Object\npy4j/Gateway\n")
+    archive = ClassArchive(find_java(), folder, "real")
+    archive.make(folder / "listed.classes", class_path)
+    return archive.found(), class_path
+
+
+@pytest.mark.slow
 @pytest.mark.spark
 def test_spark_runs_from_the_archive_of_its_classes(spark):
     archive = ClassArchive.of(find_java(), Path(os.environ["XDG_CACHE_HOME"])).found()
@@ -51,15 +64,14 @@ def test_spark_runs_from_the_archive_of_its_classes(spark):
 
 
 @pytest.mark.fault
-@pytest.mark.spark
 @pytest.mark.parametrize("damage", ["none", "cut", "a byte flipped", "of another class path"])
-def test_java_starts_without_an_archive_that_does_not_fit(spark, tmp_path, damage):
-    java, whole = find_java(), ClassArchive.of(find_java(), Path(os.environ["XDG_CACHE_HOME"])).found()
+def test_java_starts_without_an_archive_that_does_not_fit(whole, tmp_path, damage):
+    java, (archive, class_path) = find_java(), whole
     held = ClassArchive.of(java, tmp_path)
     held.folder.mkdir(parents=True)
-    file = held.folder / whole.name
-    shutil.copyfile(whole, file)
-    size = file.stat().st_size
+    size = archive.stat().st_size
+    file = held.folder / f"{held.key}-{size}.jsa"
+    shutil.copyfile(archive, file)
     with file.open("r+b") as content:
         if damage == "cut":
             content.truncate(size // 2)
@@ -70,10 +82,7 @@ def test_java_starts_without_an_archive_that_does_not_fit(spark, tmp_path, damag
             content.write(bytes([byte ^ 1]))
     options = class_archive.options(java, settings_of(tmp_path))
     assert any(str(file) in one for one in options) == (damage != "cut")
-    class_path = (
-        spark._jvm.java.lang.System.getProperty("java.class.path") if damage != "of another class path" else "."
-    )
-    started = [str(java), *options, "-cp", class_path, "-version"]
+    started = [str(java), *options, "-cp", "." if damage == "of another class path" else class_path, "-version"]
     found = subprocess.run(started, capture_output=True, text=True, env={**os.environ, "JAVA_TOOL_OPTIONS": ""})
     assert (found.returncode, found.stdout) == (0, "")
     insisting = subprocess.run([*started[:-3], "-Xshare:on", *started[-3:]], capture_output=True)
