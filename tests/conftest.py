@@ -14,6 +14,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+import yaml
 
 from millstream.tracking.settings import Settings
 from tests import shortcuts
@@ -42,9 +43,21 @@ hypothesis.settings.register_profile("house", deadline=None)
 hypothesis.settings.load_profile("house")
 
 
+SLOW = {
+    f"{Path(__file__).parent / file}::{case}"
+    for file, cases in yaml.safe_load(Path(__file__).with_name("slow.yaml").read_text()).items()
+    for case in cases["slow"]
+}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests that this machine cannot run are left out, counted by pytest as deselected and not as skipped: those of the
+    """Marks the cases of `slow.yaml`; a name that fits none is refused once all tests are collected. Tests that this machine cannot run are left out, counted by pytest as deselected and not as skipped: those of the
     origin files without a mirror, those of several hosts without root or iproute2."""
+    listed = {f"{item.path}::{item.name}": item for item in items}
+    if config.args == config.getini("testpaths") and (unknown := SLOW - listed.keys()):
+        raise pytest.UsageError(f"slow.yaml has cases that there are not: {sorted(unknown)}")
+    for case in SLOW & listed.keys():
+        listed[case].add_marker(pytest.mark.slow)
     lacking = {
         name for name, is_there in (("mirror", bool(os.environ.get(MIRROR))), ("hosts", can_be_made())) if not is_there
     }

@@ -1,15 +1,18 @@
 """Every recipe fits the code."""
 
+from functools import cache
+
 import pytest
 
 from millstream.pipelines import prepare
-from millstream.tracking.recipe import study
-from millstream.tracking.recipe.loader import catalogue, load, studies, summaries
+from millstream.tracking.recipe import loader, study
+from millstream.tracking.recipe.loader import catalogue, studies, summaries
 from millstream.tracking.recipe.schema import BUDGETS, direction_of_mark
 from millstream.training.assembly import validate
 from millstream.training.assembly.build import parts_of
 
 RECIPES = sorted(catalogue())
+load = cache(loader.load)
 
 
 @pytest.mark.parametrize("budget", BUDGETS)

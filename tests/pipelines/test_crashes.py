@@ -84,7 +84,7 @@ def test_a_prepare_killed_at_each_stage_leaves_whole_versions_and_the_next_one_e
 
 @pytest.mark.parametrize(
     ("kind", "shards", "every", "points"),
-    [("disk", (48, 48), 24, (8, 200)), ("s3", (8, 96), 9, (2, 100))],
+    [("disk", (12, 48), 8, (8, 200)), ("s3", (4, 96), 9, (2, 100))],
     ids=["disk", "s3"],
 )
 def test_a_publish_that_ends_before_any_of_its_operations_leaves_whole_versions(

@@ -25,6 +25,7 @@ from millstream.training.tasks.reduce import Config as ReduceConfig
 from millstream.training.tasks.reduce import Reduce
 from millstream.training.tasks.variational import Config as VariationalConfig
 from millstream.training.tasks.variational import Variational
+from tests import shortcuts
 from tests.training.optimization import test_carried_state
 from tests.training.signatures import image, signature, target
 from tests.training.tasks import test_adversarial, test_cluster, test_reduce
@@ -32,7 +33,7 @@ from tests.training.tasks.made import measured
 from tests.training.tasks.test_outcomes import CASES, classes, drawn
 
 SLOTS = 16
-SPLITS = (1, 9, 33)
+SPLITS = (1, 33) if shortcuts.ARE_TAKEN else (1, 9, 33)
 """Rows; in a last batch that is not full they stand in the last slots: rank 0 is the one without."""
 DRAWN = ("adversarial", "variational")
 """Kinds whose metrics have draws in them, which are a rank's own."""
