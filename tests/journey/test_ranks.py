@@ -137,7 +137,12 @@ def test_ranks_grow_the_same_trees_together(here, home, external):
         "fit={seed: 7, batch_size: 24}",
     )
     words = (str(home / "lenet.yaml"), *trees, "--set", f"network.external={external}", "--fresh")
-    both = completed(home, "train", *words, "--devices", "2")
+    if external == "true":
+        both = completed(home, "train", *words, "--devices", "2")
+    else:
+        first, second = (by_hand(home, rank, *words[1:]) for rank in range(2))
+        both = answer(first)
+        assert second.communicate()[0] == ""
     alone = here(home, "train", *words)
     assert both["metrics"].keys() == alone["metrics"].keys()
     assert both["metrics"]["test/accuracy"] == pytest.approx(alone["metrics"]["test/accuracy"], abs=0.02)
@@ -150,6 +155,22 @@ def test_ranks_grow_the_same_trees_together(here, home, external):
 
 
 @pytest.mark.fault
+@pytest.mark.spark
+def test_exact_training_that_lost_a_rank_is_resumed_as_one_with_the_bits_of_one(home):
+    recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true", "--set", "fit.epochs=12")
+    running = started(home, "train", recipe, *exact, "--fresh", "--devices", "2")
+    run = run_of(running, home)
+    (lost,) = ranks_of(running, "1")
+    lost.kill()
+    refused = answer(running, 4)
+    assert any("1" in fault["where"] + fault["message"] for fault in refused["faults"])
+    resumed = completed(home, "train", recipe, *exact)
+    assert resumed["run_id"] == run
+    assert resumed["weights"] == completed(home, "train", recipe, *exact, "--fresh")["weights"]
+
+
+@pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
 def test_exact_training_of_two_ranks_that_is_resumed_as_one_has_the_bits_of_one(home):
     recipe, exact = str(home / "lenet.yaml"), ("--set", "fit.exact=true")
@@ -195,10 +216,9 @@ def test_ranks_stopped_inside_an_epoch_are_resumed_as_one_with_the_same_batches(
 
 
 @pytest.mark.fault
+@pytest.mark.slow
 @pytest.mark.spark
-@pytest.mark.parametrize(
-    "what", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)], ids=["killed", "hung"]
-)
+@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hung"])
 def test_a_rank_that_dies_or_hangs_ends_all_and_is_named(home, what, soak):
     recipe, generator = str(home / "lenet.yaml"), random.Random(str(what))
     exact = ("--set", "fit.exact=true", "--set", "fit.epochs=200", "--set", "fit.timeout_s=20")
