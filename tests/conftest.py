@@ -51,8 +51,11 @@ SLOW = {
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Marks the cases of `slow.yaml`; a name that fits none is refused once all tests are collected. Tests that this machine cannot run are left out, counted by pytest as deselected and not as skipped: those of the
-    origin files without a mirror, those of several hosts without root or iproute2."""
+    """Marks the cases of `slow.yaml`; a name that fits none is refused once all tests are collected.
+
+    Tests that this machine cannot run are left out, counted by pytest as deselected and not as skipped: those of the
+    origin files without a mirror, those of several hosts without root or iproute2.
+    """
     listed = {f"{item.path}::{item.name}": item for item in items}
     if config.args == config.getini("testpaths") and (unknown := SLOW - listed.keys()):
         raise pytest.UsageError(f"slow.yaml has cases that there are not: {sorted(unknown)}")

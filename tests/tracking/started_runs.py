@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.run import Run
+from tests.forkserver import python
 
 
 def course(client, run_id, name):
@@ -41,9 +43,10 @@ time.sleep(600)
 """
 
 
-def running(settings, located):
-    """A client, a child process with an open run, and the id of the run."""
-    command = [sys.executable, "-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+def running(settings, located, child=False):
+    """A client, a process with an open run, and the id of the run; a child is a zombie once it was killed."""
+    words = ["-c", LEAVE_RUNNING, str(settings.home), str(located.file)]
+    start = partial(subprocess.Popen, [sys.executable, *words], stdout=subprocess.PIPE, text=True)
+    process = start() if child else python(*words)
     run_id = process.stdout.readline().strip()
     return open_store(settings), process, run_id

@@ -10,6 +10,7 @@ from millstream.tracking.errors import TrainingFailed
 from millstream.training.checkpoints import archive
 from millstream.training.memory import report_out_of_memory
 from tests.datasets import make_dataset
+from tests.forkserver import python
 
 LEAK = """
 import resource, sys
@@ -91,10 +92,11 @@ def test_what_is_streamed_takes_no_more_memory_than_was_allowed(tmp_path):
 
 @pytest.mark.fault
 def test_a_host_without_memory_is_reported_with_what_to_lower_and_the_checkpoint_is_kept(tmp_path):
-    found = subprocess.run([sys.executable, "-c", LEAK, str(tmp_path)], capture_output=True, text=True)
-    assert found.returncode == 5, found.stderr[-3000:]
-    assert "a recipe: no memory left on the host" in found.stdout
-    assert "fit.accumulate" in found.stdout
+    process = python("-c", LEAK, str(tmp_path))
+    out, err = process.communicate()
+    assert process.returncode == 5, err[-3000:]
+    assert "a recipe: no memory left on the host" in out
+    assert "fit.accumulate" in out
     newest = archive.newest_whole(tmp_path / "run", pytest.fail)
     assert archive.step_of(newest) == 5  # the end of the first epoch
 

@@ -20,7 +20,7 @@ def elsewhere(client, run_id, host="another"):
 
 @pytest.mark.fault
 def test_in_a_shared_home_the_lock_shows_who_is_alive_and_not_the_name_of_the_host(settings, located):
-    client, process, run_id = running(settings, located)
+    client, process, run_id = running(settings, located, child=True)
     elsewhere(client, run_id)
     assert reap(client, settings) == []
     process.kill()
@@ -32,7 +32,7 @@ def test_in_a_shared_home_the_lock_shows_who_is_alive_and_not_the_name_of_the_ho
 
 @pytest.mark.fault
 def test_where_no_lock_is_seen_a_zombie_of_this_host_is_dead_and_another_host_is_not_judged(settings, located):
-    client, process, run_id = running(settings, located)
+    client, process, run_id = running(settings, located, child=True)
     shutil.rmtree(settings.checkpoints / run_id)  # its home is another one
     assert reap(client, settings) == []
     process.kill()

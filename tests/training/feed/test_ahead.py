@@ -1,8 +1,6 @@
 """What is made ahead comes in its order, by a thread that is alone, and is closed whatever happens."""
 
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import torch
 
 from millstream.tracking.dataset.filesystems import place
 from millstream.training.feed.read.windows import ahead, in_turn, is_worth_threads
+from tests.forkserver import python
 
 
 def numbers(closed):
@@ -70,5 +69,5 @@ def numbers():
         yield torch.get_num_threads()
 print(*ahead(numbers(), 3), torch.get_num_threads())
 """
-    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["1", "1", "1", "2"]
+    out, err = python("-c", program).communicate()
+    assert out.split() == ["1", "1", "1", "2"], err
