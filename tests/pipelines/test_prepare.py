@@ -10,6 +10,7 @@ from millstream.pipelines import prepare
 from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import BadData, WrongRecipe
 from millstream.tracking.recipe.loader import load
+from millstream.tracking.settings import Settings
 from millstream.tracking.verification.leakage_proofs import Watched
 from millstream.tracking.verification.verify import verify
 
@@ -42,8 +43,16 @@ def quiet(message):
     pass
 
 
-def test_a_version_is_published_whole_and_found_again(spark, settings, tmp_path):
-    first = prepare.prepare(located(tmp_path), settings, say=quiet)
+@pytest.fixture(scope="module")
+def published(spark, tmp_path_factory):
+    """What `prepare` made of the recipe, and the settings of its home."""
+    folder = tmp_path_factory.mktemp("published")
+    settings = Settings.read({"MILLSTREAM_HOME": str(folder / "home")})
+    return prepare.prepare(located(folder), settings, say=quiet), settings
+
+
+def test_a_version_is_published_whole_and_found_again(published, tmp_path):
+    first, settings = published
     again = prepare.prepare(located(tmp_path), settings, say=quiet)
     assert (first.reused, again.reused) == (False, True)
     assert again.version == first.version
@@ -110,10 +119,8 @@ def test_whatever_changes_the_rows_changes_the_version(settings, tmp_path, chang
     assert version(["fit.epochs=9"]) == version([])
 
 
-def test_nothing_synthetic_leaves_train(spark, settings, tmp_path):
-    import pyarrow.parquet as pq
-
-    prepared = prepare.prepare(located(tmp_path), settings, say=quiet)
+def test_nothing_synthetic_leaves_train(published):
+    prepared, settings = published
     dataset = Dataset.open(prepared.path, settings.store)
     for split in ("valid", "test"):
         for shard in dataset.shards(split):
@@ -159,8 +166,8 @@ def test_rows_without_a_split_are_refused_and_nothing_is_left(spark, settings, t
     assert not list(Path(settings.store).rglob("*.parquet"))
 
 
-def test_the_manifest_records_what_each_step_did_and_learned(spark, settings, tmp_path):
-    prepared = prepare.prepare(located(tmp_path), settings, say=quiet)
+def test_the_manifest_records_what_each_step_did_and_learned(published):
+    prepared, settings = published
     manifest = Dataset.open(prepared.path, settings.store).manifest
     first = manifest.steps[0]
     assert (first.name, first.rows_in) == ("split", 120)

@@ -10,6 +10,7 @@ from millstream.experiments.search.run_search import Search, run_search, sets
 from millstream.experiments.search.space import Range, Space, Values
 from millstream.tracking.comparison.finished_runs import PARENT
 from millstream.tracking.errors import BadData, BadEnvironment, TrainingFailed, WrongRecipe
+from millstream.tracking.inspection import page
 from millstream.tracking.recipe.loader import load
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.training.loop.resume import begin
@@ -55,6 +56,9 @@ def lab(settings, tmp_path, monkeypatch):
         )
         return run_search(wanted, trials, Options(settings, fresh=fresh), say=str)
 
+    # models and pages of 60 trials are not what is looked at
+    monkeypatch.setattr("millstream.training.loop.train._log_model", lambda *words: "runs:/none")
+    monkeypatch.setattr(page, "logged", lambda dataset: "")
     monkeypatch.setattr(nested_runs, "once", once)
     monkeypatch.setattr(nested_runs, "published", lambda recipe, settings: dataset)
     made.search = search
