@@ -18,6 +18,7 @@ from millstream.training.assembly.dry_run import Unfit, rehearse, tried
 from millstream.training.config.fit import Fit
 from millstream.training.estimator_module import as_module
 from millstream.training.memory import report_out_of_memory
+from millstream.training.optimization import rng
 from millstream.training.optimization.initialization import initialise
 from millstream.training.task import Task
 
@@ -43,7 +44,7 @@ class Parts:
     def build(self, signature: Signature) -> Task:
         """The task with initial weights, which depend on `fit.seed` alone."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(key(self.fit.seed, "weights"))
+            rng.seed(key(self.fit.seed, "weights"))
             required = self.task.network_signature(self.task_config, signature)
             network: Any = as_module(self.network.build(self.network_config, required))
         if self.fit.init:
