@@ -27,7 +27,7 @@ SPARK = {
 
 
 def remember_names(patch: pytest.MonkeyPatch) -> None:
-    """Look up a name of Java once: py4j asks for `functions` at each `F.col`, and Java searches 300 jars for it, in a
+    """Look up a name of Java once: py4j looks for `functions` at each `F.col`, and Java searches 300 jars for it, in a
     tenth of its time in small jobs."""
     for kind in (JVMView, JavaPackage, JavaClass):
         patch.setattr(kind, "__getattr__", _remembered(kind.__getattr__))
