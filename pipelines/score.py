@@ -1,6 +1,7 @@
-"""Batch inference on Spark: a registered model over a table of raw columns, written completely or not at all.
+"""Batch inference: a registered model over a table of raw columns, written completely or not at all.
 
-The model loads torch, if it is a network, at run time and only on the workers.
+A small local file is scored in this process, any other table on Spark, whose start takes longer than a small table. The
+model loads torch, if it is a network, at run time, and only where it predicts.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,17 +31,19 @@ from pyspark.sql.types import StructField, StructType
 from millstream.pipelines.publish import stores
 from millstream.pipelines.readers import origin_files
 from millstream.pipelines.readers.part_files import parts
-from millstream.pipelines.scoring import errors, input_table
+from millstream.pipelines.scoring import errors, input_table, small_file
 from millstream.pipelines.scoring.input_table import ScoringInput
 from millstream.pipelines.scoring.layout import Files, Reading
 from millstream.pipelines.scoring.sink import SHARED, Sink
+from millstream.pipelines.scoring.small_table import SmallTable
 from millstream.pipelines.spark import arrow_pandas, preflight
 from millstream.pipelines.spark.frames import in_arrow
-from millstream.pipelines.spark.session import session
+from millstream.pipelines.spark.session import is_submitted, session
 from millstream.pipelines.table import OriginFile
 from millstream.tracking.dataset.filesystems import place
-from millstream.tracking.errors import BadData
+from millstream.tracking.errors import BadData, Refusal
 from millstream.tracking.runs import model_logging
+from millstream.tracking.runs.model_logging import Described
 from millstream.tracking.settings import Settings
 
 
@@ -53,25 +56,53 @@ class Scored(BaseModel, frozen=True):
 def score(model_uri: str, source: str, output: str, settings: Settings, *, master: str | None = None) -> Scored:
     """Write the table `source` to `output`, with the model's predictions as additional columns.
 
-    `output` is the path or URL of a Parquet folder that must not exist: it appears when all rows are scored. Raises
-    BadData for input that cannot be read, misses columns, or would be overwritten.
+    `output` is the path or URL of a Parquet folder that must not exist: it appears when all rows are scored. Spark
+    scores with a `master`, and whatever is no small file on a disk. Raises BadData for input that cannot be read,
+    misses columns, or would be overwritten.
     """
     started = time.monotonic()
     source, start = _absolute(source), partial(session, master, settings)
     sink = Sink.of(output, start)
     model = model_logging.describe(model_uri, settings)
-    files = Files.of(source, _local(source, start, settings))
+    files, reading = Files.of(source, _local(source, start, settings)), Reading.of(model)
+    rows = None
+    if master is None and sink.is_on_disk and not is_submitted():
+        small = small_file.read(files, reading)
+        rows = None if small is None else _scored_here(small, model, sink, source)
+    if rows is None:
+        rows = _scored_on_spark(start, files, reading, model, sink)
+    return Scored(rows=rows, output=str(sink.target), seconds=round(time.monotonic() - started, 3))
+
+
+def _scored_here(table: SmallTable, model: Described, sink: Sink, source: str) -> int | None:
+    """None where the model does not predict: Spark reports the reason with its place."""
+    _refuse_clash(source, table.columns.column_names, model)
+    loaded: Any = importlib.import_module(model_logging.LOADER)._load_pyfunc(str(model.folder / model_logging.DATA))
+    try:
+        predictions = _predictions(loaded, table.inputs, _kinds(model.outputs))
+    except (Refusal, ValueError, TypeError):
+        return None
+    columns = dict(zip(table.columns.column_names, table.columns.columns, strict=True))
+    return sink.write_table(pa.table(columns | predictions))
+
+
+def _scored_on_spark(
+    start: Callable[..., SparkSession], files: Files, reading: Reading, model: Described, sink: Sink
+) -> int:
     spark = start(raw_bytes=sum(path.stat().st_size for path in files.paths))
     preflight.check(spark, files.paths, SHARED)
     with _refusing(files):
-        table = input_table.read(spark, files, Reading.of(model))
-    clash = [name for name in table.names if name.lower() in {output.lower() for output in model.outputs}]
-    if clash:
-        raise BadData.at(source, f"has columns {clash}, which the model returns; rename them")
+        table = input_table.read(spark, files, reading)
+    _refuse_clash(files.where, table.names, model)
     folder = _at_the_workers(spark, model.folder)
     with _refusing(files):
-        rows = sink.write(table.frame, lambda read: _predict(replace(table, frame=read), folder, model.outputs))
-    return Scored(rows=rows, output=str(sink.target), seconds=round(time.monotonic() - started, 3))
+        return sink.write(table.frame, lambda read: _predict(replace(table, frame=read), folder, model.outputs))
+
+
+def _refuse_clash(where: str, names: Sequence[str], model: Described) -> None:
+    clash = [name for name in names if name.lower() in {output.lower() for output in model.outputs}]
+    if clash:
+        raise BadData.at(where, f"has columns {clash}, which the model returns; rename them")
 
 
 def _absolute(source: str) -> str:
@@ -125,7 +156,7 @@ def arrow_type(kind: str) -> pa.DataType:
 def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, str]) -> DataFrame:
     """The unchanged columns of the table and the predictions; only the inputs go through pandas."""
     frame, count = table.frame, len(table.names)
-    kinds = {name: arrow_type(kind) for name, kind in outputs.items()}
+    kinds = _kinds(outputs)
     added = [StructField(name, from_arrow_type(kind)) for name, kind in kinds.items()]
     passed = [StructField(name, frame.schema[at].dataType) for at, name in enumerate(table.names)]
     schema = StructType([*passed, *added])
@@ -137,9 +168,18 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
         for batch in batches:
             if batch.num_rows:
                 taken = pa.RecordBatch.from_arrays([batch.column(at) for at in inputs.values()], list(inputs))
-                raw = arrow_pandas.to_pandas(taken)
-                predictions = model.predict(raw)
-                more = [pa.array(list(predictions[name]), kind, from_pandas=True) for name, kind in kinds.items()]
-                yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more], names)
+                more = _predictions(model, taken, kinds)
+                yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more.values()], names)
 
     return in_arrow(frame, pieces, schema)
+
+
+def _kinds(outputs: Mapping[str, str]) -> dict[str, pa.DataType]:
+    return {name: arrow_type(kind) for name, kind in outputs.items()}
+
+
+def _predictions(
+    model: Any, inputs: pa.RecordBatch | pa.Table, kinds: Mapping[str, pa.DataType]
+) -> dict[str, pa.Array]:
+    predictions = model.predict(arrow_pandas.to_pandas(inputs))
+    return {name: pa.array(list(predictions[name]), kind, from_pandas=True) for name, kind in kinds.items()}

@@ -1,4 +1,4 @@
-"""Batch prediction for a table, on Spark."""
+"""Batch prediction for a table, on Spark unless it is small."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from millstream.verbs.terminal.options import master_option
 @click.argument("output")
 @master_option
 def score(model: str, source: str, output: str, master: str | None) -> Any:
-    """Predict for a table of raw columns on Spark: CSV, JSON lines, Parquet or ORC in, Parquet out, all or nothing.
+    """Predict for a table of raw columns: CSV, JSON lines, Parquet or ORC in, Parquet out, all or nothing.
+
+    A CSV or Parquet file of at most 4 MiB is scored in this process, any other table, and any with --master, on Spark.
 
     \b
     Example: millstream score models:/mlp.adult/1 people.csv scored

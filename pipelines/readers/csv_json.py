@@ -214,4 +214,5 @@ def first_row(path: Path, layout: Layout) -> list[str]:
     if layout.delimiter == WHITESPACE:
         return first_line(path, layout.encoding).split()
     row = first_line(path, layout.encoding, Values(layout.delimiter))
-    return [name.strip() for name in next(reader([row], delimiter=layout.delimiter))]
+    # blanks before a quote, without which it would not open a value
+    return [name.strip() for name in next(reader([row], delimiter=layout.delimiter, skipinitialspace=True))]

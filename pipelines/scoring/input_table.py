@@ -111,7 +111,7 @@ def _orc(spark: SparkSession, files: Files) -> DataFrame:
 
 
 def _csv(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
-    layout, names = _csv_names(files.paths, reading)
+    layout, names = csv_names(files.paths, reading)
     reading.check(files.where, names)
     texts = csv_json.csv_texts(spark, files.paths, layout, names)
     places = csv_json.cells(names)
@@ -122,7 +122,7 @@ def _csv(spark: SparkSession, files: Files, reading: Reading) -> _Parsed:
     return _Parsed(frame, names, values, {name: F.col(places[name]) for name in inputs}, layout)
 
 
-def _csv_names(paths: Sequence[Path], reading: Reading) -> tuple[Layout, list[str]]:
+def csv_names(paths: Sequence[Path], reading: Reading) -> tuple[Layout, list[str]]:
     """The layout and the columns of CSV files.
 
     Files without a header have the columns of the source: all of them, all but the target, or only the model's inputs.

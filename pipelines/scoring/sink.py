@@ -31,6 +31,7 @@ from millstream.tracking.dataset.filesystems import S3, Place, Remote, answering
 from millstream.tracking.errors import BadData, BadEnvironment
 
 ROWS = "rows"
+ONLY_PART = "part-00000.snappy.parquet"
 SUCCESS = "_SUCCESS"
 """Hadoop's marker file of a complete folder."""
 SHARED = "give a folder that all hosts share under the same path, or a URL as s3://BUCKET/FOLDER"
@@ -53,6 +54,19 @@ class Sink:
         if is_there:
             raise BadData.at(target, "is there already; give a path that is not, nothing is overwritten")
         return cls(target)
+
+    @property
+    def is_on_disk(self) -> bool:
+        return isinstance(self.target, Path)
+
+    def write_table(self, table: pa.Table) -> int:
+        """Write a table to a disk of this machine; returns the number of its rows."""
+        with self._staging() as staged:
+            rows = Path(str(staged.folder)) / ROWS
+            rows.mkdir()
+            pq.write_table(table, rows / ONLY_PART)
+            staged.commit()
+        return int(table.num_rows)
 
     def write(self, frame: DataFrame, predict: Callable[[DataFrame], DataFrame]) -> int:
         """Write the predictions for the rows of `frame`, one per row; returns their number.

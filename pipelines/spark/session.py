@@ -55,9 +55,9 @@ def session(master: str | None, settings: Settings, raw_bytes: int | None = None
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
-    address = master or (None if _SUBMITTED in os.environ else LOCAL)
+    address = master or (None if is_submitted() else LOCAL)
     more: list[str] = []
-    if _SUBMITTED not in os.environ:
+    if not is_submitted():
         java = find_java()
         os.environ["JAVA_HOME"] = str(java.parent.parent)
         if address is not None and address.startswith("local"):
@@ -72,6 +72,11 @@ def session(master: str | None, settings: Settings, raw_bytes: int | None = None
         cluster.make_ready(spark, _packed(scratch), within_s)
         cluster.keep_watch(spark, within_s)
     return spark
+
+
+def is_submitted() -> bool:
+    """Whether spark-submit started this process."""
+    return _SUBMITTED in os.environ
 
 
 def worker_python(address: str | None) -> str:

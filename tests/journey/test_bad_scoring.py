@@ -55,8 +55,13 @@ def model(spark, tmp_path_factory):
 def scored(model, folder, content, name="new.csv"):
     uri, settings = model
     (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    score(uri, str(folder / name), str(folder / "scored"), settings)
-    return pd.read_parquet(folder / "scored")
+    score(uri, str(folder / name), str(folder / "scored"), settings, master="local[2]")
+    found = pq.read_table(folder / "scored")
+    score(uri, str(folder / name), str(folder / "small"), settings)  # without Spark, where that reads it
+    small = pq.read_table(folder / "small")
+    assert small.schema.remove_metadata() == found.schema.remove_metadata()
+    assert small.to_pylist() == found.to_pylist()
+    return found.to_pandas()
 
 
 def test_columns_are_found_by_name_in_any_order_and_others_are_kept(model, tmp_path):

@@ -153,7 +153,7 @@ def test_a_vae_scores_images(spark, settings, tmp_path):
     found, dataset = trained(settings, tmp_path / "vae.yaml")
     raw = pq.read_table(dataset.verified(dataset.shards("test")[0])).to_pandas()[["sample_id", "image"]]
     raw.to_parquet(tmp_path / "raw.parquet")
-    score(found.model_uri, str(tmp_path / "raw.parquet"), str(tmp_path / "scored"), settings)
+    score(found.model_uri, str(tmp_path / "raw.parquet"), str(tmp_path / "scored"), settings, master="local[2]")
     scored = pd.read_parquet(tmp_path / "scored").set_index("sample_id").loc[raw["sample_id"]]
     expected = alone(settings, found.model_uri, raw)
     np.testing.assert_allclose(np.stack(scored["latent"]), np.stack(expected["latent"]), rtol=1e-4, atol=1e-5)

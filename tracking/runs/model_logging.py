@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import pandas as pd
@@ -30,10 +30,12 @@ from millstream.tracking.runs import model_check, model_code
 from millstream.tracking.runs.champion import Entry
 from millstream.tracking.runs.mlflow_store import open_store
 from millstream.tracking.runs.promotion import Measure
-from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.store_errors import StoreError, answering
 from millstream.tracking.serving.columns import UNKNOWN_CLASS
 from millstream.tracking.settings import Settings
+
+if TYPE_CHECKING:  # a run draws figures: a model is scored without matplotlib
+    from millstream.tracking.runs.run import Run
 
 _EXAMPLE = "input_example.json"
 LOADER = "millstream.pyfunc"
