@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 
 from millstream.tracking.errors import (
     BadEnvironment,
@@ -49,6 +49,14 @@ class Answer:
     exit_code: int
 
 
+@dataclass(frozen=True)
+class Ongoing:
+    """A result that is shown at once, and what is then done until a signal comes."""
+
+    result: Any
+    go_on: Callable[[], None]
+
+
 def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], click.Command]:
     """Turns a function into a command: `show` prints its result as tables, `--json` as JSON."""
 
@@ -60,16 +68,28 @@ def verb(group: click.Group, show: Callable[[Any], None]) -> Callable[[Work], cl
         def run_verb(as_json: bool, **options: Any) -> None:
             with _stdout_kept(as_json) as out:
                 result, code = _done(work, options)
-                if as_json:
-                    out.write(json.dumps(_plain(result), allow_nan=True) + "\n")
-                    out.flush()
-                elif not isinstance(result, _Failed):
-                    show(result)
+                report = partial(_report, show=show, out=out if as_json else None)
+                if isinstance(result, Ongoing):
+                    report(result.result)
+                    result, code = _done(result.go_on, {})
+                    if code:
+                        report(result)
+                else:
+                    report(result)
             sys.exit(code)
 
         return group.command(work.__name__.rstrip("_"), epilog=CODES)(run_verb)
 
     return command
+
+
+def _report(result: Any, show: Callable[[Any], None], out: Any) -> None:
+    """Writes JSON to `out`, or shows a result where that is None."""
+    if out is not None:
+        out.write(json.dumps(_plain(result), allow_nan=True) + "\n")
+        out.flush()
+    elif not isinstance(result, _Failed):
+        show(result)
 
 
 class Verbs(click.Group):

@@ -106,3 +106,10 @@ def drafted(report: Mapping[str, Any]) -> None:
         echo(f"look at: {doubt}", markup=False)
     recipe = shlex.quote(report["recipe"])
     echo(f"next: millstream check {recipe}\n      millstream run {recipe} --budget smoke", markup=False)
+
+
+def served(result: Mapping[str, Any]) -> None:
+    if "url" in result:
+        echo(f"{result['model']} at {result['url']}, until Ctrl-C", markup=False)
+    else:
+        echo(f"docker build --tag model {result['folder']}", markup=False)
