@@ -8,10 +8,10 @@ PYTHON ?= python3.11
 
 ifeq ($(STACK),modern)
 VENV := .venv-modern
-EXTRAS := s3,test
+EXTRAS := export,s3,test
 else
 VENV := .venv
-EXTRAS := petastorm,s3,test,check
+EXTRAS := export,petastorm,s3,test,check
 endif
 BIN := $(VENV)/bin
 # compiled once, however many processes import it

@@ -141,6 +141,18 @@ def path(manifest: Manifest) -> tuple[tuple[Column, ...], list[Change]]:
     return tuple(by_name.values()), changes[::-1]
 
 
+def applied(manifest: Manifest) -> list[dict[str, Any]]:
+    """The transforms of `replay` in their order, as plain values: step, column, and what the step learned of it."""
+    expected, used = path(manifest)
+    columns, found = {column.name for column in expected}, []
+    for step in manifest.steps:
+        for change in _changes_of(step, manifest):
+            if change in used and change.reads <= columns:  # not of a target, which served rows lack
+                found.append({"step": step.name, "column": change.name, "learned": dict(change.learned)})
+                columns.add(change.name)
+    return found
+
+
 def _changes_of(step: Step, manifest: Manifest) -> list[Change]:
     if _served(step) != "replayed":
         return []

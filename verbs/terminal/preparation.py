@@ -113,3 +113,19 @@ def served(result: Mapping[str, Any]) -> None:
         echo(f"{result['model']} at {result['url']}, until Ctrl-C", markup=False)
     else:
         echo(f"docker build --tag model {result['folder']}", markup=False)
+
+
+def exported(result: Any) -> None:
+    report = plain(result)
+    before = f"{report['transforms']} transforms of raw columns come before the graph: {report['beside']}"
+    rows = [
+        ("graph", report["path"]),
+        *((f"input {name}", kind) for name, kind in report["inputs"].items()),
+        *((f"output {name}", kind) for name, kind in report["outputs"].items()),
+        *(
+            (f"difference of {name}", f"{value:.1e} at most, over {report['rows']} rows")
+            for name, value in report["differences"].items()
+        ),
+        ("before it", before if report["transforms"] else f"nothing; see {report['beside']}"),
+    ]
+    table("exported", ("what", "found"), rows)
