@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import datetime
 import gzip
+import json
 import random
+import signal
 import threading
+import urllib.error
+import urllib.request
 from decimal import Decimal
 
 import mlflow
@@ -17,7 +21,9 @@ import pytest
 from millstream.pipelines.score import score
 from millstream.tracking.errors import BadData, BadEnvironment
 from millstream.tracking.settings import Settings
+from tests.journey.command import started
 from tests.journey.test_scoring import trained
+from tests.runtimes import check_runtimes
 
 pytestmark = pytest.mark.spark
 TREE = """
@@ -201,3 +207,29 @@ def test_a_cluster_that_is_gone_while_the_table_is_read_is_reported_as_such(spar
         is_over.set()
         watch.join()
     assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
+
+
+def test_four_runtimes_of_trees_have_one_set_of_numbers(model, tmp_path):
+    raw = pd.DataFrame(ROWS * 5, columns=["spent", "visits", "town"])
+    assert check_runtimes(*model, raw, tmp_path) == ["probabilities"]
+
+
+def test_a_served_model_ends_with_ctrl_c_and_shows_no_token(model, tmp_path):
+    uri, settings = model
+    (tmp_path / "token").write_text("secret-0123\n")
+    words = ("serve", uri, "--port", "0", "--token-file", str(tmp_path / "token"))
+    server = started(settings.home, *words)
+    url = json.loads(server.stdout.readline())["url"]
+    body = json.dumps({"rows": [{"spent": 0.5, "visits": 3, "town": "Graz"}, {"spent": 1, "visits": 3}]}).encode()
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer secret-0123"}
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/predict", body, headers))
+    assert refused.value.code == 422
+    assert json.load(refused.value)["values"] == [
+        {"row": 1, "column": "town", "value": "missing", "expected": "a text"}
+    ]
+    server.send_signal(signal.SIGINT)
+    out, err = server.communicate(60)
+    assert (server.returncode, json.loads(out)) == (130, {"error": "stopped", "exit": 130})
+    assert err.strip().splitlines()[-1] == "stopped"
+    assert "secret" not in out + err
