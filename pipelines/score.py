@@ -7,6 +7,7 @@ model loads torch, if it is a network, at run time, and only where it predicts.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import shutil
 import tempfile
@@ -89,6 +90,7 @@ def _scored_here(table: SmallTable, model: Described, sink: Sink, source: str) -
 def _scored_on_spark(
     start: Callable[..., SparkSession], files: Files, reading: Reading, model: Described, sink: Sink
 ) -> int:
+    gc.enable()  # the command starts without
     spark = start(raw_bytes=sum(path.stat().st_size for path in files.paths))
     preflight.check(spark, files.paths, SHARED)
     with _refusing(files):
