@@ -238,7 +238,10 @@ def listening(host: str, port: int, token: str | None) -> socket.socket:
         raise WrongRecipe.at(f"--host {host}", message)
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
+        listener = socket.create_server((host, port), family=family, backlog=128)
+        # connections inherit it; asyncio sets it on sockets of another kind, and an answer's body would wait 40 ms
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except OSError as error:
         raise BadEnvironment.at(f"{host}:{port}", f"cannot be used ({error.strerror}); give another --port") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from types import SimpleNamespace
 
 import numpy as np
@@ -148,6 +149,13 @@ def test_others_reach_a_model_by_a_token_alone(tmp_path):
             rest.token_of({rest.TOKEN: empty}, None)
     with pytest.raises(WrongRecipe, match="cannot be read"):
         rest.token_of({}, tmp_path / "none")
+
+
+def test_the_body_of_an_answer_does_not_wait_for_its_head_to_be_acknowledged():
+    with rest.listening("127.0.0.1", 0, None) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 @pytest.mark.bad_input
