@@ -46,7 +46,8 @@ def main() -> None:
     example = json.loads((model.folder / "input_example.json").read_text())
     binary = [name for name, kind in model.inputs.items() if kind == "binary"]
     rows = [{name: bytes(value) if name in binary else value for name, value in row.items()} for row in example]
-    print(json.dumps({"model": options.model, **answered(options.model, rows[0], options.requests), "machine": machine()}))
+    requests = answered(options.model, rows[0], options.requests)
+    print(json.dumps({"model": options.model, **requests, "machine": machine()}))
     seconds = [scored(options.model, (rows * 3)[:3]) for _ in range(options.rounds)]
     print(json.dumps({"model": options.model, "score of 3 rows, CPU s": min(seconds), "all": seconds}))
 
