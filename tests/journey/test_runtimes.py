@@ -50,7 +50,11 @@ def trained(folder, recipe):
     settings = Settings.read({"MILLSTREAM_HOME": str(home)})
     model = model_folder.load(model_logging.model_folder(run["model_uri"], settings))
     raw = raw_rows(model, settings).head(100)
+    columns = model.manifest.source.config.get("columns") if model.manifest is not None else None
+    declared = columns if isinstance(columns, dict) else {}
     for column in model.raw_columns:
+        if declared.get(column.name, {}).get("type") == "long":  # restored from scaled numbers: nearly whole
+            raw[column.name] = raw[column.name].astype("float64").round().astype(column.dtype)
         if column.layout == "tensor":
             values = [one if isinstance(one, bytes) else np.asarray(one, column.dtype) for one in raw[column.name]]
             raw[column.name] = [one if isinstance(one, bytes) else one.tobytes() for one in values]

@@ -25,7 +25,16 @@ def category_numbers(values: pd.Series[Any], classes: Sequence[str], *, unknown:
     Values that match a class exactly are kept: older models have classes that are not in normal form.
     """
     numbers = {name: at for at, name in enumerate(classes)}
-    return values.map(lambda value: numbers.get(value, numbers.get(as_text(value), unknown))).astype("int64")
+
+    def number(value: Any) -> int:
+        return numbers.get(value, numbers.get(as_text(value), unknown))
+
+    codes, distinct = pd.factorize(values.to_numpy(dtype=object))
+    if not all(isinstance(value, str) for value in distinct):  # 1 and True are one value there
+        return values.map(number).astype("int64")
+    # the last one is of missing values, whose code is -1
+    table = np.array([*map(number, distinct), number(None)], np.int64)
+    return pd.Series(table[codes], index=values.index, name=values.name)
 
 
 def as_text(value: Any) -> str:
