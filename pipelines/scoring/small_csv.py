@@ -89,7 +89,7 @@ def _value_of(layout: Layout) -> Callable[[str], Iterator[Text]]:
                 raise Doubtful
             quoted, bare, more = found.groups()
             text = bare.strip(" ") if quoted is None else quoted.replace('""', '"')
-            yield None if text == layout.null or (quoted is None and not text) else text
+            yield None if text in layout.nulls or (quoted is None and not text) else text
             at = found.end()
 
     return values
@@ -113,19 +113,21 @@ def _maybe(cast: Callable[[str], Any], text: Text) -> Any:
 def _casts(declared: TableColumn, layout: Layout) -> Callable[[str], Any]:
     """How a text becomes a value of the type; it raises Doubtful for one that may be invalid."""
     if declared.type == "string":
-        return lambda text: _text(text, declared, layout.null)
+        return lambda text: _text(text, declared, layout.nulls)
+    if declared.number is not None or len(declared.forms) > 1:
+        raise Doubtful  # left to Spark: written numbers, and formats that are tried in turn
     if declared.type == "timestamp":
-        pattern = _pattern(declared.form) if declared.form else _ISO
+        pattern = _pattern(declared.forms[0]) if declared.forms[0] else _ISO
         return lambda text: _time(text, pattern)
     if declared.type == "long":
         return _integer
     return lambda text: _number(text, layout.decimal)
 
 
-def _text(text: str, declared: TableColumn, null: str) -> Text:
+def _text(text: str, declared: TableColumn, nulls: Sequence[str]) -> Text:
     stripped = text.strip(declared.strip or " ")
     value = stripped if declared.role == "key" else normal_form(stripped)
-    return None if value == null else value
+    return None if value in nulls else value
 
 
 def _integer(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ def read(files: Files, reading: Reading) -> SmallTable:
     reading.check(files.where, table.column_names)
     columns = {name: _same(table.column(name).combine_chunks()) for name in table.column_names}
     inputs = {
-        one.name: (_input(columns[one.name], one, reading.layout.null), one)
+        one.name: (_input(columns[one.name], one, reading.layout.nulls), one)
         for one in reading.inputs
         if one.name in columns
     }
@@ -66,14 +67,14 @@ def _same(values: pa.Array) -> pa.Array:
     return values
 
 
-def _input(values: pa.Array, one: ModelInput, null: str) -> pa.Array:
+def _input(values: pa.Array, one: ModelInput, nulls: Sequence[str]) -> pa.Array:
     if one.declared is None:
         return values
     try:
         cast = _cast(values, one.declared)
     except pa.ArrowInvalid:
         raise Doubtful from None
-    return _trimmed(cast, one.declared, null) if one.is_of_source and one.declared.type == "string" else cast
+    return _trimmed(cast, one.declared, nulls) if one.is_of_source and one.declared.type == "string" else cast
 
 
 def _cast(values: pa.Array, declared: TableColumn) -> pa.Array:
@@ -87,9 +88,9 @@ def _cast(values: pa.Array, declared: TableColumn) -> pa.Array:
     return values.cast(wanted)
 
 
-def _trimmed(values: pa.Array, declared: TableColumn, null: str) -> pa.Array:
+def _trimmed(values: pa.Array, declared: TableColumn, nulls: Sequence[str]) -> pa.Array:
     """As `pipelines.readers.row_validation.trimmed`."""
     stripped = pc.utf8_trim(values, declared.strip or " ")
     texts = stripped.to_pylist()
     normal = texts if declared.role == "key" else [None if text is None else normal_form(text) for text in texts]
-    return pa.array([None if text == null else text for text in normal], pa.string())
+    return pa.array([None if text in nulls else text for text in normal], pa.string())

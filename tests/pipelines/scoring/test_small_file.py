@@ -103,6 +103,8 @@ def test_csv_is_read_as_on_spark(spark, tmp_path):
     path.write_text("a; 1,5;?;\u00e9;-\n\u00fc;?;2;?;?\n", encoding="latin-1")
     layout = {"delimiter": ";", "decimal": ",", "null": "?", "encoding": "latin-1", "header": False}
     assert compared(spark, path, source_of(path, **layout))
+    path.write_text(HEAD + 'a,NA,?,NA,?\nb,"?",1,"NA",x\n')
+    assert compared(spark, path, source_of(path, null=["NA", "?"]))
 
 
 def test_times_are_read_as_on_spark(spark, tmp_path):
@@ -113,6 +115,9 @@ def test_times_are_read_as_on_spark(spark, tmp_path):
     for at in ("2023-02-29", "2024-01-01 24:00:00", "2024-01-01 10:00:00Z", "07:30", "2024", "2024-1-1"):
         path.write_text(head + f"a,1,1,a,y,{at},01.02.1850 07:30\n")
         assert small(path, Reading.of(described(source, INPUTS))) is None
+    several = {**TIMES, "day": {"type": "timestamp", "form": ["dd.MM.yyyy HH:mm", ""]}}
+    path.write_text(head + "a,1,1,a,y,2024-02-29,01.02.1850 07:30\n")
+    assert small(path, Reading.of(described(source_of(path, columns={**COLUMNS, **several}), INPUTS))) is None
 
 
 def test_what_may_be_read_in_another_way_is_left_to_spark(tmp_path):
@@ -122,6 +127,9 @@ def test_what_may_be_read_in_another_way_is_left_to_spark(tmp_path):
         path.write_bytes(text.encode())
         assert small(path, Reading.of(described(source, INPUTS))) is None, name
     strict = source_of(path, columns={**COLUMNS, "n": {"type": "long"}, "word": {"type": "string", "classes": ["a"]}})
+    written = source_of(path, columns={**COLUMNS, "x": {"type": "double", "number": {"thousands": ","}}})
+    path.write_text(HEAD + "a,1,1,a,1\n")
+    assert small(path, Reading.of(described(written, INPUTS))) is None
     for text in ("a,1,,a,yes\n", "a,1,1,b,yes\n", "a,1,1,,yes\n"):
         path.write_text(HEAD + text)
         assert small(path, Reading.of(described(strict, INPUTS))) is None
