@@ -83,6 +83,11 @@ def folders(tmp_path_factory):
 def test_a_partitioned_folder_is_read_with_the_columns_that_its_folders_name(spark, folders, form):
     found = read(spark, folders / form, format=form)
     assert rows_of(found, "sample_id", *COLUMNS) == expected(form)
+
+
+@SLOW
+@pytest.mark.parametrize("form", FORMS)
+def test_inferred_partition_columns_are_texts(spark, folders, form):
     inferred = read(spark, folders / form, format=form, columns="inferred", target="pay")
     assert {column.name: column.dtype for column in inferred.columns} == {
         "who": "string",
@@ -119,14 +124,9 @@ def copied(kind, request, spark, folders):
     return copy
 
 
-@pytest.mark.parametrize(
-    ("kind", "form"),
-    [
-        pytest.param(kind, form, marks=() if (kind, form) == ("hadoop", "csv") else SLOW)
-        for kind in ("s3", "hadoop")
-        for form in FORMS
-    ],
-)
+@SLOW
+@pytest.mark.parametrize("kind", ["s3", "hadoop"])
+@pytest.mark.parametrize("form", FORMS)
 def test_the_same_files_behind_a_url_are_the_same_table(spark, copied, form):
     assert rows_of(read(spark, copied(form), format=form), "sample_id", *COLUMNS) == expected(form)
 
