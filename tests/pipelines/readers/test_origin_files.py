@@ -133,15 +133,14 @@ def test_a_url_cannot_lead_out_of_the_downloads(mirrored):
         locate(OriginFile("s3://bucket/../../secret"), mirrored)
 
 
-def test_images_that_a_table_on_s3_names_are_copied_beside_it(s3, mirrored, tmp_path):
+def test_images_that_a_table_on_s3_names_are_not_copied_with_it(s3, mirrored, tmp_path):
     folder = f"s3://bucket/{tmp_path.name}"
     s3.put(f"{tmp_path.name}/index.csv", b"id\na\nb\n")
     s3.put(f"{tmp_path.name}/images/a.png", b"an image")
     table = {"name": f"{folder}/index.csv", "image": "images/{id}.png"}
     found = locate_all(Images(table=table, height=2, width=2), mirrored)
-    assert {file.name for file in found} == {f"{folder}/index.csv", f"{folder}/images/a.png"}
-    index = next(path for path in found.values() if path.name == "index.csv")
-    assert (index.parent / "images" / "a.png").read_bytes() == b"an image"
+    assert {file.name for file in found} == {f"{folder}/index.csv"}
+    assert not [path for path in mirrored.downloads.rglob("*") if path.suffix == ".png"]
 
 
 CONTENT = b"abc" * 1000
