@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from millstream.pipelines.prepare import _raw_bytes
+from millstream.pipelines.readers.inputs import Inputs
 from millstream.pipelines.sources.digits import Digits
 from millstream.pipelines.sources.generated import Generated
 from millstream.pipelines.spark import java_options, session
 from millstream.pipelines.spark.java_options import COLLECTOR, COMPILER
-from millstream.pipelines.table import OriginFile
+from millstream.pipelines.table import OriginFile, StoredFile
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.settings import Settings
 
@@ -78,12 +78,16 @@ def test_options_are_quoted_as_a_shell_reads_them():
 
 def test_the_size_of_raw_data_is_that_of_the_files_or_what_the_source_declares(tmp_path):
     (tmp_path / "a").write_bytes(b"12345")
+
+    def size(source, *files, stored=()):
+        return Inputs(source, {OriginFile(name): tmp_path / name for name in files}, stored, tmp_path).bytes
+
     table = object()
-    assert _raw_bytes(table, {OriginFile("a"): tmp_path / "a"}) == 5
-    assert _raw_bytes(table, {}) is None  # of a database, say
-    assert _raw_bytes(Digits(), {}) == 1797 * 64
-    frames = Generated(kind="digits", rows=1000, steps=20)
-    assert _raw_bytes(frames, {OriginFile("a"): tmp_path / "a"}) == 1000 * 20 * 64 * 64
+    assert size(table, "a") == 5
+    assert size(table, stored=(StoredFile("b", "/b", 7, "0"),)) == 7
+    assert size(table) is None  # of a database, say
+    assert size(Digits()) == 1797 * 64
+    assert size(Generated(kind="digits", rows=1000, steps=20), "a") == 1000 * 20 * 64 * 64
 
 
 @pytest.mark.bad_input
