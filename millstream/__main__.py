@@ -15,6 +15,7 @@ import sys
 from typing import NoReturn
 
 from millstream.tracking.errors import Terminated
+from millstream.tracking.host import dropped_interrupts
 from millstream.tracking.recipe import plugins
 from millstream.verbs.terminal.cli import cli
 
@@ -28,6 +29,7 @@ for name in plugins.names(VERBS):
 def main() -> None:
     """Entry point of the console script."""
     signal.signal(signal.SIGTERM, _terminate)
+    dropped_interrupts.send_again()
     # skip the garbage collection at exit: with torch and MLflow it takes 1.4 of 1.7 s, in which no signal is handled
     atexit.register(gc.freeze)
     # spin time of idle threads (docs/decisions/005-threads-and-memory.md); torch reads it once
