@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib
 import shutil
 import tempfile
 import time
@@ -20,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pydantic import BaseModel
@@ -32,7 +32,7 @@ from pyspark.sql.types import StructField, StructType
 from millstream.pipelines.publish import stores
 from millstream.pipelines.readers import origin_files
 from millstream.pipelines.readers.part_files import parts
-from millstream.pipelines.scoring import errors, input_table, small_file
+from millstream.pipelines.scoring import errors, input_table, loaded, small_file
 from millstream.pipelines.scoring.input_table import ScoringInput
 from millstream.pipelines.scoring.layout import Files, Reading
 from millstream.pipelines.scoring.sink import SHARED, Sink
@@ -78,9 +78,9 @@ def score(model_uri: str, source: str, output: str, settings: Settings, *, maste
 def _scored_here(table: SmallTable, model: Described, sink: Sink, source: str) -> int | None:
     """None where the model does not predict: Spark reports the reason with its place."""
     _refuse_clash(source, table.columns.column_names, model)
-    loaded: Any = importlib.import_module(model_logging.LOADER)._load_pyfunc(str(model.folder / model_logging.DATA))
+    here = loaded.model(model_logging.LOADER, str(model.folder / model_logging.DATA))
     try:
-        predictions = _predictions(loaded, table.inputs, _kinds(model.outputs))
+        predictions = _predictions(here, table.inputs, _kinds(model.outputs))
     except (Refusal, ValueError, TypeError):
         return None
     columns = dict(zip(table.columns.column_names, table.columns.columns, strict=True))
@@ -164,12 +164,15 @@ def _predict(table: ScoringInput, folder: Callable[[], str], outputs: dict[str, 
     schema = StructType([*passed, *added])
     loader = model_logging.LOADER  # its name alone: the module would bring MLflow to the workers
     names, inputs = schema.names, {name: frame.columns.index(place) for name, place in table.inputs.items()}
+    forms = dict(table.forms)
 
     def pieces(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        model: Any = importlib.import_module(loader)._load_pyfunc(f"{folder()}/{model_logging.DATA}")
+        model = loaded.model(loader, f"{folder()}/{model_logging.DATA}")
         for batch in batches:
             if batch.num_rows:
-                taken = pa.RecordBatch.from_arrays([batch.column(at) for at in inputs.values()], list(inputs))
+                values = {name: batch.column(at) for name, at in inputs.items()}
+                values |= {name: form.applied(values[name]) for name, form in forms.items()}
+                taken = pa.RecordBatch.from_arrays(list(values.values()), list(values))
                 more = _predictions(model, taken, kinds)
                 yield pa.RecordBatch.from_arrays([*batch.columns[:count], *more.values()], names)
 
@@ -183,5 +186,14 @@ def _kinds(outputs: Mapping[str, str]) -> dict[str, pa.DataType]:
 def _predictions(
     model: Any, inputs: pa.RecordBatch | pa.Table, kinds: Mapping[str, pa.DataType]
 ) -> dict[str, pa.Array]:
-    predictions = model.predict(arrow_pandas.to_pandas(inputs))
-    return {name: pa.array(list(predictions[name]), kind, from_pandas=True) for name, kind in kinds.items()}
+    predictions = model.predict_columns(arrow_pandas.to_pandas(inputs))
+    return {name: _array(predictions.get(name, []), kind) for name, kind in kinds.items()}
+
+
+def _array(values: Any, kind: pa.DataType) -> pa.Array:
+    """NaN becomes null, in a list, too."""
+    if isinstance(values, np.ndarray) and values.ndim == 2 and kind == pa.list_(pa.float64()):
+        rows, length = values.shape
+        flat = pa.array(np.ascontiguousarray(values, dtype=np.float64).reshape(-1), from_pandas=True)
+        return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * length), flat)
+    return pa.array(list(values), kind, from_pandas=True)

@@ -35,7 +35,6 @@ from millstream.tracking.runs import model_logging
 from millstream.tracking.serving import replay
 from millstream.tracking.settings import Settings
 from millstream.training.serving.arrays import Inputs, arrays
-from millstream.training.serving.model import ROWS_AT_ONCE
 
 FILES, BATCH, FORWARD_ROWS = 8, 10_000, 50_000
 
@@ -105,10 +104,11 @@ def of_forward(model: Any, some: pa.Table) -> float:
         replay.replay(arrow_pandas.to_pandas(batch), model.manifest)
         for batch in some.slice(0, FORWARD_ROWS).to_batches(max_chunksize=BATCH)
     ]
+    rows = model.runtime.rows_at_once
     batches = [
-        as_given(model, arrays(piece.iloc[at : at + ROWS_AT_ONCE], model.signature))
+        as_given(model, arrays(piece.iloc[at : at + rows], model.signature))
         for piece in prepared
-        for at in range(0, len(piece), ROWS_AT_ONCE)
+        for at in range(0, len(piece), rows)
     ]
     began = time.process_time()
     for batch in batches:

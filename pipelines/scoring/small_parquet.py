@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from millstream.pipelines.readers.table_schema import TableColumn
+from millstream.pipelines.readers.table_schema import Layout, TableColumn
 from millstream.pipelines.scoring.layout import Files, ModelInput, Reading
 from millstream.pipelines.scoring.small_table import ARROW, MOST_ROWS, Doubtful, SmallTable, checked
-from millstream.tracking.serving.text_normalization import normal_form
+from millstream.pipelines.scoring.text_inputs import TextForm
 
 _WHOLE = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
 _SAME = frozenset([pa.bool_(), *_WHOLE, pa.float32(), pa.float64(), pa.string(), pa.binary(), pa.date32()])
@@ -26,9 +24,7 @@ def read(files: Files, reading: Reading) -> SmallTable:
     reading.check(files.where, table.column_names)
     columns = {name: _same(table.column(name).combine_chunks()) for name in table.column_names}
     inputs = {
-        one.name: (_input(columns[one.name], one, reading.layout.nulls), one)
-        for one in reading.inputs
-        if one.name in columns
+        one.name: (_input(columns[one.name], one, reading.layout), one) for one in reading.inputs if one.name in columns
     }
     return checked(columns, inputs, reading.inputs)
 
@@ -67,14 +63,15 @@ def _same(values: pa.Array) -> pa.Array:
     return values
 
 
-def _input(values: pa.Array, one: ModelInput, nulls: Sequence[str]) -> pa.Array:
+def _input(values: pa.Array, one: ModelInput, layout: Layout) -> pa.Array:
     if one.declared is None:
         return values
     try:
         cast = _cast(values, one.declared)
     except pa.ArrowInvalid:
         raise Doubtful from None
-    return _trimmed(cast, one.declared, nulls) if one.is_of_source and one.declared.type == "string" else cast
+    is_text = one.is_of_source and one.declared.type == "string"
+    return TextForm.of(one.declared, layout).applied(cast) if is_text else cast
 
 
 def _cast(values: pa.Array, declared: TableColumn) -> pa.Array:
@@ -86,11 +83,3 @@ def _cast(values: pa.Array, declared: TableColumn) -> pa.Array:
     if pa.types.is_integer(kind) and pa.types.is_floating(wanted):
         return values.cast(pa.int64()).cast(wanted)
     return values.cast(wanted)
-
-
-def _trimmed(values: pa.Array, declared: TableColumn, nulls: Sequence[str]) -> pa.Array:
-    """As `pipelines.readers.row_validation.trimmed`."""
-    stripped = pc.utf8_trim(values, declared.strip or " ")
-    texts = stripped.to_pylist()
-    normal = texts if declared.role == "key" else [None if text is None else normal_form(text) for text in texts]
-    return pa.array([None if text in nulls else text for text in normal], pa.string())

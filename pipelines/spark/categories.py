@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pandas as pd
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import functions as F
@@ -17,10 +15,10 @@ from millstream.tracking.serving.text_normalization import normal_form
 def normal(text: SparkColumn) -> SparkColumn:
     """The text in its normal form, the same as in serving."""
 
+    # no iterator of pieces: Spark computes functions of iterators one after the other, each in a Python of its own
     @F.pandas_udf(StringType())  # type: ignore[call-overload,untyped-decorator,unused-ignore]
-    def normal_forms(pieces: Iterator[pd.Series]) -> Iterator[pd.Series]:
-        for piece in pieces:
-            yield piece.map(normal_form, na_action="ignore")
+    def normal_forms(piece: pd.Series) -> pd.Series:
+        return piece.map(normal_form, na_action="ignore")
 
     found: SparkColumn = normal_forms(text)
     return found

@@ -27,6 +27,7 @@ from millstream.training.feed.batch import Value
 from millstream.training.predictions._predictor import Columns
 from millstream.training.serving import arrays, fitted, model_file, network
 from millstream.training.serving.arrays import Inputs
+from millstream.training.serving.model import ROWS_AT_ONCE
 from millstream.training.serving.model import Model as Served
 from millstream.training.task import Task
 
@@ -44,6 +45,10 @@ class _WholeTask:
     """Predictions by the task itself."""
 
     task: Task
+
+    @property
+    def rows_at_once(self) -> int:
+        return ROWS_AT_ONCE
 
     @property
     def outputs(self) -> Mapping[str, str]:

@@ -29,7 +29,7 @@ class Predictor(Base):
         return {
             "prediction": [self.classes[at] for at in best_B.tolist()],
             "probability": np.take_along_axis(probability_BK, best_B[:, None], axis=1)[:, 0],
-            "probabilities": list(probability_BK),
+            "probabilities": probability_BK,
         }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from millstream.tracking.dataset.manifest import Manifest
@@ -17,10 +18,16 @@ from millstream.training.predictions._predictor import Base, Columns
 from millstream.training.serving.arrays import Inputs, arrays
 
 ROWS_AT_ONCE = 1024
+"""Of a network: its activations stay in the cache."""
+ROWS_AT_ONCE_OF_ESTIMATORS = 10_000
+"""As many as Spark passes at once."""
 
 
 class Runtime(Protocol):
     """What computes the predictions of prepared rows."""
+
+    @property
+    def rows_at_once(self) -> int: ...
 
     @property
     def outputs(self) -> Mapping[str, str]: ...
@@ -39,6 +46,10 @@ class Trained:
 
     part: Any
     predictor: Base
+
+    @property
+    def rows_at_once(self) -> int:
+        return ROWS_AT_ONCE_OF_ESTIMATORS
 
     @property
     def outputs(self) -> Mapping[str, str]:
@@ -94,16 +105,28 @@ class Model:
         if self.runtime.generated and given.get("generate"):
             drawn = self.runtime.generate(int(given["generate"]), int(given.get("seed", 0)))
             return pd.DataFrame({name: list(values) for name, values in drawn.items()})
-        prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
-        pieces = [self._predict(piece) for piece in _pieces(prepared)]
+        found = self.predict_columns(raw)
         columns = list(self.runtime.outputs)
-        return pd.concat(pieces, ignore_index=True)[columns] if pieces else pd.DataFrame(columns=columns)
+        return pd.DataFrame({name: list(found[name]) for name in columns} if found else {}, columns=columns)
 
-    def _predict(self, prepared: pd.DataFrame) -> pd.DataFrame:
-        found = self.runtime.predict(arrays(prepared, self.signature))
-        return pd.DataFrame({name: list(values) for name, values in found.items()})
+    def predict_columns(self, raw: pd.DataFrame) -> Columns:
+        """As `predict`, by column; numbers in arrays, (B, n) for a list of n numbers a row. Empty without rows."""
+        prepared = replay.replay(raw, self.manifest) if self.manifest is not None else raw
+        pieces = [
+            self.runtime.predict(arrays(piece, self.signature))
+            for piece in _pieces(prepared, self.runtime.rows_at_once)
+        ]
+        return {name: _joined([piece[name] for piece in pieces]) for name in (self.runtime.outputs if pieces else ())}
 
 
-def _pieces(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(frame), ROWS_AT_ONCE):
-        yield frame.iloc[start : start + ROWS_AT_ONCE]
+def _joined(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return [value for part in parts for value in part]
+
+
+def _pieces(frame: pd.DataFrame, rows: int) -> Iterator[pd.DataFrame]:
+    for start in range(0, len(frame), rows):
+        yield frame.iloc[start : start + rows]

@@ -13,13 +13,17 @@ from millstream.training.checkpoints import archive
 from millstream.training.feed.batch import Ragged, Value
 from millstream.training.predictions._predictor import Base, Columns
 from millstream.training.serving.arrays import Inputs, Padded
-from millstream.training.serving.model import Trained
+from millstream.training.serving.model import ROWS_AT_ONCE, Trained
 
 WEIGHTS = "weights.pt"
 
 
 class Network(Trained):
     """A network in evaluation mode, with the predictor of its task."""
+
+    @property
+    def rows_at_once(self) -> int:
+        return ROWS_AT_ONCE
 
     def predict(self, inputs: Inputs) -> Columns:
         with torch.no_grad():

@@ -71,8 +71,13 @@ def scored(spark, path, source, inputs=INPUTS, **options):
     """What a model of that source reads, by key."""
     table = input_table.read(spark, Files.of(str(path), path), Reading.of(described(source, inputs, **options)))
     key = f"c{table.names.index('k')}"
-    rows = table.frame.select(key, *(table.inputs[name] for name in inputs)).collect()
-    return {str(row[0]): tuple(row)[1:] for row in rows}
+    rows = [tuple(row) for row in table.frame.select(key, *(table.inputs[name] for name in inputs)).collect()]
+    keys, *columns = zip(*rows, strict=True) if rows else ((),)
+    columns = [
+        table.forms[name].applied(pa.array(column, pa.string())).to_pylist() if name in table.forms else column
+        for name, column in zip(inputs, columns, strict=bool(rows))
+    ]
+    return {str(name): values for name, values in zip(keys, zip(*columns, strict=True), strict=True)}
 
 
 def compare(spark, path, source):

@@ -38,7 +38,9 @@ def on_spark(spark, path, reading):
         found = pq.read_table(written)
         columns = [found[place] for place in places]
         count = len(table.names)
-        return pa.table(columns[:count], table.names), pa.table(columns[count:], list(table.inputs))
+        given = dict(zip(table.inputs, columns[count:], strict=True))
+        given |= {name: form.applied(given[name].combine_chunks()) for name, form in table.forms.items()}
+        return pa.table(columns[:count], table.names), pa.table(given)
     except BadData as error:
         return str(error)
 
