@@ -136,7 +136,16 @@ class Elastic:
 
     @property
     def has_ended(self):
-        return all(agent.poll() is not None for agent in self.agents.values())
+        """Whether the run is done. Agents that a loss during their rendezvous has ended are started again under another
+        name, as `docs/ranks.md` advises: torch has closed the rendezvous."""
+        if any(agent.poll() is None for agent in self.agents.values()):
+            return False
+        if any(line.startswith('{"run_id"') for line in self.lines):
+            return True
+        assert "Rendezvous" in "\n".join(self.lines), "\n".join(self.lines)
+        self.name += "x"
+        self.agents = {host.name: self._agent(host) for host in self.hosts.trainers}
+        return False
 
     def progresses(self):
         """Waits for two more epochs to be reported, or the end."""
