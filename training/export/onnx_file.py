@@ -95,6 +95,7 @@ def graph_of(model: Model) -> Any:
 
         return estimator_graph.build(predictor, part, fields)
     from millstream.training.export import gru_graph, torch_graph
+    from millstream.training.layers.recurrent import Recurrent
     from millstream.training.networks.rnn.gru import GRU
     from millstream.training.predictions import classify
 
@@ -102,10 +103,10 @@ def graph_of(model: Model) -> Any:
         if not isinstance(predictor, classify.Predictor):
             raise BadData.at("network rnn/gru", "has a graph for the task classify alone; serve the model")
         return gru_graph.build(predictor, part, fields[0])
-    family, _, name = type(part).__module__.removeprefix(f"{model_file.NETWORKS}.").partition(".")
-    if family == "rnn":
+    if isinstance(getattr(part, "recurrent", None), Recurrent):
+        name = type(part).__module__.removeprefix(f"{model_file.NETWORKS}.").replace(".", "/")
         message = "torch would fix the length of the rows to that of its example, and no graph is written for it"
-        raise BadData.at(f"network rnn/{name}", f"{message}; serve the model, or load it with MLflow")
+        raise BadData.at(f"network {name}", f"{message}; serve the model, or load it with MLflow")
     return torch_graph.trace(predictor, part, fields)
 
 

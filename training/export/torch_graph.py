@@ -27,6 +27,7 @@ from millstream.training.predictions import (
     count,
     density,
     distributional,
+    forecast,
     ordinal,
     quantiles,
     regress,
@@ -128,6 +129,8 @@ def columns_of(predictor: Any, network: Any, inputs: Sequence[Any]) -> dict[str,
         scores_BK = network(*inputs)
         shift_K = torch.tensor(predictor.shift or [0.0], dtype=scores_BK.dtype)
         return {"probabilities": torch.softmax((scores_BK + shift_K).double(), dim=1)}
+    if isinstance(predictor, forecast.Predictor):
+        return {"forecast": network(*inputs).double().flatten(start_dim=1)}
     if isinstance(predictor, ordinal.Predictor):
         return {"probabilities": network(*inputs).double().exp()}
     if isinstance(predictor, tags.Predictor):

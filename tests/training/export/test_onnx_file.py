@@ -33,7 +33,7 @@ WITHOUT_GRAPH = {
     **{
         f"classical/{name}": NUMPY for name in ("dbscan", "gaussian_mixture", "kernel_density", "kmeans", "pca", "tsne")
     },
-    **{f"rnn/{name}": LENGTHS for name in ("linear", "recurrent")},
+    "rnn/recurrent": LENGTHS,
 }
 
 
