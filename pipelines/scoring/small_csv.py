@@ -22,7 +22,7 @@ from millstream.pipelines.readers.table_schema import Layout, TableColumn
 from millstream.pipelines.scoring import input_table
 from millstream.pipelines.scoring.layout import Files, Reading
 from millstream.pipelines.scoring.small_table import ARROW, Doubtful, SmallTable, checked
-from millstream.tracking.serving.text_normalization import normal_form
+from millstream.pipelines.scoring.text_inputs import TextForm
 
 MOST_COLUMNS = 1000
 _LONGEST_NUMBER = 40
@@ -113,7 +113,7 @@ def _maybe(cast: Callable[[str], Any], text: Text) -> Any:
 def _casts(declared: TableColumn, layout: Layout) -> Callable[[str], Any]:
     """How a text becomes a value of the type; it raises Doubtful for one that may be invalid."""
     if declared.type == "string":
-        return lambda text: _text(text, declared, layout.nulls)
+        return TextForm.of(declared, layout).changed
     if declared.number is not None or len(declared.forms) > 1:
         raise Doubtful  # left to Spark: written numbers, and formats that are tried in turn
     if declared.type == "timestamp":
@@ -122,12 +122,6 @@ def _casts(declared: TableColumn, layout: Layout) -> Callable[[str], Any]:
     if declared.type == "long":
         return _integer
     return lambda text: _number(text, layout.decimal)
-
-
-def _text(text: str, declared: TableColumn, nulls: Sequence[str]) -> Text:
-    stripped = text.strip(declared.strip or " ")
-    value = stripped if declared.role == "key" else normal_form(stripped)
-    return None if value in nulls else value
 
 
 def _integer(text: str) -> int:

@@ -22,9 +22,9 @@ class TextForm(NamedTuple):
     def applied(self, texts: pa.Array) -> pa.Array:
         """Each distinct text is changed once."""
         encoded = texts.dictionary_encode()
-        return pa.array(map(self._changed, encoded.dictionary.to_pylist()), pa.string()).take(encoded.indices)
+        return pa.array(map(self.changed, encoded.dictionary.to_pylist()), pa.string()).take(encoded.indices)
 
-    def _changed(self, text: str) -> str | None:
+    def changed(self, text: str) -> str | None:
         stripped = text.strip(self.strip)
         value = stripped if self.is_key else normal_form(stripped)
         return None if value in self.nulls else value

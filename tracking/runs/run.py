@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
-import platform
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from matplotlib.figure import Figure
 from mlflow.entities import Run as MlflowRun
-from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_USER
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_TAG_VAL_LENGTH
 
 from millstream.tracking.dataset.class_balance import plans
 from millstream.tracking.dataset.filesystems import Place
 from millstream.tracking.dataset.manifest import Manifest
-from millstream.tracking.errors import BadEnvironment, Refusal, Stopped, WrongRecipe
+from millstream.tracking.errors import BadEnvironment, Stopped
 from millstream.tracking.figures.balance import balance
 from millstream.tracking.host import file_access
 from millstream.tracking.host.disk_full import is_full
 from millstream.tracking.recipe.schema import Located
-from millstream.tracking.runs import lease, run_lock
-from millstream.tracking.runs.aliases import user
+from millstream.tracking.runs import lease, new_run, run_lock
 from millstream.tracking.runs.champion import Decision, Entry
 from millstream.tracking.runs.dataset_input import Input, log_input
+from millstream.tracking.runs.earlier_runs import held, is_free, is_worked_on, named, send_left, with_tags
 from millstream.tracking.runs.lease import Holder, Lease
-from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool, file_of, send, set_aside
+from millstream.tracking.runs.metric_spool import CLOSE_WITHIN_S, Spool
 from millstream.tracking.runs.mlflow_store import Client, experiment, open_store
 from millstream.tracking.runs.params import flatten, log_more_params, log_params
 from millstream.tracking.runs.promotion import Measure, decision_of
@@ -47,7 +44,6 @@ LEAVE_WITHIN_S = 5.0
 """Timeout for the store when a run stops or fails; short, since it may be killed soon after."""
 ENDED = frozenset(["ended", "go_on"])
 """Tags of an unfinished run: the reason, and the command that resumes it."""
-STACK = ("torch", "pytorch-lightning", "pyspark", "petastorm", "pyarrow", "numpy", "pandas", "mlflow", "scikit-learn")
 
 
 Sent = TypeVar("Sent")
@@ -97,15 +93,15 @@ class Run:
         the store do not stop the run: what it refuses is spooled.
         """
         client = open_store(settings)
-        tags = _tags(located) | {lease.TAG: Holder.here(settings.lease_s).model_dump_json()}
+        tags = new_run.tags(located) | {lease.TAG: Holder.here(settings.lease_s).model_dump_json()}
         tags |= {"mlflow.parentRunId": parent} if parent else {}
         within = experiment(client, settings, located.name, located.recipe.about)
-        stored = client.create_run(within, tags=tags, run_name=_name(located))
-        hold = _held(settings, stored)
+        stored = client.create_run(within, tags=tags, run_name=new_run.name(located))
+        hold = held(settings, stored)
         try:
             log_params(client, stored.info.run_id, flatten(located.resolved()))
-            client.log_text(stored.info.run_id, _yaml(located), "recipe.yaml")
-            client.log_text(stored.info.run_id, _installed(), "environment.txt")
+            client.log_text(stored.info.run_id, new_run.as_yaml(located), "recipe.yaml")
+            client.log_text(stored.info.run_id, new_run.installed(), "environment.txt")
         except StoreError:
             with suppress(StoreError):  # the first error is raised below
                 client.set_terminated(stored.info.run_id, "FAILED")
@@ -121,10 +117,10 @@ class Run:
         """
         client = open_store(settings)
         stored = named(client, located, run_id)
-        hold = _held(settings, stored) if _is_free(client, settings, stored, say, handed=True) else None
+        hold = held(settings, stored) if is_free(client, settings, stored, say, handed=True) else None
         run = cls._taken(client, settings, stored, located, hold) if hold else None
         if run is None:
-            raise _is_worked_on(stored)
+            raise is_worked_on(stored)
         return run
 
     @classmethod
@@ -146,14 +142,14 @@ class Run:
         client = open_store(settings)
         within = [experiment(client, settings, located.name)]
         run_lock.reap(client, settings, within)
-        runs = _with_tags(client, within, tags)
+        runs = with_tags(client, within, tags)
         for stored in runs[:1] if only_newest else runs:
             folder = settings.checkpoints / str(stored.info.run_id)
             is_left = (
                 stored.info.status in ("KILLED", "RUNNING")
                 and has_state(folder)
                 and file_access.is_writable(*run_lock.files(folder))
-                and _is_free(client, settings, stored, say)
+                and is_free(client, settings, stored, say)
             )
             hold = Hold.take(folder) if is_left else None
             run = cls._taken(client, settings, stored, located, hold, ("KILLED", "RUNNING")) if hold else None
@@ -180,7 +176,7 @@ class Run:
         if token is None:
             hold.release()
             return None
-        _send_left(client, settings, stored)
+        send_left(client, settings, stored)
         # another process may have finished it before this lock, or while the store was down
         now = client.get_run(stored.info.run_id)
         if among is not None and now.info.status not in among:
@@ -342,143 +338,3 @@ class Run:
         stopped = isinstance(error, KeyboardInterrupt | SystemExit | Stopped | BadEnvironment) or is_full(error)
         tags = {"ended": f"{type(error).__name__}: {error}"[:500], "go_on": self.go_on[:MAX_TAG_VAL_LENGTH]}
         return self.finish("KILLED" if stopped else "FAILED", tags, LEAVE_WITHIN_S)
-
-
-def out_of_reach(
-    settings: Settings, located: Located, tags: Mapping[str, str], has_state: Callable[[Path], bool]
-) -> Iterator[str]:
-    """Runs with these tags that were (or may have been) interrupted but cannot be resumed here, with the reason;
-    stops at the newest finished run."""
-    client = open_store(settings)
-    for stored in _with_tags(client, [experiment(client, settings, located.name)], tags):
-        folder = settings.checkpoints / str(stored.info.run_id)
-        if stored.info.status == "FINISHED":
-            return
-        name, holder = f"run {stored.info.run_id} of host {_host(stored)}", Holder.of(stored)
-        if run_lock.may_run_elsewhere(settings, stored) and holder is not None:
-            yield f"run {stored.info.run_id} is held by {holder}, and its state is not in {folder.parent}"
-        elif run_lock.may_run_elsewhere(settings, stored):
-            yield f"{name} is not known to have ended, and its state is not in {folder.parent}"
-        elif stored.info.status == "KILLED" and not has_state(folder):
-            yield f"{name} was interrupted, and no checkpoint of it is in {folder.parent}"
-        elif stored.info.status == "KILLED" and not file_access.is_writable(*run_lock.files(folder)):
-            yield f"{name} was interrupted, and {folder} belongs to {file_access.owner(folder)}"
-
-
-def _with_tags(client: Client, experiments: list[str], tags: Mapping[str, str]) -> list[MlflowRun]:
-    """Newest first."""
-    same = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
-    return list(client.search_runs(experiments, same, order_by=["attributes.start_time DESC"]))
-
-
-def named(client: Client, located: Located, run_id: str) -> MlflowRun:
-    """The run of `--resume`. Raises WrongRecipe if no run has this ID, or it belongs to another recipe."""
-    try:
-        run = client.get_run(run_id)
-    except StoreError as error:
-        if not error.is_missing:
-            raise
-        raise WrongRecipe.at(f"--resume {run_id}", "no such run in the store; `millstream ui` shows them") from None
-    recipe = run.data.tags.get("recipe")
-    if recipe != located.name:
-        raise WrongRecipe.at(f"--resume {run_id}", f"is a run of {recipe!r}, not of {located.name!r}")
-    return run
-
-
-def _held(settings: Settings, stored: MlflowRun) -> Hold:
-    hold = Hold.take(settings.checkpoints / str(stored.info.run_id))
-    if hold is None:
-        raise _is_worked_on(stored)
-    return hold
-
-
-def _is_worked_on(stored: MlflowRun) -> Refusal:
-    where = Holder.of(stored) or f"host {_host(stored)}"
-    message = f"another process works on it, on {where}; wait for it, or start with --fresh"
-    return WrongRecipe.at(f"run {stored.info.run_id}", message)
-
-
-def _is_free(
-    client: Client, settings: Settings, stored: MlflowRun, say: Callable[[str], None], *, handed: bool = False
-) -> bool:
-    """Whether nobody works on a run as far as its lease shows; waits for the end of one that another host holds.
-
-    A run without a lease that has not ended was handed over, or is of an earlier version.
-    """
-    if lease.TAG not in stored.data.tags and lease.is_released(stored):
-        return handed or bool(stored.info.status != "RUNNING")
-    if run_lock.is_conclusive(settings.checkpoints / str(stored.info.run_id), stored):
-        return True  # its lock decides
-    if stored.info.status == "RUNNING" and lease.TAG in stored.data.tags and run_lock.can_be_checked(settings, stored):
-        return False  # its process lives, or the run would have been ended
-    return lease.is_over(client, stored, settings.lease_s, say)
-
-
-def _host(stored: MlflowRun) -> str:
-    """Host of the last process that worked on a run."""
-    return str(stored.data.tags.get("hosts", "unknown"))
-
-
-def _send_left(client: Client, settings: Settings, stored: MlflowRun) -> None:
-    """Send the spool of a run that this process holds, including its final status, before it is resumed; one from
-    before another host took the run is set aside."""
-    run_id = str(stored.info.run_id)
-    left = file_of(settings, run_id)
-    if run_lock.was_taken_since(settings.checkpoints / run_id, stored):
-        set_aside(left)
-    elif left.exists():
-        try:
-            send(client, left)
-        except StoreError as error:
-            if error.is_gone:
-                raise  # refused lines stay spooled and do not block resuming
-
-
-def _name(located: Located) -> str:
-    """Name of a run in the list of its experiment: recipe, budget and seed."""
-    seed = located.section("fit").get("seed", 0)
-    return f"{located.name.rpartition('/')[2]} {located.budget} seed {seed}"
-
-
-def _tags(located: Located) -> dict[str, str]:
-    return {
-        MLFLOW_USER: user(),
-        MLFLOW_SOURCE_NAME: shlex.join(["millstream", "run", *located.words]),
-        "recipe": located.name,
-        "about": str(located.recipe.about)[:MAX_TAG_VAL_LENGTH],
-        "budget": located.budget,
-        "settings": located.fingerprint,
-        "code_version": _code_version(),
-        "stack": json.dumps(_stack()),
-        **run_lock.process(),
-    }
-
-
-def _stack() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in STACK:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue  # petastorm is not part of the modern stack
-    return versions
-
-
-def _code_version() -> str:
-    try:
-        return importlib.metadata.version("millstream")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-@cache
-def _installed() -> str:
-    read = (package.metadata for package in importlib.metadata.distributions())  # parsed on each access
-    packages = {f"{package['Name']}=={package['Version']}" for package in read}
-    return "\n".join(sorted(packages, key=str.lower)) + "\n"
-
-
-def _yaml(located: Located) -> str:
-    import yaml
-
-    return str(yaml.safe_dump(located.resolved(), sort_keys=False, allow_unicode=True))

@@ -13,8 +13,9 @@ from millstream.tracking.dataset.version import Dataset
 from millstream.tracking.errors import WrongRecipe
 from millstream.tracking.recipe.schema import Located
 from millstream.tracking.runs import run_lock
+from millstream.tracking.runs.earlier_runs import named, out_of_reach
 from millstream.tracking.runs.mlflow_store import experiment, open_store
-from millstream.tracking.runs.run import Run, named, out_of_reach
+from millstream.tracking.runs.run import Run
 from millstream.tracking.settings import Settings
 from millstream.training.assembly.build import parts_of
 from millstream.training.assembly.data_source import source_of

@@ -7,8 +7,9 @@ import pytest
 from mlflow import MlflowClient
 
 from millstream.tracking.errors import BadEnvironment
+from millstream.tracking.runs.earlier_runs import out_of_reach
 from millstream.tracking.runs.mlflow_store import open_store
-from millstream.tracking.runs.run import Run, out_of_reach
+from millstream.tracking.runs.run import Run
 from millstream.tracking.runs.run_lock import Hold, reap
 from tests.tracking.started_runs import has_state, left, running, unfinished
 

@@ -1,5 +1,3 @@
-import copy
-
 import numpy as np
 import pytest
 import torch
@@ -181,8 +179,3 @@ def test_initial_weights_are_orthogonal_and_the_forget_gate_is_open():
 def test_what_does_nothing_or_does_not_exist_is_refused(config, words):
     with pytest.raises(ValidationError, match=words):
         RecurrentConfig(**config)
-
-
-def test_a_copy_has_the_same_outputs():
-    layer = made(True, cell="gru", layers=2)
-    torch.testing.assert_close(copy.deepcopy(layer)(drawn(2))[0], layer(drawn(2))[0], rtol=0, atol=0)
